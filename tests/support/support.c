@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* The failing allocator and the leak checks around every test. */
+#include "test.h"
+
+#include <dirent.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <wsock/memory.h>
+
+static atomic_size_t live;
+static atomic_size_t countdown; /* 0: not failing */
+static atomic_int ever;
+static atomic_size_t refused;
+
+static int refuse(void)
+{
+    size_t n = atomic_load(&countdown);
+
+    while (n > 1)
+        if (atomic_compare_exchange_weak(&countdown, &n, n - 1))
+            return 0;
+    if (n == 0)
+        return 0;
+    if (!atomic_load(&ever))
+        atomic_store(&countdown, 0);
+    atomic_fetch_add(&refused, 1);
+    return 1;
+}
+
+static void *counting_malloc(size_t size)
+{
+    void *block = refuse() ? NULL : malloc(size);
+
+    if (block != NULL)
+        atomic_fetch_add(&live, 1);
+    return block;
+}
+
+static void *counting_realloc(void *old, size_t size)
+{
+    void *block = refuse() ? NULL : realloc(old, size);
+
+    if (block != NULL && old == NULL)
+        atomic_fetch_add(&live, 1);
+    return block;
+}
+
+static void counting_free(void *block)
+{
+    if (block != NULL)
+        atomic_fetch_sub(&live, 1);
+    free(block);
+}
+
+size_t test_live_blocks(void)
+{
+    return atomic_load(&live);
+}
+
+void test_fail_allocation(size_t nth, int for_ever)
+{
+    atomic_store(&refused, 0);
+    atomic_store(&ever, for_ever);
+    atomic_store(&countdown, nth);
+}
+
+size_t test_stop_failing(void)
+{
+    atomic_store(&countdown, 0);
+    return atomic_exchange(&refused, 0);
+}
+
+int test_open_fds(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int count = 0;
+
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count - 3; /* ".", ".." and the directory itself */
+}
+
+static int fds_before;
+static size_t live_before;
+
+int test_setup(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        wsock_set_allocator(counting_malloc, counting_realloc, counting_free), 0);
+    live_before = test_live_blocks();
+    fds_before = test_open_fds();
+    return 0;
+}
+
+int test_teardown(void **state)
+{
+    (void)state;
+    test_stop_failing();
+    assert_int_equal(test_open_fds(), fds_before);
+    assert_int_equal(test_live_blocks(), live_before);
+    return 0;
+}
