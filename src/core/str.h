@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* A run of characters that somebody else owns; not NUL-terminated. */
+#ifndef WSI_CORE_STR_H
+#define WSI_CORE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct wsi_str {
+    const char *ptr;
+    size_t len;
+};
+
+/* Of a string literal. */
+#define WSI_STR(literal) ((struct wsi_str){(literal), sizeof(literal) - 1})
+
+static inline struct wsi_str wsi_str_of(const char *text)
+{
+    return (struct wsi_str){text, text != NULL ? strlen(text) : 0};
+}
+
+static inline bool wsi_str_equal(struct wsi_str a, struct wsi_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/** ASCII letters compare without case, whatever the locale. */
+static inline bool wsi_str_equal_nocase(struct wsi_str a, struct wsi_str b)
+{
+    if (a.len != b.len)
+        return false;
+    for (size_t i = 0; i < a.len; i++) {
+        const char x = a.ptr[i], y = b.ptr[i];
+        const char lx = x >= 'A' && x <= 'Z' ? (char)(x + 32) : x;
+        const char ly = y >= 'A' && y <= 'Z' ? (char)(y + 32) : y;
+
+        if (lx != ly)
+            return false;
+    }
+    return true;
+}
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HTTP/1.1 message heads (RFC 9112), as strictly as an upgrade deserves: what other
+ * parsers might read in two ways is refused. Bodies are not our business.
+ */
+#ifndef WSI_PROTO_HTTP_H
+#define WSI_PROTO_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/str.h"
+
+enum { WSI_HTTP_FIELDS_MAX = 256 }; /* the ceiling of the option max_headers */
+
+struct wsi_http_field {
+    struct wsi_str name, value; /* value without surrounding blanks */
+};
+
+/** A parsed head; every string points into the bytes that were parsed. */
+struct wsi_http_head {
+    struct wsi_str method, target; /* of a request */
+    unsigned status;               /* of a response */
+    struct wsi_str reason;
+    unsigned minor; /* HTTP/1.minor */
+    unsigned count;
+    struct wsi_http_field fields[WSI_HTTP_FIELDS_MAX];
+};
+
+/** Why a head was refused: the status to answer with, and a static sentence. */
+struct wsi_http_refusal {
+    unsigned status;
+    const char *why;
+};
+
+/** Where the search for the end of a head stands; all zero at the start. */
+struct wsi_http_scan {
+    size_t pos;
+};
+
+/**
+ * Look for the end of a head in bytes that grow between calls; each byte is looked at
+ * once. Refuses as soon as it sees what no head may contain: bare CR or LF, NUL and other
+ * controls, a first byte that begins no token, more than max_bytes without an end.
+ *
+ * @return the head's length with its final CRLF CRLF; 0 when it is not whole yet;
+ *         negative when refused, and *refusal is set (400, or 431 for the size).
+ */
+ptrdiff_t wsi_http_scan(struct wsi_http_scan *scan, const uint8_t *data, size_t len,
+                        size_t max_bytes, struct wsi_http_refusal *refusal);
+
+/**
+ * Parse a whole request head (len as wsi_http_scan gave it).
+ *
+ * @return 0, or -1 and *refusal: 400 malformed (obs-fold, blank before the colon, bad
+ *         token, duplicate or missing or empty Host, Content-Length or Transfer-Encoding
+ *         that differ or are malformed, ...), 431 more than max_fields fields, 505 version.
+ */
+int wsi_http_parse_request(const uint8_t *data, size_t len, unsigned max_fields,
+                           struct wsi_http_head *head, struct wsi_http_refusal *refusal);
+
+/** The same for a response; the status of a refusal is 0. */
+int wsi_http_parse_response(const uint8_t *data, size_t len, unsigned max_fields,
+                            struct wsi_http_head *head, struct wsi_http_refusal *refusal);
+
+/** The nth (from 0) field of that name, ASCII case aside; NULL when there is none. */
+const struct wsi_http_field *wsi_http_find(const struct wsi_http_head *head,
+                                           struct wsi_str name, unsigned nth);
+
+/** Same without a parsed table: walks the raw bytes of a head that was accepted before.
+ *  @return false when there is no nth field of that name. */
+bool wsi_http_find_raw(struct wsi_str raw_head, struct wsi_str name, unsigned nth,
+                       struct wsi_str *value);
+
+/** The index-th field of an accepted raw head, of any name. */
+bool wsi_http_field_at(struct wsi_str raw_head, unsigned index, struct wsi_http_field *out);
+
+/** True when a comma-separated list of tokens (all fields of that name together) has the
+ *  token, ASCII case aside. */
+bool wsi_http_list_has(const struct wsi_http_head *head, struct wsi_str name,
+                       struct wsi_str token);
+
+/** Take the next element of a comma-separated list; false at its end. Empty elements are
+ *  skipped, blanks trimmed. */
+bool wsi_http_list_next(struct wsi_str *list, struct wsi_str *element);
+
+/** RFC 9110 token: one or more tchar. */
+bool wsi_http_is_token(struct wsi_str text);
+
+/** True when the text may be a field value: visible ASCII, obs-text, blanks and tabs
+ *  inside; no CR, LF, NUL or other control. Empty is fine. */
+bool wsi_http_is_field_value(struct wsi_str text);
+
+/** The standard reason phrase of a status, "" for others. */
+const char *wsi_http_reason(unsigned status);
+
+#endif

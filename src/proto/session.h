@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One end of an open WebSocket (RFC 6455 sections 5 to 7), without I/O: bytes in,
+ * events out, and the frames of control traffic written where the caller says.
+ *
+ *   caller                         session
+ *   ------ received bytes -------> wsi_session_next() ... one event at a time
+ *   <----- message, ping, close, error
+ *   ------ "close 1000" ---------> wsi_session_close() -> bytes of a close frame
+ *
+ * The closing handshake, as seen by the flags (either side may begin):
+ *
+ *            sent                    received
+ *   OPEN ---------> close_sent ----------------> both: the server ends the transport,
+ *     |                                          the client waits for that, with a limit
+ *     +--received--> close_received -- sent ---> both
+ *
+ * The session allocates only for what arrives in pieces: a message that is not whole
+ * inside the caller's buffer is gathered in `message`, which grows with the bytes that
+ * really arrived, never with a length that a header only declares.
+ */
+#ifndef WSI_PROTO_SESSION_H
+#define WSI_PROTO_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "proto/frame.h"
+#include "proto/utf8.h"
+
+enum wsi_event_kind {
+    WSI_EVENT_NONE,    /* all input was taken; feed more */
+    WSI_EVENT_MESSAGE, /* a whole text or binary message */
+    WSI_EVENT_PING,    /* answer with a pong of the same payload, unless closing */
+    WSI_EVENT_PONG,
+    WSI_EVENT_CLOSE, /* the peer's close frame; code 1005 when it carried none */
+    WSI_EVENT_ERROR, /* fail the connection with `code`; nothing is decoded after */
+};
+
+struct wsi_event {
+    enum wsi_event_kind kind;
+    uint8_t opcode;    /* of a message: WSI_OP_TEXT or WSI_OP_BINARY */
+    uint16_t code;     /* of CLOSE: the peer's; of ERROR: the one to send */
+    uint8_t *data;     /* payload, or the close reason; valid until the next call */
+    size_t len;
+    const char *why;   /* of ERROR: static text naming the rule that was broken */
+};
+
+/** The limits that one connection is held to, read on every frame: may change live. */
+struct wsi_session_limits {
+    uint64_t max_message_bytes;   /* above: error 1009 */
+    uint64_t max_fragments;       /* frames of one message; above: error 1008 */
+};
+
+/* Everything else in the struct is private to session.c; it is public so that a
+ * connection can hold it without another allocation. All zero is not valid: init. */
+struct wsi_session {
+    uint8_t role;           /* enum wsi_role */
+    bool close_sent;
+    bool close_received;
+    bool failed;            /* an ERROR was reported; input is ignored from then on */
+    uint16_t sent_code;     /* 0 until close_sent; 1005 for a frame without code */
+    uint16_t received_code; /* 0 until close_received; 1005 for a frame without code */
+
+    /* receiving */
+    uint8_t step;
+    uint8_t frame_byte0;
+    uint8_t message_opcode;  /* 0: no fragmented message is under way */
+    uint8_t header_have;     /* bytes of an incomplete header kept in header[] */
+    uint8_t header[WSI_FRAME_HEADER_MAX];
+    uint8_t key[4];
+    uint32_t fragments;
+    wsi_utf8_state utf8;
+    uint64_t frame_left;     /* payload bytes of the current frame still to come */
+    uint64_t frame_len;
+    struct wsi_buf message;  /* what arrived of a message that is not whole yet */
+    uint8_t *control;        /* (owned, nullable) payload of a control frame cut by input */
+};
+
+void wsi_session_init(struct wsi_session *session, enum wsi_role role);
+void wsi_session_fini(struct wsi_session *session);
+
+/**
+ * Decode up to and including the next event.
+ *
+ * @param data  in: the received bytes, which are unmasked in place; out: what is left.
+ * @param len   in and out: how many.
+ * @param event (out) its data points into the input or into the session, until the
+ *              next call or until the input goes.
+ *
+ * The caller loops until WSI_EVENT_NONE, which comes only when len is 0. After CLOSE or
+ * ERROR the rest of the input is dropped (sections 1.4 and 7.1.7). Out of memory is
+ * an ERROR with code 1011.
+ */
+void wsi_session_next(struct wsi_session *session, const struct wsi_session_limits *limits,
+                      uint8_t **data, size_t *len, struct wsi_event *event);
+
+/** True when the session holds nothing of an unfinished frame or message. */
+bool wsi_session_is_idle(const struct wsi_session *session);
+
+/**
+ * Write one control frame, whole.
+ *
+ * @param out    WSI_FRAME_HEADER_MAX + WSI_CONTROL_PAYLOAD_MAX bytes.
+ * @param key    four fresh random bytes for a client, ignored for a server.
+ * @param len    at most WSI_CONTROL_PAYLOAD_MAX.
+ * @return the frame's size.
+ */
+size_t wsi_session_control(const struct wsi_session *session, uint8_t *out,
+                           enum wsi_opcode opcode, const uint8_t key[4],
+                           const void *data, size_t len);
+
+/**
+ * Write the close frame of this end and note that it was sent.
+ *
+ * @param out    as for wsi_session_control().
+ * @param code   a sendable code, or 1005 for a frame without code.
+ * @param reason at most WSI_CLOSE_REASON_MAX bytes of valid UTF-8; none with code 1005.
+ * @return the frame's size, or 0 when a close frame was sent before.
+ */
+size_t wsi_session_close(struct wsi_session *session, uint8_t *out, unsigned code,
+                         const uint8_t key[4], const void *reason, size_t len);
+
+/** The code that answers a received one: the same when sendable, else 1000 for a frame
+ *  without a code (which the caller sends without a code too: returns 1005). */
+unsigned wsi_session_reply_code(const struct wsi_session *session);
+
+#endif
