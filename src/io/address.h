@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* Socket addresses and listening sockets: TCP over IPv4 and IPv6, and Unix. */
+#ifndef WSI_IO_ADDRESS_H
+#define WSI_IO_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct wsi_address {
+    socklen_t len;
+    union {
+        struct sockaddr any;
+        struct sockaddr_storage storage;
+    } u;
+};
+
+enum { WSI_ADDRESS_TEXT_MAX = 128 };
+
+/** "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock", "unix:" for an unnamed peer. A v4 address
+ *  mapped into v6 reads as the v4 address it is. @return out. */
+const char *wsi_address_text(const struct wsi_address *address,
+                             char out[WSI_ADDRESS_TEXT_MAX]);
+
+/** 0 for a Unix socket. */
+uint16_t wsi_address_port(const struct wsi_address *address);
+void wsi_address_set_port(struct wsi_address *address, uint16_t port);
+bool wsi_address_is_loopback(const struct wsi_address *address);
+
+/** From a numeric IPv4 or IPv6 address; false when it is a name. */
+bool wsi_address_numeric(struct wsi_address *out, const char *host, uint16_t port);
+/** @return 0; WSOCK_EINVAL when the path is too long. */
+int wsi_address_unix(struct wsi_address *out, const char *path);
+
+/** Every address of this machine: dual-stack v6, or v4 where there is no v6. */
+void wsi_address_any(struct wsi_address *out, uint16_t port);
+
+/** Of a socket's own end or its peer. */
+int wsi_address_local(struct wsi_address *out, int fd);
+int wsi_address_peer(struct wsi_address *out, int fd);
+
+/** Look a name up now, in this thread (for listeners; connections use resolve.h).
+ *  @return the number of addresses, at most max; WSOCK_ERESOLVE. */
+int wsi_address_lookup(struct wsi_address *out, size_t max, const char *host, uint16_t port);
+
+/**
+ * Open a listening socket, nonblocking and close-on-exec. An address in use is an error:
+ * the socket binds without SO_REUSEPORT. A Unix path whose socket nobody listens on any
+ * more is replaced; any other file there is an error.
+ *
+ * @param shareable set SO_REUSEPORT after binding, so that wsi_listen_join() may follow.
+ * @param fd (out, owned)
+ * @return 0; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS, WSOCK_EMFILE, WSOCK_ESYSTEM
+ *         (errno tells more).
+ */
+int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, int *fd);
+
+/** One more socket on the address of a shareable one. */
+int wsi_listen_join(int first_fd, int backlog, int *fd);
+
+/** The WSOCK_E* code for an errno of socket calls. */
+int wsi_error_from_errno(int error);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connected byte stream on a loop: receives into the loop's one large buffer, sends
+ * through a queue that is flushed once a turn.
+ *
+ * Sending. Small pieces are written into the loop's arena (reserve, commit) and cost
+ * no allocation; large or shared ones are queued by reference. A queue that reaches
+ * WSI_STREAM_EARLY_FLUSH is sent at once. After a short write the bytes in the arena
+ * move to memory of the stream, references stay references.
+ *
+ * Lifetime. The struct is the caller's memory, from wsi_stream_init() until on_closed
+ * returned, which comes exactly once after adopt or connect succeeded, last, and never
+ * inside another call. All calls are for the loop's thread.
+ */
+#ifndef WSI_IO_STREAM_H
+#define WSI_IO_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/blob.h"
+#include "io/address.h"
+#include "io/loop.h"
+
+enum {
+    WSI_STREAM_EARLY_FLUSH = 64 * 1024,
+    WSI_STREAM_COPY_MAX = 4096, /* pieces up to this size are copied, see reserve */
+    WSI_STREAM_RESERVE_MAX = WSI_STREAM_COPY_MAX + 64,
+};
+
+struct wsi_stream;
+
+struct wsi_stream_events {
+    /** The end of wsi_stream_connect(): 0, or a positive errno (then on_closed follows). */
+    void (*on_connected)(struct wsi_stream *stream, int error);
+    /** Bytes arrived; they may be changed in place and are gone after the return. */
+    void (*on_data)(struct wsi_stream *stream, uint8_t *data, size_t len);
+    /** The peer ended its direction. Sending may go on; the caller decides to close. */
+    void (*on_eof)(struct wsi_stream *stream);
+    /** After a flush, when wsi_stream_want_writable() asked for it or a blocked queue made
+     *  progress. The queue may be anything from empty to nearly full. */
+    void (*on_writable)(struct wsi_stream *stream);
+    /** The socket is gone; error is 0 after a close that was asked for, else errno. */
+    void (*on_closed)(struct wsi_stream *stream, int error);
+};
+
+struct wsi_segment; /* a piece of the send queue, private to stream.c */
+
+/* Private to src/io but embedded by its user: initialise with wsi_stream_init(). */
+struct wsi_stream {
+    struct wsi_loop *loop;
+    const struct wsi_stream_events *events;
+    struct wsi_stream *next_dirty;
+    struct wsi_segment *head, *tail;
+    size_t queued;  /* bytes accepted and not yet taken by the kernel */
+    int fd;
+    uint16_t flags;
+    uint16_t error; /* errno that ends the stream at the end of this turn */
+};
+
+enum wsi_close_mode {
+    /** Send what is queued, then FIN, then discard input until the peer's FIN. The caller
+     *  sets the time limit: a second close with WSI_CLOSE_NOW. */
+    WSI_CLOSE_LINGER,
+    /** Drop the queue and close. */
+    WSI_CLOSE_NOW,
+    /** The same with a RST. */
+    WSI_CLOSE_RESET,
+};
+
+void wsi_stream_init(struct wsi_stream *stream, const struct wsi_stream_events *events);
+
+/**
+ * Take over a connected socket (nonblocking or not; it is made so).
+ *
+ * @return 0; WSOCK_ENOMEM; WSOCK_ESYSTEM. On failure the fd is still the caller's.
+ */
+int wsi_stream_adopt(struct wsi_stream *stream, struct wsi_loop *loop, int fd);
+
+/** Begin to connect; on_connected follows. @return as wsi_stream_adopt(), and the codes of
+ *  wsi_error_from_errno() for what connect() refuses at once; no callback then. */
+int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
+                       const struct wsi_address *to);
+
+/**
+ * Room for need (at most WSI_STREAM_RESERVE_MAX) bytes at the end of the queue.
+ *
+ * @return (borrowed until the next call on this loop) NULL when there is no memory or the
+ *         stream is closing.
+ */
+uint8_t *wsi_stream_reserve(struct wsi_stream *stream, size_t need);
+
+/** Queue the first len bytes of the room that was reserved last. */
+void wsi_stream_commit(struct wsi_stream *stream, size_t len);
+
+/** Queue data[offset, offset + len) of a blob by reference. @return 0; WSOCK_ENOMEM;
+ *  WSOCK_ECLOSED. */
+int wsi_stream_send_blob(struct wsi_stream *stream, struct wsi_blob *blob, size_t offset,
+                         size_t len);
+
+/** Send now instead of at the end of the turn. */
+void wsi_stream_flush(struct wsi_stream *stream);
+
+/** Ask for on_writable after the next flush of this stream, once. */
+void wsi_stream_want_writable(struct wsi_stream *stream);
+
+static inline size_t wsi_stream_queued(const struct wsi_stream *stream)
+{
+    return stream->queued;
+}
+
+/** True while the kernel does not take more (queued bytes wait for readiness). */
+bool wsi_stream_is_blocked(const struct wsi_stream *stream);
+
+/** Stop and start receiving; on_data may still come once for bytes already read. */
+void wsi_stream_pause(struct wsi_stream *stream);
+void wsi_stream_resume(struct wsi_stream *stream);
+
+/** May be called again with a harsher mode. on_closed follows, never inside this call. */
+void wsi_stream_close(struct wsi_stream *stream, enum wsi_close_mode mode);
+
+/** True from adopt or connect until on_closed. */
+bool wsi_stream_is_attached(const struct wsi_stream *stream);
+
+/* ---- listeners ---- */
+
+struct wsi_listener {
+    struct wsi_loop *loop;
+    int fd;
+    bool paused;      /* by its user */
+    bool resting;     /* out of descriptors, until retry */
+    struct wsi_timer retry;
+    /** A connection arrived; the fd is the callee's, nonblocking and close-on-exec. */
+    void (*on_accept)(struct wsi_listener *listener, int fd, const struct wsi_address *peer);
+    /** accept() failed for want of descriptors or memory; the listener rests for 100 ms and
+     *  then goes on by itself. Called once for each rest. */
+    void (*on_starved)(struct wsi_listener *listener, int error);
+};
+
+/** Watch a listening socket; the fd stays the caller's. @return 0; WSOCK_ENOMEM;
+ *  WSOCK_ESYSTEM. */
+int wsi_listener_start(struct wsi_listener *listener, struct wsi_loop *loop, int fd);
+void wsi_listener_stop(struct wsi_listener *listener);
+void wsi_listener_pause(struct wsi_listener *listener);
+void wsi_listener_resume(struct wsi_listener *listener);
+
+#endif
