@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * A WebSocket, at either end of it: sending, closing, its state.
+ *
+ * **Sending.** A message is accepted while `buffered` is below the high-water mark (option
+ * max_backlog_bytes), so it may overshoot by one message; then sends answer WSOCK_EAGAIN, and
+ * on_drain comes when half of the mark is free again. Messages leave in the order of the calls
+ * of a thread.
+ */
+#ifndef WSOCK_CONN_H
+#define WSOCK_CONN_H
+
+#include <wsock/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The WebSocket is open. @param conn (borrowed until on_close returns) */
+typedef void (*wsock_open_fn)(wsock_conn *conn, void *user);
+/**
+ * A whole message came.
+ *
+ * @param type WSOCK_TEXT (valid UTF-8, not NUL-terminated) or WSOCK_BINARY.
+ * @param data (borrowed until return)
+ */
+typedef void (*wsock_message_fn)(wsock_conn *conn, int type, const void *data, size_t len,
+                                 void *user);
+/** A pong came: an answer to wsock_conn_send_ping(), or unasked. @param data (borrowed until
+ *  return) */
+typedef void (*wsock_pong_fn)(wsock_conn *conn, const void *data, size_t len, void *user);
+/** After a send answered WSOCK_EAGAIN: there is room again. */
+typedef void (*wsock_drain_fn)(wsock_conn *conn, void *user);
+
+/** Why a connection ended: `X(NAME, value, text)`. */
+#define WSOCK_CAUSE_MAP(X)                                                               \
+    X(CLOSED, 0, "closed by the closing handshake")                                      \
+    X(LOST, 1, "the connection was lost without a closing handshake")                    \
+    X(PROTOCOL, 2, "the peer broke the protocol")                                        \
+    X(LIMIT, 3, "the peer exceeded a limit")                                             \
+    X(IDLE, 4, "nothing came for the idle timeout")                                      \
+    X(WRITE_STALL, 5, "the peer took no data for the write timeout")                     \
+    X(CLOSE_TIMEOUT, 6, "the peer did not finish the closing handshake in time")         \
+    X(RESET, 7, "ended at once by this end")                                             \
+    X(STOPPED, 8, "cut off when the server or runtime stopped")                          \
+    X(NO_MEMORY, 9, "out of memory")                                                     \
+    X(OVERLOAD, 10, "closed to bound the memory of the process")                         \
+    X(RESOLVE, 11, "the host name could not be resolved")                                \
+    X(CONNECT, 12, "the connection could not be made")                                   \
+    X(CONNECT_TIMEOUT, 13, "the connection was not made in time")                        \
+    X(HANDSHAKE, 14, "the server's answer was no valid handshake")                       \
+    X(REFUSED, 15, "the server answered with another status than 101")                   \
+    X(HANDSHAKE_TIMEOUT, 16, "the handshake was not finished in time")
+
+#define WSOCK_CAUSE_CONSTANT_(name, value, text) WSOCK_CAUSE_##name = (value),
+enum { WSOCK_CAUSE_MAP(WSOCK_CAUSE_CONSTANT_) };
+#undef WSOCK_CAUSE_CONSTANT_
+
+/** The text of a cause; "unknown cause" for another number. @return (borrowed) static. */
+WSOCK_API const char *wsock_cause_text(int cause);
+
+/** Who began the end of a connection. */
+enum { WSOCK_BY_PEER = 1, WSOCK_BY_US = 2, WSOCK_BY_NETWORK = 3 };
+
+/** How a connection ended. Later versions may add members at the end: look at size. */
+typedef struct wsock_close_info {
+    size_t size;         /**< of this struct, in the library that filled it */
+    const char *reason;  /**< of the close frame, UTF-8, NUL-terminated; "" when none */
+    const char *detail;  /**< one sentence for people: what happened, with addresses */
+    int32_t cause;       /**< WSOCK_CAUSE_* */
+    int32_t code;        /**< RFC 6455 section 7.1.5: the peer's code, 1005 for a close frame
+                              without one, 1006 when no close frame came; for causes PROTOCOL and
+                              LIMIT the code that was sent to the peer */
+    int32_t http_status; /**< a client's: the server's status, else 0 */
+    int32_t sys_errno;   /**< of the system call that failed, else 0 */
+    int32_t began;       /**< WSOCK_BY_* */
+    int32_t opened;      /**< 1 when on_open ran */
+} wsock_close_info;
+
+/**
+ * The connection has ended; the last that is heard of it, exactly once.
+ *
+ * @param info (borrowed until return)
+ */
+typedef void (*wsock_close_fn)(wsock_conn *conn, const wsock_close_info *info, void *user);
+
+WSOCK_API wsock_conn *wsock_conn_ref(wsock_conn *conn);
+WSOCK_API void wsock_conn_unref(wsock_conn *conn);
+
+/** A number that no other connection of this process has or had; never 0. */
+WSOCK_API uint64_t wsock_conn_id(const wsock_conn *conn);
+
+/**
+ * Queue one message. It leaves in order, when the socket can take it.
+ *
+ * @param type WSOCK_TEXT or WSOCK_BINARY.
+ * @param data (borrowed until return) copied; wsock_conn_send_message() shares instead.
+ * @return 0; WSOCK_EAGAIN at the high-water mark (nothing was queued; on_drain follows);
+ *         WSOCK_ECLOSED before open and once closing began; WSOCK_EUTF8 for text that is
+ *         not; WSOCK_ETOOBIG above 2 GiB; WSOCK_EINVAL; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_conn_send(wsock_conn *conn, int type, const void *data, size_t len);
+
+/** The same for a message built before; nothing is copied for a server's connection. */
+WSOCK_API int wsock_conn_send_message(wsock_conn *conn, wsock_message *message);
+
+/**
+ * Send a ping of the application's; on_pong brings the answer. Not held up by the
+ * high-water mark.
+ *
+ * @param data (borrowed until return, nullable) at most 125 bytes.
+ * @return 0; WSOCK_ETOOBIG; WSOCK_ECLOSED; WSOCK_EINVAL; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len);
+
+/**
+ * Begin the closing handshake: what was sent before still leaves, then the close frame;
+ * the peer has the option close_timeout to answer. on_close follows.
+ *
+ * @param code   1000 to 1003, 1007 to 1014 or 3000 to 4999; or 1005 to send none.
+ * @param reason (borrowed until return, nullable) UTF-8, at most 123 bytes.
+ * @return 0; WSOCK_ECLOSED when closing began before; WSOCK_ERANGE for the code;
+ *         WSOCK_ETOOBIG; WSOCK_EUTF8; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. A client's connection that is not open yet is given up.
+ * Since: 1.0
+ */
+WSOCK_API int wsock_conn_close(wsock_conn *conn, int code, const char *reason);
+
+/** End it at once, without a handshake and dropping what waits; on_close follows. @return 0;
+ *  WSOCK_ECLOSED. Thread: any. Since: 1.0 */
+WSOCK_API int wsock_conn_reset(wsock_conn *conn);
+
+/**
+ * Bytes that this end accepted for the connection and the kernel has not taken yet: frames
+ * with their headers, wherever they wait.
+ *
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API size_t wsock_conn_buffered(const wsock_conn *conn);
+
+/** Stop and go on reading, by count: as many resumes as pauses. on_message may still come for
+ *  what was read before only when called from another thread. The idle timeout does not run
+ *  meanwhile. @return 0; WSOCK_ECLOSED. Thread: any. Since: 1.0 */
+WSOCK_API int wsock_conn_pause_read(wsock_conn *conn);
+WSOCK_API int wsock_conn_resume_read(wsock_conn *conn);
+
+/**
+ * The application's state of this connection. The former one is freed; the last one when
+ * the connection's memory goes.
+ *
+ * @param free_user (nullable)
+ * @return 0.
+ * Thread: any, but who still uses the former pointer is the application's to know. Since: 1.0
+ */
+WSOCK_API int wsock_conn_set_user(wsock_conn *conn, void *user, wsock_free_fn free_user);
+WSOCK_API void *wsock_conn_get_user(const wsock_conn *conn);
+
+/** Call fn on the connection's worker, between its handlers. When the connection has ended
+ *  first, only free_user is called. @return 0; WSOCK_ECLOSED; WSOCK_ENOMEM. Thread: any.
+ *  Since: 1.0 */
+typedef void (*wsock_post_fn)(wsock_conn *conn, void *user);
+WSOCK_API int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
+                              wsock_free_fn free_user);
+
+/** The request that opened it. @return (out, borrowed from conn, nullable) NULL for a
+ *  client's connection. */
+WSOCK_API wsock_request *wsock_conn_request(wsock_conn *conn);
+/** The subprotocol that was agreed on, "" when none. @return (out, borrowed from conn) */
+WSOCK_API const char *wsock_conn_subprotocol(const wsock_conn *conn);
+/** A header field of the server's answer; NULL when there is none, before open, and at a
+ *  server. @return (out, borrowed from conn, nullable) */
+WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn, const char *name);
+/** The peer's address, as wsock_request_remote_address(). */
+WSOCK_API const char *wsock_conn_remote_address(const wsock_conn *conn);
+/** 1 from on_open until closing begins, else 0. */
+WSOCK_API int wsock_conn_is_open(const wsock_conn *conn);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

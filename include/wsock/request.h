@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * An HTTP request to a server: the one that asks for a WebSocket (on_request), or a plain
+ * one (wsock_server_on_http()). It is answered once, now or later, from any thread; until the
+ * option request_timeout. What it says stays readable on the connection after open
+ * (wsock_conn_request()).
+ *
+ * All strings are NUL-terminated and (borrowed from the request).
+ */
+#ifndef WSOCK_REQUEST_H
+#define WSOCK_REQUEST_H
+
+#include <wsock/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * A request came in. Answer it with wsock_request_accept(), _reject() or _respond(); to do so
+ * after the return, take a reference. A request that nobody answered and nobody kept gets 500.
+ *
+ * @param request (borrowed until return)
+ */
+typedef void (*wsock_request_fn)(wsock_request *request, void *user);
+
+WSOCK_API wsock_request *wsock_request_ref(wsock_request *request);
+WSOCK_API void wsock_request_unref(wsock_request *request);
+
+/** 1 when it asks for a WebSocket, 0 for a plain request. */
+WSOCK_API int wsock_request_is_upgrade(const wsock_request *request);
+/** "GET". */
+WSOCK_API const char *wsock_request_method(const wsock_request *request);
+/** The request target as sent, with the query: "/chat/a%20b?x=1". */
+WSOCK_API const char *wsock_request_target(const wsock_request *request);
+/** The path, decoded and without the query: "/chat/a b". */
+WSOCK_API const char *wsock_request_path(const wsock_request *request);
+/** What a capture of the pattern took, decoded; NULL when the pattern has no such name. */
+WSOCK_API const char *wsock_request_param(const wsock_request *request, const char *name);
+/** The first value of a name in the query, decoded; NULL when there is none. */
+WSOCK_API const char *wsock_request_query(const wsock_request *request, const char *name);
+/** The first header field of that name, case aside; NULL when there is none. */
+WSOCK_API const char *wsock_request_header(const wsock_request *request, const char *name);
+/** The first cookie of that name; NULL when there is none. */
+WSOCK_API const char *wsock_request_cookie(const wsock_request *request, const char *name);
+
+/** What wsock_request_field_at() walks through. */
+enum {
+    WSOCK_FIELDS_HEADER = 0, /**< header fields, in the order sent */
+    WSOCK_FIELDS_PARAM = 1,  /**< captures of the pattern */
+    WSOCK_FIELDS_QUERY = 2,  /**< names and values of the query, decoded */
+    WSOCK_FIELDS_COOKIE = 3, /**< cookies */
+};
+
+/**
+ * Walk through fields, repeated names included.
+ *
+ * @param name  (out, borrowed from request)
+ * @param value (out, borrowed from request)
+ * @param kind  WSOCK_FIELDS_*.
+ * @param index from 0.
+ * @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL.
+ */
+WSOCK_API int wsock_request_field_at(const wsock_request *request, const char **name,
+                                     const char **value, int kind, size_t index);
+
+/** Where the client is, "192.0.2.1:4711", "[2001:db8::1]:4711" or "unix:". */
+WSOCK_API const char *wsock_request_remote_address(const wsock_request *request);
+
+/** 1 when the client offers that subprotocol, else 0. */
+WSOCK_API int wsock_request_offers(const wsock_request *request, const char *subprotocol);
+
+/** What the connection's wsock_conn_get_user() will answer. As wsock_conn_set_user(). */
+WSOCK_API int wsock_request_set_user(wsock_request *request, void *user,
+                                     wsock_free_fn free_user);
+WSOCK_API void *wsock_request_get_user(const wsock_request *request);
+
+/**
+ * Add a header field to the answer.
+ *
+ * @return 0; WSOCK_EINVAL for what is no valid field, or one that the handshake itself writes;
+ *         WSOCK_ECLOSED once answered or cancelled; WSOCK_ETOOBIG above 16 KiB; WSOCK_ENOMEM.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_request_add_header(wsock_request *request, const char *name,
+                                       const char *value);
+
+/**
+ * Accept the upgrade; on_open follows.
+ *
+ * @param subprotocol (nullable) one that the client offers.
+ * @return 0; WSOCK_ECLOSED once answered or cancelled; WSOCK_EINVAL for a subprotocol that
+ *         was not offered, or a plain request; WSOCK_ENOMEM.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_request_accept(wsock_request *request, const char *subprotocol);
+
+/**
+ * Refuse it with a status and a line of text.
+ *
+ * @param status 300 to 599.
+ * @param text   (borrowed until return, nullable) the body.
+ * @return as wsock_request_respond().
+ */
+WSOCK_API int wsock_request_reject(wsock_request *request, int status, const char *text);
+
+/**
+ * Answer with a whole HTTP response; the connection closes behind it. For an upgrade this
+ * is a rejection.
+ *
+ * @param status       200 to 599; 300 to 599 for an upgrade.
+ * @param content_type (nullable)
+ * @param data         (borrowed until return, nullable) copied.
+ * @return 0; WSOCK_ECLOSED once answered or cancelled; WSOCK_ERANGE for the status;
+ *         WSOCK_EINVAL; WSOCK_ENOMEM.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_request_respond(wsock_request *request, int status,
+                                    const char *content_type, const void *data, size_t len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

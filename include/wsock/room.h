@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * A room: connections of a server, on whatever workers, that receive what is broadcast to it.
+ * All members receive a room's messages in one order, each message once. A message is encoded
+ * once and shared.
+ *
+ * A room exists while it has members or somebody holds its handle; a handle never comes to
+ * mean another room. A connection that ends leaves its rooms by itself.
+ */
+#ifndef WSOCK_ROOM_H
+#define WSOCK_ROOM_H
+
+#include <wsock/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Get the room of that name, or make it.
+ *
+ * @param out  (out, owned)
+ * @param name UTF-8, 1 to 255 bytes: tokens divided by '.', none empty, without '*', '>' and
+ *             control characters.
+ * @return 0; WSOCK_EINVAL for the name; WSOCK_ECLOSED; WSOCK_ENOMEM.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_server_room(wsock_server *server, wsock_room **out, const char *name);
+
+/** Get it only if it exists. @return 0; WSOCK_ENOENT; WSOCK_EINVAL. Thread: any. Since: 1.0 */
+WSOCK_API int wsock_server_find_room(wsock_server *server, wsock_room **out,
+                                     const char *name);
+
+WSOCK_API wsock_room *wsock_room_ref(wsock_room *room);
+WSOCK_API void wsock_room_unref(wsock_room *room);
+
+/** @return (out, borrowed from room) */
+WSOCK_API const char *wsock_room_name(const wsock_room *room);
+
+/**
+ * Make an open connection a member: it receives what is broadcast after this.
+ *
+ * @return 0; WSOCK_EEXIST when it is one; WSOCK_ECLOSED when it is not open; WSOCK_ETOOBIG
+ *         at the option max_rooms_per_connection; WSOCK_EINVAL for a connection of another
+ *         runtime; WSOCK_ENOMEM.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_room_join(wsock_room *room, wsock_conn *conn);
+
+/** Nothing broadcast after this reaches it. @return 0; WSOCK_ENOENT when it is no member.
+ *  Thread: any. Since: 1.0 */
+WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
+
+/**
+ * Send a message to every member. Members whose backlog is full miss it.
+ *
+ * @param data (borrowed until return)
+ * @return the number of members it was queued for; WSOCK_EUTF8; WSOCK_ETOOBIG; WSOCK_EINVAL;
+ *         WSOCK_ENOMEM.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data, size_t len);
+
+/** The same to all but one. @param except (borrowed, nullable) */
+WSOCK_API int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
+                                          const void *data, size_t len);
+
+/** Which members receive a message: nonzero for those who do. Runs on the thread that
+ *  broadcasts, over the members of that moment, without locks held. */
+typedef int (*wsock_member_fn)(wsock_conn *conn, void *user);
+
+/** The same to those whom a function accepts. */
+WSOCK_API int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts, void *user,
+                                      int type, const void *data, size_t len);
+
+/** A message built before. @param except (borrowed, nullable) */
+WSOCK_API int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
+                                           wsock_message *message);
+
+/** The number of members. Thread: any. Since: 1.0 */
+WSOCK_API size_t wsock_room_count(wsock_room *room);
+
+/**
+ * The members of this moment.
+ *
+ * @param out (out, owned) room for max handles; drop each with wsock_conn_unref().
+ * @return how many there are, which may be more than max: then only max were written.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API size_t wsock_room_members(wsock_room *room, wsock_conn **out, size_t max);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * The handles, and what holds for all of them.
+ *
+ * **Lifetime.** Every handle is reference counted: `wsock_x_ref()` takes a reference,
+ * `wsock_x_unref()` drops one and takes NULL. A child (endpoint, connection, room, ...)
+ * keeps its runtime, so nothing you hold can dangle. A handle whose object has ended
+ * stays valid; its calls answer WSOCK_ECLOSED. Handlers get borrowed handles: take a
+ * reference to keep one.
+ *
+ * **Threads.** Every call is safe from any thread, handlers included. Only
+ * wsock_runtime_run(), wsock_runtime_free() and wsock_server_wait() wait; from a
+ * handler they answer WSOCK_EDEADLK instead.
+ *
+ * **Handlers** run on a worker thread of the runtime and must not block it. Those of
+ * one connection never run at the same time.
+ *
+ * **User pointers.** Whatever takes a `void *user` also takes a `wsock_free_fn`, which is
+ * called exactly once, after the last use, from any thread; and not at all when the
+ * call that took them failed.
+ *
+ * Ownership words in these headers: (borrowed), (borrowed until X), (owned), (out, owned),
+ * (out, borrowed from X), (consumed), (nullable).
+ */
+#ifndef WSOCK_TYPES_H
+#define WSOCK_TYPES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <wsock/export.h>
+
+/** Worker threads and what they share; the root of everything else. runtime.h */
+typedef struct wsock_runtime wsock_runtime;
+/** Listeners, endpoints and rooms. server.h */
+typedef struct wsock_server wsock_server;
+/** A path of a server with its handlers and limits. endpoint.h */
+typedef struct wsock_endpoint wsock_endpoint;
+/** An HTTP request: the one that opened a connection, or a plain one. request.h */
+typedef struct wsock_request wsock_request;
+/** One WebSocket, at either end. conn.h */
+typedef struct wsock_conn wsock_conn;
+/** Where and how to connect, with handlers. client.h */
+typedef struct wsock_client wsock_client;
+/** A message built once to be sent many times. message.h */
+typedef struct wsock_message wsock_message;
+/** Connections that hear each other. room.h */
+typedef struct wsock_room wsock_room;
+/** Something to be called later, once or again and again. timer.h */
+typedef struct wsock_timer wsock_timer;
+
+/** Releases a user pointer; see above for when. */
+typedef void (*wsock_free_fn)(void *user);
+
+/** The type of a message (RFC 6455 section 5.6). Text is UTF-8. */
+enum { WSOCK_TEXT = 1, WSOCK_BINARY = 2 };
+
+#endif

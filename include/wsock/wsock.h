@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * libwsock: WebSocket servers and clients (RFC 6455) on a pool of worker threads.
+ *
+ * An echo server, whole:
+ *
+ *     static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
+ *                            void *user)
+ *     {
+ *         (void)user;
+ *         wsock_conn_send(conn, type, data, len);
+ *     }
+ *
+ *     int main(void)
+ *     {
+ *         wsock_runtime *runtime = NULL;
+ *         wsock_server *server = NULL;
+ *         wsock_endpoint *echo = NULL;
+ *         int r = wsock_runtime_new(&runtime);
+ *
+ *         if (r == 0)
+ *             r = wsock_server_new(runtime, &server);
+ *         if (r == 0)
+ *             r = wsock_server_endpoint(server, &echo, "/echo");
+ *         if (r == 0)
+ *             r = wsock_endpoint_on_message(echo, on_message, NULL, NULL);
+ *         if (r == 0)
+ *             r = wsock_server_listen(server, "ws://127.0.0.1:8080");
+ *         if (r == 0)
+ *             r = wsock_runtime_run(runtime, WSOCK_RUN_SIGNALS);
+ *         if (r < 0)
+ *             fprintf(stderr, "echo: %s\n", wsock_server_error(server));
+ *         wsock_endpoint_unref(echo);
+ *         wsock_server_free(server);
+ *         wsock_runtime_free(runtime);
+ *         return r < 0;
+ *     }
+ *
+ * Where to read on: types.h (lifetimes and threads, for all handles), server.h, endpoint.h,
+ * conn.h; client.h for the other end; room.h for many at once; option.h for limits;
+ * error.h for what calls answer.
+ */
+#ifndef WSOCK_WSOCK_H
+#define WSOCK_WSOCK_H
+
+#include <wsock/client.h>
+#include <wsock/conn.h>
+#include <wsock/endpoint.h>
+#include <wsock/error.h>
+#include <wsock/memory.h>
+#include <wsock/message.h>
+#include <wsock/option.h>
+#include <wsock/request.h>
+#include <wsock/room.h>
+#include <wsock/runtime.h>
+#include <wsock/server.h>
+#include <wsock/timer.h>
+#include <wsock/types.h>
+#include <wsock/version.h>
+
+#endif
