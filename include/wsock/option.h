@@ -18,12 +18,13 @@
 extern "C" {
 #endif
 
-/** What an option belongs to. */
+/** What takes an option, as bits. An option of servers and endpoints is the default of all
+ *  endpoints when it is set on the server. */
 enum {
     WSOCK_SCOPE_RUNTIME = 1,
     WSOCK_SCOPE_SERVER = 2,
-    WSOCK_SCOPE_ENDPOINT = 3, /**< also server (as a default) and client */
-    WSOCK_SCOPE_CLIENT = 4,
+    WSOCK_SCOPE_ENDPOINT = 4,
+    WSOCK_SCOPE_CLIENT = 8,
 };
 
 /** What its value is. */
@@ -43,7 +44,7 @@ typedef struct wsock_option_info {
     int64_t value_default; /**< in the type's unit */
     int64_t value_min;
     int64_t value_max;
-    int32_t scope;         /**< WSOCK_SCOPE_* */
+    int32_t scope;         /**< bits of WSOCK_SCOPE_* */
     int32_t type;          /**< WSOCK_OPTION_* */
     int32_t is_live;       /**< 1: takes effect on what runs already */
     int32_t can_be_off;    /**< 1: "off" (as a number: 0) means no limit */

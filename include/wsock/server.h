@@ -74,9 +74,9 @@ WSOCK_API int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn,
 /**
  * Open a listener and accept connections from it.
  *
- * URLs: ws://127.0.0.1:8080, ws://[::1]:8080, ws://*:8080 (all addresses, v4 and v6),
- * ws://name:8080 (all addresses of the name), ws+unix:/run/app.sock. Port 0 takes a free one:
- * see wsock_server_url().
+ * URLs: ws://127.0.0.1:8080, ws://[::1]:8080, ws://name:8080 (all addresses of the name), the
+ * same with "*" for the host (all addresses, v4 and v6), ws+unix:/run/app.sock. Port 0 takes a
+ * free one: see wsock_server_url().
  *
  * @return 0; WSOCK_EURL; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS, WSOCK_ERESOLVE,
  *         WSOCK_EMFILE, WSOCK_ESYSTEM; WSOCK_ENOTSUP for a path or wss without TLS; WSOCK_ECLOSED;
