@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every option of the library, once: name, where it is set, type, default, range, and the
+ * line of text that --help and the manual print. This file holds the table and the
+ * storage; who obeys an option reads it with wsi_option().
+ *
+ * wsi_option() may run in any thread at any time. Everything else on a struct wsi_options
+ * is under a lock of the object that holds it.
+ */
+#ifndef WSI_CORE_OPTION_H
+#define WSI_CORE_OPTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <wsock/option.h>
+
+#define WSI_KIB    INT64_C(1024)
+#define WSI_MIB    (1024 * WSI_KIB)
+#define WSI_TIB    (1024 * 1024 * WSI_MIB)
+#define WSI_SECOND INT64_C(1000)
+#define WSI_DAY    (24 * 3600 * WSI_SECOND)
+#define WSI_LOTS   INT64_C(1000000000)
+
+#define WSI_SCOPE_HEADS (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_CLIENT)
+#define WSI_SCOPE_CONNS (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_ENDPOINT | WSOCK_SCOPE_CLIENT)
+
+/*
+ * X(ID, name, scope,
+ *   type, default, min, max, live, can_be_off,
+ *   text)
+ *
+ * Where can_be_off is 1, a default of 0 means off, and min is the least value that is not
+ * off. The default of a string is "", its max a length.
+ */
+/* clang-format off */
+#define WSI_OPTION_MAP(X)                                                                \
+    X(WORKERS, "workers", WSOCK_SCOPE_RUNTIME,                                           \
+      COUNT, 0, 0, 256, 0, 0,                                                            \
+      "Worker threads; 0: one per core")                                                 \
+    X(LOG_LEVEL, "log_level", WSOCK_SCOPE_RUNTIME,                                       \
+      COUNT, 2, 0, 4, 1, 0,                                                              \
+      "What is logged: 0 nothing, 1 errors, 2 warnings too, 3 starts and stops, "        \
+      "4 every connection")                                                              \
+    X(MAX_BUFFERED_BYTES, "max_buffered_bytes", WSOCK_SCOPE_RUNTIME,                     \
+      BYTES, 0, 0, WSI_TIB, 1, 0,                                                        \
+      "What all connections together may have buffered; 0: a quarter of the memory, "    \
+      "or the cgroup's limit if that is smaller")                                        \
+    X(MAX_CONNECTIONS, "max_connections", WSOCK_SCOPE_SERVER,                            \
+      COUNT, 0, 0, WSI_LOTS, 1, 0,                                                       \
+      "Connections at one time; 0: what the limit of open files allows, less a reserve") \
+    X(REQUEST_TIMEOUT, "request_timeout", WSOCK_SCOPE_SERVER,                            \
+      MS, 30 * WSI_SECOND, 1, WSI_DAY, 0, 0,                                             \
+      "Time that the application may take to answer a request")                          \
+    X(STOP_TIMEOUT, "stop_timeout", WSOCK_SCOPE_SERVER,                                  \
+      MS, 5 * WSI_SECOND, 0, WSI_DAY, 1, 0,                                              \
+      "Time that connections get to close when the server stops")                        \
+    X(LISTEN_BACKLOG, "listen_backlog", WSOCK_SCOPE_SERVER,                              \
+      COUNT, 1024, 1, 65535, 0, 0,                                                       \
+      "Connections that may wait in the kernel to be accepted, for each listener")       \
+    X(REUSE_PORT, "reuse_port", WSOCK_SCOPE_SERVER,                                      \
+      BOOL, 0, 0, 1, 0, 0,                                                               \
+      "Give each worker a listening socket of its own (SO_REUSEPORT)")                   \
+    X(WWW, "www", WSOCK_SCOPE_SERVER,                                                    \
+      STRING, 0, 0, 4095, 0, 0,                                                          \
+      "Directory whose files answer plain GET requests; empty: none")                    \
+    X(ORIGINS, "origins", WSOCK_SCOPE_SERVER,                                            \
+      STRING, 0, 0, 65535, 0, 0,                                                         \
+      "Origins whose pages may connect, separated by commas; \"*\": any; "               \
+      "empty: pages of the same host and port")                                          \
+    X(HANDSHAKE_TIMEOUT, "handshake_timeout", WSI_SCOPE_HEADS,                           \
+      MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, 0,                                             \
+      "Time that the opening handshake may take")                                        \
+    X(MAX_HEAD_BYTES, "max_head_bytes", WSI_SCOPE_HEADS,                                 \
+      BYTES, 16 * WSI_KIB, WSI_KIB, WSI_MIB, 1, 0,                                       \
+      "Size of the head of an HTTP request or response")                                 \
+    X(MAX_HEADERS, "max_headers", WSI_SCOPE_HEADS,                                       \
+      COUNT, 100, 8, 256, 1, 0,                                                          \
+      "Header fields of an HTTP request or response")                                    \
+    X(CONNECT_TIMEOUT, "connect_timeout", WSOCK_SCOPE_CLIENT,                            \
+      MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, 0,                                             \
+      "Time to resolve the name and to connect")                                         \
+    X(MAX_MESSAGE_BYTES, "max_message_bytes", WSI_SCOPE_CONNS,                           \
+      BYTES, WSI_MIB, 1, WSI_TIB, 1, 1,                                                  \
+      "Size of an incoming message; above it the connection ends with 1009")             \
+    X(MAX_FRAGMENTS, "max_fragments", WSI_SCOPE_CONNS,                                   \
+      COUNT, 1024, 1, WSI_LOTS, 1, 1,                                                    \
+      "Fragments of an incoming message; above it the connection ends with 1008")        \
+    X(MAX_MESSAGE_RATE, "max_message_rate", WSI_SCOPE_CONNS,                             \
+      COUNT, 0, 1, WSI_LOTS, 1, 1,                                                       \
+      "Incoming messages a second; above it the connection ends with 1008")              \
+    X(MAX_BYTE_RATE, "max_byte_rate", WSI_SCOPE_CONNS,                                   \
+      BYTES, 0, 1, WSI_TIB, 1, 1,                                                        \
+      "Incoming bytes a second; above it the connection ends with 1008")                 \
+    X(IDLE_TIMEOUT, "idle_timeout", WSI_SCOPE_CONNS,                                     \
+      MS, 60 * WSI_SECOND, 1, WSI_DAY, 1, 1,                                             \
+      "A connection from which nothing came for so long ends")                           \
+    X(PING_INTERVAL, "ping_interval", WSI_SCOPE_CONNS,                                   \
+      MS, 25 * WSI_SECOND, 1, WSI_DAY, 1, 1,                                             \
+      "A ping is sent when nothing came for so long")                                    \
+    X(CLOSE_TIMEOUT, "close_timeout", WSI_SCOPE_CONNS,                                   \
+      MS, 5 * WSI_SECOND, 1, WSI_DAY, 1, 0,                                              \
+      "Time that the closing handshake may take before the connection is cut off")       \
+    X(WRITE_TIMEOUT, "write_timeout", WSI_SCOPE_CONNS,                                   \
+      MS, 30 * WSI_SECOND, 1, WSI_DAY, 1, 1,                                             \
+      "A connection that takes nothing of what waits for it for so long is cut off")     \
+    X(MAX_BACKLOG_BYTES, "max_backlog_bytes", WSI_SCOPE_CONNS,                           \
+      BYTES, WSI_MIB, 1, WSI_TIB, 1, 0,                                                  \
+      "Bytes waiting to be sent at which a send answers WSOCK_EAGAIN")                   \
+    X(PAUSE_READ_WHEN_BACKLOGGED, "pause_read_when_backlogged", WSI_SCOPE_CONNS,         \
+      BOOL, 1, 0, 1, 1, 0,                                                               \
+      "Read nothing from a connection while its backlog is full")                        \
+    X(MAX_ROOMS_PER_CONNECTION, "max_rooms_per_connection", WSI_SCOPE_CONNS,             \
+      COUNT, 100, 1, WSI_LOTS, 1, 1,                                                     \
+      "Rooms that a connection may be in at one time")
+/* clang-format on */
+
+#define WSI_OPTION_ID_(id, name, scope, type, def, min, max, live, off, text) \
+    WSI_OPT_##id,
+enum wsi_option_id { WSI_OPTION_MAP(WSI_OPTION_ID_) WSI_OPT_COUNT };
+#undef WSI_OPTION_ID_
+
+enum { WSI_OPTION_TEXTS = 2 }; /* options of type string */
+
+/* Room for any sentence that a failing call below writes. */
+enum { WSI_OPTION_WHY_SIZE = 256 };
+
+struct wsi_options {
+    unsigned scope;         /* one of WSOCK_SCOPE_* */
+    uint64_t explicit_bits; /* by id: set on this object, so not inherited */
+    _Atomic int64_t number[WSI_OPT_COUNT]; /* a limit that is off: INT64_MAX */
+    char *text[WSI_OPTION_TEXTS];          /* of string options; NULL: "" */
+};
+
+/** One relaxed load. A limit that is off is INT64_MAX, so that `value > limit` needs no
+ *  special case; a timeout that is off has to be looked at by its user. */
+static inline int64_t wsi_option(const struct wsi_options *options, enum wsi_option_id id)
+{
+    return atomic_load_explicit(&options->number[id], memory_order_relaxed);
+}
+
+static inline bool wsi_option_is_off(int64_t number)
+{
+    return number == INT64_MAX;
+}
+
+/** A string option; never NULL. @return (borrowed until it is set again) */
+const char *wsi_option_text(const struct wsi_options *options, enum wsi_option_id id);
+
+/** All defaults. @param scope one of WSOCK_SCOPE_*: what this object is. */
+void wsi_options_init(struct wsi_options *options, unsigned scope);
+void wsi_options_fini(struct wsi_options *options);
+
+/**
+ * Set from text ("1MiB", "10s", "off"). On failure nothing changes.
+ *
+ * @param started the object runs: options that are not live answer WSOCK_EBUSY.
+ * @param why     (out, nullable) on failure one sentence that names the option, the value
+ * and what is allowed; cut to why_size, WSI_OPTION_WHY_SIZE is enough.
+ * @return 0; WSOCK_EOPTION for an unknown name or one of another scope; WSOCK_EINVAL for
+ * a malformed value or NULL; WSOCK_ERANGE; WSOCK_EBUSY; WSOCK_ENOMEM.
+ */
+int wsi_options_set(struct wsi_options *options, const char *name, const char *value,
+                    bool started, char *why, size_t why_size);
+
+/** Set from a number in the option's unit; 0 turns off what can be off. WSOCK_EINVAL for
+ * a string option. Else as wsi_options_set(). */
+int wsi_options_set_number(struct wsi_options *options, const char *name, int64_t value,
+                           bool started, char *why, size_t why_size);
+
+/** @param out (out) in the option's unit; 0 for what is off. @return 0; WSOCK_EOPTION for
+ * no such option here, or one that is text. */
+int wsi_options_get_number(const struct wsi_options *options, int64_t *out,
+                           const char *name, char *why, size_t why_size);
+
+/** Any option as text, as wsi_options_set() takes it: "1 MiB", "60 s", "off".
+ *  @return its length; WSOCK_EOPTION; WSOCK_ETOOBIG; WSOCK_EINVAL. */
+int wsi_options_get_text(const struct wsi_options *options, char *out, size_t size,
+                         const char *name, char *why, size_t why_size);
+
+/** Take over the parent's value of every option that both have and the child did not set
+ *  itself. Call it when the child is made and whenever the parent changed. */
+void wsi_options_inherit(struct wsi_options *child, const struct wsi_options *parent);
+
+/** A value of an option as text; `number` as wsi_option() or a public call gives it.
+ *  @return its length, as snprintf() counts. Not for string options. */
+int wsi_option_format(char *out, size_t size, enum wsi_option_id id, int64_t number);
+
+#endif
