@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A load generator that costs as little as it can, so that the server is what is
+ * measured: one thread, edge-triggered epoll, one send of a prebuilt batch and one recv
+ * of its replies, no parsing. A connection sends D masked binary frames, waits until the
+ * D replies have come, and goes on. The replies are known in advance byte for byte (a
+ * server's frames carry no mask, so each is 4 bytes shorter), and every byte received is
+ * compared with them; --raw expects what was sent instead. The CPU clocks of the server
+ * and of the generator itself are read in this process at both ends of the measured
+ * window.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_EVENTS   1024
+#define BUFFER_BYTES (512 * 1024)
+#define STALL_MS     10000 /* a server that says nothing for so long has failed */
+#define NS_PER_S     1000000000
+
+/* The example of RFC 6455 section 1.3: a fixed key needs no SHA-1 here. */
+#define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
+#define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+struct options {
+    struct sockaddr_in addr;
+    char host[64];
+    const char *path;
+    size_t connections;
+    size_t payload;
+    size_t depth;
+    double seconds;
+    double warmup;
+    size_t messages; /* 0: run by time */
+    pid_t pid;       /* 0: do not read a server's clock */
+    bool raw;
+    bool idle;
+    bool json;
+};
+
+struct conn {
+    int fd;
+    size_t unsent; /* bytes of the batch that the socket has not taken yet */
+    size_t owed;   /* bytes of the replies still to come; 0 between batches */
+    size_t left;   /* batches this connection may still begin */
+};
+
+struct load {
+    const struct options *options;
+    struct conn *conns;
+    unsigned char *batch, *replies;
+    size_t batch_len, replies_len, reply_len;
+    uint64_t received; /* bytes of replies */
+    size_t active;     /* connections inside a batch */
+    int epoll_fd;
+};
+
+struct sample {
+    int64_t wall, own, server;
+    uint64_t received;
+};
+
+static unsigned char buffer[BUFFER_BYTES];
+
+static void die(const char *what)
+{
+    fprintf(stderr, "load: %s\n", what);
+    exit(1);
+}
+
+static void die_errno(const char *what)
+{
+    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void *must_alloc(size_t count, size_t size)
+{
+    void *block = calloc(count, size);
+
+    if (block == NULL)
+        die("out of memory");
+    return block;
+}
+
+static int64_t clock_ns(clockid_t id)
+{
+    struct timespec t;
+
+    if (clock_gettime(id, &t) < 0)
+        die_errno("clock");
+    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+static struct sample take_sample(const struct load *load)
+{
+    struct sample s = {.received = load->received};
+    clockid_t id;
+
+    if (load->options->pid != 0) {
+        if (clock_getcpuclockid(load->options->pid, &id) != 0)
+            die("no such server process");
+        s.server = clock_ns(id);
+    }
+    s.own = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    s.wall = clock_ns(CLOCK_MONOTONIC);
+    return s;
+}
+
+/* Frames */
+
+static size_t put_header(unsigned char *out, size_t len, bool masked)
+{
+    unsigned char mask_bit = masked ? 0x80 : 0;
+    size_t at = 0;
+    int length_bytes = len < 126 ? 0 : len < 65536 ? 2 : 8;
+
+    out[at++] = 0x82; /* FIN, binary */
+    out[at++] = (unsigned char)(mask_bit | (length_bytes == 0   ? len
+                                            : length_bytes == 2 ? 126
+                                                                : 127));
+    for (int i = length_bytes - 1; i >= 0; i--)
+        out[at++] = (unsigned char)((uint64_t)len >> (8 * i));
+    return at;
+}
+
+/* The payloads of a batch differ, so that replies in the wrong order are seen. */
+static unsigned char payload_byte(size_t frame, size_t i)
+{
+    return (unsigned char)(i == 0 ? frame : i * 7 + frame * 31 + (i >> 8));
+}
+
+static size_t put_frame(unsigned char *out, size_t frame, size_t len, bool masked)
+{
+    static const unsigned char key[4] = {0x37, 0xfa, 0x21, 0x3d};
+    size_t at = put_header(out, len, masked);
+
+    if (masked) {
+        memcpy(out + at, key, sizeof key);
+        at += sizeof key;
+    }
+    for (size_t i = 0; i < len; i++)
+        out[at++] = (unsigned char)(payload_byte(frame, i) ^
+                                    (masked ? key[i % sizeof key] : 0));
+    return at;
+}
+
+static void build_frames(struct load *load)
+{
+    const struct options *o = load->options;
+    size_t room = o->depth * (o->payload + 14);
+
+    load->batch = must_alloc(room, 1);
+    load->replies = must_alloc(room, 1);
+    for (size_t i = 0; i < o->depth; i++) {
+        load->batch_len += put_frame(load->batch + load->batch_len, i, o->payload, true);
+        load->replies_len += put_frame(load->replies + load->replies_len, i, o->payload,
+                                       o->raw);
+    }
+    load->reply_len = load->replies_len / o->depth;
+}
+
+/* Opening: one connection after the other, blocking, so that no backlog overflows */
+
+static void wait_for(int fd, short events)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+
+    if (poll(&p, 1, STALL_MS) <= 0)
+        die("the server does not answer the handshake");
+}
+
+static void check_response(const struct options *o, const char *head)
+{
+    if (strncmp(head, "HTTP/1.1 101 ", 13) != 0)
+        die("the server refused the handshake");
+    if (!o->raw && strstr(head, ": " ACCEPT "\r\n") == NULL)
+        die("the server's accept key is wrong");
+}
+
+static void shake_hands(const struct options *o, int fd)
+{
+    char head[4096];
+    size_t have = 0;
+    int len = snprintf(head, sizeof head,
+                       "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY "\r\n"
+                       "Sec-WebSocket-Version: 13\r\n\r\n",
+                       o->path, o->host, (unsigned)ntohs(o->addr.sin_port));
+
+    if (len < 0 || (size_t)len >= sizeof head)
+        die("the path is too long");
+    if (send(fd, head, (size_t)len, MSG_NOSIGNAL) != len)
+        die_errno("send");
+    for (;;) {
+        ssize_t n;
+
+        wait_for(fd, POLLIN);
+        n = recv(fd, head + have, sizeof head - 1 - have, 0);
+        if (n <= 0)
+            die("the server hung up during the handshake");
+        have += (size_t)n;
+        head[have] = '\0';
+        if (strstr(head, "\r\n\r\n") != NULL)
+            break;
+        if (have == sizeof head - 1)
+            die("the response's head is too long");
+    }
+    check_response(o, head);
+}
+
+static void open_connections(struct load *load)
+{
+    const struct options *o = load->options;
+
+    load->conns = must_alloc(o->connections, sizeof *load->conns);
+    for (size_t i = 0; i < o->connections; i++) {
+        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+        int on = 1;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        if (fd < 0 || connect(fd, (const struct sockaddr *)&o->addr, sizeof o->addr) < 0)
+            die_errno("connect");
+        if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+            die_errno("setsockopt");
+        shake_hands(o, fd);
+        load->conns[i].fd = fd;
+        event.data.ptr = &load->conns[i];
+        if (epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+            die_errno("epoll_ctl");
+    }
+}
+
+/* Traffic */
+
+static void send_rest(struct load *load, struct conn *conn)
+{
+    while (conn->unsent > 0) {
+        const unsigned char *from = load->batch + (load->batch_len - conn->unsent);
+        ssize_t n = send(conn->fd, from, conn->unsent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && errno == EAGAIN)
+            return; /* the edge of EPOLLOUT brings us back */
+        if (n < 0)
+            die_errno("send");
+        conn->unsent -= (size_t)n;
+    }
+}
+
+static void begin_batch(struct load *load, struct conn *conn)
+{
+    if (conn->left == 0)
+        return;
+    conn->left--;
+    conn->unsent = load->batch_len;
+    conn->owed = load->replies_len;
+    load->active++;
+    send_rest(load, conn);
+}
+
+/* A short read emptied the socket, and a finished batch leaves nothing to come: in both
+ * cases the next edge is a new one, and no recv is spent on EAGAIN. */
+static void receive(struct load *load, struct conn *conn)
+{
+    ssize_t n;
+
+    do {
+        n = recv(conn->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0)
+            die_errno("recv");
+        if (n == 0)
+            die("the server closed a connection");
+        if ((size_t)n > conn->owed ||
+            memcmp(buffer, load->replies + (load->replies_len - conn->owed), (size_t)n) !=
+                0)
+            die("a reply differs from what was sent");
+        conn->owed -= (size_t)n;
+        load->received += (size_t)n;
+        if (conn->owed == 0) {
+            load->active--;
+            begin_batch(load, conn);
+            return;
+        }
+    } while ((size_t)n == sizeof buffer);
+}
+
+static void turn(struct load *load)
+{
+    struct epoll_event events[MAX_EVENTS];
+    int count = epoll_wait(load->epoll_fd, events, MAX_EVENTS, STALL_MS);
+
+    if (count == 0)
+        die("no reply came for 10 s");
+    if (count < 0 && errno != EINTR)
+        die_errno("epoll_wait");
+    for (int i = 0; i < count; i++) {
+        struct conn *conn = events[i].data.ptr;
+
+        if (conn->unsent > 0)
+            send_rest(load, conn);
+        if (events[i].events & ~(uint32_t)EPOLLOUT)
+            receive(load, conn);
+    }
+}
+
+static void begin_all(struct load *load, size_t batches)
+{
+    for (size_t i = 0; i < load->options->connections; i++) {
+        load->conns[i].left = batches;
+        if (load->conns[i].owed == 0)
+            begin_batch(load, &load->conns[i]);
+    }
+}
+
+static void finish_all(struct load *load)
+{
+    while (load->active > 0)
+        turn(load);
+}
+
+static void turn_until(struct load *load, int64_t deadline)
+{
+    while (clock_ns(CLOCK_MONOTONIC) < deadline)
+        turn(load);
+}
+
+static void run_by_time(struct load *load, struct sample *from, struct sample *to)
+{
+    const struct options *o = load->options;
+
+    begin_all(load, SIZE_MAX);
+    turn_until(load, clock_ns(CLOCK_MONOTONIC) + (int64_t)(o->warmup * NS_PER_S));
+    *from = take_sample(load);
+    turn_until(load, from->wall + (int64_t)(o->seconds * NS_PER_S));
+    *to = take_sample(load);
+    begin_all(load, 0);
+    finish_all(load);
+}
+
+static void run_by_count(struct load *load, struct sample *from, struct sample *to)
+{
+    const struct options *o = load->options;
+
+    *from = take_sample(load);
+    begin_all(load, o->messages / (o->depth * o->connections));
+    finish_all(load);
+    *to = take_sample(load);
+}
+
+static void report(const struct load *load, const struct sample *from,
+                   const struct sample *to)
+{
+    const struct options *o = load->options;
+    double seconds = (double)(to->wall - from->wall) / NS_PER_S;
+    double messages = (double)(to->received - from->received) / (double)load->reply_len;
+    double own = (double)(to->own - from->own) / NS_PER_S;
+    double server = (double)(to->server - from->server) / NS_PER_S;
+
+    if (o->json) {
+        printf("{\"connections\": %zu, \"payload\": %zu, \"depth\": %zu, "
+               "\"seconds\": %.6f, \"messages\": %.0f, \"messages_per_second\": %.0f, "
+               "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
+               o->connections, o->payload, o->depth, seconds, messages,
+               messages / seconds, own);
+        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", server);
+        return;
+    }
+    printf("%.0f messages in %.3f s: %.0f messages/s; generator CPU %.1f %%, %.0f ns a "
+           "message\n",
+           messages, seconds, messages / seconds, 100 * own / seconds,
+           own * 1e9 / messages);
+    if (o->pid != 0)
+        printf("server CPU %.1f %%, %.0f ns a message\n", 100 * server / seconds,
+               server * 1e9 / messages);
+}
+
+static void hold_idle(void)
+{
+    puts("ready");
+    fflush(stdout);
+    while (read(STDIN_FILENO, buffer, sizeof buffer) > 0)
+        continue;
+}
+
+/* Command line */
+
+static const char usage[] =
+    "usage: load [options] ws://ADDRESS:PORT/PATH\n"
+    "  --connections N  connections to open (200)\n"
+    "  --payload BYTES  payload of each message (32)\n"
+    "  --depth D        messages sent at once, then awaited together (1)\n"
+    "  --seconds S      length of the measured window (3)\n"
+    "  --warmup S       traffic before it (1)\n"
+    "  --messages N     exactly N messages in all, without warm-up, instead of a "
+    "window;\n"
+    "                   a multiple of connections times depth\n"
+    "  --pid PID        read the CPU clock of this server at both ends of the window\n"
+    "  --raw            the server is raw_echo: replies are the very bytes sent\n"
+    "  --idle           open, print \"ready\", hold until standard input ends, send "
+    "nothing\n"
+    "  --json           print the result as one JSON object\n"
+    "Runs end before the server's first ping (25 s): a ping counts as a wrong reply.\n";
+
+static void parse_url(struct options *o, const char *url)
+{
+    unsigned port = 0;
+    int used = 0;
+
+    if (sscanf(url, "ws://%63[0-9.]:%u%n", o->host, &port, &used) != 2 || port > 65535 ||
+        inet_pton(AF_INET, o->host, &o->addr.sin_addr) != 1 ||
+        (url[used] != '/' && url[used] != '\0'))
+        die("the URL must be ws://ADDRESS:PORT/PATH with a numeric IPv4 address");
+    o->addr.sin_family = AF_INET;
+    o->addr.sin_port = htons((uint16_t)port);
+    o->path = url[used] == '/' ? url + used : "/";
+}
+
+static double number(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(value >= 0) || value > 1e15)
+        die("a number is malformed (--help lists the options)");
+    return value;
+}
+
+/* The options in the order of their values; from RAW on they take no argument. */
+enum {
+    CONNECTIONS,
+    PAYLOAD,
+    DEPTH,
+    SECONDS,
+    WARMUP,
+    MESSAGES,
+    PID,
+    RAW,
+    IDLE,
+    JSON,
+    HELP
+};
+
+static const struct option option_table[] = {
+    {"connections", required_argument, NULL, CONNECTIONS},
+    {"payload", required_argument, NULL, PAYLOAD},
+    {"depth", required_argument, NULL, DEPTH},
+    {"seconds", required_argument, NULL, SECONDS},
+    {"warmup", required_argument, NULL, WARMUP},
+    {"messages", required_argument, NULL, MESSAGES},
+    {"pid", required_argument, NULL, PID},
+    {"raw", no_argument, NULL, RAW},
+    {"idle", no_argument, NULL, IDLE},
+    {"json", no_argument, NULL, JSON},
+    {"help", no_argument, NULL, HELP},
+    {0},
+};
+
+static void check(const struct options *o)
+{
+    if (o->connections == 0 || o->connections > 1000000)
+        die("--connections must be 1 to 1000000");
+    if (o->depth == 0 || o->depth > 65536 || o->payload > 64 << 20)
+        die("--depth must be 1 to 65536, --payload at most 64 MiB");
+    if (o->messages % (o->connections * o->depth) != 0)
+        die("--messages must be a multiple of connections times depth");
+}
+
+static void parse(struct options *o, int argc, char **argv)
+{
+    double values[HELP + 1] = {
+        [CONNECTIONS] = 200, [PAYLOAD] = 32, [DEPTH] = 1, [SECONDS] = 3, [WARMUP] = 1};
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "", option_table, NULL)) != -1) {
+        if (opt == '?') {
+            fputs(usage, stderr);
+            exit(2);
+        }
+        values[opt] = opt < RAW ? number(optarg) : 1;
+    }
+    if (values[HELP] != 0 || optind != argc - 1) {
+        fputs(usage, values[HELP] != 0 ? stdout : stderr);
+        exit(values[HELP] != 0 ? 0 : 2);
+    }
+    *o = (struct options){
+        .connections = (size_t)values[CONNECTIONS],
+        .payload = (size_t)values[PAYLOAD],
+        .depth = (size_t)values[DEPTH],
+        .seconds = values[SECONDS],
+        .warmup = values[WARMUP],
+        .messages = (size_t)values[MESSAGES],
+        .pid = (pid_t)values[PID],
+        .raw = values[RAW] != 0,
+        .idle = values[IDLE] != 0,
+        .json = values[JSON] != 0,
+    };
+    parse_url(o, argv[optind]);
+    check(o);
+}
+
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct load load = {.options = &options, .epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+    struct sample from, to;
+
+    parse(&options, argc, argv);
+    if (load.epoll_fd < 0)
+        die_errno("epoll_create1");
+    raise_fd_limit();
+    build_frames(&load);
+    open_connections(&load);
+    if (options.idle) {
+        hold_idle();
+    } else {
+        if (options.messages > 0)
+            run_by_count(&load, &from, &to);
+        else
+            run_by_time(&load, &from, &to);
+        report(&load, &from, &to);
+    }
+    for (size_t i = 0; i < options.connections; i++)
+        close(load.conns[i].fd);
+    free(load.conns);
+    free(load.batch);
+    free(load.replies);
+    close(load.epoll_fd);
+    return 0;
+}
