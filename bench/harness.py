@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""What the benchmark scripts share: to start and end the programs of the build directory,
+pinned to cores, and to run the generator against them."""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+
+
+class Failed(Exception):
+    """A program of the benchmark did not do its part."""
+
+
+def program(build_dir, name):
+    path = os.path.join(build_dir, "bench", name)
+    if not os.access(path, os.X_OK):
+        raise Failed(f"{path} is missing: build first (meson compile -C {build_dir})")
+    return path
+
+
+def build_type(build_dir):
+    """The build type and the sanitizers of a build directory."""
+    try:
+        path = os.path.join(build_dir, "meson-info", "intro-buildoptions.json")
+        with open(path, encoding="utf-8") as f:
+            options = {option["name"]: option["value"] for option in json.load(f)}
+    except OSError as error:
+        raise Failed(f"no build directory of meson: {error}") from None
+    return options["buildtype"], options.get("sanitize", "")
+
+
+def need_optimised(build_dir):
+    """The build type; figures of debugging and sanitizer builds would mean nothing."""
+    kind, sanitize = build_type(build_dir)
+    if kind not in ("release", "debugoptimized") or sanitize:
+        raise Failed(f"{build_dir} has buildtype={kind}, sanitize={sanitize!r}: "
+                     "use release or debugoptimized, and no sanitizer")
+    return kind
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def raise_fd_limit():
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def placed(core, realtime):
+    """What a child does before it becomes the program."""
+    def place():
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+        if realtime:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    return place
+
+
+def start(command, core, realtime, obeys):
+    """Start a program and wait for its line "ready"."""
+    process = subprocess.Popen(command, stdin=subprocess.PIPE if obeys else None,
+                               stdout=subprocess.PIPE, text=True,
+                               preexec_fn=placed(core, realtime))
+    if process.stdout.readline() != "ready\n":
+        process.kill()
+        raise Failed(f"{os.path.basename(command[0])} did not start "
+                     f"(status {process.wait()})")
+    return process
+
+
+def stop(process, timeout_s=60):
+    """End a program that start() began: by SIGTERM, or by the end of its input when it
+    obeys that."""
+    try:
+        if process.stdin is not None:
+            process.stdin.close()
+        else:
+            process.terminate()
+        status = process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise Failed(f"{process.args[0]} did not end in {timeout_s} s") from None
+    finally:
+        process.stdout.close()
+    if status not in (0, -signal.SIGTERM):
+        raise Failed(f"{process.args[0]} ended with status {status}")
+
+
+@contextlib.contextmanager
+def running(command, core=None, realtime=False, obeys=False):
+    """A program that runs meanwhile; obeys: it gets a pipe as its input."""
+    process = start(command, core, realtime, obeys)
+    try:
+        yield process
+    except BaseException:
+        process.kill()  # what failed inside is told, not what this does to the program
+        process.wait()
+        raise
+    stop(process)
+
+
+def load(build_dir, url, core=None, realtime=False, **options):
+    """Run the generator once; its result as a dictionary. True stands for a bare flag."""
+    command = [program(build_dir, "load"), "--json"]
+    for name, value in options.items():
+        if value is True:
+            command.append(f"--{name}")
+        elif value is not False:
+            command += [f"--{name}", str(value)]
+    done = subprocess.run(command + [url], stdout=subprocess.PIPE, text=True,
+                          preexec_fn=placed(core, realtime), check=False)
+    if done.returncode != 0:
+        raise Failed(f"the generator failed with status {done.returncode}: "
+                     f"{' '.join(command)} {url}")
+    return json.loads(done.stdout)
+
+
+def main(run):
+    """Run a script's main function: errors are one line and status 1."""
+    try:
+        sys.exit(run())
+    except Failed as error:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: {error}")
+    except (PermissionError, subprocess.SubprocessError) as error:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: could not start a program: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
