@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The echo server that the benchmarks measure: the example of wsock.h, nothing tuned.
+ * With
+ * --control it also counts the library's live heap through its allocator hook and obeys
+ * standard input: each line is answered with "connections N heap BYTES", and the end of
+ * input stops it. Counting costs time, so only bench/memory asks for it.
+ */
+#include <getopt.h>
+#include <malloc.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <wsock/wsock.h>
+
+struct options {
+    const char *workers;
+    const char *url;
+    bool handlers;
+    bool control;
+};
+
+static atomic_size_t live_bytes;
+
+static void *count_malloc(size_t size)
+{
+    void *block = malloc(size);
+
+    atomic_fetch_add(&live_bytes, malloc_usable_size(block));
+    return block;
+}
+
+static void *count_realloc(void *block, size_t size)
+{
+    size_t before = malloc_usable_size(block);
+    void *grown = realloc(block, size);
+
+    if (grown != NULL) {
+        atomic_fetch_add(&live_bytes, malloc_usable_size(grown));
+        atomic_fetch_sub(&live_bytes, before);
+    }
+    return grown;
+}
+
+static void count_free(void *block)
+{
+    atomic_fetch_sub(&live_bytes, malloc_usable_size(block));
+    free(block);
+}
+
+static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
+                       void *user)
+{
+    (void)user;
+    wsock_conn_send(conn, type, data, len);
+}
+
+/* Applications have these two; what they cost a connection belongs to the figure. */
+static void on_open(wsock_conn *conn, void *user)
+{
+    (void)conn;
+    (void)user;
+}
+
+static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
+{
+    (void)conn;
+    (void)info;
+    (void)user;
+}
+
+static int start(wsock_server *server, const struct options *o)
+{
+    wsock_endpoint *echo = NULL;
+    int r = wsock_server_endpoint(server, &echo, "/echo");
+
+    if (r == 0)
+        r = wsock_endpoint_on_message(echo, on_message, NULL, NULL);
+    if (r == 0 && o->handlers)
+        r = wsock_endpoint_on_open(echo, on_open, NULL, NULL);
+    if (r == 0 && o->handlers)
+        r = wsock_endpoint_on_close(echo, on_close, NULL, NULL);
+    if (r == 0)
+        r = wsock_server_listen(server, o->url);
+    wsock_endpoint_unref(echo);
+    return r;
+}
+
+static void obey(wsock_runtime *runtime, wsock_server *server)
+{
+    char line[64];
+
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        printf("connections %zu heap %zu\n", wsock_server_conn_count(server),
+               atomic_load(&live_bytes));
+        fflush(stdout);
+    }
+    wsock_runtime_stop(runtime);
+}
+
+static int serve(wsock_runtime *runtime, const struct options *o)
+{
+    wsock_server *server = NULL;
+    int r = wsock_server_new(runtime, &server);
+
+    if (r == 0)
+        r = start(server, o);
+    if (r == 0) {
+        puts("ready");
+        fflush(stdout);
+        if (o->control)
+            obey(runtime, server);
+        r = wsock_runtime_run(runtime, o->control ? 0 : WSOCK_RUN_SIGNALS);
+    }
+    if (r < 0)
+        fprintf(stderr, "echo_server: %s (%s)\n", wsock_server_error(server),
+                wsock_strerror(r));
+    wsock_server_free(server);
+    return r;
+}
+
+static const char usage[] =
+    "usage: echo_server [--workers N] [--handlers] [--control] URL\n"
+    "  --workers N  worker threads (1)\n"
+    "  --handlers   register on_open and on_close as well\n"
+    "  --control    count the heap and obey standard input\n"
+    "Echoes at the path /echo and prints \"ready\" once it listens.\n";
+
+static void parse(struct options *o, int argc, char **argv)
+{
+    static const struct option table[] = {
+        {"workers", required_argument, NULL, 'w'},
+        {"handlers", no_argument, NULL, 'm'},
+        {"control", no_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "", table, NULL)) != -1) {
+        if (opt == 'w')
+            o->workers = optarg;
+        else if (opt == 'm')
+            o->handlers = true;
+        else if (opt == 'c')
+            o->control = true;
+        else {
+            fputs(usage, opt == 'h' ? stdout : stderr);
+            exit(opt == 'h' ? 0 : 2);
+        }
+    }
+    if (optind != argc - 1) {
+        fputs(usage, stderr);
+        exit(2);
+    }
+    o->url = argv[optind];
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.workers = "1"};
+    wsock_runtime *runtime = NULL;
+    int r;
+
+    parse(&options, argc, argv);
+    r = options.control ? wsock_set_allocator(count_malloc, count_realloc, count_free)
+                        : 0;
+    if (r == 0)
+        r = wsock_runtime_new(&runtime);
+    if (r == 0)
+        r = wsock_runtime_set(runtime, "workers", options.workers);
+    if (r < 0)
+        fprintf(stderr, "echo_server: %s\n", wsock_runtime_error(runtime));
+    else
+        r = serve(runtime, &options);
+    wsock_runtime_free(runtime);
+    return r < 0;
+}
