@@ -54,6 +54,14 @@ def raise_fd_limit():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def numbers(text):
+    """A list of positive numbers from the command line, such as 1,16."""
+    result = [int(part) for part in text.split(",")]
+    if min(result) < 1:
+        raise ValueError
+    return result
+
+
 def placed(core, realtime):
     """What a child does before it becomes the program."""
     def place():
