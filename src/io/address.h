@@ -18,8 +18,8 @@ struct wsi_address {
 
 enum { WSI_ADDRESS_TEXT_MAX = 128 };
 
-/** "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock", "unix:" for an unnamed peer. A v4 address
- *  mapped into v6 reads as the v4 address it is. @return out. */
+/** "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock", "unix:" for an unnamed peer. A v4
+ * address mapped into v6 reads as the v4 address it is. @return out. */
 const char *wsi_address_text(const struct wsi_address *address,
                              char out[WSI_ADDRESS_TEXT_MAX]);
 
@@ -40,9 +40,19 @@ void wsi_address_any(struct wsi_address *out, uint16_t port);
 int wsi_address_local(struct wsi_address *out, int fd);
 int wsi_address_peer(struct wsi_address *out, int fd);
 
+/**
+ * getaddrinfo() for TCP: blocks, and reports its own codes.
+ *
+ * @param count (out) at most max.
+ * @return 0, or a nonzero EAI_ code (EAI_SYSTEM: errno tells more).
+ */
+int wsi_address_getaddrinfo(const char *host, uint16_t port, struct wsi_address *out,
+                            size_t max, size_t *count);
+
 /** Look a name up now, in this thread (for listeners; connections use resolve.h).
  *  @return the number of addresses, at most max; WSOCK_ERESOLVE. */
-int wsi_address_lookup(struct wsi_address *out, size_t max, const char *host, uint16_t port);
+int wsi_address_lookup(struct wsi_address *out, size_t max, const char *host,
+                       uint16_t port);
 
 /**
  * Open a listening socket, nonblocking and close-on-exec. An address in use is an error:
@@ -51,8 +61,8 @@ int wsi_address_lookup(struct wsi_address *out, size_t max, const char *host, ui
  *
  * @param shareable set SO_REUSEPORT after binding, so that wsi_listen_join() may follow.
  * @param fd (out, owned)
- * @return 0; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS, WSOCK_EMFILE, WSOCK_ESYSTEM
- *         (errno tells more).
+ * @return 0; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS, WSOCK_EMFILE,
+ * WSOCK_ESYSTEM (errno tells more).
  */
 int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, int *fd);
 

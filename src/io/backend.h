@@ -16,22 +16,31 @@ struct wsi_loop;
 struct wsi_stream;
 struct wsi_listener;
 
-enum { WSI_WATCH_READ = 1, WSI_WATCH_WRITE = 2 };
+enum {
+    WSI_WATCH_READ = 1,
+    WSI_WATCH_WRITE = 2,
+    WSI_READY_HANGUP = 4, /* only as readiness: both directions ended, or an error */
+};
 
 struct wsi_backend {
     const char *name;
     int (*init)(struct wsi_loop *loop, void **state);
     void (*fini)(struct wsi_loop *loop, void *state);
-    /** Wait, then call wsi_loop_stream_ready() and wsi_loop_listener_ready() (loop_internal.h)
-     *  for what is ready. */
+    /** Wait, call wsi_loop_woke() once (loop_internal.h), and then
+     * wsi_loop_stream_ready() and wsi_loop_listener_ready() for what is ready. Negative:
+     * no time limit. */
     void (*wait)(void *state, int timeout_ms);
     /** From any thread: make wait return. */
     void (*wake)(void *state);
     int (*add_stream)(void *state, struct wsi_stream *stream, unsigned watch);
+    /** While nothing is watched a hangup is reported once at most. */
     void (*watch_stream)(void *state, struct wsi_stream *stream, unsigned watch);
     void (*remove_stream)(void *state, struct wsi_stream *stream);
     int (*add_listener)(void *state, struct wsi_listener *listener);
-    void (*watch_listener)(void *state, struct wsi_listener *listener, bool on);
+    /** Switching on can fail, as adding can. */
+    int (*watch_listener)(void *state, struct wsi_listener *listener, bool on);
+    /** Nothing of this listener is reported any more, not even from a wait that goes on.
+     */
     void (*remove_listener)(void *state, struct wsi_listener *listener);
     /** Negative errno on failure. */
     ssize_t (*receive)(void *state, struct wsi_stream *stream, void *buf, size_t len);

@@ -15,6 +15,7 @@
 #ifndef WSI_IO_STREAM_H
 #define WSI_IO_STREAM_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,20 +33,30 @@ enum {
 struct wsi_stream;
 
 struct wsi_stream_events {
-    /** The end of wsi_stream_connect(): 0, or a positive errno (then on_closed follows). */
+    /** The end of wsi_stream_connect(): 0, or a positive errno (then on_closed follows).
+     */
     void (*on_connected)(struct wsi_stream *stream, int error);
     /** Bytes arrived; they may be changed in place and are gone after the return. */
     void (*on_data)(struct wsi_stream *stream, uint8_t *data, size_t len);
     /** The peer ended its direction. Sending may go on; the caller decides to close. */
     void (*on_eof)(struct wsi_stream *stream);
-    /** After a flush, when wsi_stream_want_writable() asked for it or a blocked queue made
-     *  progress. The queue may be anything from empty to nearly full. */
+    /** After a flush, when wsi_stream_want_writable() asked for it or a blocked queue
+     * made progress. The queue may be anything from empty to nearly full. */
     void (*on_writable)(struct wsi_stream *stream);
-    /** The socket is gone; error is 0 after a close that was asked for, else errno. */
+    /** The socket is gone; error is 0 after a close that was asked for, else errno. An
+     *  errno after WSI_CLOSE_LINGER says that the queue could not be sent. */
     void (*on_closed)(struct wsi_stream *stream, int error);
 };
 
-struct wsi_segment; /* a piece of the send queue, private to stream.c */
+/* A piece of the send queue, private to send.c and the two inline calls below. It lies in
+ * the arena, or in a blob that is shared, or in one that only this stream has. */
+struct wsi_segment {
+    struct wsi_segment *next;
+    struct wsi_blob *blob; /* NULL: in the arena */
+    uint8_t *data;
+    uint32_t len;
+    uint32_t room; /* may be written behind data + len */
+};
 
 /* Private to src/io but embedded by its user: initialise with wsi_stream_init(). */
 struct wsi_stream {
@@ -53,7 +64,7 @@ struct wsi_stream {
     const struct wsi_stream_events *events;
     struct wsi_stream *next_dirty;
     struct wsi_segment *head, *tail;
-    size_t queued;  /* bytes accepted and not yet taken by the kernel */
+    size_t queued; /* bytes accepted and not yet taken by the kernel */
     int fd;
     uint16_t flags;
     uint16_t error; /* errno that ends the stream at the end of this turn */
@@ -61,7 +72,8 @@ struct wsi_stream {
 
 enum wsi_close_mode {
     /** Send what is queued, then FIN, then discard input until the peer's FIN. The caller
-     *  sets the time limit: a second close with WSI_CLOSE_NOW. */
+     *  sets the time limit: a second close with WSI_CLOSE_NOW. While a connect is still
+     *  under way it is WSI_CLOSE_NOW. */
     WSI_CLOSE_LINGER,
     /** Drop the queue and close. */
     WSI_CLOSE_NOW,
@@ -78,10 +90,13 @@ void wsi_stream_init(struct wsi_stream *stream, const struct wsi_stream_events *
  */
 int wsi_stream_adopt(struct wsi_stream *stream, struct wsi_loop *loop, int fd);
 
-/** Begin to connect; on_connected follows. @return as wsi_stream_adopt(), and the codes of
- *  wsi_error_from_errno() for what connect() refuses at once; no callback then. */
+/** Begin to connect; on_connected follows. @return as wsi_stream_adopt(), and the codes
+ * of wsi_error_from_errno() for what connect() refuses at once; no callback then. */
 int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
                        const struct wsi_address *to);
+
+uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need);
+void wsi_stream_flush_early(struct wsi_stream *stream);
 
 /**
  * Room for need (at most WSI_STREAM_RESERVE_MAX) bytes at the end of the queue.
@@ -89,10 +104,28 @@ int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
  * @return (borrowed until the next call on this loop) NULL when there is no memory or the
  *         stream is closing.
  */
-uint8_t *wsi_stream_reserve(struct wsi_stream *stream, size_t need);
+static inline uint8_t *wsi_stream_reserve(struct wsi_stream *stream, size_t need)
+{
+    const struct wsi_segment *tail = stream->tail;
+
+    assert(need <= WSI_STREAM_RESERVE_MAX);
+    if (tail != NULL && tail->room >= need)
+        return tail->data + tail->len;
+    return wsi_stream_reserve_slow(stream, need);
+}
 
 /** Queue the first len bytes of the room that was reserved last. */
-void wsi_stream_commit(struct wsi_stream *stream, size_t len);
+static inline void wsi_stream_commit(struct wsi_stream *stream, size_t len)
+{
+    struct wsi_segment *tail = stream->tail;
+
+    assert(len <= tail->room);
+    tail->len += (uint32_t)len;
+    tail->room -= (uint32_t)len;
+    stream->queued += len;
+    if (stream->queued >= WSI_STREAM_EARLY_FLUSH)
+        wsi_stream_flush_early(stream);
+}
 
 /** Queue data[offset, offset + len) of a blob by reference. @return 0; WSOCK_ENOMEM;
  *  WSOCK_ECLOSED. */
@@ -113,7 +146,12 @@ static inline size_t wsi_stream_queued(const struct wsi_stream *stream)
 /** True while the kernel does not take more (queued bytes wait for readiness). */
 bool wsi_stream_is_blocked(const struct wsi_stream *stream);
 
-/** Stop and start receiving; on_data may still come once for bytes already read. */
+/**
+ * Stop and start receiving; on_data may still come once for bytes already read.
+ *
+ * A paused stream whose connection breaks is not ended, so that what arrived before can
+ * still be read: the end is found when it is resumed, or sends.
+ */
 void wsi_stream_pause(struct wsi_stream *stream);
 void wsi_stream_resume(struct wsi_stream *stream);
 
@@ -128,13 +166,14 @@ bool wsi_stream_is_attached(const struct wsi_stream *stream);
 struct wsi_listener {
     struct wsi_loop *loop;
     int fd;
-    bool paused;      /* by its user */
-    bool resting;     /* out of descriptors, until retry */
+    bool paused;  /* by its user */
+    bool resting; /* out of descriptors, until retry */
     struct wsi_timer retry;
     /** A connection arrived; the fd is the callee's, nonblocking and close-on-exec. */
-    void (*on_accept)(struct wsi_listener *listener, int fd, const struct wsi_address *peer);
-    /** accept() failed for want of descriptors or memory; the listener rests for 100 ms and
-     *  then goes on by itself. Called once for each rest. */
+    void (*on_accept)(struct wsi_listener *listener, int fd,
+                      const struct wsi_address *peer);
+    /** accept() failed for want of descriptors or memory; the listener rests for 100 ms
+     * and then goes on by itself. Called once for each rest. */
     void (*on_starved)(struct wsi_listener *listener, int error);
 };
 

@@ -21,7 +21,8 @@ struct wsi_timer {
 enum { WSI_WHEEL_BITS = 6, WSI_WHEEL_SLOTS = 64, WSI_WHEEL_LEVELS = 6 };
 
 struct wsi_wheel {
-    uint64_t now_ms;
+    uint64_t now_ms;     /* where the wheel stands; may lag behind the clock */
+    uint64_t soonest_ms; /* nothing is due before */
     uint64_t used[WSI_WHEEL_LEVELS]; /* a bit for each slot that is not empty */
     struct wsi_list slot[WSI_WHEEL_LEVELS][WSI_WHEEL_SLOTS];
 };
@@ -38,11 +39,16 @@ void wsi_timer_stop(struct wsi_timer *timer);
 
 bool wsi_timer_is_running(const struct wsi_timer *timer);
 
-/** Run what is due; callbacks may start and stop any timer, and free their own. */
+/** Run what was due when the call began, in order of time; callbacks may start and stop
+ * any timer, and free their own. What they start with a time that has passed runs in the
+ * next call. */
 void wsi_wheel_advance(struct wsi_wheel *wheel, uint64_t now_ms);
 
-/** No timer is due before this moment (it may be early, for a cascade); UINT64_MAX when
- *  none is running. */
-uint64_t wsi_wheel_next_ms(const struct wsi_wheel *wheel);
+/** No timer is due before this moment (it may be early, for a cascade or for a timer that
+ * was stopped); UINT64_MAX when none is running. */
+static inline uint64_t wsi_wheel_next_ms(const struct wsi_wheel *wheel)
+{
+    return wheel->soonest_ms;
+}
 
 #endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of a loop share: its struct, and the calls between loop.c (the turn),
+ * stream.c (receiving and lifetime), send.c (the arena and the queues), listener.c and
+ * the backends.
+ */
+#ifndef WSI_IO_LOOP_INTERNAL_H
+#define WSI_IO_LOOP_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "io/backend.h"
+#include "io/loop.h"
+#include "io/stream.h"
+
+enum {
+    WSI_ARENA_SIZE = 256 * 1024,
+    WSI_RECEIVE_SIZE = 256 * 1024,
+    WSI_CACHE_LINE = 64,
+};
+
+/* wsi_stream.flags */
+enum {
+    WSI_S_ATTACHED = 1 << 0,
+    WSI_S_DIRTY = 1 << 1,      /* in loop->dirty or loop->pending */
+    WSI_S_CONNECTING = 1 << 2, /* blocked as well */
+    WSI_S_BLOCKED = 1 << 3,   /* nothing is sent before readiness; nothing in the arena */
+    WSI_S_UNBLOCKED = 1 << 4, /* readiness came; on_writable follows progress */
+    WSI_S_PROGRESS = 1 << 5,  /* on_writable is owed */
+    WSI_S_WANT_WRITABLE = 1 << 6, /* on_writable was asked for */
+    WSI_S_PAUSED = 1 << 7,
+    WSI_S_EOF = 1 << 8,    /* the peer's FIN was read */
+    WSI_S_LINGER = 1 << 9, /* closing once the queue is empty */
+    WSI_S_FIN_SENT = 1 << 10,
+    WSI_S_ENDED = 1 << 11,      /* on_closed is owed; the queue is empty */
+    WSI_S_RESET = 1 << 12,      /* close with a RST */
+    WSI_S_WATCH_READ = 1 << 13, /* what the backend watches now */
+    WSI_S_WATCH_WRITE = 1 << 14,
+    WSI_S_FLUSHED = 1 << 15, /* a flush was tried since on_writable was asked for */
+};
+
+struct wsi_stream_list {
+    struct wsi_stream *first, **end;
+};
+
+struct wsi_loop {
+    const struct wsi_backend *backend;
+    void *backend_state;
+    const struct wsi_clock *clock;
+    void *user;
+    uint64_t now_us, now_ms;
+    uint8_t *receive;
+
+    /* The arena: bytes queued in this turn, in the order of writing. The open segment is
+     * the newest and may grow up to the end; all before it are fixed. */
+    uint8_t *arena;
+    size_t arena_used;         /* up to the open segment */
+    struct wsi_segment *open;  /* (nullable) */
+    size_t open_reserve;       /* what it keeps when another is opened behind it */
+    struct wsi_segment *spare; /* free list */
+    unsigned spare_count;
+
+    struct wsi_stream_list dirty;   /* to flush at the end of the turn */
+    struct wsi_stream_list pending; /* flushed, callbacks owed */
+    struct wsi_listener *accepting; /* whose on_accept runs; NULL when it was stopped */
+    size_t attached;                /* streams and listeners */
+    bool in_turn;
+
+    struct wsi_wheel wheel;
+
+    /* What other threads write lies on a cache line of its own. */
+    char apart[WSI_CACHE_LINE];
+    struct wsi_mailbox mailbox;
+    atomic_bool asleep;
+};
+
+static inline void wsi_stream_list_init(struct wsi_stream_list *list)
+{
+    list->first = NULL;
+    list->end = &list->first;
+}
+
+static inline void wsi_stream_list_append(struct wsi_stream_list *list,
+                                          struct wsi_stream *stream)
+{
+    stream->next_dirty = NULL;
+    *list->end = stream;
+    list->end = &stream->next_dirty;
+}
+
+static inline struct wsi_stream *wsi_stream_list_pop(struct wsi_stream_list *list)
+{
+    struct wsi_stream *stream = list->first;
+
+    if (stream != NULL) {
+        list->first = stream->next_dirty;
+        if (list->first == NULL)
+            list->end = &list->first;
+    }
+    return stream;
+}
+
+static inline void wsi_stream_set(struct wsi_stream *stream, unsigned flags)
+{
+    stream->flags = (uint16_t)(stream->flags | flags);
+}
+
+static inline void wsi_stream_clear(struct wsi_stream *stream, unsigned flags)
+{
+    stream->flags = (uint16_t)(stream->flags & ~flags);
+}
+
+/** Look at this stream at the end of the turn. */
+static inline void wsi_stream_mark(struct wsi_stream *stream)
+{
+    if (stream->flags & WSI_S_DIRTY)
+        return;
+    wsi_stream_set(stream, WSI_S_DIRTY);
+    wsi_stream_list_append(&stream->loop->dirty, stream);
+}
+
+/* loop.c, for backends */
+
+/** The wait is over: read the clock. */
+void wsi_loop_woke(struct wsi_loop *loop);
+
+/* stream.c */
+
+/** For backends: WSI_WATCH_* and WSI_READY_HANGUP. */
+void wsi_loop_stream_ready(struct wsi_stream *stream, unsigned ready);
+
+/** End a stream: the queue is dropped, on_closed comes at the end of the turn. */
+void wsi_stream_end(struct wsi_stream *stream, int error);
+
+/** The end of a turn: flush, on_writable, on_closed, for a bounded number of rounds. */
+void wsi_loop_finish_streams(struct wsi_loop *loop);
+
+/* send.c */
+
+/** Send until the queue is empty, the kernel takes no more, or an error ends the stream.
+ */
+void wsi_send_flush(struct wsi_stream *stream);
+void wsi_send_drop(struct wsi_stream *stream);
+/** From now on reserve takes the slow path, which refuses a closing stream. */
+void wsi_send_seal(struct wsi_stream *stream);
+/** Every stream was flushed: the arena is empty. */
+void wsi_arena_reset(struct wsi_loop *loop);
+void wsi_arena_free_spare(struct wsi_loop *loop);
+
+/* listener.c */
+
+/** For backends. */
+void wsi_loop_listener_ready(struct wsi_listener *listener);
+
+#endif

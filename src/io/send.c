@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The send queues: where queued bytes lie, and how they leave.
+ *
+ *   reserve ---> arena segment --flush, all taken--> gone
+ *                     |
+ *                     +--- kernel is full ---> own blob, which then takes what is
+ *                                              reserved until the socket is writable
+ *   send_blob -> shared segment, stays a reference wherever it waits
+ *
+ * The arena is one run of bytes that begins anew when every stream was flushed, at the
+ * end of each turn or when it is full. Who writes after itself grows its open segment;
+ * when another stream comes between, a segment keeps room for as much as its stream had
+ * queued twice over, so that streams that take turns end up with few segments each.
+ *
+ * Invariants: a stream with segments in the arena is in loop->dirty or loop->pending; a
+ * blocked stream has none there; an ended stream has none at all.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "core/alloc.h"
+#include "io/loop_internal.h"
+
+enum {
+    BATCH = 64, /* segments in one system call */
+    SPARE_MAX = 1024,
+    INTERLEAVED_MIN = 64,
+    OWN_MIN = 256,
+    OWN_SPARE_MAX = 16 * 1024,
+};
+
+static struct wsi_segment *segment_new(struct wsi_stream *stream)
+{
+    struct wsi_loop *loop = stream->loop;
+    struct wsi_segment *segment = loop->spare;
+
+    if (segment != NULL) {
+        loop->spare = segment->next;
+        loop->spare_count--;
+    } else {
+        segment = wsi_alloc(sizeof *segment);
+    }
+    return segment;
+}
+
+static void segment_append(struct wsi_stream *stream, struct wsi_segment *segment)
+{
+    segment->next = NULL;
+    if (stream->head == NULL)
+        stream->head = segment;
+    else
+        stream->tail->next = segment;
+    stream->tail = segment;
+}
+
+static void segment_free(struct wsi_loop *loop, struct wsi_segment *segment)
+{
+    if (segment->blob != NULL)
+        wsi_blob_unref(segment->blob);
+    else if (segment->data + segment->len + segment->room ==
+             loop->arena + loop->arena_used)
+        loop->arena_used = (size_t)(segment->data - loop->arena);
+    if (loop->spare_count == SPARE_MAX) {
+        wsi_free(segment);
+        return;
+    }
+    segment->next = loop->spare;
+    loop->spare = segment;
+    loop->spare_count++;
+}
+
+static void pop_head(struct wsi_stream *stream)
+{
+    struct wsi_segment *head = stream->head;
+
+    stream->head = head->next;
+    if (stream->head == NULL)
+        stream->tail = NULL;
+    segment_free(stream->loop, head);
+}
+
+/* ---- the arena ---- */
+
+/* Fix the end of the open segment, if there is one. */
+static void arena_close_open(struct wsi_loop *loop)
+{
+    struct wsi_segment *open = loop->open;
+    uint32_t keep = 0;
+
+    if (open == NULL)
+        return;
+    if (loop->open_reserve > open->len) {
+        keep = (uint32_t)loop->open_reserve - open->len;
+        if (keep > open->room)
+            keep = open->room;
+    }
+    open->room = keep;
+    loop->arena_used = (size_t)(open->data - loop->arena) + open->len + keep;
+    loop->open = NULL;
+}
+
+void wsi_arena_reset(struct wsi_loop *loop)
+{
+    assert(loop->open == NULL);
+    loop->arena_used = 0;
+}
+
+void wsi_arena_free_spare(struct wsi_loop *loop)
+{
+    while (loop->spare != NULL) {
+        struct wsi_segment *segment = loop->spare;
+
+        loop->spare = segment->next;
+        wsi_free(segment);
+    }
+}
+
+/* Empty the arena by sending. No callbacks: what ended is told at the end of the turn. */
+static void arena_flush_all(struct wsi_loop *loop)
+{
+    for (struct wsi_stream *s = loop->dirty.first; s != NULL; s = s->next_dirty)
+        wsi_send_flush(s);
+    for (struct wsi_stream *s = loop->pending.first; s != NULL; s = s->next_dirty)
+        wsi_send_flush(s);
+    wsi_arena_reset(loop);
+}
+
+static bool can_send(const struct wsi_stream *stream)
+{
+    return (stream->flags & (WSI_S_ATTACHED | WSI_S_LINGER | WSI_S_ENDED)) ==
+           WSI_S_ATTACHED;
+}
+
+/* ---- memory of a blocked stream ---- */
+
+static uint8_t *own_reserve(struct wsi_stream *stream, size_t need)
+{
+    size_t capacity = stream->queued > OWN_MIN ? stream->queued : OWN_MIN;
+    struct wsi_segment *segment = segment_new(stream);
+
+    if (segment == NULL)
+        return NULL;
+    if (capacity < need)
+        capacity = need;
+    if (capacity > UINT32_MAX)
+        capacity = UINT32_MAX;
+    segment->blob = wsi_blob_new(capacity);
+    if (segment->blob == NULL) {
+        wsi_free(segment);
+        return NULL;
+    }
+    segment->data = segment->blob->data;
+    segment->len = 0;
+    segment->room = (uint32_t)capacity;
+    segment_append(stream, segment);
+    return segment->data;
+}
+
+/* Turn the arena segments that begin with `first` and follow each other into one of the
+ * stream's own. */
+static bool own_run(struct wsi_stream *stream, struct wsi_segment *first)
+{
+    struct wsi_segment *end = first;
+    struct wsi_blob *blob;
+    size_t total = 0, spare = 0;
+
+    for (; end != NULL && end->blob == NULL; end = end->next)
+        total += end->len;
+    if (end == NULL)
+        spare = total < OWN_SPARE_MAX ? total : OWN_SPARE_MAX;
+    blob = wsi_blob_new(total + spare);
+    if (blob == NULL)
+        return false;
+    for (struct wsi_segment *s = first; s != end; s = s->next) {
+        memcpy(blob->data + blob->len, s->data, s->len);
+        blob->len += s->len;
+    }
+    while (first->next != end) {
+        struct wsi_segment *next = first->next;
+
+        first->next = next->next;
+        segment_free(stream->loop, next);
+    }
+    if (end == NULL)
+        stream->tail = first;
+    first->blob = blob;
+    first->data = blob->data;
+    first->len = (uint32_t)total;
+    first->room = (uint32_t)spare;
+    return true;
+}
+
+static void block(struct wsi_stream *stream)
+{
+    wsi_stream_set(stream, WSI_S_BLOCKED);
+    wsi_stream_mark(stream);
+    for (struct wsi_segment *s = stream->head; s != NULL; s = s->next) {
+        if (s->blob == NULL && !own_run(stream, s)) {
+            wsi_stream_end(stream, ENOMEM);
+            return;
+        }
+    }
+}
+
+/* ---- sending ---- */
+
+/* @return how many pieces; *total is their length. Empty segments were dropped before. */
+static int gather(const struct wsi_stream *stream, struct iovec *iov, size_t *total)
+{
+    int count = 0;
+
+    *total = 0;
+    for (struct wsi_segment *s = stream->head; s != NULL && count < BATCH; s = s->next) {
+        if (s->len == 0)
+            continue;
+        iov[count].iov_base = s->data;
+        iov[count].iov_len = s->len;
+        *total += s->len;
+        count++;
+    }
+    return count;
+}
+
+static void consume(struct wsi_stream *stream, size_t n)
+{
+    struct wsi_segment *head = stream->head;
+
+    stream->queued -= n;
+    while (head != NULL && head->len <= n) {
+        n -= head->len;
+        pop_head(stream);
+        head = stream->head;
+    }
+    if (n != 0) {
+        head->data += n;
+        head->len -= (uint32_t)n;
+    }
+}
+
+void wsi_send_flush(struct wsi_stream *stream)
+{
+    struct wsi_loop *loop = stream->loop;
+    struct iovec iov[BATCH];
+
+    if (stream->flags & (WSI_S_BLOCKED | WSI_S_ENDED))
+        return;
+    if (stream->flags & WSI_S_WANT_WRITABLE)
+        wsi_stream_set(stream, WSI_S_FLUSHED);
+    arena_close_open(loop);
+    while (stream->head != NULL) {
+        size_t total;
+        const int count = gather(stream, iov, &total);
+        const ssize_t n = count == 0 ? 0
+                                     : loop->backend->send(loop->backend_state, stream,
+                                                           iov, count);
+
+        if (n >= 0) {
+            if (n > 0 && (stream->flags & WSI_S_UNBLOCKED))
+                wsi_stream_set(stream, WSI_S_PROGRESS);
+            consume(stream, (size_t)n);
+            /* Asking again after a short write would only give EAGAIN. */
+            if ((size_t)n < total) {
+                block(stream);
+                break;
+            }
+        } else if (n == -EAGAIN) {
+            block(stream);
+            break;
+        } else if (n != -EINTR) {
+            wsi_stream_end(stream, (int)-n);
+            break;
+        }
+    }
+    wsi_stream_clear(stream, WSI_S_UNBLOCKED);
+}
+
+void wsi_send_drop(struct wsi_stream *stream)
+{
+    arena_close_open(stream->loop);
+    while (stream->head != NULL)
+        pop_head(stream);
+    stream->queued = 0;
+}
+
+void wsi_send_seal(struct wsi_stream *stream)
+{
+    struct wsi_loop *loop = stream->loop;
+
+    if (loop->open != NULL && loop->open == stream->tail)
+        arena_close_open(loop);
+    if (stream->tail != NULL)
+        stream->tail->room = 0;
+}
+
+uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need)
+{
+    struct wsi_loop *loop = stream->loop;
+    struct wsi_segment *segment;
+    size_t reserve = 0;
+
+    if (!can_send(stream))
+        return NULL;
+    if (stream->flags & WSI_S_BLOCKED)
+        return own_reserve(stream, need);
+    arena_close_open(loop);
+    if (WSI_ARENA_SIZE - loop->arena_used < need) {
+        arena_flush_all(loop);
+        return wsi_stream_reserve(stream, need);
+    }
+    segment = segment_new(stream);
+    if (segment == NULL)
+        return NULL;
+    if (stream->queued != 0) {
+        reserve = 2 * stream->queued;
+        if (reserve < INTERLEAVED_MIN)
+            reserve = INTERLEAVED_MIN;
+        if (reserve > WSI_STREAM_COPY_MAX)
+            reserve = WSI_STREAM_COPY_MAX;
+    }
+    segment->blob = NULL;
+    segment->data = loop->arena + loop->arena_used;
+    segment->len = 0;
+    segment->room = (uint32_t)(WSI_ARENA_SIZE - loop->arena_used);
+    loop->open = segment;
+    loop->open_reserve = reserve;
+    segment_append(stream, segment);
+    wsi_stream_mark(stream);
+    return segment->data;
+}
+
+int wsi_stream_send_blob(struct wsi_stream *stream, struct wsi_blob *blob, size_t offset,
+                         size_t len)
+{
+    struct wsi_segment *segment;
+
+    assert(offset <= blob->len && len <= blob->len - offset);
+    if (!can_send(stream))
+        return WSOCK_ECLOSED;
+    if (len == 0)
+        return 0;
+    segment = segment_new(stream);
+    if (segment == NULL)
+        return WSOCK_ENOMEM;
+    segment->blob = wsi_blob_ref(blob);
+    segment->data = blob->data + offset;
+    segment->len = (uint32_t)len;
+    segment->room = 0;
+    segment_append(stream, segment);
+    stream->queued += len;
+    if (!(stream->flags & WSI_S_BLOCKED))
+        wsi_stream_mark(stream);
+    if (stream->queued >= WSI_STREAM_EARLY_FLUSH)
+        wsi_stream_flush_early(stream);
+    return 0;
+}
+
+void wsi_stream_flush_early(struct wsi_stream *stream)
+{
+    wsi_send_flush(stream);
+}
+
+void wsi_stream_flush(struct wsi_stream *stream)
+{
+    if (stream->head != NULL)
+        wsi_send_flush(stream);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a stream: how it begins, receives, and ends. Sending is in send.c.
+ *
+ *   adopt ---------------------------> open --close(LINGER)--> draining --> FIN sent
+ *   connect -> connecting --writable-->  |                        |            |
+ *                   |                    | error, close(NOW)      | error      | EOF
+ *                   +--------------------+------------------------+------------+
+ *                                                  v
+ *                              ended --end of the turn--> on_closed
+ *
+ * What a backend watches is brought up to date once a turn, so that a pause that is
+ * lifted in the same turn costs nothing. Ended streams are skipped by events that a batch
+ * still holds, and their memory is the caller's until the end of the turn, so none is
+ * stale.
+ */
+#include "io/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <wsock/error.h>
+
+#include "io/loop_internal.h"
+
+enum {
+    FULL_READS_MAX = 4, /* reads in a row from one stream that each fill the buffer */
+    ROUNDS_MAX = 4,     /* flushes at the end of one turn */
+};
+
+void wsi_stream_init(struct wsi_stream *stream, const struct wsi_stream_events *events)
+{
+    *stream = (struct wsi_stream){.events = events, .fd = -1};
+}
+
+/* ---- beginning ---- */
+
+static unsigned watched(const struct wsi_stream *stream)
+{
+    return (stream->flags & WSI_S_WATCH_READ ? (unsigned)WSI_WATCH_READ : 0) |
+           (stream->flags & WSI_S_WATCH_WRITE ? (unsigned)WSI_WATCH_WRITE : 0);
+}
+
+static void set_watched(struct wsi_stream *stream, unsigned watch)
+{
+    wsi_stream_clear(stream, WSI_S_WATCH_READ | WSI_S_WATCH_WRITE);
+    wsi_stream_set(stream,
+                   (watch & WSI_WATCH_READ ? (unsigned)WSI_S_WATCH_READ : 0) |
+                       (watch & WSI_WATCH_WRITE ? (unsigned)WSI_S_WATCH_WRITE : 0));
+}
+
+static int attach(struct wsi_stream *stream, struct wsi_loop *loop, int fd,
+                  unsigned flags, unsigned watch)
+{
+    int r;
+
+    assert(stream->flags == 0);
+    stream->loop = loop;
+    stream->fd = fd;
+    r = loop->backend->add_stream(loop->backend_state, stream, watch);
+    if (r < 0) {
+        stream->loop = NULL;
+        stream->fd = -1;
+        return r;
+    }
+    stream->error = 0;
+    wsi_stream_set(stream, WSI_S_ATTACHED | flags);
+    set_watched(stream, watch);
+    loop->attached++;
+    return 0;
+}
+
+static void set_nodelay(int fd)
+{
+    const int on = 1;
+
+    /* A Unix socket refuses it and has no need of it. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+int wsi_stream_adopt(struct wsi_stream *stream, struct wsi_loop *loop, int fd)
+{
+    const int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 ||
+        (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
+        return WSOCK_ESYSTEM;
+    set_nodelay(fd);
+    return attach(stream, loop, fd, 0, WSI_WATCH_READ);
+}
+
+int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
+                       const struct wsi_address *to)
+{
+    const int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+                          0);
+    int r = 0, error;
+
+    if (fd < 0)
+        return wsi_error_from_errno(errno);
+    set_nodelay(fd);
+    /* A Unix socket whose backlog is full says EAGAIN and does not go on trying. */
+    if (connect(fd, &to->u.any, to->len) < 0 && errno != EINPROGRESS && errno != EINTR)
+        r = wsi_error_from_errno(errno);
+    if (r == 0)
+        r = attach(stream, loop, fd, WSI_S_CONNECTING | WSI_S_BLOCKED, WSI_WATCH_WRITE);
+    if (r < 0) {
+        error = errno;
+        close(fd);
+        errno = error;
+    }
+    return r;
+}
+
+/* ---- readiness ---- */
+
+static int socket_error(const struct wsi_stream *stream)
+{
+    int error = 0;
+    socklen_t len = sizeof error;
+
+    if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+        error = errno;
+    return error;
+}
+
+void wsi_stream_end(struct wsi_stream *stream, int error)
+{
+    if (stream->flags & WSI_S_ENDED)
+        return;
+    /* After the FIN nothing of ours can be lost, and that the peer resets instead of
+     * closing is no news. */
+    stream->error = stream->flags & WSI_S_FIN_SENT ? 0 : (uint16_t)error;
+    wsi_stream_set(stream, WSI_S_ENDED);
+    wsi_send_drop(stream);
+    wsi_stream_mark(stream);
+}
+
+static void connected(struct wsi_stream *stream)
+{
+    const int error = socket_error(stream);
+
+    wsi_stream_clear(stream, WSI_S_CONNECTING | WSI_S_BLOCKED);
+    wsi_stream_mark(stream);
+    if (error != 0)
+        wsi_stream_end(stream, error);
+    stream->events->on_connected(stream, error);
+}
+
+static void end_of_input(struct wsi_stream *stream)
+{
+    wsi_stream_set(stream, WSI_S_EOF);
+    wsi_stream_mark(stream);
+    if (stream->flags & WSI_S_FIN_SENT)
+        wsi_stream_end(stream, 0);
+    else if (!(stream->flags & WSI_S_LINGER))
+        stream->events->on_eof(stream);
+}
+
+static void receive(struct wsi_stream *stream)
+{
+    struct wsi_loop *loop = stream->loop;
+
+    for (int i = 0; i < FULL_READS_MAX; i++) {
+        const ssize_t n = loop->backend->receive(loop->backend_state, stream,
+                                                 loop->receive, WSI_RECEIVE_SIZE);
+
+        if (n == 0) {
+            end_of_input(stream);
+            return;
+        }
+        if (n < 0) {
+            if (n != -EAGAIN && n != -EINTR)
+                wsi_stream_end(stream, (int)-n);
+            return;
+        }
+        if (!(stream->flags & WSI_S_LINGER)) {
+            stream->events->on_data(stream, loop->receive, (size_t)n);
+            if ((stream->flags & (WSI_S_ENDED | WSI_S_PAUSED)) != 0)
+                return;
+        }
+        if (n < WSI_RECEIVE_SIZE)
+            return;
+    }
+}
+
+void wsi_loop_stream_ready(struct wsi_stream *stream, unsigned ready)
+{
+    const unsigned watch = watched(stream);
+
+    if (stream->flags & WSI_S_ENDED)
+        return;
+    if (ready & WSI_READY_HANGUP) {
+        /* Who reads or writes finds out what it is. Nobody does: when the input has been
+         * read to its end there is nothing left to wait for; a paused stream is told
+         * when it reads again. */
+        ready |= watch;
+        if (watch == 0 && (stream->flags & WSI_S_EOF)) {
+            const int error = socket_error(stream);
+
+            wsi_stream_end(stream, error != 0 ? error : EPIPE);
+            return;
+        }
+    }
+    ready &= watch;
+    if (stream->flags & WSI_S_CONNECTING) {
+        if (ready & WSI_WATCH_WRITE)
+            connected(stream);
+        return;
+    }
+    if ((ready & WSI_WATCH_WRITE) && (stream->flags & WSI_S_BLOCKED)) {
+        wsi_stream_clear(stream, WSI_S_BLOCKED);
+        wsi_stream_set(stream, WSI_S_UNBLOCKED);
+        wsi_stream_mark(stream);
+    }
+    if ((ready & WSI_WATCH_READ) &&
+        ((stream->flags & WSI_S_LINGER) || !(stream->flags & WSI_S_PAUSED)))
+        receive(stream);
+}
+
+/* ---- the end of a turn ---- */
+
+static unsigned wanted(const struct wsi_stream *stream)
+{
+    unsigned watch = 0;
+
+    if (!(stream->flags & (WSI_S_EOF | WSI_S_CONNECTING)) &&
+        ((stream->flags & WSI_S_LINGER) || !(stream->flags & WSI_S_PAUSED)))
+        watch |= WSI_WATCH_READ;
+    if (stream->flags & WSI_S_BLOCKED)
+        watch |= WSI_WATCH_WRITE;
+    return watch;
+}
+
+/* The queue is empty: say so to the peer. */
+static void send_fin(struct wsi_stream *stream)
+{
+    wsi_stream_set(stream, WSI_S_FIN_SENT);
+    if (shutdown(stream->fd, SHUT_WR) < 0 || (stream->flags & WSI_S_EOF))
+        wsi_stream_end(stream, 0);
+}
+
+/* @return whether callbacks are owed. */
+static bool settle(struct wsi_stream *stream)
+{
+    wsi_send_flush(stream);
+    if ((stream->flags & (WSI_S_LINGER | WSI_S_FIN_SENT)) == WSI_S_LINGER &&
+        stream->head == NULL && !(stream->flags & WSI_S_ENDED))
+        send_fin(stream);
+    if (stream->flags & WSI_S_ENDED)
+        return true;
+    if (wanted(stream) != watched(stream)) {
+        set_watched(stream, wanted(stream));
+        stream->loop->backend->watch_stream(stream->loop->backend_state, stream,
+                                            watched(stream));
+    }
+    return (stream->flags & (WSI_S_PROGRESS | WSI_S_FLUSHED)) != 0;
+}
+
+static void detach(struct wsi_stream *stream)
+{
+    struct wsi_loop *loop = stream->loop;
+    const int error = stream->error;
+
+    loop->backend->remove_stream(loop->backend_state, stream);
+    if (stream->flags & WSI_S_RESET) {
+        const struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+        setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    }
+    close(stream->fd);
+    loop->attached--;
+    stream->fd = -1;
+    stream->flags = 0;
+    stream->events->on_closed(stream, error);
+}
+
+static void notify(struct wsi_stream *stream)
+{
+    wsi_stream_clear(stream, WSI_S_DIRTY);
+    if (stream->flags & WSI_S_ENDED) {
+        detach(stream);
+        return;
+    }
+    /* Since its flush an earlier callback may have changed anything about this stream. */
+    wsi_stream_mark(stream);
+    wsi_stream_clear(stream, WSI_S_PROGRESS | WSI_S_FLUSHED | WSI_S_WANT_WRITABLE);
+    if (!(stream->flags & WSI_S_LINGER))
+        stream->events->on_writable(stream);
+}
+
+void wsi_loop_finish_streams(struct wsi_loop *loop)
+{
+    struct wsi_stream *stream;
+
+    for (int i = 0; i < ROUNDS_MAX && loop->dirty.first != NULL; i++) {
+        while ((stream = wsi_stream_list_pop(&loop->dirty)) != NULL) {
+            if (settle(stream))
+                wsi_stream_list_append(&loop->pending, stream);
+            else
+                wsi_stream_clear(stream, WSI_S_DIRTY);
+        }
+        wsi_arena_reset(loop);
+        while ((stream = wsi_stream_list_pop(&loop->pending)) != NULL)
+            notify(stream);
+    }
+}
+
+/* ---- the caller's side ---- */
+
+void wsi_stream_want_writable(struct wsi_stream *stream)
+{
+    if (!(stream->flags & WSI_S_ATTACHED) ||
+        (stream->flags & (WSI_S_ENDED | WSI_S_LINGER)) != 0)
+        return;
+    wsi_stream_set(stream, WSI_S_WANT_WRITABLE);
+    wsi_stream_mark(stream);
+}
+
+bool wsi_stream_is_blocked(const struct wsi_stream *stream)
+{
+    return (stream->flags & WSI_S_BLOCKED) != 0;
+}
+
+void wsi_stream_pause(struct wsi_stream *stream)
+{
+    if (!(stream->flags & WSI_S_ATTACHED))
+        return;
+    wsi_stream_set(stream, WSI_S_PAUSED);
+    wsi_stream_mark(stream);
+}
+
+void wsi_stream_resume(struct wsi_stream *stream)
+{
+    if (!(stream->flags & WSI_S_ATTACHED))
+        return;
+    wsi_stream_clear(stream, WSI_S_PAUSED);
+    wsi_stream_mark(stream);
+}
+
+void wsi_stream_close(struct wsi_stream *stream, enum wsi_close_mode mode)
+{
+    if (!(stream->flags & WSI_S_ATTACHED))
+        return;
+    if (mode == WSI_CLOSE_RESET)
+        wsi_stream_set(stream, WSI_S_RESET);
+    if (mode != WSI_CLOSE_LINGER || (stream->flags & WSI_S_CONNECTING)) {
+        wsi_stream_end(stream, 0);
+    } else if (!(stream->flags & (WSI_S_ENDED | WSI_S_LINGER))) {
+        wsi_stream_set(stream, WSI_S_LINGER);
+        wsi_send_seal(stream);
+        wsi_stream_mark(stream);
+    }
+}
+
+bool wsi_stream_is_attached(const struct wsi_stream *stream)
+{
+    return (stream->flags & WSI_S_ATTACHED) != 0;
+}
