@@ -51,7 +51,7 @@ typedef struct wsock_option_info {
 } wsock_option_info;
 
 /**
- * @param info  (out) size must be set.
+ * @param info  (out) size must be set; it is lowered to what this library fills.
  * @param index from 0.
  * @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL.
  * Thread: any. Since: 1.0
