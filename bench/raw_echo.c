@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #define MAX_FDS      65536
-#define MAX_EVENTS   512
-#define BUFFER_BYTES (512 * 1024)
+#define MAX_EVENTS   256
+#define BUFFER_BYTES (256 * 1024)
 
 static const char response[] = "HTTP/1.1 101 Switching Protocols\r\n"
                                "Upgrade: websocket\r\n"
