@@ -138,7 +138,8 @@ static bool can_send(const struct wsi_stream *stream)
 
 static uint8_t *own_reserve(struct wsi_stream *stream, size_t need)
 {
-    size_t capacity = stream->queued > OWN_MIN ? stream->queued : OWN_MIN;
+    const size_t queued = wsi_stream_queued(stream);
+    size_t capacity = queued > OWN_MIN ? queued : OWN_MIN;
     struct wsi_segment *segment = segment_new(stream);
 
     if (segment == NULL)
@@ -228,7 +229,7 @@ static void consume(struct wsi_stream *stream, size_t n)
 {
     struct wsi_segment *head = stream->head;
 
-    stream->queued -= n;
+    wsi_stream_set_queued(stream, wsi_stream_queued(stream) - n);
     while (head != NULL && head->len <= n) {
         n -= head->len;
         pop_head(stream);
@@ -282,7 +283,7 @@ void wsi_send_drop(struct wsi_stream *stream)
     arena_close_open(stream->loop);
     while (stream->head != NULL)
         pop_head(stream);
-    stream->queued = 0;
+    wsi_stream_set_queued(stream, 0);
 }
 
 void wsi_send_seal(struct wsi_stream *stream)
@@ -313,8 +314,8 @@ uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need)
     segment = segment_new(stream);
     if (segment == NULL)
         return NULL;
-    if (stream->queued != 0) {
-        reserve = 2 * stream->queued;
+    if (wsi_stream_queued(stream) != 0) {
+        reserve = 2 * wsi_stream_queued(stream);
         if (reserve < INTERLEAVED_MIN)
             reserve = INTERLEAVED_MIN;
         if (reserve > WSI_STREAM_COPY_MAX)
@@ -349,10 +350,10 @@ int wsi_stream_send_blob(struct wsi_stream *stream, struct wsi_blob *blob, size_
     segment->len = (uint32_t)len;
     segment->room = 0;
     segment_append(stream, segment);
-    stream->queued += len;
+    wsi_stream_set_queued(stream, wsi_stream_queued(stream) + len);
     if (!(stream->flags & WSI_S_BLOCKED))
         wsi_stream_mark(stream);
-    if (stream->queued >= WSI_STREAM_EARLY_FLUSH)
+    if (wsi_stream_queued(stream) >= WSI_STREAM_EARLY_FLUSH)
         wsi_stream_flush_early(stream);
     return 0;
 }

@@ -248,6 +248,10 @@ static void send_fin(struct wsi_stream *stream)
 static bool settle(struct wsi_stream *stream)
 {
     wsi_send_flush(stream);
+    if ((stream->flags & (WSI_S_BLOCKED | WSI_S_CONNECTING | WSI_S_ENDED)) ==
+            WSI_S_BLOCKED &&
+        stream->events->on_blocked != NULL)
+        stream->events->on_blocked(stream);
     if ((stream->flags & (WSI_S_LINGER | WSI_S_FIN_SENT)) == WSI_S_LINGER &&
         stream->head == NULL && !(stream->flags & WSI_S_ENDED))
         send_fin(stream);

@@ -16,6 +16,7 @@
 #define WSI_IO_STREAM_H
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +44,9 @@ struct wsi_stream_events {
     /** After a flush, when wsi_stream_want_writable() asked for it or a blocked queue
      * made progress. The queue may be anything from empty to nearly full. */
     void (*on_writable)(struct wsi_stream *stream);
+    /** A flush left bytes queued: the kernel takes no more. May pause or close this stream,
+     *  but not send on it. (nullable) */
+    void (*on_blocked)(struct wsi_stream *stream);
     /** The socket is gone; error is 0 after a close that was asked for, else errno. An
      *  errno after WSI_CLOSE_LINGER says that the queue could not be sent. */
     void (*on_closed)(struct wsi_stream *stream, int error);
@@ -64,11 +68,23 @@ struct wsi_stream {
     const struct wsi_stream_events *events;
     struct wsi_stream *next_dirty;
     struct wsi_segment *head, *tail;
-    size_t queued; /* bytes accepted and not yet taken by the kernel */
+    atomic_size_t queued; /* bytes accepted and not yet taken; other threads may look */
     int fd;
     uint16_t flags;
     uint16_t error; /* errno that ends the stream at the end of this turn */
 };
+
+/** Any thread may ask; the answer is exact on the loop's own. */
+static inline size_t wsi_stream_queued(const struct wsi_stream *stream)
+{
+    return atomic_load_explicit(&stream->queued, memory_order_relaxed);
+}
+
+/* Only the loop's thread writes it, so this need not be one atomic step. */
+static inline void wsi_stream_set_queued(struct wsi_stream *stream, size_t queued)
+{
+    atomic_store_explicit(&stream->queued, queued, memory_order_relaxed);
+}
 
 enum wsi_close_mode {
     /** Send what is queued, then FIN, then discard input until the peer's FIN. The caller
@@ -122,8 +138,8 @@ static inline void wsi_stream_commit(struct wsi_stream *stream, size_t len)
     assert(len <= tail->room);
     tail->len += (uint32_t)len;
     tail->room -= (uint32_t)len;
-    stream->queued += len;
-    if (stream->queued >= WSI_STREAM_EARLY_FLUSH)
+    wsi_stream_set_queued(stream, wsi_stream_queued(stream) + len);
+    if (wsi_stream_queued(stream) >= WSI_STREAM_EARLY_FLUSH)
         wsi_stream_flush_early(stream);
 }
 
@@ -137,11 +153,6 @@ void wsi_stream_flush(struct wsi_stream *stream);
 
 /** Ask for on_writable after the next flush of this stream, once. */
 void wsi_stream_want_writable(struct wsi_stream *stream);
-
-static inline size_t wsi_stream_queued(const struct wsi_stream *stream)
-{
-    return stream->queued;
-}
 
 /** True while the kernel does not take more (queued bytes wait for readiness). */
 bool wsi_stream_is_blocked(const struct wsi_stream *stream);
