@@ -13,8 +13,8 @@
  * segment in which they differ decides: a literal before {name} before {rest...}.
  *
  * A path matches nothing if it does not begin with '/', has a malformed escape or one for
- * NUL, or a segment that is "." or ".." once decoded. An empty segment (but for the last)
- * matches only inside {rest...}, and not as its first.
+ * NUL, or a segment that is "." or ".." once decoded (there, %2F parts segments too). An
+ * empty segment (but for the last) matches only inside {rest...}, and not as its first.
  */
 #ifndef WSI_CONN_ROUTE_H
 #define WSI_CONN_ROUTE_H
@@ -44,16 +44,16 @@ void wsi_routes_init(struct wsi_routes *routes);
 void wsi_routes_fini(struct wsi_routes *routes);
 
 /**
- * Add a pattern. It begins with '/' and has no '?', '#', '%', control characters, empty
- * segments but the last, or segments "." and ".."; names are [A-Za-z_][A-Za-z0-9_]*,
- * unique in the pattern, and a capture fills its segment.
+ * Add a pattern: at most 1023 bytes, beginning with '/', without '?', '#', '%', control
+ * characters, segments "." and "..", and empty segments but the last; names are
+ * [A-Za-z_][A-Za-z0-9_]*, unique in the pattern, and a capture fills its segment.
  *
  * @param value    (borrowed) not NULL; what wsi_routes_match() answers.
  * @param existing (out, nullable) the value of the same pattern, set with WSOCK_EEXIST
  * only if the pattern is identical; else NULL.
  * @return 0; WSOCK_EEXIST when the pattern, or one of its shape with other names, is
- * there; WSOCK_EINVAL for a malformed pattern; WSOCK_ETOOBIG above WSI_CAPTURES_MAX
- *         captures; WSOCK_ENOMEM. On failure the table answers as before.
+ * there; WSOCK_EINVAL for a malformed pattern or more than WSI_CAPTURES_MAX captures;
+ *         WSOCK_ENOMEM. On failure the table answers as before.
  */
 int wsi_routes_add(struct wsi_routes *routes, const char *pattern, void *value,
                    void **existing);

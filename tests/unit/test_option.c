@@ -143,7 +143,7 @@ static void bad_values_are_refused_and_change_nothing(void **state)
         {"max_headers", "9223372036854775808", WSOCK_ERANGE},
         {"max_headers", "18446744073709551626", WSOCK_ERANGE},
         {"max_message_bytes", "9223372036854775807K", WSOCK_ERANGE},
-        {"max_message_bytes", "9007199254740993K", WSOCK_ERANGE},
+        {"max_message_bytes", "18014398509481985K", WSOCK_ERANGE},
         {"max_message_bytes", "-1", WSOCK_ERANGE},
         {"max_message_bytes", "1  MiB", WSOCK_EINVAL},
         {"max_message_bytes", "MiB", WSOCK_EINVAL},

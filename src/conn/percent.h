@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Percent-encoded text (RFC 3986 section 2.1), decoded byte by byte where it stands. */
+#ifndef WSI_CONN_PERCENT_H
+#define WSI_CONN_PERCENT_H
+
+#include <stdbool.h>
+
+#include "core/str.h"
+
+static inline int wsi_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/** Take the next decoded byte of text that is not empty; -1 for a malformed escape. */
+static inline int wsi_percent_take(struct wsi_str *text)
+{
+    const char *p = text->ptr;
+    int high, low;
+    size_t taken = 1;
+    int byte = (unsigned char)*p;
+
+    if (byte == '%') {
+        high = text->len > 2 ? wsi_hex_digit(p[1]) : -1;
+        low = text->len > 2 ? wsi_hex_digit(p[2]) : -1;
+        if (high < 0 || low < 0)
+            return -1;
+        byte = high * 16 + low;
+        taken = 3;
+    }
+    text->ptr += taken;
+    text->len -= taken;
+    return byte;
+}
+
+#endif
