@@ -41,23 +41,26 @@ enum wsi_event_kind {
 
 struct wsi_event {
     enum wsi_event_kind kind;
-    uint8_t opcode;    /* of a message: WSI_OP_TEXT or WSI_OP_BINARY */
-    uint16_t code;     /* of CLOSE: the peer's; of ERROR: the one to send */
-    uint8_t *data;     /* payload, or the close reason; valid until the next call */
+    uint8_t opcode; /* of a message: WSI_OP_TEXT or WSI_OP_BINARY */
+    uint16_t code;  /* of CLOSE: the peer's; of ERROR: the one to send */
+    uint8_t *data;  /* payload, or the close reason; valid until the next call */
     size_t len;
-    const char *why;   /* of ERROR: static text naming the rule that was broken */
+    const char *why; /* of ERROR: static text naming the rule that was broken */
 };
 
-/** The limits that one connection is held to, read on every frame: may change live. */
+/** The limits that one connection is held to, read on every frame: may change live. A
+ *  max_message_bytes of 0 admits empty messages only; an unfragmented message passes
+ *  whatever max_fragments says. */
 struct wsi_session_limits {
-    uint64_t max_message_bytes;   /* above: error 1009 */
-    uint64_t max_fragments;       /* frames of one message; above: error 1008 */
+    uint64_t max_message_bytes; /* above: error 1009; UINT64_MAX: no limit */
+    uint64_t max_fragments;     /* frames of one message; above: error 1008 */
 };
 
-/* Everything else in the struct is private to session.c; it is public so that a
- * connection can hold it without another allocation. All zero is not valid: init. */
+/* Everything from `mask_bit` on is private to session.c and session_receive.c; it is
+ * public so that a connection can hold it without another allocation. All zero is not
+ * valid: init. */
 struct wsi_session {
-    uint8_t role;           /* enum wsi_role */
+    uint8_t role; /* enum wsi_role */
     bool close_sent;
     bool close_received;
     bool failed;            /* an ERROR was reported; input is ignored from then on */
@@ -65,18 +68,19 @@ struct wsi_session {
     uint16_t received_code; /* 0 until close_received; 1005 for a frame without code */
 
     /* receiving */
-    uint8_t step;
-    uint8_t frame_byte0;
-    uint8_t message_opcode;  /* 0: no fragmented message is under way */
-    uint8_t header_have;     /* bytes of an incomplete header kept in header[] */
+    uint8_t mask_bit;       /* of received frames: 0x80 for a server, 0 for a client */
+    uint8_t header_min;     /* the shortest header that may come: 6 with a key, else 2 */
+    uint8_t step;           /* enum step in session_receive.c */
+    uint8_t message_opcode; /* 0: no message is under way */
+    uint8_t header_have;    /* bytes of the current header, kept in header[] */
     uint8_t header[WSI_FRAME_HEADER_MAX];
-    uint8_t key[4];
-    uint32_t fragments;
+    uint8_t key[4]; /* of the current frame */
     wsi_utf8_state utf8;
-    uint64_t frame_left;     /* payload bytes of the current frame still to come */
+    uint64_t fragments;  /* frames of the current message, this one included */
+    uint64_t frame_left; /* payload bytes of the current frame still to come */
     uint64_t frame_len;
-    struct wsi_buf message;  /* what arrived of a message that is not whole yet */
-    uint8_t *control;        /* (owned, nullable) payload of a control frame cut by input */
+    struct wsi_buf message; /* what arrived of a message that is not whole yet */
+    uint8_t *control; /* (owned, nullable) payload of a control frame cut by input */
 };
 
 void wsi_session_init(struct wsi_session *session, enum wsi_role role);
@@ -94,8 +98,9 @@ void wsi_session_fini(struct wsi_session *session);
  * ERROR the rest of the input is dropped (sections 1.4 and 7.1.7). Out of memory is
  * an ERROR with code 1011.
  */
-void wsi_session_next(struct wsi_session *session, const struct wsi_session_limits *limits,
-                      uint8_t **data, size_t *len, struct wsi_event *event);
+void wsi_session_next(struct wsi_session *session,
+                      const struct wsi_session_limits *limits, uint8_t **data,
+                      size_t *len, struct wsi_event *event);
 
 /** True when the session holds nothing of an unfinished frame or message. */
 bool wsi_session_is_idle(const struct wsi_session *session);
@@ -109,8 +114,8 @@ bool wsi_session_is_idle(const struct wsi_session *session);
  * @return the frame's size.
  */
 size_t wsi_session_control(const struct wsi_session *session, uint8_t *out,
-                           enum wsi_opcode opcode, const uint8_t key[4],
-                           const void *data, size_t len);
+                           enum wsi_opcode opcode, const uint8_t key[4], const void *data,
+                           size_t len);
 
 /**
  * Write the close frame of this end and note that it was sent.

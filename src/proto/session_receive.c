@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The receiving half of a session: what RFC 6455 sections 5.2 to 5.5, 7.4 and 8.1 let a
+ * peer send, and the close code that answers everything else. Which limits hold is the
+ * caller's matter, and so is what to do with an event.
+ *
+ * A verdict depends on the bytes up to the one that decides it, never on how reads cut
+ * them: a header is refused at its first wrong byte, a text at its first bad one.
+ */
+#include "proto/session.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/alloc.h"
+#include "proto/mask.h"
+
+/*
+ *      +-- a whole message at once: stays here
+ *      v |
+ *   +-> IDLE -----> HEADER --------> DATA --- message whole ---> IDLE, or DELIVERED
+ *   |                ^   |            |                          when it was gathered
+ *   |                +---|-- more fragments
+ *   |                    +---------> CONTROL -- ping, pong ----> IDLE, HEADER inside a
+ *   |                                 |                          message, or DELIVERED
+ *   +--- DELIVERED --> HEADER         +-- close --> ENDED <-- an error in any step
+ */
+enum step {
+    STEP_IDLE,      /* between messages; a whole one may be taken in a straight line */
+    STEP_HEADER,    /* inside a header, or between the frames of a message */
+    STEP_DATA,      /* inside the payload of a text, binary or continuation frame */
+    STEP_CONTROL,   /* inside the payload of a close, ping or pong frame */
+    STEP_DELIVERED, /* the caller may still read gathered bytes: let go of them first */
+    STEP_ENDED,     /* after CLOSE or ERROR */
+};
+
+enum {
+    RSV_BITS = 0x70,
+    OPCODE_BITS = 0x0f,
+    CONTROL_BIT = 0x08,
+    MASK_BIT = 0x80,
+    LENGTH_BITS = 0x7f,
+    LENGTH_IN_16_BITS = 126,
+    LENGTH_IN_64_BITS = 127,
+    KEY_SIZE = 4,
+};
+
+enum {
+    PROTOCOL_ERROR = 1002,
+    NO_CODE = 1005,
+    INVALID_DATA = 1007,
+    POLICY_VIOLATION = 1008,
+    TOO_BIG = 1009,
+    INTERNAL_ERROR = 1011,
+};
+
+/* One call of wsi_session_next(), as its steps hand it on. */
+struct turn {
+    struct wsi_session *session;
+    const struct wsi_session_limits *limits;
+    uint8_t *at; /* input that was not taken yet */
+    size_t left;
+    struct wsi_event *event;
+};
+
+/* A step answers true when the event is set, false when the next step is to go on. */
+typedef bool step_fn(struct turn *turn);
+
+static void release(struct wsi_session *session)
+{
+    wsi_buf_fini(&session->message);
+    wsi_free(session->control);
+    session->control = NULL;
+}
+
+static bool fail(struct wsi_session *session, struct wsi_event *event, uint16_t code,
+                 const char *why)
+{
+    release(session);
+    session->failed = true;
+    session->step = STEP_ENDED;
+    session->message_opcode = 0;
+    *event = (struct wsi_event){.kind = WSI_EVENT_ERROR, .code = code, .why = why};
+    return true;
+}
+
+static bool refuse(struct turn *turn, uint16_t code, const char *why)
+{
+    return fail(turn->session, turn->event, code, why);
+}
+
+static bool want_more(struct turn *turn)
+{
+    assert(turn->left == 0);
+    *turn->event = (struct wsi_event){.kind = WSI_EVENT_NONE};
+    return true;
+}
+
+static uint8_t *take(struct turn *turn, size_t len)
+{
+    uint8_t *bytes = turn->at;
+
+    turn->at += len;
+    turn->left -= len;
+    return bytes;
+}
+
+/* What of the current frame's payload is at hand. */
+static size_t payload_at_hand(const struct turn *turn)
+{
+    const uint64_t frame_left = turn->session->frame_left;
+
+    return turn->left < frame_left ? turn->left : (size_t)frame_left;
+}
+
+static bool is_masked(const struct wsi_session *session)
+{
+    return session->mask_bit != 0;
+}
+
+/* Takes the next len bytes of the current frame's payload, unmasked to `out`, which may
+ * be the input itself. */
+static void take_payload(struct turn *turn, uint8_t *out, size_t len)
+{
+    struct wsi_session *session = turn->session;
+    const uint8_t *in = take(turn, len);
+
+    if (is_masked(session))
+        wsi_mask(out, in, len, session->key,
+                 (size_t)(session->frame_len - session->frame_left) & 3);
+    else if (out != in)
+        memcpy(out, in, len);
+    session->frame_left -= len;
+}
+
+/* ---- headers ---- */
+
+static bool byte0_is_refused(struct turn *turn)
+{
+    const struct wsi_session *session = turn->session;
+    const unsigned byte0 = session->header[0];
+    const unsigned opcode = byte0 & OPCODE_BITS;
+    /* permessage-deflate, once agreed, allows RSV1 on the first frame of a message:
+     * opcodes text and binary (RFC 7692 section 6). */
+    const unsigned rsv_allowed = 0;
+
+    if ((byte0 & RSV_BITS & ~rsv_allowed) != 0)
+        return refuse(turn, PROTOCOL_ERROR,
+                      "a reserved bit is set without an extension that gives it meaning");
+    if ((opcode & ~(unsigned)CONTROL_BIT) > WSI_OP_BINARY)
+        return refuse(turn, PROTOCOL_ERROR, "the opcode is reserved");
+    if ((opcode & CONTROL_BIT) != 0)
+        return (byte0 & WSI_FRAME_FIN) == 0 &&
+               refuse(turn, PROTOCOL_ERROR, "a control frame is fragmented");
+    if (opcode == WSI_OP_CONTINUATION && session->message_opcode == 0)
+        return refuse(turn, PROTOCOL_ERROR, "a continuation frame continues no message");
+    if (opcode != WSI_OP_CONTINUATION && session->message_opcode != 0)
+        return refuse(turn, PROTOCOL_ERROR,
+                      "a new message begins inside a fragmented one");
+    if (opcode == WSI_OP_CONTINUATION &&
+        session->fragments >= turn->limits->max_fragments)
+        return refuse(turn, POLICY_VIOLATION, "the message has too many fragments");
+    return false;
+}
+
+/* A payload of len bytes is declared. */
+static bool length_is_refused(struct turn *turn, uint64_t len)
+{
+    const struct wsi_session *session = turn->session;
+    const uint64_t gathered = session->message.len;
+    uint64_t limit = turn->limits->max_message_bytes;
+
+    if ((session->header[0] & CONTROL_BIT) != 0)
+        return false;
+    if (limit > SIZE_MAX)
+        limit = SIZE_MAX;
+    /* The limit may have been lowered below what is gathered. */
+    if (gathered > limit || len > limit - gathered)
+        return refuse(turn, TOO_BIG, "the message is larger than max_message_bytes");
+    return false;
+}
+
+static bool byte1_is_refused(struct turn *turn)
+{
+    const struct wsi_session *session = turn->session;
+    const unsigned opcode = session->header[0] & OPCODE_BITS;
+    const unsigned mask_bit = session->header[1] & MASK_BIT;
+    const unsigned len = session->header[1] & LENGTH_BITS;
+
+    if (mask_bit != session->mask_bit)
+        return refuse(turn, PROTOCOL_ERROR,
+                      mask_bit != 0 ? "a frame from the server is masked"
+                                    : "a frame from the client is not masked");
+    if ((opcode & CONTROL_BIT) != 0 && len > WSI_CONTROL_PAYLOAD_MAX)
+        return refuse(turn, PROTOCOL_ERROR, "a control frame is longer than 125 bytes");
+    if (opcode == WSI_OP_CLOSE && len == 1)
+        return refuse(turn, PROTOCOL_ERROR, "a close frame holds half a code");
+    return len < LENGTH_IN_16_BITS && length_is_refused(turn, len);
+}
+
+static uint64_t big_endian(const uint8_t *bytes, unsigned len)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < len; i++)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static uint64_t declared_length(const uint8_t *header)
+{
+    const unsigned len = header[1] & LENGTH_BITS;
+
+    if (len == LENGTH_IN_16_BITS)
+        return big_endian(header + 2, 2);
+    return len == LENGTH_IN_64_BITS ? big_endian(header + 2, 8) : len;
+}
+
+/* Judges the newest byte of an extended length. */
+static bool long_length_is_refused(struct turn *turn)
+{
+    const uint8_t *header = turn->session->header;
+    const unsigned have = turn->session->header_have;
+    const bool wide = (header[1] & LENGTH_BITS) == LENGTH_IN_64_BITS;
+
+    if (wide && have == 3 && (header[2] & 0x80) != 0)
+        return refuse(turn, PROTOCOL_ERROR,
+                      "the most significant bit of a 64-bit length is set");
+    if (wide ? have == 8 && big_endian(header + 2, 6) == 0
+             : have == 4 && big_endian(header + 2, 2) < LENGTH_IN_16_BITS)
+        return refuse(turn, PROTOCOL_ERROR, "a length is not in its shortest form");
+    return have == (wide ? 10 : 4) && length_is_refused(turn, declared_length(header));
+}
+
+static bool newest_header_byte_is_refused(struct turn *turn)
+{
+    const struct wsi_session *session = turn->session;
+
+    if (session->header_have == 1)
+        return byte0_is_refused(turn);
+    if (session->header_have == 2)
+        return byte1_is_refused(turn);
+    if ((session->header[1] & LENGTH_BITS) >= LENGTH_IN_16_BITS)
+        return long_length_is_refused(turn);
+    return false;
+}
+
+static bool header_is_whole(const struct wsi_session *session)
+{
+    unsigned size = session->header_min;
+
+    if (session->header_have < 2)
+        return false;
+    if ((session->header[1] & LENGTH_BITS) == LENGTH_IN_16_BITS)
+        size += 2;
+    else if ((session->header[1] & LENGTH_BITS) == LENGTH_IN_64_BITS)
+        size += 8;
+    return session->header_have == size;
+}
+
+static void begin_payload(struct wsi_session *session)
+{
+    const unsigned opcode = session->header[0] & OPCODE_BITS;
+
+    session->frame_len = declared_length(session->header);
+    session->frame_left = session->frame_len;
+    if (is_masked(session))
+        memcpy(session->key, session->header + session->header_have - KEY_SIZE, KEY_SIZE);
+    session->header_have = 0;
+    if ((opcode & CONTROL_BIT) != 0) {
+        session->step = STEP_CONTROL;
+        return;
+    }
+    session->step = STEP_DATA;
+    if (opcode == WSI_OP_CONTINUATION) {
+        session->fragments++;
+        return;
+    }
+    session->message_opcode = (uint8_t)opcode;
+    session->fragments = 1;
+    assert(session->utf8 == 0); /* no text was delivered in the middle of a sequence */
+}
+
+static bool step_header(struct turn *turn)
+{
+    struct wsi_session *session = turn->session;
+
+    while (!header_is_whole(session)) {
+        if (turn->left == 0)
+            return want_more(turn);
+        session->header[session->header_have++] = *take(turn, 1);
+        if (newest_header_byte_is_refused(turn))
+            return true;
+    }
+    begin_payload(session);
+    return false;
+}
+
+/* ---- messages ---- */
+
+static const char bad_text[] = "a text message is not valid UTF-8";
+static const char cut_text[] = "a text message ends inside a UTF-8 sequence";
+
+static bool text_is_refused(struct turn *turn, const uint8_t *data, size_t len)
+{
+    struct wsi_session *session = turn->session;
+
+    if (session->message_opcode != WSI_OP_TEXT)
+        return false;
+    if (wsi_utf8_check(&session->utf8, data, len) != len)
+        return refuse(turn, INVALID_DATA, bad_text);
+    return false;
+}
+
+static bool deliver_message(struct turn *turn, uint8_t *data, size_t len, enum step next)
+{
+    struct wsi_session *session = turn->session;
+
+    if (session->message_opcode == WSI_OP_TEXT && session->utf8 != 0)
+        return refuse(turn, INVALID_DATA, cut_text);
+    *turn->event = (struct wsi_event){
+        .kind = WSI_EVENT_MESSAGE,
+        .opcode = session->message_opcode,
+        .data = data,
+        .len = len,
+    };
+    session->message_opcode = 0;
+    session->step = (uint8_t)next;
+    return true;
+}
+
+/*
+ * Make room behind what is gathered for the len bytes at hand. Growth follows what really
+ * arrived: it asks for four times that much, within what the frame declares, and the
+ * buffer doubles, so that a long message costs few copies and a declared length alone
+ * costs nothing. A buffer that an earlier message left far too large goes first.
+ */
+static int make_room(struct turn *turn, size_t len)
+{
+    enum { KEPT_ANYWAY = 64 * 1024, WASTE = 8 };
+    const struct wsi_session *session = turn->session;
+    struct wsi_buf *message = &turn->session->message;
+    const size_t frame_left = (size_t)session->frame_left;
+    const size_t room = len < frame_left / 4 ? len * 4 : frame_left;
+    size_t limit = message->len + frame_left;
+
+    if (message->len == 0 && message->capacity > KEPT_ANYWAY &&
+        message->capacity / WASTE > frame_left)
+        wsi_buf_fini(message);
+    /* The header was accepted, whatever max_message_bytes has become since. */
+    if (limit < turn->limits->max_message_bytes)
+        limit = turn->limits->max_message_bytes < SIZE_MAX
+                    ? (size_t)turn->limits->max_message_bytes
+                    : SIZE_MAX;
+    return wsi_buf_reserve(message, room, limit);
+}
+
+/* Adds what is at hand of the current frame to the message. True when that failed. */
+static bool gathering_fails(struct turn *turn)
+{
+    struct wsi_buf *message = &turn->session->message;
+    const size_t len = payload_at_hand(turn);
+    uint8_t *piece;
+
+    if (len == 0)
+        return false;
+    if (make_room(turn, len) < 0)
+        return refuse(turn, INTERNAL_ERROR, "out of memory for a message");
+    piece = message->data + message->len;
+    take_payload(turn, piece, len);
+    message->len += len;
+    return text_is_refused(turn, piece, len);
+}
+
+static bool step_data(struct turn *turn)
+{
+    struct wsi_session *session = turn->session;
+    const bool last = (session->header[0] & WSI_FRAME_FIN) != 0;
+
+    if (last && session->message.len == 0 && turn->left >= session->frame_left) {
+        uint8_t *data = turn->at;
+        const size_t len = (size_t)session->frame_left;
+
+        take_payload(turn, data, len);
+        return text_is_refused(turn, data, len) ||
+               deliver_message(turn, data, len, STEP_IDLE);
+    }
+    if (gathering_fails(turn))
+        return true;
+    if (session->frame_left != 0)
+        return want_more(turn);
+    if (last)
+        return deliver_message(turn, session->message.data, session->message.len,
+                               STEP_DELIVERED);
+    session->step = STEP_HEADER;
+    return false;
+}
+
+/* ---- control frames ---- */
+
+static bool deliver_close(struct turn *turn, uint8_t *data, size_t len)
+{
+    struct wsi_session *session = turn->session;
+    const unsigned code = len == 0 ? NO_CODE : (unsigned)big_endian(data, 2);
+    const size_t code_len = len == 0 ? 0 : 2;
+
+    if (len != 0 && !wsi_close_code_is_sendable(code))
+        return refuse(turn, PROTOCOL_ERROR, "a close frame holds an invalid code");
+    if (!wsi_utf8_is_valid(data + code_len, len - code_len))
+        return refuse(turn, INVALID_DATA, "a close reason is not valid UTF-8");
+    wsi_buf_fini(&session->message); /* nobody will finish a message that is under way */
+    session->close_received = true;
+    session->received_code = (uint16_t)code;
+    session->message_opcode = 0;
+    session->step = STEP_ENDED;
+    *turn->event = (struct wsi_event){
+        .kind = WSI_EVENT_CLOSE,
+        .code = (uint16_t)code,
+        .data = data + code_len,
+        .len = len - code_len,
+    };
+    return true;
+}
+
+static bool deliver_control(struct turn *turn, uint8_t *data)
+{
+    struct wsi_session *session = turn->session;
+    const unsigned opcode = session->header[0] & OPCODE_BITS;
+    const size_t len = (size_t)session->frame_len;
+
+    if (opcode == WSI_OP_CLOSE)
+        return deliver_close(turn, data, len);
+    *turn->event = (struct wsi_event){
+        .kind = opcode == WSI_OP_PING ? WSI_EVENT_PING : WSI_EVENT_PONG,
+        .data = data,
+        .len = len,
+    };
+    if (session->control != NULL)
+        session->step = STEP_DELIVERED;
+    else
+        session->step = session->message_opcode == 0 ? STEP_IDLE : STEP_HEADER;
+    return true;
+}
+
+static bool step_control(struct turn *turn)
+{
+    struct wsi_session *session = turn->session;
+    const size_t len = payload_at_hand(turn);
+
+    if (len == session->frame_len) {
+        uint8_t *data = turn->at;
+
+        take_payload(turn, data, len);
+        return deliver_control(turn, data);
+    }
+    if (len == 0)
+        return want_more(turn);
+    if (session->control == NULL)
+        session->control = wsi_alloc((size_t)session->frame_len);
+    if (session->control == NULL)
+        return refuse(turn, INTERNAL_ERROR, "out of memory for a control frame");
+    take_payload(turn, session->control + (session->frame_len - session->frame_left),
+                 len);
+    return session->frame_left != 0 ? want_more(turn)
+                                    : deliver_control(turn, session->control);
+}
+
+/* ---- between messages, and the end ---- */
+
+static bool step_idle(struct turn *turn)
+{
+    if (turn->left != 0) {
+        turn->session->step = STEP_HEADER;
+        return false;
+    }
+    wsi_buf_fini(&turn->session->message);
+    return want_more(turn);
+}
+
+/*
+ * The bytes that the last event pointed to are free now. A message's buffer is kept as
+ * long as there is more input at hand, which in a stream of large messages is mostly the
+ * head of the next one; when the input ends between two messages it goes (step_idle), so
+ * that an idle connection holds nothing.
+ */
+static bool step_delivered(struct turn *turn)
+{
+    struct wsi_session *session = turn->session;
+
+    wsi_free(session->control);
+    session->control = NULL;
+    session->step = STEP_HEADER;
+    if (session->message_opcode == 0) {
+        session->message.len = 0;
+        session->step = STEP_IDLE;
+    }
+    return false;
+}
+
+static bool step_ended(struct turn *turn)
+{
+    release(turn->session);
+    if (turn->left != 0)
+        take(turn, turn->left);
+    return want_more(turn);
+}
+
+static step_fn *const steps[] = {
+    [STEP_IDLE] = step_idle,           [STEP_HEADER] = step_header,
+    [STEP_DATA] = step_data,           [STEP_CONTROL] = step_control,
+    [STEP_DELIVERED] = step_delivered, [STEP_ENDED] = step_ended,
+};
+
+/* Out of line: its frame must not burden the hot path. */
+__attribute__((noinline)) static void run_steps(struct wsi_session *session,
+                                                const struct wsi_session_limits *limits,
+                                                uint8_t **data, size_t *len,
+                                                struct wsi_event *event)
+{
+    struct turn turn = {
+        .session = session,
+        .limits = limits,
+        .at = *data,
+        .left = *len,
+        .event = event,
+    };
+
+    while (!steps[session->step](&turn))
+        continue;
+    *data = turn.at;
+    *len = turn.left;
+}
+
+/* Out of line as well, so that a binary message needs no saved registers. */
+__attribute__((noinline)) static void finish_whole_text(struct wsi_session *session,
+                                                        struct wsi_event *event)
+{
+    wsi_utf8_state utf8 = 0;
+
+    if (is_masked(session))
+        wsi_mask(event->data, event->data, event->len, event->data - KEY_SIZE, 0);
+    if (wsi_utf8_check(&utf8, event->data, event->len) != event->len)
+        fail(session, event, INVALID_DATA, bad_text);
+    else if (utf8 != 0)
+        fail(session, event, INVALID_DATA, cut_text);
+}
+
+/*
+ * True of an unfragmented message below 64 KiB that is whole in the input: it can be
+ * taken in a straight line. The steps judge all else, and nothing is accepted here that
+ * they would refuse.
+ */
+static inline bool message_is_whole(const struct wsi_session *session,
+                                    const struct wsi_session_limits *limits,
+                                    const uint8_t *in, size_t have, size_t *header_len,
+                                    size_t *payload_len)
+{
+    size_t header = session->header_min;
+    size_t payload;
+
+    if (have < 2 || session->step != STEP_IDLE ||
+        in[0] - (unsigned)(WSI_FRAME_FIN | WSI_OP_TEXT) > WSI_OP_BINARY - WSI_OP_TEXT)
+        return false;
+    payload = (size_t)in[1] ^ session->mask_bit; /* above 127 when the bit is wrong */
+    if (payload >= LENGTH_IN_16_BITS) {
+        if (payload > LENGTH_IN_16_BITS || have < 4)
+            return false;
+        payload = (size_t)in[2] << 8 | in[3];
+        header += 2;
+        if (payload < LENGTH_IN_16_BITS)
+            return false;
+    }
+    *header_len = header;
+    *payload_len = payload;
+    return have >= header + payload && payload <= limits->max_message_bytes;
+}
+
+void wsi_session_next(struct wsi_session *session,
+                      const struct wsi_session_limits *limits, uint8_t **data,
+                      size_t *len, struct wsi_event *event)
+{
+    uint8_t *in = *data;
+    size_t header, payload;
+
+    if (!message_is_whole(session, limits, in, *len, &header, &payload)) {
+        if (*len == 0 && session->step == STEP_IDLE && session->message.data == NULL)
+            *event = (struct wsi_event){.kind = WSI_EVENT_NONE}; /* as after most reads */
+        else
+            run_steps(session, limits, data, len, event);
+        return;
+    }
+    event->kind = WSI_EVENT_MESSAGE;
+    event->opcode = in[0] & OPCODE_BITS;
+    in += header;
+    *data = in + payload;
+    *len -= header + payload;
+    event->code = 0;
+    event->data = in;
+    event->len = payload;
+    event->why = NULL;
+    if (event->opcode == WSI_OP_TEXT)
+        finish_whole_text(session, event);
+    else if (is_masked(session))
+        wsi_mask(in, in, payload, in - KEY_SIZE, 0);
+}
+
+bool wsi_session_is_idle(const struct wsi_session *session)
+{
+    return session->step == STEP_IDLE || session->step == STEP_ENDED ||
+           (session->step == STEP_DELIVERED && session->message_opcode == 0);
+}

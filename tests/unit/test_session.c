@@ -1,0 +1,1025 @@
+/* SPDX-License-Identifier: MIT */
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "core/buf.h"
+#include "cuts.h"
+#include "proto/mask.h"
+#include "proto/session.h"
+
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
+static const struct wsi_session_limits ordinary = {
+    .max_message_bytes = 1 << 20,
+    .max_fragments = 1024,
+};
+static const struct wsi_session_limits unlimited = {
+    .max_message_bytes = UINT64_MAX,
+    .max_fragments = UINT64_MAX,
+};
+static const struct wsi_session_limits tight = {
+    .max_message_bytes = 8,
+    .max_fragments = 2,
+};
+static const uint8_t some_key[4] = {0x37, 0xfa, 0x21, 0x3d};
+
+/* ---- decoding into transcripts ---- */
+
+struct end {
+    enum wsi_role role;
+    const struct wsi_session_limits *limits;
+};
+
+static void add_event(struct test_transcript *out, const struct wsi_event *event)
+{
+    char *hex = test_hex(event->data, event->len);
+
+    switch (event->kind) {
+    case WSI_EVENT_MESSAGE:
+        test_transcript_add(out, "%s %s",
+                            event->opcode == WSI_OP_TEXT ? "text" : "binary", hex);
+        break;
+    case WSI_EVENT_PING:
+        test_transcript_add(out, "ping %s", hex);
+        break;
+    case WSI_EVENT_PONG:
+        test_transcript_add(out, "pong %s", hex);
+        break;
+    case WSI_EVENT_CLOSE:
+        test_transcript_add(out, "close %u %s", event->code, hex);
+        break;
+    case WSI_EVENT_ERROR:
+        test_transcript_add(out, "error %u: %s", event->code, event->why);
+        break;
+    default:
+        fail_msg("an event of kind %d", (int)event->kind);
+    }
+    free(hex);
+}
+
+static void check_invariants(const struct wsi_session *session, size_t left)
+{
+    assert_int_equal(left, 0);
+    if (!wsi_session_is_idle(session))
+        return;
+    assert_null(session->message.data);
+    assert_null(session->control);
+}
+
+/* A test_decode_fn; "more" says that a frame or message was left unfinished. */
+static void decode(struct test_piece *pieces, size_t count, struct test_transcript *out,
+                   void *user)
+{
+    const struct end *end = user;
+    struct wsi_session session;
+    bool ended = false;
+
+    wsi_session_init(&session, end->role);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *data = pieces[i].data;
+        size_t left = pieces[i].len;
+
+        for (;;) {
+            struct wsi_event event;
+
+            wsi_session_next(&session, end->limits, &data, &left, &event);
+            assert_ptr_equal(data + left, pieces[i].data + pieces[i].len);
+            if (event.kind == WSI_EVENT_NONE)
+                break;
+            assert_false(ended);
+            add_event(out, &event);
+            ended = event.kind == WSI_EVENT_CLOSE || event.kind == WSI_EVENT_ERROR;
+            assert_int_equal(session.failed, event.kind == WSI_EVENT_ERROR);
+            assert_int_equal(session.close_received, event.kind == WSI_EVENT_CLOSE);
+        }
+        check_invariants(&session, left);
+    }
+    if (!wsi_session_is_idle(&session))
+        test_transcript_add(out, "more");
+    wsi_session_fini(&session);
+}
+
+/* ---- frames written down ---- */
+
+struct bytes {
+    uint8_t *data;
+    size_t len, capacity;
+};
+
+static void put(struct bytes *bytes, const void *data, size_t len)
+{
+    if (bytes->len + len >= bytes->capacity) {
+        bytes->capacity = 2 * (bytes->len + len) + 1;
+        bytes->data = realloc(bytes->data, bytes->capacity);
+        assert_non_null(bytes->data);
+    }
+    if (len != 0)
+        memcpy(bytes->data + bytes->len, data, len);
+    bytes->len += len;
+}
+
+static void end_payload(struct bytes *bytes, size_t from, const uint8_t *key)
+{
+    if (from != SIZE_MAX && key != NULL)
+        wsi_mask(bytes->data + from, bytes->data + from, bytes->len - from, key, 0);
+}
+
+/*
+ * Frames as they are written in the tables, for the given receiver. Hex digits are bytes.
+ * What follows are marks, which make one line good for both roles:
+ *   *    the next byte has the mask bit too when a server receives it
+ *   [ ]  payload: behind a key and masked when a server receives it; need not end
+ *   ( )  ASCII characters
+ *   #n   n letters 'a'
+ */
+static struct bytes frames(enum wsi_role receiver, const char *notation)
+{
+    const uint8_t mask_bit = receiver == WSI_SERVER ? 0x80 : 0;
+    struct bytes out = {0};
+    size_t payload = SIZE_MAX;
+    uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
+    uint8_t extra = 0;
+
+    put(&out, NULL, 0);
+    for (const char *c = notation; *c != '\0'; c++) {
+        if (*c == ' ') {
+            continue;
+        } else if (*c == '*') {
+            extra = mask_bit;
+        } else if (*c == '[') {
+            key[0]++;
+            if (mask_bit != 0)
+                put(&out, key, 4);
+            payload = out.len;
+        } else if (*c == ']') {
+            end_payload(&out, payload, mask_bit != 0 ? key : NULL);
+            payload = SIZE_MAX;
+        } else if (*c == '(') {
+            for (c++; *c != ')'; c++)
+                put(&out, c, 1);
+        } else if (*c == '#') {
+            char *end = NULL;
+
+            for (unsigned long n = strtoul(c + 1, &end, 10); n > 0; n--)
+                put(&out, "a", 1);
+            c = end - 1;
+        } else {
+            const char digits[3] = {c[0], c[1], '\0'};
+            const uint8_t byte = (uint8_t)(strtoul(digits, NULL, 16) | extra);
+
+            put(&out, &byte, 1);
+            extra = 0;
+            c++;
+        }
+    }
+    end_payload(&out, payload, mask_bit != 0 ? key : NULL);
+    return out;
+}
+
+struct frames_case {
+    const char *frames;
+    const char *events;
+    const struct wsi_session_limits *limits; /* NULL: ordinary */
+};
+
+static void check_cuts(enum wsi_role role, const struct frames_case *c,
+                       const char *behind)
+{
+    struct end end = {role, c->limits != NULL ? c->limits : &ordinary};
+    struct bytes in = frames(role, c->frames);
+    struct bytes more = frames(role, behind);
+
+    put(&in, more.data, more.len);
+    test_all_cuts(in.data, in.len, c->events, decode, &end);
+    free(in.data);
+    free(more.data);
+}
+
+/* ---- what is valid ---- */
+
+static const struct frames_case valid[] = {
+    {"81*05[(Hello)]", "text 48656c6c6f"},
+    {"81*00[]", "text "},
+    {"82*00[]", "binary "},
+    {"82*03[ff00fe]", "binary ff00fe"},
+    {"81*02[(hi)] 82*01[07] 81*01[(x)]", "text 6869 | binary 07 | text 78"},
+    /* lengths */
+    {"82*7d[#125]", "binary 125 bytes 96979e10"},
+    {"82*7e007e[#126]", "binary 126 bytes 81ae6be3"},
+    {"81*7e0100[#256]", "text 256 bytes 6c44e2c5"},
+    {"81*7effff[#65535]", "text 65535 bytes 2b0eda26"},
+    {"82*7f0000000000010000[#65536]", "binary 65536 bytes 0f619dc5"},
+    /* fragments */
+    {"01*03[(Hel)] 80*02[(lo)]", "text 48656c6c6f"},
+    {"02*01[01] 00*01[02] 00*00[] 80*01[03]", "binary 010203"},
+    {"01*00[] 80*05[(Hello)]", "text 48656c6c6f"},
+    {"01*05[(Hello)] 80*00[]", "text 48656c6c6f"},
+    {"02*00[] 00*00[] 80*00[]", "binary "},
+    {"01*01[(a)] 80*01[(b)] 01*01[(c)] 80*01[(d)]", "text 6162 | text 6364"},
+    {"01*01[(a)] 80*01[(b)] 81*01[(c)]", "text 6162 | text 63"},
+    /* control frames, alone and between fragments */
+    {"89*00[]", "ping "},
+    {"89*03[(abc)] 8a*02[(de)]", "ping 616263 | pong 6465"},
+    {"89*7d[#125]", "ping 125 bytes 96979e10"},
+    {"01*03[(Hel)] 89*02[(hi)] 8a*00[] 80*02[(lo)]",
+     "ping 6869 | pong  | text 48656c6c6f"},
+    {"02*00[] 89*01[01] 80*02[0203]", "ping 01 | binary 0203"},
+    {"89*01[(a)] 81*01[(b)] 8a*01[(c)]", "ping 61 | text 62 | pong 63"},
+    /* UTF-8, cut by fragments in the middle of sequences too */
+    {"81*0b[ceba e1bdb9 cf83 cebc ceb5 ]", "text cebae1bdb9cf83cebcceb5"},
+    {"01*01[f0] 00*01[9f] 89*01[ff] 00*01[98] 80*01[80]", "ping ff | text f09f9880"},
+    {"81*04[f48fbfbf] 81*03[ed9fbf] 81*03[ee8080]",
+     "text f48fbfbf | text ed9fbf | text ee8080"},
+    {"02*01[f0] 80*01[20]", "binary f020"},
+    /* close */
+    {"88*00[]", "close 1005 "},
+    {"88*02[03e8]", "close 1000 "},
+    {"88*05[03e9 (bye)]", "close 1001 627965"},
+    {"88*04[1387 c3a9]", "close 4999 c3a9"},
+    {"88*7d[0bb8 #123]", "close 3000 123 bytes 430b23ea"},
+    {"01*01[(a)] 88*02[03f6]", "close 1014 "},
+    {"88*02[03e8] 81*01[(x)] 89*00[] ffff", "close 1000 "},
+    /* limits just met */
+    {"82*08[#8] 02*04[#4] 80*04[#4]", "binary 6161616161616161 | binary 6161616161616161",
+     &tight},
+    {"89*0a[#10]", "ping 61616161616161616161", &tight},
+    /* not whole */
+    {"", ""},
+    {"81", "more"},
+    {"82*7f7fffffff", "more", &unlimited},
+    {"82*7f7fffffffffffffff[#10", "more", &unlimited},
+    {"02*0a[#10] 80*7f7fffffffffffffff[#10", "more", &unlimited},
+    {"01*01[(a)]", "more"},
+    {"01*01[(a)] 89*01[(b)]", "ping 62 | more"},
+    {"89*02[(a)", "more"},
+};
+
+static void session_decodes_what_is_valid_however_it_is_cut(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(valid); i++) {
+        check_cuts(WSI_SERVER, &valid[i], "");
+        check_cuts(WSI_CLIENT, &valid[i], "");
+    }
+}
+
+/* ---- what is not ---- */
+
+#define RSV      "error 1002: a reserved bit is set without an extension that gives it meaning"
+#define OPCODE   "error 1002: the opcode is reserved"
+#define CONTROL  "error 1002: a control frame is fragmented"
+#define TOO_LONG "error 1002: a control frame is longer than 125 bytes"
+#define SHORTEST "error 1002: a length is not in its shortest form"
+#define TOP_BIT  "error 1002: the most significant bit of a 64-bit length is set"
+#define NO_START "error 1002: a continuation frame continues no message"
+#define INSIDE   "error 1002: a new message begins inside a fragmented one"
+#define HALF     "error 1002: a close frame holds half a code"
+#define CODE     "error 1002: a close frame holds an invalid code"
+#define REASON   "error 1007: a close reason is not valid UTF-8"
+#define BAD_TEXT "error 1007: a text message is not valid UTF-8"
+#define CUT_TEXT "error 1007: a text message ends inside a UTF-8 sequence"
+#define TOO_BIG  "error 1009: the message is larger than max_message_bytes"
+#define TOO_MANY "error 1008: the message has too many fragments"
+
+/* The last byte of each line is the one that decides: not a byte later, none before. */
+static const struct frames_case invalid[] = {
+    {"c1", RSV},
+    {"a2", RSV},
+    {"92", RSV},
+    {"c9", RSV},
+    {"f1", RSV},
+    {"01*01[(a)] c0", RSV},
+    {"83", OPCODE},
+    {"84", OPCODE},
+    {"85", OPCODE},
+    {"86", OPCODE},
+    {"87", OPCODE},
+    {"03", OPCODE},
+    {"8b", OPCODE},
+    {"8c", OPCODE},
+    {"8d", OPCODE},
+    {"8e", OPCODE},
+    {"8f", OPCODE},
+    {"08", CONTROL},
+    {"09", CONTROL},
+    {"01*01[(a)] 0a", CONTROL},
+    {"89*7e", TOO_LONG},
+    {"8a*7f", TOO_LONG},
+    {"88*7e", TOO_LONG},
+    {"80", NO_START},
+    {"00", NO_START},
+    {"81*01[(a)] 80", "text 61 | " NO_START},
+    {"01*01[(a)] 80*01[(b)] 00", "text 6162 | " NO_START},
+    {"01*01[(a)] 81", INSIDE},
+    {"02*00[] 02", INSIDE},
+    {"01*01[(a)] 89*00[] 01", "ping  | " INSIDE},
+    /* lengths */
+    {"82*7e0000", SHORTEST},
+    {"82*7e007d", SHORTEST},
+    {"82*7f000000000000", SHORTEST, &unlimited},
+    {"01*01[(a)] 80*7e007d", SHORTEST},
+    {"82*7f80", TOP_BIT, &unlimited},
+    {"82*7fff", TOP_BIT, &tight},
+    {"02*0a[#10] 80*7fff", TOP_BIT, &unlimited},
+    /* limits */
+    {"82*09", TOO_BIG, &tight},
+    {"81*7e007e", TOO_BIG, &tight},
+    {"82*7f0000000000010000", TOO_BIG, &tight},
+    {"82*7f0000000000100001", TOO_BIG},
+    {"82*7f7fffffffffffffff", TOO_BIG},
+    {"02*05[#5] 80*04", TOO_BIG, &tight},
+    {"02*05[#5] 80*7f7fffffffffffffff", TOO_BIG, &tight},
+    {"02*05[#5] 89*09[#9] 00*04", "ping 616161616161616161 | " TOO_BIG, &tight},
+    {"02*01[(a)] 00*01[(b)] 00", TOO_MANY, &tight},
+    {"02*00[] 00*00[] 80", TOO_MANY, &tight},
+    {"82*01[00] 02*01[01] 89*00[] 00*00[] 80", "binary 00 | ping  | " TOO_MANY, &tight},
+    /* close */
+    {"88*01", HALF},
+    {"88*02[0000]", CODE},
+    {"88*02[03e7]", CODE},
+    {"88*02[03ec]", CODE},
+    {"88*02[03ed]", CODE},
+    {"88*02[03ee]", CODE},
+    {"88*02[03f7]", CODE},
+    {"88*02[0bb7]", CODE},
+    {"88*02[1388]", CODE},
+    {"88*03[ffff ff]", CODE},
+    {"88*03[03e8 ff]", REASON},
+    {"88*03[03e8 c3]", REASON},
+    {"88*05[03e8 eda080]", REASON},
+    /* text: the byte that no continuation can make good */
+    {"81*05[ff", BAD_TEXT},
+    {"81*05[(ab) 80", BAD_TEXT},
+    {"81*05[c1", BAD_TEXT},
+    {"81*05[c320", BAD_TEXT},
+    {"81*05[e09f", BAD_TEXT},
+    {"81*05[eda0", BAD_TEXT},
+    {"81*05[f08f", BAD_TEXT},
+    {"81*05[f490", BAD_TEXT},
+    {"81*05[f5", BAD_TEXT},
+    {"81*02[c3ff]", BAD_TEXT},
+    {"81*7f0000000000010000[#1000 fe", BAD_TEXT},
+    {"01*02[(ab)] 00*02[(c)c3] 89*00[] 80*01[c3]", "ping  | " BAD_TEXT},
+    {"01*01[f4] 00*05[90", BAD_TEXT},
+    {"81*01[c3]", CUT_TEXT},
+    {"81*03[f09f98]", CUT_TEXT},
+    {"01*01[c3] 80*00[]", CUT_TEXT},
+    {"01*01[e2] 00*00[] 80*01[82]", CUT_TEXT},
+};
+
+static void session_refuses_what_is_not_however_it_is_cut(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(invalid); i++) {
+        check_cuts(WSI_SERVER, &invalid[i], "");
+        check_cuts(WSI_CLIENT, &invalid[i], "");
+    }
+}
+
+static void session_ignores_everything_after_an_error(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(invalid); i++) {
+        /* Enough behind it to fill the frames that are refused for an overlong length. */
+        check_cuts(WSI_SERVER, &invalid[i], "81*01[(x)] 88*02[03e8] ff #160");
+        check_cuts(WSI_CLIENT, &invalid[i], "81*01[(x)] 88*02[03e8] ff #160");
+    }
+}
+
+static void session_refuses_at_the_first_wrong_byte(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT(invalid); i++) {
+        const struct frames_case *c = &invalid[i / 2];
+        const enum wsi_role role = i % 2 == 0 ? WSI_SERVER : WSI_CLIENT;
+        struct end end = {role, c->limits != NULL ? c->limits : &ordinary};
+        struct bytes in = frames(role, c->frames);
+        char *before = test_decode_cut(in.data, in.len - 1, NULL, 0, decode, &end);
+
+        if (strstr(before, "error") != NULL)
+            fail_msg("%s: %s before the last byte", c->frames, before);
+        free(before);
+        free(in.data);
+    }
+}
+
+static void session_checks_masking_by_role(void **state)
+{
+    static const struct {
+        const char *bytes;
+        const char *at_server;
+        const char *at_client;
+    } cases[] = {
+        {"8105", "error 1002: a frame from the client is not masked", "more"},
+        {"8185", "more", "error 1002: a frame from the server is masked"},
+        {"8100", "error 1002: a frame from the client is not masked", "text "},
+        {"828000000000", "binary ", "error 1002: a frame from the server is masked"},
+        {"8900", "error 1002: a frame from the client is not masked", "ping "},
+        {"898000000000", "ping ", "error 1002: a frame from the server is masked"},
+        {"81fe", "more", "error 1002: a frame from the server is masked"},
+        {"817e", "error 1002: a frame from the client is not masked", "more"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        check_cuts(WSI_SERVER, &(struct frames_case){cases[i].bytes, cases[i].at_server},
+                   "");
+        check_cuts(WSI_CLIENT, &(struct frames_case){cases[i].bytes, cases[i].at_client},
+                   "");
+    }
+}
+
+static void session_takes_the_example_of_section_5_7(void **state)
+{
+    /* Literal bytes: nothing of ours has written them. */
+    static const uint8_t masked[] = {0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d,
+                                     0x7f, 0x9f, 0x4d, 0x51, 0x58};
+    struct end end = {WSI_SERVER, &ordinary};
+
+    (void)state;
+    test_all_cuts(masked, sizeof masked, "text 48656c6c6f", decode, &end);
+}
+
+/* ---- limits that change, and memory ---- */
+
+/* Feeds the frames in one piece; the events, as text to free(). */
+static char *feed(struct wsi_session *session, const struct wsi_session_limits *limits,
+                  const char *notation)
+{
+    struct bytes in = frames((enum wsi_role)session->role, notation);
+    struct test_transcript out = {0};
+    uint8_t *data = in.data;
+    size_t left = in.len;
+    struct wsi_event event;
+
+    while (wsi_session_next(session, limits, &data, &left, &event),
+           event.kind != WSI_EVENT_NONE)
+        add_event(&out, &event);
+    assert_int_equal(left, 0);
+    free(in.data);
+    return out.text != NULL ? out.text : strdup("");
+}
+
+static void assert_feed(struct wsi_session *session,
+                        const struct wsi_session_limits *limits, const char *notation,
+                        const char *events)
+{
+    char *seen = feed(session, limits, notation);
+
+    assert_string_equal(seen, events);
+    free(seen);
+}
+
+static void session_reads_its_limits_on_every_frame(void **state)
+{
+    struct wsi_session_limits limits = {.max_message_bytes = 8, .max_fragments = 2};
+    struct wsi_session session;
+
+    (void)state;
+    for (int role = WSI_SERVER; role <= WSI_CLIENT; role++) {
+        limits = (struct wsi_session_limits){.max_message_bytes = 8, .max_fragments = 2};
+        wsi_session_init(&session, (enum wsi_role)role);
+        assert_feed(&session, &limits, "82*08[#8] 02*08[#8]", "binary 6161616161616161");
+        limits.max_message_bytes = 10;
+        limits.max_fragments = 3;
+        assert_feed(&session, &limits, "00*02[#2]", "");
+        assert_feed(&session, &limits, "80*00[]", "binary 61616161616161616161");
+        assert_feed(&session, &limits, "02*05[#5]", "");
+        limits.max_message_bytes = 3; /* below what is gathered */
+        assert_feed(&session, &limits, "80*00", TOO_BIG);
+        wsi_session_fini(&session);
+
+        wsi_session_init(&session, (enum wsi_role)role);
+        assert_feed(&session, &limits, "02*01[00] 00*01[00]", "");
+        limits.max_fragments = 1;
+        assert_feed(&session, &limits, "80", TOO_MANY);
+        wsi_session_fini(&session);
+    }
+}
+
+static void session_finishes_a_frame_that_it_accepted(void **state)
+{
+    struct wsi_session_limits limits = {.max_message_bytes = 200, .max_fragments = 2};
+    struct wsi_session session;
+
+    (void)state;
+    wsi_session_init(&session, WSI_CLIENT);
+    assert_feed(&session, &limits, "82*7e0080[#10", "");
+    limits.max_message_bytes = 3;
+    assert_feed(&session, &limits, "#118]", "binary 128 bytes 93ca4045");
+    assert_feed(&session, &limits, "82*04", TOO_BIG);
+    wsi_session_fini(&session);
+}
+
+static void session_limit_of_zero_admits_empty_messages_only(void **state)
+{
+    static const struct wsi_session_limits nothing = {.max_message_bytes = 0,
+                                                      .max_fragments = 2};
+
+    (void)state;
+    check_cuts(WSI_SERVER,
+               &(struct frames_case){"81*00[] 82*01", "text  | " TOO_BIG, &nothing}, "");
+}
+
+static void session_neither_copies_nor_allocates_for_whole_messages(void **state)
+{
+    static const char *const whole[] = {
+        "81*05[(Hello)]",         "82*7e0200[#512]", "82*7f0000000000010000[#65536]",
+        "01*00[] 80*05[(Hello)]", "89*05[(Hello)]",  "88*07[03e8(Hello)]",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT(whole); i++) {
+        const enum wsi_role role = i % 2 == 0 ? WSI_SERVER : WSI_CLIENT;
+        struct bytes in = frames(role, whole[i / 2]);
+        struct wsi_session session;
+        struct wsi_event event;
+        uint8_t *data = in.data;
+        size_t left = in.len;
+
+        wsi_session_init(&session, role);
+        test_fail_allocation(1, 1);
+        wsi_session_next(&session, &ordinary, &data, &left, &event);
+        assert_int_equal(test_stop_failing(), 0);
+        assert_true(event.len >= 5);
+        assert_ptr_equal(event.data + event.len, in.data + in.len);
+        assert_int_equal(left, 0);
+        wsi_session_fini(&session);
+        free(in.data);
+    }
+}
+
+static void session_grows_with_what_arrived_not_with_what_was_declared(void **state)
+{
+    struct wsi_session session;
+
+    (void)state;
+    wsi_session_init(&session, WSI_SERVER);
+    assert_feed(&session, &unlimited, "82*7f0000000040000000", "");
+    assert_null(session.message.data);
+    assert_feed(&session, &unlimited, "[#10", "");
+    assert_true(session.message.capacity <= 64);
+    assert_feed(&session, &unlimited, "#10000", "");
+    assert_true(session.message.capacity <= 80000);
+    wsi_session_fini(&session);
+}
+
+static void session_keeps_its_buffer_in_a_stream_of_large_messages(void **state)
+{
+    struct wsi_session session;
+    char *seen;
+
+    (void)state;
+    wsi_session_init(&session, WSI_CLIENT);
+    assert_feed(&session, &ordinary, "82*7f0000000000020000[#100000", "");
+    test_fail_allocation(1, 1);
+    seen = feed(&session, &ordinary, "#31072] 82*7f0000000000020000[#100000");
+    assert_int_equal(test_stop_failing(), 0);
+    assert_string_equal(seen, "binary 131072 bytes 9da69dc5");
+    free(seen);
+    assert_non_null(session.message.data);
+    assert_feed(&session, &ordinary, "#31072]", "binary 131072 bytes 9da69dc5");
+    assert_null(session.message.data);
+    wsi_session_fini(&session);
+}
+
+static void session_drops_a_large_buffer_before_a_small_message(void **state)
+{
+    struct wsi_session session;
+
+    (void)state;
+    wsi_session_init(&session, WSI_CLIENT);
+    assert_feed(&session, &ordinary, "82*7f0000000000080000[#300000", "");
+    assert_feed(&session, &ordinary, "#224288] 82*0a[#5", "binary 524288 bytes f3449dc5");
+    assert_true(session.message.capacity <= 64);
+    wsi_session_fini(&session);
+}
+
+static void session_holds_nothing_after_close_and_error(void **state)
+{
+    static const char *const ends[] = {"88*00[]", "88*02[03e8]", "ff", "80*7fff"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        struct bytes in = frames(WSI_SERVER, ends[i]);
+        struct wsi_session session;
+        struct wsi_event event;
+        uint8_t *data = in.data;
+        size_t left = in.len;
+
+        wsi_session_init(&session, WSI_SERVER);
+        assert_feed(&session, &ordinary, "02*20[#32]", "");
+        assert_non_null(session.message.data);
+        wsi_session_next(&session, &ordinary, &data, &left, &event);
+        assert_int_equal(event.kind, i < 2 ? WSI_EVENT_CLOSE : WSI_EVENT_ERROR);
+        assert_null(session.message.data);
+        assert_true(wsi_session_is_idle(&session));
+        wsi_session_fini(&session);
+        free(in.data);
+    }
+}
+
+static void session_is_idle_only_between_messages(void **state)
+{
+    static const struct {
+        const char *frames;
+        bool idle;
+    } cases[] = {
+        {"", true},           {"81", false},
+        {"81*01", false},     {"81*02[(a)", false},
+        {"81*01[(a)]", true}, {"01*01[(a)]", false},
+        {"89*01", false},     {"01*01[(a)] 89*01[(b)]", false},
+        {"89*01[(b)]", true}, {"02*00[] 80*00[]", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct wsi_session session;
+
+        wsi_session_init(&session, WSI_CLIENT);
+        free(feed(&session, &ordinary, cases[i].frames));
+        assert_int_equal(wsi_session_is_idle(&session), cases[i].idle);
+        wsi_session_fini(&session);
+    }
+}
+
+/* Decodes with a cut in every payload, so that everything has to be kept. */
+static int decode_piecemeal(void)
+{
+    static const char *const pieces[] = {
+        "02*7e0100[#128",
+        "#128]",
+        "89*04[0102",
+        "0304]",
+        "00*7e0400[#1024]",
+        "8a*02[05",
+        "06]",
+        "80*02[07",
+        "08]",
+        "88*04[03e8 6f",
+        "6b]",
+    };
+    struct wsi_session session;
+    int result = 0;
+
+    wsi_session_init(&session,
+                     WSI_CLIENT); /* unmasked, so that a frame can be cut here */
+    for (size_t i = 0; i < COUNT(pieces) && result == 0; i++) {
+        char *seen = feed(&session, &ordinary, pieces[i]);
+
+        if (strncmp(seen, "error 1011", 10) == 0)
+            result = WSOCK_ENOMEM;
+        free(seen);
+    }
+    assert_int_equal(session.failed, result != 0);
+    assert_int_equal(session.close_received, result == 0);
+    wsi_session_fini(&session);
+    return result;
+}
+
+static void session_reports_a_failed_allocation_as_1011(void **state)
+{
+    int result = 0;
+
+    (void)state;
+    FOR_EACH_OOM(result, result = decode_piecemeal(), (void)0);
+}
+
+/* ---- sessions by chance ---- */
+
+static void put_code_point(struct bytes *out, uint32_t c)
+{
+    uint8_t utf8[4];
+    size_t len = 1;
+
+    if (c < 0x80) {
+        utf8[0] = (uint8_t)c;
+    } else {
+        len = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+        for (size_t i = len - 1; i > 0; i--, c >>= 6)
+            utf8[i] = (uint8_t)(0x80 | (c & 0x3f));
+        utf8[0] = (uint8_t)((0xf00u >> len & 0xf0) | c);
+    }
+    put(out, utf8, len);
+}
+
+static struct bytes random_payload(uint32_t *seed, bool text, size_t len)
+{
+    static const uint32_t widths[] = {0x80, 0x800, 0xd800, 0x110000};
+    struct bytes out = {0};
+
+    put(&out, NULL, 0);
+    while (out.len < len)
+        if (text) {
+            const uint32_t c = test_random(seed) % widths[test_random(seed) % 4];
+
+            put_code_point(&out, c >= 0xd800 && c < 0xe000 ? 0xfffd : c);
+        } else {
+            const uint8_t byte = (uint8_t)test_random(seed);
+
+            put(&out, &byte, 1);
+        }
+    return out;
+}
+
+static void put_frame(struct bytes *out, uint32_t *seed, enum wsi_role receiver,
+                      unsigned byte0, const uint8_t *data, size_t len)
+{
+    const uint32_t random = test_random(seed);
+    uint8_t header[WSI_FRAME_HEADER_MAX];
+    uint8_t key[4];
+    const bool masked = receiver == WSI_SERVER;
+
+    memcpy(key, &random, sizeof key);
+    put(out, header, wsi_frame_write_header(header, byte0, len, masked ? key : NULL));
+    put(out, data, len);
+    if (masked)
+        wsi_mask(out->data + out->len - len, out->data + out->len - len, len, key, 0);
+}
+
+static void put_random_control(struct bytes *out, uint32_t *seed, enum wsi_role receiver,
+                               struct test_transcript *events)
+{
+    const bool ping = test_random(seed) % 2 == 0;
+    struct bytes payload = random_payload(
+        seed, false, test_random(seed) % (WSI_CONTROL_PAYLOAD_MAX + 1));
+    const struct wsi_event event = {
+        .kind = ping ? WSI_EVENT_PING : WSI_EVENT_PONG,
+        .data = payload.data,
+        .len = payload.len,
+    };
+
+    put_frame(out, seed, receiver, ping ? 0x89 : 0x8a, payload.data, payload.len);
+    add_event(events, &event);
+    free(payload.data);
+}
+
+static void put_random_message(struct bytes *out, uint32_t *seed, enum wsi_role receiver,
+                               struct test_transcript *events)
+{
+    static const size_t sizes[] = {1, 40, 126, 300, 3000, 70000};
+    const size_t size = sizes[test_random(seed) % (test_random(seed) % 8 == 0 ? 6 : 4)];
+    const bool text = test_random(seed) % 2 == 0;
+    struct bytes payload = random_payload(seed, text, test_random(seed) % size);
+    const struct wsi_event event = {
+        .kind = WSI_EVENT_MESSAGE,
+        .opcode = text ? WSI_OP_TEXT : WSI_OP_BINARY,
+        .data = payload.data,
+        .len = payload.len,
+    };
+    unsigned byte0 = event.opcode;
+    size_t sent = 0;
+
+    while (test_random(seed) % 3 == 0) {
+        const size_t part = test_random(seed) % (payload.len - sent + 1);
+
+        put_frame(out, seed, receiver, byte0, payload.data + sent, part);
+        byte0 = WSI_OP_CONTINUATION;
+        sent += part;
+        if (test_random(seed) % 3 == 0)
+            put_random_control(out, seed, receiver, events);
+    }
+    put_frame(out, seed, receiver, WSI_FRAME_FIN | byte0, payload.data + sent,
+              payload.len - sent);
+    add_event(events, &event);
+    free(payload.data);
+}
+
+static struct bytes random_session(uint32_t *seed, enum wsi_role receiver, unsigned most,
+                                   struct test_transcript *events)
+{
+    struct bytes out = {0};
+
+    put(&out, NULL, 0);
+    for (unsigned n = 1 + test_random(seed) % most; n > 0; n--)
+        if (test_random(seed) % 4 == 0)
+            put_random_control(&out, seed, receiver, events);
+        else
+            put_random_message(&out, seed, receiver, events);
+    return out;
+}
+
+static int compare_sizes(const void *a, const void *b)
+{
+    const size_t x = *(const size_t *)a, y = *(const size_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static char *decode_at_random_cuts(const struct bytes *in, uint32_t *seed,
+                                   struct end *end)
+{
+    size_t cuts[24];
+    const size_t count = test_random(seed) % COUNT(cuts);
+
+    for (size_t i = 0; i < count; i++)
+        cuts[i] = test_random(seed) % (in->len + 1);
+    qsort(cuts, count, sizeof cuts[0], compare_sizes);
+    return test_decode_cut(in->data, in->len, cuts, count, decode, end);
+}
+
+static void session_decodes_random_sessions_under_random_cuts(void **state)
+{
+    uint32_t seed = 20231;
+
+    (void)state;
+    for (int round = 0; round < 600; round++) {
+        struct end end = {round % 2 == 0 ? WSI_SERVER : WSI_CLIENT, &ordinary};
+        struct test_transcript events = {0};
+        struct bytes in = random_session(&seed, end.role, 12, &events);
+
+        for (int i = 0; i < 5; i++) {
+            char *seen = decode_at_random_cuts(&in, &seed, &end);
+
+            assert_string_equal(seen, events.text);
+            free(seen);
+        }
+        free(events.text);
+        free(in.data);
+    }
+}
+
+static void session_survives_mutations_and_says_the_same_under_any_cut(void **state)
+{
+    static const struct wsi_session_limits *const limits[] = {&ordinary, &unlimited,
+                                                              &tight};
+    uint32_t seed = 5;
+
+    (void)state;
+    for (int round = 0; round < 6000; round++) {
+        struct end end = {round % 2 == 0 ? WSI_SERVER : WSI_CLIENT, limits[round % 3]};
+        struct test_transcript events = {0};
+        struct bytes in = random_session(&seed, end.role, 4, &events);
+        char *uncut;
+
+        for (uint32_t n = 1 + test_random(&seed) % 4; n > 0; n--) {
+            /* Mostly near the start: later ones are behind the first error. */
+            const size_t range = test_random(&seed) % 2 == 0 && in.len > 20 ? 20 : in.len;
+
+            in.data[test_random(&seed) % range] ^= (uint8_t)(test_random(&seed) % 3 == 0
+                                                                 ? 1u << test_random(
+                                                                             &seed) %
+                                                                             8
+                                                                 : test_random(&seed));
+        }
+        uncut = test_decode_cut(in.data, in.len, NULL, 0, decode, &end);
+        for (int i = 0; i < 3; i++) {
+            char *seen = decode_at_random_cuts(&in, &seed, &end);
+
+            assert_string_equal(seen, uncut);
+            free(seen);
+        }
+        free(uncut);
+        free(events.text);
+        free(in.data);
+    }
+}
+
+/* ---- what a session sends ---- */
+
+static void session_writes_control_frames_for_its_role(void **state)
+{
+    static const uint8_t plain[] = {0x89, 0x02, 0x01, 0x02};
+    static const uint8_t masked[] = {0x8a, 0x82, 0x37, 0xfa, 0x21, 0x3d, 0x36, 0xf8};
+    uint8_t out[WSI_FRAME_HEADER_MAX + WSI_CONTROL_PAYLOAD_MAX];
+    uint8_t full[WSI_CONTROL_PAYLOAD_MAX] = {0};
+    struct wsi_session session;
+
+    (void)state;
+    wsi_session_init(&session, WSI_SERVER);
+    assert_int_equal(
+        wsi_session_control(&session, out, WSI_OP_PING, some_key, "\x01\x02", 2), 4);
+    assert_memory_equal(out, plain, 4);
+    assert_int_equal(wsi_session_control(&session, out, WSI_OP_PONG, NULL, NULL, 0), 2);
+    assert_memory_equal(out, "\x8a\x00", 2);
+    assert_int_equal(
+        wsi_session_control(&session, out, WSI_OP_PONG, NULL, full, sizeof full), 127);
+    wsi_session_init(&session, WSI_CLIENT);
+    assert_int_equal(
+        wsi_session_control(&session, out, WSI_OP_PONG, some_key, "\x01\x02", 2), 8);
+    assert_memory_equal(out, masked, 8);
+    assert_int_equal(wsi_session_control(&session, out, WSI_OP_PING, some_key, NULL, 0),
+                     6);
+    assert_memory_equal(out, "\x89\x80\x37\xfa\x21\x3d", 6);
+}
+
+/* One end closes with the code, the other receives that. */
+static void pass_close(struct wsi_session *from, struct wsi_session *to, unsigned code,
+                       const char *reason)
+{
+    uint8_t out[WSI_FRAME_HEADER_MAX + WSI_CONTROL_PAYLOAD_MAX];
+    size_t len = wsi_session_close(from, out, code, some_key, reason, strlen(reason));
+    uint8_t *data = out;
+    struct wsi_event event;
+
+    assert_int_not_equal(len, 0);
+    assert_true(from->close_sent);
+    assert_int_equal(from->sent_code, code);
+    wsi_session_next(to, &ordinary, &data, &len, &event);
+    assert_int_equal(event.kind, WSI_EVENT_CLOSE);
+    assert_int_equal(event.code, code);
+    assert_int_equal(event.len, strlen(reason));
+    assert_memory_equal(event.data, reason, event.len);
+    assert_true(to->close_received);
+    assert_int_equal(to->received_code, code);
+}
+
+static void session_closes_from_either_side(void **state)
+{
+    static const struct {
+        unsigned code;
+        const char *reason;
+    } closes[] = {
+        {1000, ""},         {1000, "bye"}, {1001, "going away"},
+        {1011, "\xc3\xa9"}, {4999, ""},    {1005, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT(closes); i++) {
+        struct wsi_session first, second;
+        uint8_t out[WSI_FRAME_HEADER_MAX + WSI_CONTROL_PAYLOAD_MAX];
+        const unsigned code = closes[i / 2].code;
+
+        wsi_session_init(&first, i % 2 == 0 ? WSI_SERVER : WSI_CLIENT);
+        wsi_session_init(&second, i % 2 == 0 ? WSI_CLIENT : WSI_SERVER);
+        pass_close(&first, &second, code, closes[i / 2].reason);
+        assert_false(second.close_sent);
+        assert_int_equal(wsi_session_reply_code(&second), code);
+        pass_close(&second, &first, wsi_session_reply_code(&second), "");
+        assert_int_equal(wsi_session_close(&first, out, 1001, some_key, "", 0), 0);
+        assert_int_equal(first.sent_code, code);
+        assert_int_equal(wsi_session_close(&second, out, 1001, some_key, "", 0), 0);
+    }
+}
+
+static void session_close_frames_may_cross(void **state)
+{
+    struct wsi_session server, client;
+
+    (void)state;
+    wsi_session_init(&server, WSI_SERVER);
+    wsi_session_init(&client, WSI_CLIENT);
+    pass_close(&server, &client, 1001, "");
+    pass_close(&client, &server, 1000, "done");
+    assert_int_equal(server.sent_code, 1001);
+    assert_int_equal(server.received_code, 1000);
+}
+
+static void session_receives_until_the_peer_closes_too(void **state)
+{
+    uint8_t out[WSI_FRAME_HEADER_MAX + WSI_CONTROL_PAYLOAD_MAX];
+    struct wsi_session session;
+
+    (void)state;
+    wsi_session_init(&session, WSI_SERVER);
+    assert_int_equal(wsi_session_close(&session, out, 1000, NULL, NULL, 0), 4);
+    assert_memory_equal(out, "\x88\x02\x03\xe8", 4);
+    assert_feed(&session, &ordinary, "81*01[(a)] 88*00[] 81*01[(b)]",
+                "text 61 | close 1005 ");
+    wsi_session_fini(&session);
+}
+
+static void session_replies_1000_before_anything_was_received(void **state)
+{
+    struct wsi_session session;
+
+    (void)state;
+    wsi_session_init(&session, WSI_SERVER);
+    assert_int_equal(wsi_session_reply_code(&session), 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(session_decodes_what_is_valid_however_it_is_cut),
+        TEST(session_refuses_what_is_not_however_it_is_cut),
+        TEST(session_ignores_everything_after_an_error),
+        TEST(session_refuses_at_the_first_wrong_byte),
+        TEST(session_checks_masking_by_role),
+        TEST(session_takes_the_example_of_section_5_7),
+        TEST(session_reads_its_limits_on_every_frame),
+        TEST(session_finishes_a_frame_that_it_accepted),
+        TEST(session_limit_of_zero_admits_empty_messages_only),
+        TEST(session_neither_copies_nor_allocates_for_whole_messages),
+        TEST(session_grows_with_what_arrived_not_with_what_was_declared),
+        TEST(session_keeps_its_buffer_in_a_stream_of_large_messages),
+        TEST(session_drops_a_large_buffer_before_a_small_message),
+        TEST(session_holds_nothing_after_close_and_error),
+        TEST(session_is_idle_only_between_messages),
+        TEST(session_reports_a_failed_allocation_as_1011),
+        TEST(session_decodes_random_sessions_under_random_cuts),
+        TEST(session_survives_mutations_and_says_the_same_under_any_cut),
+        TEST(session_writes_control_frames_for_its_role),
+        TEST(session_closes_from_either_side),
+        TEST(session_close_frames_may_cross),
+        TEST(session_receives_until_the_peer_closes_too),
+        TEST(session_replies_1000_before_anything_was_received),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
