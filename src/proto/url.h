@@ -4,6 +4,10 @@
  *   ws://host[:port][/path][?query]       wss://...
  *   ws+unix:/path.sock[:/path[?query]]    wss+unix:...
  * and the pieces of a request target.
+ *
+ * The path of a Unix socket stands as the file system has it, without escapes; it ends at
+ * the first ":/" or ":?". The host "*" means every address, v4 and v6, and is for
+ * listeners: clients refuse it.
  */
 #ifndef WSI_PROTO_URL_H
 #define WSI_PROTO_URL_H
@@ -31,8 +35,8 @@ struct wsi_url {
 /**
  * Split a URL; every string points into text.
  *
- * Refused: other schemes, a fragment, an empty host, a port that is no number or above
- * 65535, characters that must be percent-encoded, a malformed percent-encoding, an
+ * Refused: other schemes, a fragment, an empty or malformed host (authority.h), a port
+ * that is no number or above 65535, characters that must be percent-encoded, a malformed percent-encoding, an
  * unclosed bracket, a Unix path longer than 107 bytes, user information with ws+unix.
  *
  * @param why (out) set on failure: a static sentence.

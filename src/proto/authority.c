@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Hosts and ports; authority.h says what is refused beyond the grammar, and why. */
+#include "proto/authority.h"
+
+#include <stddef.h>
+
+#include "proto/chars.h"
+
+static struct wsi_str from(struct wsi_str text, size_t start)
+{
+    return (struct wsi_str){text.ptr + start, text.len - start};
+}
+
+static bool has(struct wsi_str text, char c)
+{
+    return text.len != 0 && memchr(text.ptr, c, text.len) != NULL;
+}
+
+/* dec-octet "." dec-octet "." dec-octet "." dec-octet, without leading zeros */
+static bool is_ipv4(struct wsi_str text)
+{
+    size_t i = 0;
+
+    for (unsigned octet = 0; octet < 4; octet++) {
+        unsigned value = 0;
+        const size_t start = octet == 0 ? 0 : ++i;
+
+        while (i < text.len && i - start < 3 && wsi_char_is(text.ptr[i], WSI_CHAR_DIGIT))
+            value = value * 10 + (unsigned)(text.ptr[i++] - '0');
+        if (i == start || value > 255 || (i - start > 1 && text.ptr[start] == '0'))
+            return false;
+        if (octet < 3 && (i >= text.len || text.ptr[i] != '.'))
+            return false;
+    }
+    return i == text.len;
+}
+
+static size_t hex_digits(struct wsi_str text)
+{
+    size_t n = 0;
+
+    while (n < text.len && n < 4 && wsi_char_is(text.ptr[n], WSI_CHAR_HEX))
+        n++;
+    return n;
+}
+
+/* Groups of up to four hexadecimal digits, one "::" for one or more groups of zeros, and
+ * an IPv4 address in place of the last two. */
+static bool is_ipv6(struct wsi_str text)
+{
+    unsigned groups = 0;
+    bool compressed = text.len >= 2 && text.ptr[0] == ':' && text.ptr[1] == ':';
+    size_t i = compressed ? 2 : 0;
+
+    while (i < text.len || !compressed) {
+        const struct wsi_str rest = from(text, i);
+        const size_t n = hex_digits(rest);
+
+        if (!has(rest, ':') && has(rest, '.'))
+            return is_ipv4(rest) && (compressed ? groups <= 5 : groups == 6);
+        if (n == 0)
+            return false;
+        groups++;
+        i += n;
+        if (i == text.len)
+            break;
+        if (text.ptr[i++] != ':' || i == text.len)
+            return false;
+        if (text.ptr[i] != ':')
+            continue;
+        if (compressed)
+            return false;
+        compressed = true;
+        i++;
+    }
+    return compressed ? groups <= 7 : groups == 8;
+}
+
+static bool ends_in_digits(struct wsi_str host)
+{
+    size_t end = host.len, start;
+
+    if (end != 0 && host.ptr[end - 1] == '.')
+        end--;
+    start = end;
+    while (start > 0 && wsi_char_is(host.ptr[start - 1], WSI_CHAR_DIGIT))
+        start--;
+    return start < end && (start == 0 || host.ptr[start - 1] == '.');
+}
+
+static const char *check_name(struct wsi_str host)
+{
+    if (host.len == 0)
+        return "the host is empty";
+    if (host.len > WSI_HOST_MAX)
+        return "the host is longer than 255 characters";
+    if (!wsi_chars_all(host, WSI_CHAR_HOST))
+        return "the host has a character that no host name may have";
+    if (ends_in_digits(host) && !is_ipv4(host))
+        return "the host is a malformed IPv4 address";
+    return NULL;
+}
+
+/* Takes "[...]" off the front of text. */
+static const char *take_ipv6(struct wsi_str *text, struct wsi_str *host)
+{
+    const char *close = memchr(text->ptr, ']', text->len);
+
+    if (close == NULL)
+        return "the bracket of an IPv6 address is not closed";
+    *host = (struct wsi_str){text->ptr + 1, (size_t)(close - text->ptr) - 1};
+    *text = from(*text, host->len + 2);
+    if (has(*host, '%'))
+        return "IPv6 zone ids are not supported here";
+    return is_ipv6(*host) ? NULL : "the host is a malformed IPv6 address";
+}
+
+static const char *parse_port(struct wsi_str digits, uint16_t *port)
+{
+    unsigned long value = 0;
+
+    if (digits.len == 0 || digits.len > 5 || !wsi_chars_all(digits, WSI_CHAR_DIGIT))
+        return "the port is not a number from 0 to 65535";
+    for (size_t i = 0; i < digits.len; i++)
+        value = value * 10 + (unsigned long)(digits.ptr[i] - '0');
+    if (value > 65535)
+        return "the port is not a number from 0 to 65535";
+    *port = (uint16_t)value;
+    return NULL;
+}
+
+static const char *parse(struct wsi_str text, struct wsi_authority *out)
+{
+    const char *why, *colon;
+
+    if (text.len != 0 && text.ptr[0] == '[') {
+        out->is_ipv6 = true;
+        why = take_ipv6(&text, &out->host);
+    } else {
+        colon = text.len != 0 ? memchr(text.ptr, ':', text.len) : NULL;
+        out->host = text;
+        if (colon != NULL)
+            out->host.len = (size_t)(colon - text.ptr);
+        text = from(text, out->host.len);
+        why = check_name(out->host);
+    }
+    if (why != NULL || text.len == 0)
+        return why;
+    if (text.ptr[0] != ':')
+        return "only ':' and a port may follow the bracket of an IPv6 address";
+    out->port_given = true;
+    return parse_port(from(text, 1), &out->port);
+}
+
+bool wsi_authority_parse(struct wsi_str text, struct wsi_authority *out, const char **why)
+{
+    struct wsi_authority authority = {0};
+    const char *wrong = parse(text, &authority);
+
+    if (wrong != NULL) {
+        *why = wrong;
+        return false;
+    }
+    *out = authority;
+    return true;
+}
