@@ -56,6 +56,10 @@ ptrdiff_t wsi_http_scan(struct wsi_http_scan *scan, const uint8_t *data, size_t 
  * @return 0, or -1 and *refusal: 400 malformed (obs-fold, blank before the colon, bad
  *         token, duplicate or missing or empty Host, Content-Length or Transfer-Encoding
  *         that differ or are malformed, ...), 431 more than max_fields fields, 505 version.
+ *         The head's content means nothing then.
+ *
+ * The target of an accepted head is what wsi_target_split() takes, except "*" of OPTIONS
+ * and host:port of CONNECT. HTTP/1.0 passes, with or without Host.
  */
 int wsi_http_parse_request(const uint8_t *data, size_t len, unsigned max_fields,
                            struct wsi_http_head *head, struct wsi_http_refusal *refusal);
@@ -89,7 +93,7 @@ bool wsi_http_list_next(struct wsi_str *list, struct wsi_str *element);
 bool wsi_http_is_token(struct wsi_str text);
 
 /** True when the text may be a field value: visible ASCII, obs-text, blanks and tabs
- *  inside; no CR, LF, NUL or other control. Empty is fine. */
+ *  inside (not at the ends); no CR, LF, NUL or other control. Empty is fine. */
 bool wsi_http_is_field_value(struct wsi_str text);
 
 /** The standard reason phrase of a status, "" for others. */

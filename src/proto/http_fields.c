@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking things up in a head that was accepted: fields by name or number, lists of
+ * tokens (RFC 9110 section 5.6.1), and the standard reason phrases. A connection keeps
+ * the raw bytes of its request instead of the 8 KiB table, hence the two ways.
+ */
+#include "proto/http.h"
+
+#include "proto/chars.h"
+#include "proto/http_line.h"
+#include "proto/http_reason.h"
+
+const struct wsi_http_field *wsi_http_find(const struct wsi_http_head *head,
+                                           struct wsi_str name, unsigned nth)
+{
+    for (unsigned i = 0; i < head->count; i++)
+        if (wsi_str_equal_nocase(head->fields[i].name, name) && nth-- == 0)
+            return &head->fields[i];
+    return NULL;
+}
+
+/* Take the next field of raw lines; false at the empty line or the end. */
+static bool next_field(struct wsi_str *rest, struct wsi_http_field *field)
+{
+    struct wsi_str line;
+    const char *colon;
+
+    if (!wsi_http_line_next(rest, &line) || line.len == 0)
+        return false;
+    colon = memchr(line.ptr, ':', line.len);
+    if (colon == NULL)
+        return false;
+    field->name = (struct wsi_str){line.ptr, (size_t)(colon - line.ptr)};
+    field->value = wsi_http_trim(
+        (struct wsi_str){colon + 1, line.len - field->name.len - 1});
+    return true;
+}
+
+bool wsi_http_find_raw(struct wsi_str raw_head, struct wsi_str name, unsigned nth,
+                       struct wsi_str *value)
+{
+    struct wsi_http_field field;
+    struct wsi_str start_line;
+
+    if (!wsi_http_line_next(&raw_head, &start_line))
+        return false;
+    while (next_field(&raw_head, &field)) {
+        if (!wsi_str_equal_nocase(field.name, name) || nth-- != 0)
+            continue;
+        *value = field.value;
+        return true;
+    }
+    return false;
+}
+
+bool wsi_http_field_at(struct wsi_str raw_head, unsigned index,
+                       struct wsi_http_field *out)
+{
+    struct wsi_http_field field;
+    struct wsi_str start_line;
+
+    if (!wsi_http_line_next(&raw_head, &start_line))
+        return false;
+    while (next_field(&raw_head, &field)) {
+        if (index-- != 0)
+            continue;
+        *out = field;
+        return true;
+    }
+    return false;
+}
+
+bool wsi_http_list_next(struct wsi_str *list, struct wsi_str *element)
+{
+    while (list->len != 0) {
+        const char *comma = memchr(list->ptr, ',', list->len);
+        struct wsi_str piece = *list;
+
+        if (comma != NULL)
+            piece.len = (size_t)(comma - list->ptr);
+        list->ptr += piece.len + (comma != NULL);
+        list->len -= piece.len + (comma != NULL);
+        piece = wsi_http_trim(piece);
+        if (piece.len == 0)
+            continue;
+        *element = piece;
+        return true;
+    }
+    return false;
+}
+
+bool wsi_http_list_has(const struct wsi_http_head *head, struct wsi_str name,
+                       struct wsi_str token)
+{
+    for (unsigned i = 0; i < head->count; i++) {
+        struct wsi_str list = head->fields[i].value, element;
+
+        if (!wsi_str_equal_nocase(head->fields[i].name, name))
+            continue;
+        while (wsi_http_list_next(&list, &element))
+            if (wsi_str_equal_nocase(element, token))
+                return true;
+    }
+    return false;
+}
+
+bool wsi_http_is_token(struct wsi_str text)
+{
+    return text.len != 0 && wsi_chars_all(text, WSI_CHAR_TOKEN);
+}
+
+bool wsi_http_is_field_value(struct wsi_str text)
+{
+    if (text.len != 0 &&
+        (wsi_http_is_blank(text.ptr[0]) || wsi_http_is_blank(text.ptr[text.len - 1])))
+        return false;
+    return wsi_chars_all(text, WSI_CHAR_VALUE);
+}
+
+const char *wsi_http_reason(unsigned status)
+{
+    switch (status) {
+#define CASE(code, text) \
+    case code:           \
+        return text;
+        WSI_HTTP_REASON_MAP(CASE)
+#undef CASE
+    default:
+        return "";
+    }
+}
