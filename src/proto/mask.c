@@ -14,14 +14,13 @@ static inline uint64_t key_word(const uint8_t key[4], size_t offset)
     uint32_t half;
 
     memcpy(&half, key, sizeof half);
-    return wsi_simd_turn((uint64_t)half << 32 | half, offset % 4);
+    return wsi_simd_turn((uint64_t)half << 32 | half, offset);
 }
 
 static inline void mask_under_8(uint8_t *out, const uint8_t *in, size_t len, uint64_t key)
 {
     uint8_t bytes[8];
 
-    memcpy(bytes, &key, sizeof bytes);
     if (len >= 4) {
         const uint64_t tail_key = wsi_simd_turn(key, len);
         uint32_t head, tail;
@@ -34,6 +33,7 @@ static inline void mask_under_8(uint8_t *out, const uint8_t *in, size_t len, uin
         memcpy(out + len - 4, &tail, sizeof tail);
         return;
     }
+    memcpy(bytes, &key, sizeof bytes);
     for (size_t i = 0; i < len; i++)
         out[i] = in[i] ^ bytes[i];
 }
@@ -71,6 +71,13 @@ void wsi_mask_with(const struct wsi_simd *simd, uint8_t *out, const uint8_t *in,
         simd->mask(out, in, len, word);
 }
 
+/* Apart, so that the short path saves no registers for this call. */
+__attribute__((noinline)) static void mask_long(uint8_t *out, const uint8_t *in,
+                                                size_t len, uint64_t key)
+{
+    wsi_cpu_best()->mask(out, in, len, key);
+}
+
 void wsi_mask(uint8_t *out, const uint8_t *in, size_t len, const uint8_t key[4],
               size_t offset)
 {
@@ -79,5 +86,5 @@ void wsi_mask(uint8_t *out, const uint8_t *in, size_t len, const uint8_t key[4],
     if (len < WSI_SIMD_MASK_MIN)
         mask_up_to_32(out, in, len, word);
     else
-        wsi_cpu_best()->mask(out, in, len, word);
+        mask_long(out, in, len, word);
 }

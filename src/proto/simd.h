@@ -67,7 +67,7 @@ static inline void wsi_simd_store(uint8_t *data, uint64_t word)
 /** The key as it meets the byte n places further on. */
 static inline uint64_t wsi_simd_turn(uint64_t key, size_t n)
 {
-    const unsigned bits = (unsigned)(n % 8) * 8;
+    const unsigned bits = (unsigned)n * 8 & 63;
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     return key << bits | key >> (-bits & 63);

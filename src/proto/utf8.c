@@ -20,8 +20,8 @@
 #define STATE(missing, low, high) ((uint32_t)(missing) | (low) << 8 | (high) << 16)
 #define BAD                       UINT32_MAX
 
-/* Below this a call through the variant costs more than the automaton. */
-#define LONG_RUN 33
+#define SHORT 64 /* ASCII up to this is a look at a few words */
+#define BLOCK 32 /* below this no variant has more than the automaton */
 
 static inline uint32_t after_lead(uint8_t lead)
 {
@@ -64,15 +64,32 @@ size_t wsi_utf8_step_bytes(wsi_utf8_state *state, const uint8_t *data, size_t le
     return len;
 }
 
-/* Of at most 32 bytes; what is shorter than a word is not worth a look. */
-static inline int is_short_ascii(const uint8_t *data, size_t len)
+static inline uint64_t words(const uint8_t *data)
 {
-    if (len < 8)
-        return 0;
-    uint64_t all = wsi_simd_load(data) | wsi_simd_load(data + len - 8);
+    return wsi_simd_load(data) | wsi_simd_load(data + 8);
+}
 
-    if (len > 16)
-        all |= wsi_simd_load(data + 8) | wsi_simd_load(data + len - 16);
+/* Of at most SHORT bytes: from both ends, and what overlaps is seen twice. */
+static inline bool is_short_ascii(const uint8_t *data, size_t len)
+{
+    const uint8_t *end = data + len;
+    uint64_t all;
+
+    if (len > 16) {
+        all = words(data) | words(end - 16);
+        if (len > 32)
+            all |= words(data + 16) | words(end - 32);
+    } else if (len >= 8) {
+        all = wsi_simd_load(data) | wsi_simd_load(end - 8);
+    } else if (len >= 4) {
+        uint32_t head, tail;
+
+        memcpy(&head, data, sizeof head);
+        memcpy(&tail, end - 4, sizeof tail);
+        all = head | tail;
+    } else {
+        all = len > 0 ? data[0] | data[len / 2] | end[-1] : 0;
+    }
     return wsi_simd_not_ascii(all) == 0;
 }
 
@@ -92,13 +109,20 @@ size_t wsi_utf8_check_with(const struct wsi_simd *simd, wsi_utf8_state *state,
     return done + wsi_utf8_step_bytes(state, data + done, len - done);
 }
 
+/* Apart, so that the short path saves no registers for these calls. */
+__attribute__((noinline)) static size_t check_at_length(wsi_utf8_state *state,
+                                                        const uint8_t *data, size_t len)
+{
+    if (len < BLOCK)
+        return wsi_utf8_step_bytes(state, data, len);
+    return wsi_utf8_check_with(wsi_cpu_best(), state, data, len);
+}
+
 size_t wsi_utf8_check(wsi_utf8_state *state, const uint8_t *data, size_t len)
 {
-    if (len >= LONG_RUN)
-        return wsi_utf8_check_with(wsi_cpu_best(), state, data, len);
-    if (*state == 0 && is_short_ascii(data, len))
+    if (len <= SHORT && *state == 0 && is_short_ascii(data, len))
         return len;
-    return wsi_utf8_step_bytes(state, data, len);
+    return check_at_length(state, data, len);
 }
 
 bool wsi_utf8_is_valid(const void *data, size_t len)

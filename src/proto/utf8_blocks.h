@@ -85,13 +85,22 @@ VEC_FN vec errors_after(const struct ways *ways, vec now, vec before)
                   vec_behind(now, before, 3));
 }
 
-/* The last block, whatever the length: it overlaps the one before it. */
-VEC_FN vec errors_at_end(const struct ways *ways, const uint8_t *end)
+VEC_FN bool is_good_after(const struct ways *ways, vec now, vec before)
+{
+    /* With `before`, because a character may be cut by ASCII. */
+    return vec_is_ascii(vec_or(now, before)) ||
+           vec_is_zero(errors_after(ways, now, before));
+}
+
+/* The last block, which overlaps those before it, whatever the length. */
+VEC_FN bool is_good_at_end(const struct ways *ways, const uint8_t *end, vec before)
 {
     const uint8_t *block = end - VEC_BYTES;
+    const vec now = vec_load(block);
 
-    return errors(ways, vec_load(block), vec_load(block - 1), vec_load(block - 2),
-                  vec_load(block - 3));
+    return vec_is_ascii(vec_or(now, before)) ||
+           vec_is_zero(errors(ways, now, vec_load(block - 1), vec_load(block - 2),
+                              vec_load(block - 3)));
 }
 
 VEC_FN size_t utf8_skip_blocks(const uint8_t *data, size_t len)
@@ -104,22 +113,25 @@ VEC_FN size_t utf8_skip_blocks(const uint8_t *data, size_t len)
     vec before = vec_fill(0);
     size_t i = 0;
 
-    for (; len - i >= 2 * VEC_BYTES; i += 2 * VEC_BYTES) {
+    for (const size_t end = len - len % (2 * VEC_BYTES); i < end; i += 2 * VEC_BYTES) {
         const vec a = vec_load(data + i), b = vec_load(data + i + VEC_BYTES);
 
-        /* With `before`, because a character may be cut by ASCII. */
-        if (!vec_is_ascii(vec_or(vec_or(a, b), before)) &&
+        /* Plain blocks are so cheap that a jump over the rest would be felt. */
+        if (__builtin_expect(!vec_is_ascii(vec_or(vec_or(a, b), before)), 0) &&
             !vec_is_zero(
                 vec_or(errors_after(&ways, a, before), errors_after(&ways, b, a))))
             return wsi_utf8_whole(data, i);
         before = b;
     }
     if (len - i >= VEC_BYTES) {
-        if (!vec_is_zero(errors_after(&ways, vec_load(data + i), before)))
+        const vec now = vec_load(data + i);
+
+        if (!is_good_after(&ways, now, before))
             return wsi_utf8_whole(data, i);
+        before = now;
         i += VEC_BYTES;
     }
-    if (i < len && len >= VEC_BYTES + 3 && vec_is_zero(errors_at_end(&ways, data + len)))
+    if (i < len && len >= VEC_BYTES + 3 && is_good_at_end(&ways, data + len, before))
         i = len;
     return wsi_utf8_whole(data, i);
 }
