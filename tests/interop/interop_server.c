@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libwsock as the server for the clients of the other languages: /echo answers every
+ * message with itself, /ping sends a ping and then says what the pong held, /close
+ * closes. Prints its URL, then a line for each close; ends with its standard input.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <wsock/wsock.h>
+
+static void echo(wsock_conn *conn, int type, const void *data, size_t len, void *user)
+{
+    (void)user;
+    if (wsock_conn_send(conn, type, data, len) < 0)
+        wsock_conn_reset(conn);
+}
+
+static void ping(wsock_conn *conn, void *user)
+{
+    (void)user;
+    wsock_conn_send_ping(conn, "libwsock", 8);
+}
+
+static void say_pong(wsock_conn *conn, const void *data, size_t len, void *user)
+{
+    char text[160];
+    int n = snprintf(text, sizeof text, "pong %.*s", (int)len, (const char *)data);
+
+    (void)user;
+    wsock_conn_send(conn, WSOCK_TEXT, text, (size_t)n);
+}
+
+static void close_it(wsock_conn *conn, void *user)
+{
+    (void)user;
+    wsock_conn_close(conn, 4001, "asked");
+}
+
+static void print_close(wsock_conn *conn, const wsock_close_info *info, void *user)
+{
+    (void)conn;
+    (void)user;
+    printf("close %d %s\n", (int)info->code, info->reason);
+}
+
+static int add_endpoint(wsock_server *server, const char *path, wsock_open_fn on_open)
+{
+    wsock_endpoint *endpoint = NULL;
+    int r = wsock_server_endpoint(server, &endpoint, path);
+
+    if (r == 0)
+        r = wsock_endpoint_on_open(endpoint, on_open, NULL, NULL);
+    if (r == 0)
+        r = wsock_endpoint_on_message(endpoint, echo, NULL, NULL);
+    if (r == 0)
+        r = wsock_endpoint_on_pong(endpoint, say_pong, NULL, NULL);
+    if (r == 0)
+        r = wsock_endpoint_on_close(endpoint, print_close, NULL, NULL);
+    wsock_endpoint_unref(endpoint);
+    return r;
+}
+
+static int set_up(wsock_runtime *runtime, wsock_server **server)
+{
+    int r = wsock_server_new(runtime, server);
+
+    if (r == 0)
+        r = add_endpoint(*server, "/echo", NULL);
+    if (r == 0)
+        r = add_endpoint(*server, "/ping", ping);
+    if (r == 0)
+        r = add_endpoint(*server, "/close", close_it);
+    if (r == 0)
+        r = wsock_server_listen(*server, "ws://127.0.0.1:0");
+    return r;
+}
+
+int main(void)
+{
+    wsock_runtime *runtime = NULL;
+    wsock_server *server = NULL;
+    char url[256];
+    int r = wsock_runtime_new(&runtime);
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (r == 0)
+        r = set_up(runtime, &server);
+    if (r == 0)
+        r = wsock_server_url(server, url, sizeof url, 0);
+    if (r < 0) {
+        fprintf(stderr, "interop_server: %s: %s\n", wsock_strerror(r),
+                wsock_server_error(server));
+    } else {
+        puts(url);
+        while (getchar() != EOF)
+            ;
+    }
+    wsock_server_free(server);
+    wsock_runtime_free(runtime);
+    return r < 0;
+}

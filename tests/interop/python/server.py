@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""Python's websockets as the server: prints its URL, then a line for each close."""
+import asyncio
+import sys
+
+import websockets
+
+FRAGMENT = 1000
+
+
+async def handle(ws):
+    path = ws.request.path
+    if path == "/close":
+        await ws.close(4001, "asked")
+    elif path == "/ping":
+        await (await ws.ping(b"libwsock"))
+        await ws.send("pong libwsock")
+    try:
+        async for message in ws:
+            if path == "/fragments":
+                message = [message[i:i + FRAGMENT] for i in range(0, len(message), FRAGMENT)]
+            await ws.send(message)
+    except websockets.ConnectionClosed:
+        pass
+    print("close", ws.close_code, ws.close_reason, flush=True)
+
+
+async def main():
+    async with websockets.serve(handle, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        print(f"ws://127.0.0.1:{port}", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+asyncio.run(main())
