@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a handshake is packed. Behind the offsets stand, each ended by NUL: method, target,
+ * path (unless it is the end of the target), then pairs of name and value: header fields,
+ * captures, query, cookies; and last the room for the subprotocol, as long as the longest
+ * one offered. A header name that every handshake has is one byte above 0x7F, which no
+ * token contains: an idle connection costs mostly this block.
+ *
+ * The same function measures and writes, so the block is allocated once, at its size.
+ */
+#include "conn/facts.h"
+
+#include <assert.h>
+#include <stdint.h>
+
+#include <wsock/error.h>
+#include <wsock/request.h>
+
+#include "conn/percent.h"
+#include "core/alloc.h"
+#include "proto/url.h"
+
+/* A head beyond BYTES_MAX could overflow an offset; max_head_bytes stops at a MiB. */
+enum { PAIRS_MAX = 256, BYTES_MAX = 1 << 27 };
+
+struct offsets {
+    uint32_t path, headers, params, query, cookies, protocol, end;
+};
+
+struct wsi_facts {
+    struct offsets at;
+    char text[];
+};
+
+/* As clients spell them; any other spelling is stored in full. At most 128. */
+static const char *const common_names[] = {
+    "Host",
+    "Upgrade",
+    "Connection",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+    "Sec-WebSocket-Extensions",
+    "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Accept",
+    "Origin",
+    "User-Agent",
+    "Cookie",
+    "Pragma",
+    "Cache-Control",
+    "Accept",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Authorization",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "Sec-Fetch-Dest",
+    "Sec-Fetch-Mode",
+    "Sec-Fetch-Site",
+    "Date",
+    "Server",
+};
+enum { COMMON = sizeof common_names / sizeof common_names[0] };
+
+/* ---- packing ---- */
+
+struct writer {
+    char *out; /* NULL: only count */
+    size_t len;
+};
+
+static void put(struct writer *w, const char *bytes, size_t len)
+{
+    if (w->out != NULL && len != 0)
+        memcpy(w->out + w->len, bytes, len);
+    w->len += len;
+}
+
+static void put_byte(struct writer *w, int byte)
+{
+    const char c = (char)byte;
+
+    put(w, &c, 1);
+}
+
+static void put_string(struct writer *w, struct wsi_str text)
+{
+    put(w, text.ptr, text.len);
+    put_byte(w, '\0');
+}
+
+/* What has a malformed escape, or one for NUL, cannot be told as a string. */
+static bool is_decodable(struct wsi_str text)
+{
+    while (text.len > 0)
+        if (wsi_percent_take(&text) <= 0)
+            return false;
+    return true;
+}
+
+/* Text that is decodable: what is measured and then not written would not fit. */
+static void put_decoded(struct writer *w, struct wsi_str text, bool form)
+{
+    while (text.len > 0) {
+        const bool blank = form && *text.ptr == '+';
+        const int byte = wsi_percent_take(&text);
+
+        put_byte(w, blank ? ' ' : byte);
+    }
+    put_byte(w, '\0');
+}
+
+static void put_target(struct writer *w, struct offsets *at, struct wsi_str target)
+{
+    const uint32_t start = (uint32_t)w->len;
+    struct wsi_target split = {0};
+    struct wsi_str path = {"", 0};
+
+    put_string(w, target);
+    if (wsi_target_split(target, &split))
+        path = split.path;
+    at->path = (uint32_t)w->len;
+    if (memchr(path.ptr, '%', path.len) != NULL && is_decodable(path))
+        put_decoded(w, path, false);
+    else if (target.len != 0 && path.ptr + path.len == target.ptr + target.len)
+        at->path = start + (uint32_t)(target.len - path.len);
+    else
+        put_string(w, path);
+}
+
+static void put_headers(struct writer *w, const struct wsi_http_head *head)
+{
+    for (unsigned i = 0; i < head->count; i++) {
+        const struct wsi_str name = head->fields[i].name;
+        int common = 0;
+
+        while (common < COMMON && !wsi_str_equal(name, wsi_str_of(common_names[common])))
+            common++;
+        if (common < COMMON)
+            put_byte(w, 0x80 + common);
+        else
+            put_string(w, name);
+        put_string(w, head->fields[i].value);
+    }
+}
+
+static void put_captures(struct writer *w, const struct wsi_capture *captures,
+                         unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_decodable(captures[i].value))
+            continue;
+        put_string(w, wsi_str_of(captures[i].name));
+        put_decoded(w, captures[i].value, false);
+    }
+}
+
+static void put_query(struct writer *w, struct wsi_str target)
+{
+    struct wsi_target split;
+    struct wsi_str name, value;
+    unsigned count = 0;
+
+    if (!wsi_target_split(target, &split))
+        return;
+    while (count < PAIRS_MAX && wsi_query_next(&split.query, &name, &value)) {
+        if (!is_decodable(name) || !is_decodable(value))
+            continue;
+        put_decoded(w, name, true);
+        put_decoded(w, value, true);
+        count++;
+    }
+}
+
+static void put_cookies(struct writer *w, const struct wsi_http_head *head)
+{
+    const struct wsi_http_field *field;
+    struct wsi_str name, value;
+    unsigned count = 0;
+
+    for (unsigned i = 0; (field = wsi_http_find(head, WSI_STR("Cookie"), i)) != NULL;
+         i++) {
+        struct wsi_str rest = field->value;
+
+        while (count < PAIRS_MAX && wsi_cookie_next(&rest, &name, &value)) {
+            put_string(w, name);
+            put_string(w, value);
+            count++;
+        }
+    }
+}
+
+static void put_room(struct writer *w, const struct wsi_http_head *head)
+{
+    static const struct wsi_str name = {"Sec-WebSocket-Protocol", 22};
+    const struct wsi_http_field *field;
+    struct wsi_str protocol;
+    size_t longest = 0;
+
+    for (unsigned i = 0; (field = wsi_http_find(head, name, i)) != NULL; i++) {
+        struct wsi_str rest = field->value;
+
+        while (wsi_http_list_next(&rest, &protocol))
+            longest = protocol.len > longest ? protocol.len : longest;
+    }
+    for (size_t i = 0; longest > 0 && i <= longest; i++)
+        put_byte(w, '\0');
+}
+
+static void pack(struct writer *w, struct offsets *at, const struct wsi_http_head *head,
+                 const struct wsi_capture *captures, unsigned count)
+{
+    const bool is_request = head->method.len != 0;
+
+    put_string(w, head->method);
+    put_target(w, at, head->target);
+    at->headers = (uint32_t)w->len;
+    put_headers(w, head);
+    at->params = (uint32_t)w->len;
+    put_captures(w, captures, count);
+    at->query = (uint32_t)w->len;
+    put_query(w, head->target);
+    at->cookies = (uint32_t)w->len;
+    if (is_request)
+        put_cookies(w, head);
+    at->protocol = (uint32_t)w->len;
+    if (is_request)
+        put_room(w, head);
+    at->end = (uint32_t)w->len;
+}
+
+int wsi_facts_from_request(struct wsi_facts **out, const struct wsi_http_head *head,
+                           const struct wsi_capture *captures, unsigned capture_count)
+{
+    struct wsi_facts *facts;
+    struct writer measured = {0}, written = {0};
+    struct offsets at;
+    size_t bytes = head->method.len + head->target.len;
+
+    for (unsigned i = 0; i < head->count; i++)
+        bytes += head->fields[i].name.len + head->fields[i].value.len;
+    if (bytes > BYTES_MAX)
+        return WSOCK_ETOOBIG;
+    pack(&measured, &at, head, captures, capture_count);
+    facts = wsi_alloc(sizeof *facts + measured.len);
+    if (facts == NULL)
+        return WSOCK_ENOMEM;
+    written.out = facts->text;
+    pack(&written, &facts->at, head, captures, capture_count);
+    assert(written.len == measured.len);
+    *out = facts;
+    return 0;
+}
+
+int wsi_facts_from_response(struct wsi_facts **out, const struct wsi_http_head *head)
+{
+    assert(head->method.len == 0 && head->target.len == 0);
+    return wsi_facts_from_request(out, head, NULL, 0);
+}
+
+void wsi_facts_free(struct wsi_facts *facts)
+{
+    wsi_free(facts);
+}
+
+size_t wsi_facts_size(const struct wsi_facts *facts)
+{
+    return sizeof *facts + facts->at.end;
+}
+
+/* ---- reading ---- */
+
+/* One kind of pairs, while it is walked. */
+struct section {
+    const char *p, *end;
+    bool is_header;
+};
+
+static struct section section_of(const struct wsi_facts *facts, int kind)
+{
+    const struct offsets *at = &facts->at;
+    const uint32_t bounds[] = {at->headers, at->params, at->query, at->cookies,
+                               at->protocol};
+
+    return (struct section){
+        .p = facts->text + bounds[kind],
+        .end = facts->text + bounds[kind + 1],
+        .is_header = kind == WSOCK_FIELDS_HEADER,
+    };
+}
+
+static bool next_pair(struct section *section, const char **name, const char **value)
+{
+    const char *p = section->p;
+
+    if (p == section->end)
+        return false;
+    if (section->is_header && (unsigned char)*p >= 0x80) {
+        *name = common_names[(unsigned char)*p - 0x80];
+        p++;
+    } else {
+        *name = p;
+        p += strlen(p) + 1;
+    }
+    *value = p;
+    section->p = p + strlen(p) + 1;
+    return true;
+}
+
+static const char *find(const struct wsi_facts *facts, int kind, const char *wanted)
+{
+    struct section section = section_of(facts, kind);
+    const char *name, *value;
+
+    while (next_pair(&section, &name, &value)) {
+        if (section.is_header ? wsi_str_equal_nocase(wsi_str_of(name), wsi_str_of(wanted))
+                              : strcmp(name, wanted) == 0)
+            return value;
+    }
+    return NULL;
+}
+
+const char *wsi_facts_method(const struct wsi_facts *facts)
+{
+    return facts->text;
+}
+
+const char *wsi_facts_target(const struct wsi_facts *facts)
+{
+    return facts->text + strlen(facts->text) + 1;
+}
+
+const char *wsi_facts_path(const struct wsi_facts *facts)
+{
+    return facts->text + facts->at.path;
+}
+
+const char *wsi_facts_header(const struct wsi_facts *facts, const char *name)
+{
+    return find(facts, WSOCK_FIELDS_HEADER, name);
+}
+
+const char *wsi_facts_param(const struct wsi_facts *facts, const char *name)
+{
+    return find(facts, WSOCK_FIELDS_PARAM, name);
+}
+
+const char *wsi_facts_query(const struct wsi_facts *facts, const char *name)
+{
+    return find(facts, WSOCK_FIELDS_QUERY, name);
+}
+
+const char *wsi_facts_cookie(const struct wsi_facts *facts, const char *name)
+{
+    return find(facts, WSOCK_FIELDS_COOKIE, name);
+}
+
+int wsi_facts_field_at(const struct wsi_facts *facts, const char **name,
+                       const char **value, int kind, size_t index)
+{
+    struct section section;
+    const char *n, *v;
+
+    if (kind < WSOCK_FIELDS_HEADER || kind > WSOCK_FIELDS_COOKIE)
+        return WSOCK_EINVAL;
+    section = section_of(facts, kind);
+    do {
+        if (!next_pair(&section, &n, &v))
+            return WSOCK_ENOENT;
+    } while (index-- > 0);
+    *name = n;
+    *value = v;
+    return 0;
+}
+
+/* ---- the subprotocol ---- */
+
+bool wsi_facts_offers(const struct wsi_facts *facts, const char *protocol)
+{
+    static const struct wsi_str wanted = {"Sec-WebSocket-Protocol", 22};
+    struct section section = section_of(facts, WSOCK_FIELDS_HEADER);
+    const char *name, *value;
+
+    while (next_pair(&section, &name, &value)) {
+        struct wsi_str rest = wsi_str_of(value), offered;
+
+        if (!wsi_str_equal_nocase(wsi_str_of(name), wanted))
+            continue;
+        while (wsi_http_list_next(&rest, &offered))
+            if (wsi_str_equal(offered, wsi_str_of(protocol)))
+                return true;
+    }
+    return false;
+}
+
+int wsi_facts_set_subprotocol(struct wsi_facts *facts, const char *protocol)
+{
+    const size_t room = facts->at.end - facts->at.protocol;
+    const size_t size = strlen(protocol) + 1;
+
+    if (!wsi_facts_offers(facts, protocol))
+        return WSOCK_EINVAL;
+    if (facts->text[0] == '\0') /* a response: its header says it */
+        return 0;
+    assert(size <= room);
+    (void)room;
+    memcpy(facts->text + facts->at.protocol, protocol, size);
+    return 0;
+}
+
+const char *wsi_facts_subprotocol(const struct wsi_facts *facts)
+{
+    const char *header;
+
+    if (facts->at.protocol != facts->at.end)
+        return facts->text + facts->at.protocol;
+    header = facts->text[0] == '\0' ? wsi_facts_header(facts, "Sec-WebSocket-Protocol")
+                                    : NULL;
+    return header != NULL ? header : "";
+}
