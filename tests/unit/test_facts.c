@@ -334,6 +334,18 @@ static void walks_end_and_unknown_kinds_are_refused(void **state)
     wsi_facts_free(facts);
 }
 
+static void an_absurd_size_is_refused(void **state)
+{
+    struct wsi_facts *facts = NULL;
+
+    (void)state;
+    request("/");
+    field("X", "x");
+    head.fields[0].value.len = ((size_t)1 << 27) + 1; /* never looked at */
+    assert_int_equal(wsi_facts_from_request(&facts, &head, NULL, 0), WSOCK_ETOOBIG);
+    assert_null(facts);
+}
+
 static void a_failed_allocation_is_reported(void **state)
 {
     struct wsi_facts *facts = NULL;
@@ -363,6 +375,7 @@ int main(void)
         TEST(the_subprotocol_is_one_that_was_offered),
         TEST(a_response_tells_fields_and_subprotocol),
         TEST(walks_end_and_unknown_kinds_are_refused),
+        TEST(an_absurd_size_is_refused),
         TEST(a_failed_allocation_is_reported),
     };
 
