@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What the README's two commands rest on: scripts/install-deps on machines that are made up of
+fake programs, and scripts/tally on results that are made up too."""
+import json
+import os
+import pathlib
+import pty
+import shutil
+import stat
+import subprocess
+import tempfile
+import unittest
+
+SCRIPTS = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts"
+REAL = ["sh", "grep", "cat", "env", "ls"]
+# All that install-deps asks for by command, header and module.
+COMMANDS = ["meson", "ninja", "pkg-config"]
+
+
+class Machine:
+    """A directory of programs that is the whole PATH; apt-get only writes down its words."""
+
+    def __init__(self, directory, root=True, sudo=True, lacks=()):
+        self.bin = pathlib.Path(directory, "bin")
+        self.bin.mkdir()
+        self.log = pathlib.Path(directory, "log")
+        self.log.touch()
+        for name in REAL:
+            (self.bin / name).symlink_to(shutil.which(name))
+        self.fake("id", f"echo {0 if root else 1000}")
+        self.fake("dpkg-query", "exit 1")
+        self.fake("apt-get", f'echo "apt-get $*" >>{self.log}')
+        for name in set(COMMANDS) - set(lacks):
+            self.fake(name, "exit 0")
+        self.fake("gcc", "exit 0")  # finds every header
+        if sudo:
+            self.fake("sudo", f'echo sudo >>{self.log}; exec "$@"')
+
+    def fake(self, name, body):
+        path = self.bin / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def install(self, *arguments, stdin=subprocess.DEVNULL):
+        done = subprocess.run([str(SCRIPTS / "install-deps"), *arguments], stdin=stdin,
+                              env={"PATH": str(self.bin)}, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return done.returncode, done.stdout, self.log.read_text()
+
+    def install_and_answer(self, answer):
+        ours, theirs = pty.openpty()
+        os.write(ours, answer.encode() + b"\n")
+        try:
+            return self.install("demo", stdin=theirs)
+        finally:
+            os.close(ours)
+            os.close(theirs)
+
+
+class InstallDeps(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+
+    def machine(self, **how):
+        return Machine(self.directory, **how)
+
+    def test_nothing_missing_runs_nothing(self):
+        self.assertEqual(self.machine(root=False).install("demo"), (0, "", ""))
+
+    def test_what_is_missing_is_named_and_installed(self):
+        status, said, log = self.machine(lacks=["ninja"]).install("demo")
+        self.assertEqual(status, 0)
+        self.assertIn(": ninja-build\n", said)
+        self.assertRegex(log, r"^apt-get update.*\napt-get install .* ninja-build\n$")
+
+    def test_a_user_goes_through_sudo(self):
+        status, _, log = self.machine(root=False, lacks=["meson"]).install("demo")
+        self.assertEqual((status, log.count("sudo")), (0, 2))
+
+    def test_a_user_without_sudo_is_told(self):
+        status, said, log = self.machine(root=False, sudo=False,
+                                         lacks=["meson"]).install("demo")
+        self.assertEqual((status, log), (1, ""))
+        self.assertIn("run as root: apt-get install --no-install-recommends meson", said)
+
+    def test_no_on_a_terminal_installs_nothing(self):
+        status, said, log = self.machine(lacks=["meson"]).install_and_answer("n")
+        self.assertEqual((status, log), (1, ""))
+        self.assertIn("Go on?", said)
+
+    def test_yes_on_a_terminal_installs(self):
+        status, _, log = self.machine(lacks=["meson"]).install_and_answer("y")
+        self.assertEqual(status, 0)
+        self.assertIn("install", log)
+
+    def test_a_failing_install_fails(self):
+        machine = self.machine(lacks=["meson"])
+        machine.fake("apt-get", "exit 100")
+        self.assertNotEqual(machine.install("--yes", "demo")[0], 0)
+
+    def test_another_job_is_wrong_usage(self):
+        self.assertEqual(self.machine().install("lunch")[0], 2)
+
+
+class Tally(unittest.TestCase):
+    def tally(self, results, checks="", skips=""):
+        with tempfile.TemporaryDirectory() as directory:
+            here = pathlib.Path(directory)
+            (here / "skips").write_text(skips)
+            if checks:
+                (here / "checks").write_text(checks)
+            (here / "gcc.json").write_text("".join(
+                json.dumps({"name": f"libwsock:unit / {name}", "result": result}) + "\n"
+                for name, result in results))
+            done = subprocess.run([str(SCRIPTS / "tally"), directory, str(here / "skips")],
+                                  text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return done.returncode, (done.stdout.splitlines() or [""])[-1]
+
+    def test_all_is_well(self):
+        self.assertEqual(self.tally([("a", "OK")], "OK\tgcc\tbuild\n"), (0, "2 passed, 0 failed"))
+
+    def test_every_other_result_fails(self):
+        for result in ("FAIL", "ERROR", "TIMEOUT", "SKIP", "UNEXPECTEDPASS", "INTERRUPT"):
+            self.assertEqual(self.tally([("a", "OK"), ("b", result)]),
+                             (1, "1 passed, 1 failed"), result)
+
+    def test_a_step_that_failed_fails(self):
+        self.assertEqual(self.tally([("a", "OK")], "FAIL\tasan\tbuild\n")[0], 1)
+
+    def test_a_skip_needs_a_reason(self):
+        both = [("a", "OK"), ("b", "SKIP")]
+        self.assertEqual(self.tally(both, skips="gcc b: no such kernel\n")[0], 0)
+        self.assertEqual(self.tally(both, skips="* b: no such kernel\n")[0], 0)
+        self.assertEqual(self.tally(both, skips="tsan b: no such kernel\n")[0], 1)
+        self.assertEqual(self.tally(both, skips="gcc b:\n")[0], 1)
+
+    def test_no_tests_are_no_success(self):
+        self.assertEqual(self.tally([]), (1, "0 passed, 1 failed"))
+
+
+if __name__ == "__main__":
+    unittest.main()
