@@ -314,7 +314,7 @@ static int set_option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value);
 }
 
-static int new_socket(int family, bool dual, int *out)
+static int new_socket(int family, int *out)
 {
     const int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -322,7 +322,9 @@ static int new_socket(int family, bool dual, int *out)
         return fail(fd);
     if (family != AF_UNIX && set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) < 0)
         return fail(fd);
-    if (family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, !dual) < 0)
+    /* Off, whatever the system's default. bind() turns it on for all but "::" and mapped
+     * addresses. */
+    if (family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) < 0)
         return fail(fd);
     *out = fd;
     return 0;
@@ -358,10 +360,8 @@ static bool remove_stale(const struct wsi_address *address)
 int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, int *out)
 {
     const int family = address->u.any.sa_family;
-    const bool dual = family == AF_INET6 &&
-                      IN6_IS_ADDR_UNSPECIFIED(&const_v6(address)->sin6_addr);
     int fd;
-    int r = new_socket(family, dual, &fd);
+    int r = new_socket(family, &fd);
 
     if (r < 0)
         return r;
@@ -383,16 +383,11 @@ int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, i
 int wsi_listen_join(int first_fd, int backlog, int *out)
 {
     struct wsi_address address;
-    int v6only = 1, fd;
-    socklen_t len = sizeof v6only;
+    int fd;
     int r = wsi_address_local(&address, first_fd);
 
-    if (r < 0)
-        return r;
-    if (address.u.any.sa_family == AF_INET6 &&
-        getsockopt(first_fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len) < 0)
-        return fail(-1);
-    r = new_socket(address.u.any.sa_family, v6only == 0, &fd);
+    if (r == 0)
+        r = new_socket(address.u.any.sa_family, &fd);
     if (r < 0)
         return r;
     if (set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||

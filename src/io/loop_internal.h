@@ -26,17 +26,18 @@ enum {
     WSI_S_CONNECTING = 1 << 2, /* blocked as well */
     WSI_S_BLOCKED = 1 << 3,   /* nothing is sent before readiness; nothing in the arena */
     WSI_S_UNBLOCKED = 1 << 4, /* readiness came; on_writable follows progress */
-    WSI_S_PROGRESS = 1 << 5,  /* on_writable is owed */
+    WSI_S_OWE_WRITABLE = 1 << 5,  /* on_writable */
     WSI_S_WANT_WRITABLE = 1 << 6, /* on_writable was asked for */
     WSI_S_PAUSED = 1 << 7,
     WSI_S_EOF = 1 << 8,    /* the peer's FIN was read */
     WSI_S_LINGER = 1 << 9, /* closing once the queue is empty */
     WSI_S_FIN_SENT = 1 << 10,
-    WSI_S_ENDED = 1 << 11,      /* on_closed is owed; the queue is empty */
-    WSI_S_RESET = 1 << 12,      /* close with a RST */
-    WSI_S_WATCH_READ = 1 << 13, /* what the backend watches now */
-    WSI_S_WATCH_WRITE = 1 << 14,
-    WSI_S_FLUSHED = 1 << 15, /* a flush was tried since on_writable was asked for */
+    WSI_S_ENDED = 1 << 11,       /* on_closed is owed; the queue is empty */
+    WSI_S_RESET = 1 << 12,       /* close with a RST */
+    WSI_S_OWE_BLOCKED = 1 << 13, /* on_blocked */
+    WSI_S_WATCH_SHIFT = 14,      /* what the backend watches now, WSI_WATCH_* */
+    WSI_S_WATCH_READ = 1 << 14,
+    WSI_S_WATCH_WRITE = 1 << 15,
 };
 
 struct wsi_stream_list {

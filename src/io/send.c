@@ -32,17 +32,27 @@ enum {
     OWN_SPARE_MAX = 16 * 1024,
 };
 
-static struct wsi_segment *segment_new(struct wsi_stream *stream)
+/* Out of line, so that what happens for nearly every message stays short. */
+#define RARE __attribute__((noinline, cold))
+
+static RARE struct wsi_segment *segment_alloc(void)
 {
-    struct wsi_loop *loop = stream->loop;
+    return wsi_alloc(sizeof(struct wsi_segment));
+}
+
+static RARE void segment_release(struct wsi_segment *segment)
+{
+    wsi_free(segment);
+}
+
+static struct wsi_segment *segment_new(struct wsi_loop *loop)
+{
     struct wsi_segment *segment = loop->spare;
 
-    if (segment != NULL) {
-        loop->spare = segment->next;
-        loop->spare_count--;
-    } else {
-        segment = wsi_alloc(sizeof *segment);
-    }
+    if (segment == NULL)
+        return segment_alloc();
+    loop->spare = segment->next;
+    loop->spare_count--;
     return segment;
 }
 
@@ -64,7 +74,7 @@ static void segment_free(struct wsi_loop *loop, struct wsi_segment *segment)
              loop->arena + loop->arena_used)
         loop->arena_used = (size_t)(segment->data - loop->arena);
     if (loop->spare_count == SPARE_MAX) {
-        wsi_free(segment);
+        segment_release(segment);
         return;
     }
     segment->next = loop->spare;
@@ -119,7 +129,7 @@ void wsi_arena_free_spare(struct wsi_loop *loop)
 }
 
 /* Empty the arena by sending. No callbacks: what ended is told at the end of the turn. */
-static void arena_flush_all(struct wsi_loop *loop)
+static RARE void arena_flush_all(struct wsi_loop *loop)
 {
     for (struct wsi_stream *s = loop->dirty.first; s != NULL; s = s->next_dirty)
         wsi_send_flush(s);
@@ -136,11 +146,11 @@ static bool can_send(const struct wsi_stream *stream)
 
 /* ---- memory of a blocked stream ---- */
 
-static uint8_t *own_reserve(struct wsi_stream *stream, size_t need)
+static RARE uint8_t *own_reserve(struct wsi_stream *stream, size_t need)
 {
     const size_t queued = wsi_stream_queued(stream);
     size_t capacity = queued > OWN_MIN ? queued : OWN_MIN;
-    struct wsi_segment *segment = segment_new(stream);
+    struct wsi_segment *segment = segment_new(stream->loop);
 
     if (segment == NULL)
         return NULL;
@@ -150,7 +160,7 @@ static uint8_t *own_reserve(struct wsi_stream *stream, size_t need)
         capacity = UINT32_MAX;
     segment->blob = wsi_blob_new(capacity);
     if (segment->blob == NULL) {
-        wsi_free(segment);
+        segment_release(segment);
         return NULL;
     }
     segment->data = segment->blob->data;
@@ -194,9 +204,9 @@ static bool own_run(struct wsi_stream *stream, struct wsi_segment *first)
     return true;
 }
 
-static void block(struct wsi_stream *stream)
+static RARE void block(struct wsi_stream *stream)
 {
-    wsi_stream_set(stream, WSI_S_BLOCKED);
+    wsi_stream_set(stream, WSI_S_BLOCKED | WSI_S_OWE_BLOCKED);
     wsi_stream_mark(stream);
     for (struct wsi_segment *s = stream->head; s != NULL; s = s->next) {
         if (s->blob == NULL && !own_run(stream, s)) {
@@ -241,39 +251,63 @@ static void consume(struct wsi_stream *stream, size_t n)
     }
 }
 
-void wsi_send_flush(struct wsi_stream *stream)
+/* One system call. @return whether to go on with what is left. */
+static bool send_pieces(struct wsi_stream *stream, const struct iovec *iov, int count,
+                        size_t total)
 {
     struct wsi_loop *loop = stream->loop;
+    const ssize_t n = loop->backend->send(loop->backend_state, stream, iov, count);
+
+    if (n >= 0) {
+        if (n > 0 && (stream->flags & WSI_S_UNBLOCKED))
+            wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
+        consume(stream, (size_t)n);
+        if ((size_t)n == total)
+            return true;
+    } else if (n == -EINTR) {
+        return true;
+    } else if (n != -EAGAIN) {
+        wsi_stream_end(stream, (int)-n);
+        return false;
+    }
+    /* Asking again after a short write would only give EAGAIN. */
+    block(stream);
+    return false;
+}
+
+static RARE void send_queue(struct wsi_stream *stream)
+{
     struct iovec iov[BATCH];
+    bool more = true;
+
+    while (more && stream->head != NULL) {
+        size_t total;
+        const int count = gather(stream, iov, &total);
+
+        if (count == 0)
+            consume(stream, 0);
+        else
+            more = send_pieces(stream, iov, count, total);
+    }
+}
+
+void wsi_send_flush(struct wsi_stream *stream)
+{
+    const struct wsi_segment *head = stream->head;
 
     if (stream->flags & (WSI_S_BLOCKED | WSI_S_ENDED))
         return;
     if (stream->flags & WSI_S_WANT_WRITABLE)
-        wsi_stream_set(stream, WSI_S_FLUSHED);
-    arena_close_open(loop);
-    while (stream->head != NULL) {
-        size_t total;
-        const int count = gather(stream, iov, &total);
-        const ssize_t n = count == 0 ? 0
-                                     : loop->backend->send(loop->backend_state, stream,
-                                                           iov, count);
+        wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
+    if (stream->loop->open != NULL)
+        arena_close_open(stream->loop);
+    if (head != NULL) {
+        const struct iovec only = {.iov_base = head->data, .iov_len = head->len};
 
-        if (n >= 0) {
-            if (n > 0 && (stream->flags & WSI_S_UNBLOCKED))
-                wsi_stream_set(stream, WSI_S_PROGRESS);
-            consume(stream, (size_t)n);
-            /* Asking again after a short write would only give EAGAIN. */
-            if ((size_t)n < total) {
-                block(stream);
-                break;
-            }
-        } else if (n == -EAGAIN) {
-            block(stream);
-            break;
-        } else if (n != -EINTR) {
-            wsi_stream_end(stream, (int)-n);
-            break;
-        }
+        /* Nearly always one piece is all there is. */
+        if (head->next != NULL || head->len == 0 ||
+            (send_pieces(stream, &only, 1, only.iov_len) && stream->head != NULL))
+            send_queue(stream);
     }
     wsi_stream_clear(stream, WSI_S_UNBLOCKED);
 }
@@ -296,6 +330,12 @@ void wsi_send_seal(struct wsi_stream *stream)
         stream->tail->room = 0;
 }
 
+static RARE uint8_t *reserve_in_full_arena(struct wsi_stream *stream, size_t need)
+{
+    arena_flush_all(stream->loop);
+    return wsi_stream_reserve(stream, need);
+}
+
 uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need)
 {
     struct wsi_loop *loop = stream->loop;
@@ -307,11 +347,9 @@ uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need)
     if (stream->flags & WSI_S_BLOCKED)
         return own_reserve(stream, need);
     arena_close_open(loop);
-    if (WSI_ARENA_SIZE - loop->arena_used < need) {
-        arena_flush_all(loop);
-        return wsi_stream_reserve(stream, need);
-    }
-    segment = segment_new(stream);
+    if (WSI_ARENA_SIZE - loop->arena_used < need)
+        return reserve_in_full_arena(stream, need);
+    segment = segment_new(stream->loop);
     if (segment == NULL)
         return NULL;
     if (wsi_stream_queued(stream) != 0) {
@@ -342,7 +380,7 @@ int wsi_stream_send_blob(struct wsi_stream *stream, struct wsi_blob *blob, size_
         return WSOCK_ECLOSED;
     if (len == 0)
         return 0;
-    segment = segment_new(stream);
+    segment = segment_new(stream->loop);
     if (segment == NULL)
         return WSOCK_ENOMEM;
     segment->blob = wsi_blob_ref(blob);

@@ -39,18 +39,19 @@ void wsi_stream_init(struct wsi_stream *stream, const struct wsi_stream_events *
 
 /* ---- beginning ---- */
 
+_Static_assert(WSI_S_WATCH_READ == WSI_WATCH_READ << WSI_S_WATCH_SHIFT &&
+                   WSI_S_WATCH_WRITE == WSI_WATCH_WRITE << WSI_S_WATCH_SHIFT,
+               "the watched events lie side by side in the flags");
+
 static unsigned watched(const struct wsi_stream *stream)
 {
-    return (stream->flags & WSI_S_WATCH_READ ? (unsigned)WSI_WATCH_READ : 0) |
-           (stream->flags & WSI_S_WATCH_WRITE ? (unsigned)WSI_WATCH_WRITE : 0);
+    return stream->flags >> WSI_S_WATCH_SHIFT & (WSI_WATCH_READ | WSI_WATCH_WRITE);
 }
 
 static void set_watched(struct wsi_stream *stream, unsigned watch)
 {
     wsi_stream_clear(stream, WSI_S_WATCH_READ | WSI_S_WATCH_WRITE);
-    wsi_stream_set(stream,
-                   (watch & WSI_WATCH_READ ? (unsigned)WSI_S_WATCH_READ : 0) |
-                       (watch & WSI_WATCH_WRITE ? (unsigned)WSI_S_WATCH_WRITE : 0));
+    wsi_stream_set(stream, watch << WSI_S_WATCH_SHIFT);
 }
 
 static int attach(struct wsi_stream *stream, struct wsi_loop *loop, int fd,
@@ -248,10 +249,6 @@ static void send_fin(struct wsi_stream *stream)
 static bool settle(struct wsi_stream *stream)
 {
     wsi_send_flush(stream);
-    if ((stream->flags & (WSI_S_BLOCKED | WSI_S_CONNECTING | WSI_S_ENDED)) ==
-            WSI_S_BLOCKED &&
-        stream->events->on_blocked != NULL)
-        stream->events->on_blocked(stream);
     if ((stream->flags & (WSI_S_LINGER | WSI_S_FIN_SENT)) == WSI_S_LINGER &&
         stream->head == NULL && !(stream->flags & WSI_S_ENDED))
         send_fin(stream);
@@ -262,7 +259,7 @@ static bool settle(struct wsi_stream *stream)
         stream->loop->backend->watch_stream(stream->loop->backend_state, stream,
                                             watched(stream));
     }
-    return (stream->flags & (WSI_S_PROGRESS | WSI_S_FLUSHED)) != 0;
+    return (stream->flags & (WSI_S_OWE_WRITABLE | WSI_S_OWE_BLOCKED)) != 0;
 }
 
 static void detach(struct wsi_stream *stream)
@@ -285,16 +282,22 @@ static void detach(struct wsi_stream *stream)
 
 static void notify(struct wsi_stream *stream)
 {
+    const unsigned owed = stream->flags;
+
     wsi_stream_clear(stream, WSI_S_DIRTY);
-    if (stream->flags & WSI_S_ENDED) {
+    if (owed & WSI_S_ENDED) {
         detach(stream);
         return;
     }
     /* Since its flush an earlier callback may have changed anything about this stream. */
     wsi_stream_mark(stream);
-    wsi_stream_clear(stream, WSI_S_PROGRESS | WSI_S_FLUSHED | WSI_S_WANT_WRITABLE);
-    if (!(stream->flags & WSI_S_LINGER))
+    wsi_stream_clear(stream, WSI_S_OWE_WRITABLE | WSI_S_OWE_BLOCKED);
+    if ((owed & WSI_S_OWE_BLOCKED) && stream->events->on_blocked != NULL)
+        stream->events->on_blocked(stream);
+    if ((owed & WSI_S_OWE_WRITABLE) && !(stream->flags & (WSI_S_LINGER | WSI_S_ENDED))) {
+        wsi_stream_clear(stream, WSI_S_WANT_WRITABLE);
         stream->events->on_writable(stream);
+    }
 }
 
 void wsi_loop_finish_streams(struct wsi_loop *loop)

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -212,7 +213,8 @@ static void shareable_port_can_be_joined(void **state)
 static void any_address_is_dual_and_v6_alone_is_not(void **state)
 {
     struct wsi_address any;
-    int fd;
+    int fd, v6only = 0;
+    socklen_t len = sizeof v6only;
 
     (void)state;
     wsi_address_any(&any, 0);
@@ -222,6 +224,18 @@ static void any_address_is_dual_and_v6_alone_is_not(void **state)
     close(fd);
     assert_int_equal(listen_on("::1", 0, false, &fd), 0);
     assert_false(reaches("127.0.0.1", port_of(fd)));
+    assert_int_equal(getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len), 0);
+    assert_int_equal(v6only, 1);
+    close(fd);
+}
+
+static void mapped_address_can_be_listened_on(void **state)
+{
+    int fd;
+
+    (void)state;
+    assert_int_equal(listen_on("::ffff:127.0.0.1", 0, false, &fd), 0);
+    assert_true(reaches("127.0.0.1", port_of(fd)));
     close(fd);
 }
 
@@ -324,6 +338,20 @@ static void file_at_a_unix_path_is_never_removed(void **state)
     remove_unix();
 }
 
+static void datagram_socket_at_a_unix_path_is_in_use(void **state)
+{
+    const struct wsi_address a = unix_address();
+    const int datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd;
+
+    (void)state;
+    assert_int_equal(bind(datagrams, &a.u.any, a.len), 0);
+    assert_int_equal(wsi_listen(&a, 16, false, &fd), WSOCK_EADDRINUSE);
+    assert_int_equal(access(path, F_OK), 0);
+    close(datagrams);
+    remove_unix();
+}
+
 static void missing_directory_is_a_system_error(void **state)
 {
     struct wsi_address a;
@@ -348,11 +376,13 @@ int main(void)
         TEST(port_in_use_is_an_error),
         TEST(shareable_port_can_be_joined),
         TEST(any_address_is_dual_and_v6_alone_is_not),
+        TEST(mapped_address_can_be_listened_on),
         TEST(foreign_address_is_not_available),
         TEST(listen_reports_that_descriptors_ran_out),
         TEST(stale_unix_socket_is_replaced),
         TEST(living_unix_socket_is_in_use),
         TEST(file_at_a_unix_path_is_never_removed),
+        TEST(datagram_socket_at_a_unix_path_is_in_use),
         TEST(missing_directory_is_a_system_error),
     };
 

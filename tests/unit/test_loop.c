@@ -15,6 +15,7 @@
 
 #include "io/loop.h"
 #include "io/stream.h"
+#include "script_backend.h"
 
 enum { TURNS_MAX = 100000 };
 
@@ -334,6 +335,69 @@ static void mail_that_waits_runs_before_the_loop_is_freed(void **state)
     assert_int_equal(again.runs, 3);
 }
 
+static struct again late;
+
+static uint64_t clock_that_posts(void *user)
+{
+    if (late.runs == 0) {
+        late.runs = 1;
+        wsi_loop_post(late.loop, &late.mail);
+    }
+    return ((struct script *)user)->now_us;
+}
+
+static void never(struct wsi_timer *timer)
+{
+    (void)timer;
+    fail();
+}
+
+static void mail_posted_just_before_the_sleep_prevents_it(void **state)
+{
+    static struct script script;
+    struct wsi_timer timer;
+
+    (void)state;
+    late = (struct again){.mail.run = again_run};
+    late.loop = script_loop_new(&script, NULL);
+    wsi_timer_init(&timer, never);
+    wsi_loop_timer(late.loop, &timer, 1000);
+    /* The loop has seen an empty mailbox when it looks at the clock, and has not yet said
+     * that it sleeps, so nobody wakes it. */
+    script.clock.now_us = clock_that_posts;
+    wsi_loop_turn(late.loop, -1);
+    assert_int_equal(script.now_us, 1000000);
+    assert_int_equal(late.runs, 2);
+    wsi_timer_stop(&timer);
+    wsi_loop_free(late.loop);
+}
+
+static void woken_loop_sleeps_again(void **state)
+{
+    static struct post post;
+    pthread_t thread;
+    int turns = 0;
+    uint64_t end_us;
+
+    (void)state;
+    memset(&post, 0, sizeof post);
+    post.loop = new_loop(NULL);
+    for (int i = 0; i < MAILS; i++)
+        post.letter[0][i] = (struct letter){
+            {.run = letter_run}, .post = &post, .poster = 0, .number = i};
+    assert_int_equal(pthread_create(&thread, NULL, poster, post.letter[0]), 0);
+    while (post.total < MAILS)
+        wsi_loop_turn(post.loop, -1);
+    pthread_join(thread, NULL);
+    end_us = wsi_loop_clock_us(post.loop) + 20000;
+    while (wsi_loop_clock_us(post.loop) < end_us) {
+        wsi_loop_turn(post.loop, 20);
+        turns++;
+    }
+    assert_true(turns <= 4);
+    wsi_loop_free(post.loop);
+}
+
 /* ---- timers in a loop ---- */
 
 struct alarm {
@@ -451,6 +515,51 @@ static void listener_may_be_stopped_by_its_own_callback(void **state)
     wsi_loop_free(loop);
 }
 
+static struct server *pair[2];
+
+static void accept_and_stop_both(struct wsi_listener *listener, int fd,
+                                 const struct wsi_address *peer)
+{
+    struct wsi_loop *at = listener->loop;
+
+    (void)peer;
+    close(fd);
+    for (int i = 0; i < 2; i++) {
+        wsi_listener_stop(&pair[i]->listener);
+        /* The memory is the caller's again, while the batch still holds an event. */
+        memset(pair[i], 0, sizeof *pair[i]);
+    }
+    assert_non_null(at);
+}
+
+static void listener_may_be_stopped_while_its_event_waits(void **state)
+{
+    static struct server server[2];
+    struct wsi_loop *loop = new_loop(NULL);
+    struct end client[2];
+    struct wsi_address address;
+    int fd[2];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        pair[i] = &server[i];
+        server_init(&server[i]);
+        server[i].listener.on_accept = accept_and_stop_both;
+        assert_true(wsi_address_numeric(&address, "127.0.0.1", 0));
+        assert_int_equal(wsi_listen(&address, 16, false, &fd[i]), 0);
+        assert_int_equal(wsi_address_local(&address, fd[i]), 0);
+        connect_clients(&client[i], 1, loop, &address);
+        turn_until(loop, &client[i].connected);
+    }
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(wsi_listener_start(&server[i].listener, loop, fd[i]), 0);
+    wsi_loop_turn(loop, 1000);
+    close_ends(loop, client, 2);
+    close(fd[0]);
+    close(fd[1]);
+    wsi_loop_free(loop);
+}
+
 static void paused_listener_leaves_connections_in_the_backlog(void **state)
 {
     static struct server server;
@@ -522,9 +631,12 @@ int main(void)
         TEST(mail_of_many_threads_runs_in_order),
         TEST(mail_posted_by_mail_runs_in_the_next_turn),
         TEST(mail_that_waits_runs_before_the_loop_is_freed),
+        TEST(mail_posted_just_before_the_sleep_prevents_it),
+        TEST(woken_loop_sleeps_again),
         TEST(timer_ends_the_sleep_and_is_not_early),
         TEST(listener_rests_without_descriptors_and_recovers),
         TEST(listener_may_be_stopped_by_its_own_callback),
+        TEST(listener_may_be_stopped_while_its_event_waits),
         TEST(paused_listener_leaves_connections_in_the_backlog),
         TEST(loop_reports_a_failed_allocation),
         TEST(loop_reports_that_descriptors_ran_out),

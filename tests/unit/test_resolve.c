@@ -200,6 +200,27 @@ static void jobs_beyond_the_pool_wait_their_turn(void **state)
     finish();
 }
 
+static void one_idle_thread_does_not_serve_two_jobs(void **state)
+{
+    struct answer answer[3] = {0};
+    struct wsi_resolve *job[3];
+
+    (void)state;
+    begin();
+    let_go(1);
+    assert_int_equal(
+        wsi_resolve_start(&job[0], loop, "some.host", 81, on_answer, &answer[0]), 0);
+    turn_until_answered(&answer[0]);
+    for (int i = 1; i < 3; i++)
+        assert_int_equal(
+            wsi_resolve_start(&job[i], loop, "some.host", 81, on_answer, &answer[i]), 0);
+    wait_for_entered(3); /* both at once, though neither has been let go */
+    let_go(2);
+    for (int i = 1; i < 3; i++)
+        turn_until_answered(&answer[i]);
+    finish();
+}
+
 static void numeric_host_resolves_without_a_network(void **state)
 {
     struct answer answer = {0};
@@ -238,6 +259,7 @@ int main(void)
         TEST(cancelled_job_outlives_its_loop_unheard),
         TEST(job_cancelled_after_the_lookup_is_unheard),
         TEST(jobs_beyond_the_pool_wait_their_turn),
+        TEST(one_idle_thread_does_not_serve_two_jobs),
         TEST(numeric_host_resolves_without_a_network),
         TEST(start_reports_a_failed_allocation),
     };

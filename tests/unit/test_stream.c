@@ -21,9 +21,10 @@ struct end {
     struct script_peer peer;
     uint8_t data[4096];
     size_t received;
-    int data_calls, eof, writable, closed, error;
+    int data_calls, eof, writable, blocked, closed, error;
     void (*then)(struct end *end); /* (nullable) in on_data */
     void (*on_writable)(struct end *end);
+    void (*on_blocked)(struct end *end);
 };
 
 static struct end *end_of(struct wsi_stream *stream)
@@ -58,6 +59,14 @@ static void on_writable(struct wsi_stream *stream)
         end_of(stream)->on_writable(end_of(stream));
 }
 
+static void on_blocked(struct wsi_stream *stream)
+{
+    assert_true(wsi_stream_is_blocked(stream));
+    end_of(stream)->blocked++;
+    if (end_of(stream)->on_blocked != NULL)
+        end_of(stream)->on_blocked(end_of(stream));
+}
+
 static void on_closed(struct wsi_stream *stream, int error)
 {
     struct end *end = end_of(stream);
@@ -72,6 +81,7 @@ static const struct wsi_stream_events events = {
     .on_data = on_data,
     .on_eof = on_eof,
     .on_writable = on_writable,
+    .on_blocked = on_blocked,
     .on_closed = on_closed,
 };
 
@@ -237,6 +247,73 @@ static void explicit_flush_sends_at_once(void **state)
     finish();
 }
 
+static void reserve_never_reaches_beyond_the_arena(void **state)
+{
+    static uint8_t piece[4096];
+    static struct end many[8];
+
+    (void)state;
+    begin();
+    for (int i = 0; i < 8; i++)
+        open_end(&many[i]);
+    assert_int_equal(put(&a, piece, 3000), 0);
+    /* Leave 100 bytes, which is less than a comes back with would like to keep. */
+    for (size_t left = WSI_ARENA_SIZE - 3000, i = 0; left > 100; i++) {
+        const size_t len = left - 100 < sizeof piece ? left - 100 : sizeof piece;
+
+        assert_int_equal(put(&many[i / 15], piece, len), 0);
+        left -= len;
+    }
+    assert_int_equal(a.peer.output.len, 0);
+    assert_int_equal(put(&a, piece, 10), 0);
+    assert_int_equal(put(&b, piece, 10), 0);
+    assert_int_equal(a.peer.output.len, 3010); /* b found the arena full */
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(b.peer.output.len, 10);
+    for (int i = 0; i < 8; i++)
+        close_end(&many[i]);
+    finish();
+}
+
+static struct end filler[8];
+static struct end *later;
+
+static void fill_the_arena(struct end *end)
+{
+    static uint8_t piece[4096];
+
+    end->on_writable = NULL;
+    put_text(later, "queued while its own callback was pending");
+    for (int n = 0; n < 10; n++) /* 320 KiB, none reaches 64 KiB alone */
+        for (int i = 0; i < 8; i++)
+            assert_int_equal(put(&filler[i], piece, sizeof piece), 0);
+}
+
+static void full_arena_spares_streams_whose_callback_is_pending(void **state)
+{
+    static const char text[] = "queued while its own callback was pending";
+    static struct end c;
+
+    (void)state;
+    begin();
+    open_end(&c);
+    for (int i = 0; i < 8; i++)
+        open_end(&filler[i]);
+    later = &c;
+    a.on_writable = fill_the_arena;
+    wsi_stream_want_writable(&a.stream);
+    wsi_stream_want_writable(&c.stream);
+    wsi_loop_turn(loop, 0);
+    wsi_loop_turn(loop, 0);
+    assert_output(&c, text);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(filler[i].peer.output.len, 10 * 4096);
+        close_end(&filler[i]);
+    }
+    close_end(&c);
+    finish();
+}
+
 /* ---- blocking ---- */
 
 static void blocked_stream_waits_for_readiness(void **state)
@@ -260,6 +337,59 @@ static void blocked_stream_waits_for_readiness(void **state)
     assert_false(wsi_stream_is_blocked(&a.stream));
     assert_int_equal(a.writable, 1);
     assert_int_equal(a.peer.watch, WSI_WATCH_READ);
+    finish();
+}
+
+static void send_to_b(struct end *end)
+{
+    (void)end;
+    put_text(&b, "b");
+}
+
+static void blocking_is_told_once_each_time(void **state)
+{
+    (void)state;
+    begin();
+    a.on_blocked = send_to_b; /* may do anything */
+    a.peer.write_room = 4;
+    put_text(&a, "abcdefgh");
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(a.blocked, 1);
+    assert_output(&b, "b");
+    put_text(&a, "ijkl"); /* no news */
+    wsi_stream_pause(&a.stream);
+    wsi_loop_turn(loop, 0);
+    wsi_stream_resume(&a.stream);
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(a.blocked, 1);
+    a.peer.write_room = 1;
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(a.blocked, 2);
+    assert_int_equal(a.writable, 1);
+    a.peer.write_room = SCRIPT_UNLIMITED;
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(a.blocked, 2);
+    assert_int_equal(a.writable, 2);
+    assert_output(&b, "bb");
+    finish();
+}
+
+static void close_self(struct end *end)
+{
+    wsi_stream_close(&end->stream, WSI_CLOSE_NOW);
+}
+
+static void stream_may_be_closed_for_blocking(void **state)
+{
+    (void)state;
+    begin();
+    a.on_blocked = close_self;
+    a.peer.write_room = 1;
+    put_text(&a, "abc");
+    wsi_stream_want_writable(&a.stream);
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(a.writable, 0);
+    assert_int_equal(a.closed, 1);
     finish();
 }
 
@@ -528,6 +658,8 @@ static void input_arrives_whatever_the_cuts(void **state)
         assert_int_equal(a.received, 12);
         assert_memory_equal(a.data, "hello, world", 12);
         assert_int_equal(a.data_calls, (12 + cut - 1) / cut);
+        /* One receive for each readiness, not one more to see EAGAIN. */
+        assert_int_equal(a.peer.receives, a.data_calls + (int)cut % 3);
         finish();
     }
 }
@@ -1075,8 +1207,12 @@ int main(void)
         TEST(interleaved_output_leaves_in_few_pieces),
         TEST(large_queue_is_sent_before_the_turn_ends),
         TEST(full_arena_is_sent_early_and_used_again),
+        TEST(reserve_never_reaches_beyond_the_arena),
+        TEST(full_arena_spares_streams_whose_callback_is_pending),
         TEST(explicit_flush_sends_at_once),
         TEST(blocked_stream_waits_for_readiness),
+        TEST(blocking_is_told_once_each_time),
+        TEST(stream_may_be_closed_for_blocking),
         TEST(blocked_stream_allocates_rarely),
         TEST(writable_callback_may_write),
         TEST(wanted_writable_comes_without_output_too),
