@@ -360,7 +360,7 @@ static bool remove_stale(const struct wsi_address *address)
 int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, int *out)
 {
     const int family = address->u.any.sa_family;
-    int fd;
+    int fd = -1;
     int r = new_socket(family, &fd);
 
     if (r < 0)
@@ -383,7 +383,7 @@ int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, i
 int wsi_listen_join(int first_fd, int backlog, int *out)
 {
     struct wsi_address address;
-    int fd;
+    int fd = -1;
     int r = wsi_address_local(&address, first_fd);
 
     if (r == 0)

@@ -134,12 +134,13 @@ static inline uint8_t *wsi_stream_reserve(struct wsi_stream *stream, size_t need
 static inline void wsi_stream_commit(struct wsi_stream *stream, size_t len)
 {
     struct wsi_segment *tail = stream->tail;
+    const size_t queued = wsi_stream_queued(stream) + len;
 
     assert(len <= tail->room);
     tail->len += (uint32_t)len;
     tail->room -= (uint32_t)len;
-    wsi_stream_set_queued(stream, wsi_stream_queued(stream) + len);
-    if (wsi_stream_queued(stream) >= WSI_STREAM_EARLY_FLUSH)
+    wsi_stream_set_queued(stream, queued);
+    if (queued >= WSI_STREAM_EARLY_FLUSH)
         wsi_stream_flush_early(stream);
 }
 
