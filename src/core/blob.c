@@ -2,7 +2,19 @@
 /* Shared bytes. */
 #include "core/blob.h"
 
+#include <assert.h>
+
 #include "core/alloc.h"
+
+void wsi_blob_init(struct wsi_blob *blob, size_t capacity,
+                   void (*release)(struct wsi_blob *blob))
+{
+    assert(capacity <= UINT32_MAX);
+    wsi_ref_init(&blob->ref);
+    blob->capacity = (uint32_t)capacity;
+    blob->release = release;
+    blob->len = 0;
+}
 
 struct wsi_blob *wsi_blob_new(size_t capacity)
 {
@@ -11,11 +23,8 @@ struct wsi_blob *wsi_blob_new(size_t capacity)
     if (capacity > UINT32_MAX)
         return NULL;
     blob = wsi_alloc(sizeof *blob + capacity);
-    if (blob == NULL)
-        return NULL;
-    wsi_ref_init(&blob->ref);
-    blob->capacity = (uint32_t)capacity;
-    blob->len = 0;
+    if (blob != NULL)
+        wsi_blob_init(blob, capacity, NULL);
     return blob;
 }
 
@@ -27,6 +36,10 @@ struct wsi_blob *wsi_blob_ref(struct wsi_blob *blob)
 
 void wsi_blob_unref(struct wsi_blob *blob)
 {
-    if (blob != NULL && wsi_ref_drop(&blob->ref))
+    if (blob == NULL || !wsi_ref_drop(&blob->ref))
+        return;
+    if (blob->release != NULL)
+        blob->release(blob);
+    else
         wsi_free(blob);
 }

@@ -2,7 +2,7 @@
 /*
  * Reference-counted bytes that never change once they are shared: a frame encoded
  * once for a whole room, or what a socket could not take yet. The bytes follow the
- * struct in the same allocation.
+ * struct in the same allocation, which may be part of a larger one.
  */
 #ifndef WSI_CORE_BLOB_H
 #define WSI_CORE_BLOB_H
@@ -15,12 +15,18 @@
 struct wsi_blob {
     struct wsi_ref ref;
     uint32_t capacity;
+    void (*release)(struct wsi_blob *blob); /* instead of freeing it; nullable */
     size_t len;
     uint8_t data[];
 };
 
 /** @return (out, owned, nullable) an empty blob with room for capacity bytes. */
 struct wsi_blob *wsi_blob_new(size_t capacity);
+
+/** Make a blob of memory that holds sizeof(struct wsi_blob) + capacity bytes and is freed by
+ *  release. */
+void wsi_blob_init(struct wsi_blob *blob, size_t capacity,
+                   void (*release)(struct wsi_blob *blob));
 
 struct wsi_blob *wsi_blob_ref(struct wsi_blob *blob);
 
