@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a handshake is packed. Behind the offsets stand, each ended by NUL: method, target,
+ * How a handshake is packed. Behind the offsets stand, each ended by NUL: the
+ * peer's address, method, target,
  * path (unless it is the end of the target), then pairs of name and value: header fields,
  * captures, query, cookies; and last the room for the subprotocol, as long as the longest
  * one offered. A header name that every handshake has is one byte above 0x7F, which no
@@ -24,7 +25,7 @@
 enum { PAIRS_MAX = 256, BYTES_MAX = 1 << 27 };
 
 struct offsets {
-    uint32_t path, headers, params, query, cookies, protocol, end;
+    uint32_t method, path, headers, params, query, cookies, protocol, end;
 };
 
 struct wsi_facts {
@@ -207,11 +208,14 @@ static void put_room(struct writer *w, const struct wsi_http_head *head)
         put_byte(w, '\0');
 }
 
-static void pack(struct writer *w, struct offsets *at, const struct wsi_http_head *head,
-                 const struct wsi_capture *captures, unsigned count)
+static void pack(struct writer *w, struct offsets *at, const char *remote,
+                 const struct wsi_http_head *head, const struct wsi_capture *captures,
+                 unsigned count)
 {
     const bool is_request = head->method.len != 0;
 
+    put_string(w, wsi_str_of(remote));
+    at->method = (uint32_t)w->len;
     put_string(w, head->method);
     put_target(w, at, head->target);
     at->headers = (uint32_t)w->len;
@@ -229,7 +233,8 @@ static void pack(struct writer *w, struct offsets *at, const struct wsi_http_hea
     at->end = (uint32_t)w->len;
 }
 
-int wsi_facts_from_request(struct wsi_facts **out, const struct wsi_http_head *head,
+int wsi_facts_from_request(struct wsi_facts **out, const char *remote,
+                           const struct wsi_http_head *head,
                            const struct wsi_capture *captures, unsigned capture_count)
 {
     struct wsi_facts *facts;
@@ -241,21 +246,22 @@ int wsi_facts_from_request(struct wsi_facts **out, const struct wsi_http_head *h
         bytes += head->fields[i].name.len + head->fields[i].value.len;
     if (bytes > BYTES_MAX)
         return WSOCK_ETOOBIG;
-    pack(&measured, &at, head, captures, capture_count);
+    pack(&measured, &at, remote, head, captures, capture_count);
     facts = wsi_alloc(sizeof *facts + measured.len);
     if (facts == NULL)
         return WSOCK_ENOMEM;
     written.out = facts->text;
-    pack(&written, &facts->at, head, captures, capture_count);
+    pack(&written, &facts->at, remote, head, captures, capture_count);
     assert(written.len == measured.len);
     *out = facts;
     return 0;
 }
 
-int wsi_facts_from_response(struct wsi_facts **out, const struct wsi_http_head *head)
+int wsi_facts_from_response(struct wsi_facts **out, const char *remote,
+                            const struct wsi_http_head *head)
 {
     assert(head->method.len == 0 && head->target.len == 0);
-    return wsi_facts_from_request(out, head, NULL, 0);
+    return wsi_facts_from_request(out, remote, head, NULL, 0);
 }
 
 void wsi_facts_free(struct wsi_facts *facts)
@@ -320,14 +326,21 @@ static const char *find(const struct wsi_facts *facts, int kind, const char *wan
     return NULL;
 }
 
-const char *wsi_facts_method(const struct wsi_facts *facts)
+const char *wsi_facts_remote(const struct wsi_facts *facts)
 {
     return facts->text;
 }
 
+const char *wsi_facts_method(const struct wsi_facts *facts)
+{
+    return facts->text + facts->at.method;
+}
+
 const char *wsi_facts_target(const struct wsi_facts *facts)
 {
-    return facts->text + strlen(facts->text) + 1;
+    const char *method = wsi_facts_method(facts);
+
+    return method + strlen(method) + 1;
 }
 
 const char *wsi_facts_path(const struct wsi_facts *facts)
@@ -400,7 +413,7 @@ int wsi_facts_set_subprotocol(struct wsi_facts *facts, const char *protocol)
 
     if (!wsi_facts_offers(facts, protocol))
         return WSOCK_EINVAL;
-    if (facts->text[0] == '\0') /* a response: its header says it */
+    if (*wsi_facts_method(facts) == '\0') /* a response: its header says it */
         return 0;
     assert(size <= room);
     (void)room;
@@ -414,7 +427,8 @@ const char *wsi_facts_subprotocol(const struct wsi_facts *facts)
 
     if (facts->at.protocol != facts->at.end)
         return facts->text + facts->at.protocol;
-    header = facts->text[0] == '\0' ? wsi_facts_header(facts, "Sec-WebSocket-Protocol")
-                                    : NULL;
+    header = *wsi_facts_method(facts) == '\0'
+                 ? wsi_facts_header(facts, "Sec-WebSocket-Protocol")
+                 : NULL;
     return header != NULL ? header : "";
 }

@@ -22,16 +22,19 @@ struct wsi_facts;
 
 /**
  * @param out      (out, owned) end it with wsi_facts_free().
+ * @param remote   (borrowed until return) the peer's address.
  * @param head     (borrowed until return)
  * @param captures (borrowed until return) of wsi_routes_match().
  * @return 0; WSOCK_ENOMEM; WSOCK_ETOOBIG for a head far beyond what max_head_bytes
  * allows.
  */
-int wsi_facts_from_request(struct wsi_facts **out, const struct wsi_http_head *head,
+int wsi_facts_from_request(struct wsi_facts **out, const char *remote,
+                           const struct wsi_http_head *head,
                            const struct wsi_capture *captures, unsigned capture_count);
 
 /** The same from a server's answer: header fields and subprotocol, all else is empty. */
-int wsi_facts_from_response(struct wsi_facts **out, const struct wsi_http_head *head);
+int wsi_facts_from_response(struct wsi_facts **out, const char *remote,
+                            const struct wsi_http_head *head);
 
 /** Takes NULL. */
 void wsi_facts_free(struct wsi_facts *facts);
@@ -39,6 +42,8 @@ void wsi_facts_free(struct wsi_facts *facts);
 /** Bytes of the block. */
 size_t wsi_facts_size(const struct wsi_facts *facts);
 
+/** The peer's address, as it was given. */
+const char *wsi_facts_remote(const struct wsi_facts *facts);
 /** "GET"; "" of a response. */
 const char *wsi_facts_method(const struct wsi_facts *facts);
 /** As sent, with the query. */

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server's side of opening: a request comes in, is checked against RFC 6455 section
+ * 4.2.1 (proto/handshake.h), the routes and the origin rule, and is answered by the
+ * application, by a file, or by a status.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/opening.h"
+#include "conn/origin.h"
+#include "conn/service.h"
+#include "core/alloc.h"
+#include "proto/url.h"
+
+enum { OVERLOAD_MAX = 64 }; /* how many beyond max_connections get a 503 */
+
+static struct wsi_service *service_of(const struct wsock_conn *conn)
+{
+    return wsi_service_of(conn->owner);
+}
+
+void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, int fd,
+                       const struct wsi_address *peer)
+{
+    const size_t alive = atomic_fetch_add(&service->alive, 1) + 1;
+    const size_t limit = wsi_service_limit(service);
+    struct wsock_conn *conn;
+
+    wsi_service_task(service);
+    if (alive > limit + OVERLOAD_MAX || atomic_load(&service->stopping) ||
+        wsi_conn_new(&conn, worker, &service->owner, NULL, WSI_SERVER) < 0) {
+        atomic_fetch_sub(&service->alive, 1);
+        close(fd);
+        wsi_service_task_done(service);
+        return;
+    }
+    wsi_list_append(&worker->conns, &conn->node);
+    conn->opening->phase = WSI_OPENING_HEAD;
+    if (wsi_stream_adopt(&conn->stream, worker->loop, fd) < 0) {
+        close(fd);
+        wsi_conn_closed(conn);
+        return;
+    }
+    conn->opening->peer = *peer;
+    if (alive > limit) {
+        wsi_log(&worker->pool->log, WSOCK_LOG_WARN, wsi_conn_subject(conn).text,
+                "refused with 503: max_connections (%zu) is reached", limit);
+        wsi_reply(conn, 503, "text/plain", WSI_STR("Retry-After: 1\r\n"), "full\n", 5);
+        return;
+    }
+    wsi_opening_set_deadline(
+        conn, (uint64_t)wsi_option(&service->profile.options, WSI_OPT_HANDSHAKE_TIMEOUT));
+}
+
+void wsi_accepting_refuse(struct wsock_conn *conn, const struct wsi_http_refusal *refusal)
+{
+    wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
+            "refused with %u: %s", refusal->status, refusal->why);
+    wsi_reply_text(conn, refusal->status, refusal->why);
+}
+
+/* ---- the application's answer ---- */
+
+static void accept_now(struct wsock_conn *conn)
+{
+    struct wsi_opening *opening = conn->opening;
+    const struct wsi_str headers = {(const char *)opening->headers.data,
+                                    opening->headers.len};
+    struct wsi_buf out = {0};
+    struct wsi_buf rest;
+    int r;
+
+    r = wsi_handshake_write_accept(&out, (struct wsi_str){opening->key, WSI_KEY_SIZE},
+                                   wsi_str_of(wsi_facts_subprotocol(conn->facts)),
+                                   WSI_STR(""), headers, WSI_ANSWER_HEADERS_MAX + 1024);
+    if (r == 0)
+        r = wsi_opening_write(conn, out.data, out.len);
+    wsi_buf_fini(&out);
+    if (r < 0) {
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+        return;
+    }
+    rest = opening->in;
+    wsi_buf_init(&opening->in);
+    wsi_opening_finish(conn);
+    wsi_conn_open(conn, rest.data, rest.len);
+    wsi_buf_fini(&rest);
+}
+
+void wsi_accepting_answered(struct wsock_conn *conn)
+{
+    struct wsi_opening *opening = conn->opening;
+    bool answered;
+
+    if (opening->phase != WSI_OPENING_ANSWER || opening->in_handler)
+        return;
+    pthread_mutex_lock(&conn->worker->lock);
+    answered = opening->answered;
+    pthread_mutex_unlock(&conn->worker->lock);
+    if (!answered)
+        return;
+    if (opening->status == 101)
+        accept_now(conn);
+    else
+        wsi_reply(
+            conn, opening->status, opening->content_type,
+            (struct wsi_str){(const char *)opening->headers.data, opening->headers.len},
+            opening->body.data, opening->body.len);
+}
+
+/* Ask a handler. Who neither answers nor keeps the request never will. */
+static void ask(struct wsock_conn *conn, const struct wsi_handler *handler)
+{
+    struct wsi_opening *opening = conn->opening;
+    const struct wsi_options *options = &service_of(conn)->profile.options;
+
+    opening->phase = WSI_OPENING_ANSWER;
+    opening->handed_out = true;
+    opening->in_handler = true;
+    wsi_opening_set_deadline(conn,
+                             (uint64_t)wsi_option(options, WSI_OPT_REQUEST_TIMEOUT));
+    handler->fn.request(wsi_request_of(conn), handler->user);
+    opening->in_handler = false;
+    if (wsi_conn_state(conn) != WSI_CONN_OPENING)
+        return;
+    wsi_accepting_answered(conn);
+    if (wsi_conn_state(conn) != WSI_CONN_OPENING || conn->opening == NULL ||
+        conn->opening->phase != WSI_OPENING_ANSWER)
+        return;
+    if (atomic_load(&conn->ref.count) == 1 && !atomic_load(&conn->drain_posted)) {
+        wsi_log(&conn->worker->pool->log, WSOCK_LOG_ERROR, wsi_conn_subject(conn).text,
+                "the handler of %s neither answered nor kept the request",
+                wsi_facts_target(conn->facts));
+        opening->answered = true;
+        wsi_reply_text(conn, 500, "the application gave no answer");
+    }
+}
+
+/* ---- requests ---- */
+
+static void plain_request(struct wsock_conn *conn, bool has_route)
+{
+    struct wsi_service *service = service_of(conn);
+    struct wsi_handler *handler;
+    const char *path = wsi_facts_path(conn->facts);
+    struct wsi_file file;
+    int status = 404;
+
+    if (service->files.root >= 0 && !has_route)
+        status = wsi_files_find(&service->files, &file, wsi_str_of(path));
+    if (status == 200) {
+        wsi_reply_file(conn, &file);
+        return;
+    }
+    if (status == 301) {
+        char location[1100];
+        const int len = snprintf(location, sizeof location, "Location: %.1000s/\r\n",
+                                 wsi_facts_target(conn->facts));
+
+        wsi_reply(conn, 301, NULL, (struct wsi_str){location, (size_t)len}, NULL, 0);
+        return;
+    }
+    handler = wsi_profile_handler(&service->profile, WSI_ON_HTTP);
+    if (handler != NULL && status == 404)
+        ask(conn, handler);
+    else if (has_route)
+        wsi_reply_text(conn, 426, "this path takes WebSocket connections");
+    else
+        wsi_reply_text(conn, (unsigned)status, wsi_http_reason((unsigned)status));
+}
+
+static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head *head,
+                            size_t head_len)
+{
+    struct wsi_handler *handler;
+    const struct wsi_http_field *key = wsi_http_find(head, WSI_STR("Sec-WebSocket-Key"),
+                                                     0);
+
+    if (conn->profile == NULL) {
+        wsi_reply_text(conn, 404, "no such endpoint");
+        return;
+    }
+    if (!wsi_origin_is_allowed(
+            head, wsi_option_text(wsi_service_options(conn->owner), WSI_OPT_ORIGINS))) {
+        wsi_reply_text(conn, 403, "this origin may not connect");
+        return;
+    }
+    memcpy(conn->opening->key, key->value.ptr, WSI_KEY_SIZE);
+    wsi_buf_consume(&conn->opening->in, head_len); /* from here on, head is void */
+    handler = wsi_profile_handler(conn->profile, WSI_ON_REQUEST);
+    if (handler != NULL)
+        ask(conn, handler);
+    else
+        accept_now(conn);
+}
+
+static bool is_method(const struct wsi_http_head *head, const char *name)
+{
+    return wsi_str_equal(head->method, wsi_str_of(name));
+}
+
+/* Find the endpoint and note what the request says. @return 0; WSOCK_ENOMEM;
+ * WSOCK_ETOOBIG. */
+static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head,
+                      bool *has_route)
+{
+    struct wsi_capture captures[WSI_CAPTURES_MAX];
+    char remote[WSI_ADDRESS_TEXT_MAX];
+    struct wsi_profile *profile = NULL;
+    struct wsi_target target;
+    unsigned count = 0;
+
+    if (wsi_target_split(head->target, &target))
+        profile = wsi_routes_match(&service_of(conn)->routes, captures, &count,
+                                   target.path);
+    *has_route = profile != NULL;
+    if (profile == NULL)
+        count = 0;
+    if (conn->opening->is_upgrade)
+        conn->profile = profile;
+    return wsi_facts_from_request(&conn->facts,
+                                  wsi_address_text(&conn->opening->peer, remote), head,
+                                  captures, count);
+}
+
+void wsi_accepting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
+{
+    struct wsi_opening *opening = conn->opening;
+    struct wsi_http_head *head = &conn->worker->head;
+    const unsigned max_fields = (unsigned)wsi_option(wsi_service_options(conn->owner),
+                                                     WSI_OPT_MAX_HEADERS);
+    struct wsi_http_refusal refusal;
+    bool has_route;
+    int r;
+
+    if (wsi_http_parse_request(data, head_len, max_fields, head, &refusal) < 0 ||
+        wsi_handshake_check_request(head, &opening->is_upgrade, &refusal) < 0) {
+        wsi_accepting_refuse(conn, &refusal);
+        return;
+    }
+    opening->head_only = is_method(head, "HEAD");
+    if (!opening->is_upgrade && !opening->head_only && !is_method(head, "GET")) {
+        wsi_reply(conn, 405, "text/plain", WSI_STR("Allow: GET, HEAD\r\n"),
+                  "only GET and HEAD are answered here\n", 36);
+        return;
+    }
+    r = note_facts(conn, head, &has_route);
+    if (r < 0) {
+        wsi_reply_text(conn, r == WSOCK_ETOOBIG ? 431 : 503, wsock_strerror(r));
+        return;
+    }
+    if (opening->is_upgrade) {
+        upgrade_request(conn, head, head_len);
+        return;
+    }
+    plain_request(conn, has_route);
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* Listening sockets, from a URL to connections on their workers. */
+#include "conn/acceptor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "core/alloc.h"
+#include "core/errno_text.h"
+
+enum { ADDRESSES_MAX = 16, URL_MAX = 512 };
+
+/* One listening socket on one worker. Its mail brings it to what is wanted of it. */
+struct wsi_accept_socket {
+    struct wsi_mail mail;
+    atomic_bool posted;
+    atomic_bool closing;
+    struct wsi_listener listener;
+    struct wsi_service *service; /* a reference and a task */
+    struct wsi_worker *worker;
+    int fd;
+    bool started;
+    bool deals; /* connections to all workers in turn */
+    char *path; /* (owned, nullable) of a Unix socket, removed at the end */
+};
+
+/* An accepted connection on its way to another worker. */
+struct dealt {
+    struct wsi_mail mail;
+    struct wsi_service *service; /* a reference and a task */
+    struct wsi_worker *worker;
+    struct wsi_address peer;
+    int fd;
+};
+
+static struct wsi_accept_socket *socket_of(struct wsi_listener *listener)
+{
+    return WSI_CONTAINER_OF(listener, struct wsi_accept_socket, listener);
+}
+
+static void run_dealt(struct wsi_mail *mail)
+{
+    struct dealt *dealt = WSI_CONTAINER_OF(mail, struct dealt, mail);
+    struct wsi_service *service = dealt->service;
+
+    wsi_service_adopt(service, dealt->worker, dealt->fd, &dealt->peer);
+    wsi_free(dealt);
+    wsi_service_task_done(service);
+    wsi_owner_unref(&service->owner);
+}
+
+static void deal(struct wsi_accept_socket *sock, struct wsi_worker *worker, int fd,
+                 const struct wsi_address *peer)
+{
+    struct dealt *dealt = wsi_alloc(sizeof *dealt);
+
+    if (dealt == NULL) {
+        close(fd);
+        return;
+    }
+    dealt->mail.run = run_dealt;
+    dealt->service = sock->service;
+    dealt->worker = worker;
+    dealt->peer = *peer;
+    dealt->fd = fd;
+    wsi_owner_ref(&sock->service->owner);
+    wsi_service_task(sock->service);
+    wsi_worker_post(worker, &dealt->mail);
+}
+
+static void on_accept(struct wsi_listener *listener, int fd,
+                      const struct wsi_address *peer)
+{
+    struct wsi_accept_socket *sock = socket_of(listener);
+    struct wsi_worker *worker = sock->worker;
+
+    if (sock->deals)
+        worker = wsi_pool_pick(worker->pool);
+    if (worker == sock->worker)
+        wsi_service_adopt(sock->service, worker, fd, peer);
+    else
+        deal(sock, worker, fd, peer);
+}
+
+static void on_starved(struct wsi_listener *listener, int error)
+{
+    wsi_log(&socket_of(listener)->worker->pool->log, WSOCK_LOG_WARN, "listener",
+            "cannot accept: %s; trying again soon", wsi_errno_text(error));
+}
+
+static void free_socket(struct wsi_accept_socket *sock)
+{
+    struct wsi_service *service = sock->service;
+
+    close(sock->fd);
+    if (sock->path != NULL)
+        unlink(sock->path);
+    wsi_free(sock->path);
+    wsi_free(sock);
+    wsi_service_task_done(service);
+    wsi_owner_unref(&service->owner);
+}
+
+static void run_update(struct wsi_mail *mail)
+{
+    struct wsi_accept_socket *sock = WSI_CONTAINER_OF(mail, struct wsi_accept_socket,
+                                                      mail);
+
+    atomic_store(&sock->posted, false);
+    if (atomic_load(&sock->closing)) {
+        if (sock->started)
+            wsi_listener_stop(&sock->listener);
+        free_socket(sock);
+        return;
+    }
+    if (!sock->started) {
+        sock->listener.on_accept = on_accept;
+        sock->listener.on_starved = on_starved;
+        if (wsi_listener_start(&sock->listener, sock->worker->loop, sock->fd) < 0) {
+            wsi_log(&sock->worker->pool->log, WSOCK_LOG_ERROR, "listener",
+                    "cannot be watched: %s", wsi_errno_text(errno));
+            return;
+        }
+        sock->started = true;
+    }
+    if (atomic_load(&sock->service->accept_paused))
+        wsi_listener_pause(&sock->listener);
+    else
+        wsi_listener_resume(&sock->listener);
+}
+
+static void post_update(struct wsi_accept_socket *sock)
+{
+    struct wsi_worker *worker = sock->worker;
+
+    if (!atomic_exchange(&sock->posted, true))
+        wsi_worker_post(worker, &sock->mail);
+}
+
+void wsi_acceptor_update(struct wsi_acceptor *acceptor)
+{
+    for (unsigned i = 0; i < acceptor->count; i++)
+        post_update(acceptor->sockets[i]);
+}
+
+void wsi_acceptor_close(struct wsi_acceptor *acceptor)
+{
+    for (unsigned i = 0; i < acceptor->count; i++) {
+        atomic_store(&acceptor->sockets[i]->closing, true);
+        post_update(acceptor->sockets[i]);
+    }
+    wsi_free(acceptor->asked);
+    wsi_free(acceptor->url);
+    wsi_free(acceptor);
+}
+
+/* ---- opening ---- */
+
+struct plan {
+    struct wsi_url url;
+    struct wsi_address addresses[ADDRESSES_MAX];
+    size_t count;
+    int backlog;
+    bool reuse_port;
+};
+
+static int plan_addresses(struct plan *plan, char *why, size_t why_size)
+{
+    char name[256];
+    const struct wsi_str from = plan->url.is_unix ? plan->url.path : plan->url.host;
+    int r;
+
+    snprintf(name, sizeof name, "%.*s", (int)from.len, from.ptr);
+    plan->count = 1;
+    if (plan->url.is_unix) {
+        r = wsi_address_unix(&plan->addresses[0], name);
+        if (r < 0)
+            snprintf(why, why_size, "the path is too long for a socket");
+        return r;
+    }
+    if (strcmp(name, "*") == 0) {
+        wsi_address_any(&plan->addresses[0], plan->url.port);
+        return 0;
+    }
+    if (wsi_address_numeric(&plan->addresses[0], name, plan->url.port))
+        return 0;
+    r = wsi_address_lookup(plan->addresses, ADDRESSES_MAX, name, plan->url.port);
+    if (r < 0) {
+        snprintf(why, why_size, "cannot resolve %s", name);
+        return r;
+    }
+    plan->count = (size_t)r;
+    return 0;
+}
+
+static int plan_from(struct plan *plan, const struct wsi_service *service,
+                     const char *text, char *why, size_t why_size)
+{
+    const struct wsi_options *options = &service->profile.options;
+    const char *reason = NULL;
+
+    if (wsi_url_parse(text, &plan->url, &reason) < 0) {
+        snprintf(why, why_size, "%s", reason);
+        return WSOCK_EURL;
+    }
+    if (plan->url.secure) {
+        snprintf(why, why_size, "this build has no TLS");
+        return WSOCK_ENOTSUP;
+    }
+    if (plan->url.target.len > 1 || plan->url.userinfo.len > 0) {
+        snprintf(why, why_size,
+                 "a listener has no path and no user; endpoints have paths");
+        return WSOCK_ENOTSUP;
+    }
+    plan->backlog = (int)wsi_option(options, WSI_OPT_LISTEN_BACKLOG);
+    plan->reuse_port = wsi_option(options, WSI_OPT_REUSE_PORT) != 0 && !plan->url.is_unix;
+    return plan_addresses(plan, why, why_size);
+}
+
+static int add_socket(struct wsi_acceptor *acceptor, struct wsi_service *service, int fd,
+                      const struct plan *plan)
+{
+    struct wsi_accept_socket *sock = wsi_zalloc(sizeof *sock);
+
+    if (sock == NULL) {
+        close(fd);
+        return WSOCK_ENOMEM;
+    }
+    if (plan->url.is_unix) {
+        sock->path = wsi_strndup(plan->url.path.ptr, plan->url.path.len);
+        if (sock->path == NULL) {
+            close(fd);
+            wsi_free(sock);
+            return WSOCK_ENOMEM;
+        }
+    }
+    sock->mail.run = run_update;
+    sock->fd = fd;
+    sock->service = service;
+    sock->deals = !plan->reuse_port;
+    sock->worker = wsi_pool_pick(service->owner.pool);
+    wsi_owner_ref(&service->owner);
+    wsi_service_task(service);
+    acceptor->sockets[acceptor->count++] = sock;
+    return 0;
+}
+
+/* The sockets of one address. */
+static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *service,
+                        const struct wsi_address *address, const struct plan *plan,
+                        char *why, size_t why_size)
+{
+    const unsigned count = plan->reuse_port ? service->owner.pool->count : 1;
+    char text[WSI_ADDRESS_TEXT_MAX];
+    int first = -1, r = 0;
+
+    for (unsigned i = 0; i < count && r == 0; i++) {
+        int fd;
+
+        errno = 0;
+        r = i == 0 ? wsi_listen(address, plan->backlog, plan->reuse_port, &fd)
+                   : wsi_listen_join(first, plan->backlog, &fd);
+        if (r < 0) {
+            snprintf(why, why_size, "%s: %s", wsi_address_text(address, text),
+                     errno != 0 ? wsi_errno_text(errno) : wsock_strerror(r));
+            return r;
+        }
+        if (i == 0)
+            first = fd;
+        r = add_socket(acceptor, service, fd, plan);
+    }
+    return r;
+}
+
+static int write_url(struct wsi_acceptor *acceptor, const struct plan *plan)
+{
+    char text[URL_MAX];
+
+    if (plan->url.is_unix)
+        snprintf(text, sizeof text, "ws+unix:%.*s", (int)plan->url.path.len,
+                 plan->url.path.ptr);
+    else
+        snprintf(text, sizeof text,
+                 plan->url.host_is_ipv6 ? "ws://[%.*s]:%u" : "ws://%.*s:%u",
+                 (int)plan->url.host.len, plan->url.host.ptr,
+                 (unsigned)wsi_address_port(&plan->addresses[0]));
+    acceptor->url = wsi_strdup(text);
+    return acceptor->url != NULL ? 0 : WSOCK_ENOMEM;
+}
+
+int wsi_acceptor_open(struct wsi_acceptor **out, struct wsi_service *service,
+                      const char *text, char *why, size_t why_size)
+{
+    struct wsi_acceptor *acceptor;
+    struct plan plan;
+    size_t sockets;
+    int r;
+
+    *why = '\0';
+    r = plan_from(&plan, service, text, why, why_size);
+    if (r < 0)
+        return r;
+    sockets = plan.count * (plan.reuse_port ? service->owner.pool->count : 1);
+    acceptor = wsi_zalloc(sizeof *acceptor + sockets * sizeof acceptor->sockets[0]);
+    if (acceptor == NULL)
+        return WSOCK_ENOMEM;
+    wsi_list_init(&acceptor->node);
+    acceptor->asked = wsi_strdup(text);
+    if (acceptor->asked == NULL)
+        r = WSOCK_ENOMEM;
+    for (size_t i = 0; i < plan.count && r == 0; i++) {
+        /* All addresses of a name get the port that the first one found free. */
+        if (i > 0)
+            wsi_address_set_port(&plan.addresses[i],
+                                 wsi_address_port(&plan.addresses[0]));
+        r = open_address(acceptor, service, &plan.addresses[i], &plan, why, why_size);
+        if (r == 0 && i == 0 && !plan.url.is_unix)
+            wsi_address_local(&plan.addresses[0], acceptor->sockets[0]->fd);
+    }
+    if (r == 0)
+        r = write_url(acceptor, &plan);
+    if (r < 0) {
+        wsi_acceptor_close(acceptor);
+        return r;
+    }
+    wsi_acceptor_update(acceptor);
+    *out = acceptor;
+    return 0;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The client's side of opening: resolve, connect to one address after the other, ask, and
+ * check the answer (RFC 6455 section 4.1). Whatever fails ends in on_close with its
+ * cause.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/opening.h"
+#include "conn/remote.h"
+#include "core/alloc.h"
+#include "core/errno_text.h"
+
+static struct wsi_remote *remote_of(const struct wsock_conn *conn)
+{
+    return wsi_remote_of(conn->owner);
+}
+
+int wsi_remote_connect(struct wsi_remote *remote, wsock_conn **out)
+{
+    struct wsi_pool *pool = remote->owner.pool;
+    struct wsi_worker *worker;
+    struct wsock_conn *conn;
+    int r;
+
+    r = wsi_pool_start(pool);
+    if (r < 0)
+        return r;
+    worker = wsi_pool_pick(pool);
+    r = wsi_conn_new(&conn, worker, &remote->owner, &remote->profile, WSI_CLIENT);
+    if (r < 0)
+        return r;
+    conn->opening->phase = WSI_OPENING_START;
+    if (out != NULL)
+        *out = wsock_conn_ref(conn);
+    wsi_conn_post_drain(conn);
+    return 0;
+}
+
+void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ...)
+{
+    const int error = conn->opening->error;
+    char detail[256];
+    va_list args;
+
+    if (conn->opening->resolve != NULL) {
+        wsi_resolve_cancel(conn->opening->resolve);
+        conn->opening->resolve = NULL;
+    }
+    if (fmt != NULL) {
+        va_start(args, fmt);
+        vsnprintf(detail, sizeof detail, fmt, args);
+        va_end(args);
+        wsi_conn_note_end(conn, cause, WSOCK_BY_US, error, "%s", detail);
+    }
+    wsi_conn_note_end(conn, cause, WSOCK_BY_US, error, NULL);
+    if (wsi_stream_is_attached(&conn->stream))
+        wsi_conn_end(conn, WSI_CLOSE_NOW, cause, WSOCK_BY_US, NULL);
+    else
+        wsi_conn_closed(conn);
+}
+
+/* ---- connecting ---- */
+
+/* Try addresses until one begins to connect. @return false when none is left. */
+static bool try_next(struct wsock_conn *conn)
+{
+    struct wsi_opening *opening = conn->opening;
+
+    while (opening->address_next < opening->address_count) {
+        opening->peer = opening->addresses[opening->address_next++];
+        wsi_stream_init(&conn->stream, &wsi_conn_stream_events);
+        if (wsi_stream_connect(&conn->stream, conn->worker->loop, &opening->peer) == 0)
+            return true;
+        opening->error = errno;
+    }
+    return false;
+}
+
+static void connect_failed(struct wsock_conn *conn)
+{
+    const struct wsi_opening *opening = conn->opening;
+    char address[WSI_ADDRESS_TEXT_MAX];
+
+    wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT, "cannot connect to %s: %s",
+                        wsi_address_text(&opening->peer, address),
+                        wsi_errno_text(opening->error));
+}
+
+static void try_addresses(struct wsock_conn *conn, const struct wsi_address *addresses,
+                          size_t count)
+{
+    struct wsi_opening *opening = conn->opening;
+
+    opening->addresses = wsi_alloc_array(count, sizeof *addresses);
+    if (opening->addresses == NULL) {
+        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
+        return;
+    }
+    memcpy(opening->addresses, addresses, count * sizeof *addresses);
+    opening->address_count = count;
+    if (!try_next(conn))
+        connect_failed(conn);
+}
+
+static void on_resolved(void *user, const struct wsi_address *addresses, size_t count,
+                        int error, const char *why)
+{
+    struct wsock_conn *conn = user;
+
+    conn->opening->resolve = NULL;
+    if (error != 0 || count == 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_RESOLVE, "cannot resolve %s: %s",
+                            remote_of(conn)->host, error != 0 ? why : "no addresses");
+    else
+        try_addresses(conn, addresses, count);
+}
+
+static void start_with_host(struct wsock_conn *conn, const struct wsi_url *url)
+{
+    struct wsi_address address;
+    char host[WSI_HOST_MAX];
+
+    memcpy(host, url->host.ptr, url->host.len);
+    host[url->host.len] = '\0';
+    if (wsi_address_numeric(&address, host, url->port))
+        try_addresses(conn, &address, 1);
+    else if (wsi_resolve_start(&conn->opening->resolve, conn->worker->loop, host,
+                               url->port, on_resolved, conn) < 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
+}
+
+static void start_with_path(struct wsock_conn *conn, const struct wsi_url *url)
+{
+    struct wsi_address address;
+    char path[WSI_HOST_MAX];
+
+    memcpy(path, url->path.ptr, url->path.len);
+    path[url->path.len] = '\0';
+    if (wsi_address_unix(&address, path) < 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT,
+                            "the path of the socket is too long");
+    else
+        try_addresses(conn, &address, 1);
+}
+
+void wsi_connecting_start(struct wsock_conn *conn)
+{
+    const struct wsi_url *url = &remote_of(conn)->url;
+
+    wsi_list_append(&conn->worker->conns, &conn->node);
+    conn->opening->phase = WSI_OPENING_CONNECT;
+    if (atomic_load(&conn->close_begun)) {
+        wsi_opening_give_up(conn);
+        return;
+    }
+    if (atomic_load(&conn->worker->pool->stopping)) {
+        wsi_opening_go_away(conn);
+        return;
+    }
+    wsi_opening_set_deadline(
+        conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_CONNECT_TIMEOUT));
+    if (url->is_unix)
+        start_with_path(conn, url);
+    else
+        start_with_host(conn, url);
+}
+
+bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error)
+{
+    struct wsi_opening *opening = conn->opening;
+
+    if (opening->phase == WSI_OPENING_CONNECT) {
+        opening->error = error;
+        if (try_next(conn))
+            return true;
+        connect_failed(conn);
+        return true; /* that has ended it */
+    }
+    opening->error = error;
+    wsi_conn_note_end(conn, WSOCK_CAUSE_HANDSHAKE, WSOCK_BY_NETWORK, error,
+                      "the connection broke before the server answered: %s",
+                      wsi_errno_text(error));
+    return false;
+}
+
+/* ---- asking ---- */
+
+static int write_request(struct wsock_conn *conn, struct wsi_buf *out)
+{
+    struct wsi_remote *remote = remote_of(conn);
+    struct wsi_handshake_request request = {
+        .host = wsi_str_of(remote->host),
+        .target = wsi_str_of(remote->target),
+        .key = {conn->opening->key, WSI_KEY_SIZE},
+    };
+    uint8_t nonce[16];
+    int r;
+
+    wsi_random_bytes(&conn->worker->random, nonce, sizeof nonce);
+    wsi_handshake_make_key(conn->opening->key, nonce);
+    pthread_mutex_lock(&remote->lock);
+    request.protocols = (struct wsi_str){(const char *)remote->protocols.data,
+                                         remote->protocols.len};
+    request.headers = (struct wsi_str){(const char *)remote->headers.data,
+                                       remote->headers.len};
+    r = wsi_handshake_write_request(out, &request, SIZE_MAX / 2);
+    pthread_mutex_unlock(&remote->lock);
+    return r;
+}
+
+void wsi_connecting_connected(struct wsock_conn *conn, int error)
+{
+    struct wsi_buf out = {0};
+    int r;
+
+    if (error != 0)
+        return; /* on_closed follows, and tries the next address */
+    conn->opening->error = 0;
+    conn->opening->phase = WSI_OPENING_HEAD;
+    wsi_opening_set_deadline(
+        conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_HANDSHAKE_TIMEOUT));
+    r = write_request(conn, &out);
+    if (r == 0)
+        r = wsi_opening_write(conn, out.data, out.len);
+    wsi_buf_fini(&out);
+    if (r < 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
+}
+
+/* ---- the answer ---- */
+
+/* Check the head and note what it says. @return 0, or -1 when the connection has failed.
+ */
+static int check_answer(struct wsock_conn *conn, const uint8_t *data, size_t head_len)
+{
+    struct wsi_remote *remote = remote_of(conn);
+    struct wsi_http_head *head = &conn->worker->head;
+    struct wsi_str protocol, offered;
+    struct wsi_http_refusal refusal;
+    char address[WSI_ADDRESS_TEXT_MAX];
+    int r;
+
+    r = wsi_http_parse_response(
+        data, head_len,
+        (unsigned)wsi_option(&conn->profile->options, WSI_OPT_MAX_HEADERS), head,
+        &refusal);
+    if (r == 0) {
+        pthread_mutex_lock(&remote->lock);
+        offered = (struct wsi_str){(const char *)remote->protocols.data,
+                                   remote->protocols.len};
+        r = wsi_handshake_check_response(
+            head, (struct wsi_str){conn->opening->key, WSI_KEY_SIZE}, offered, false,
+            &protocol, &refusal);
+        pthread_mutex_unlock(&remote->lock);
+    }
+    if (r < 0) {
+        conn->http_status = (uint16_t)refusal.status;
+        wsi_connecting_fail(
+            conn, refusal.status != 0 ? WSOCK_CAUSE_REFUSED : WSOCK_CAUSE_HANDSHAKE,
+            "the server's answer: %s", refusal.why);
+        return -1;
+    }
+    if (wsi_facts_from_response(
+            &conn->facts, wsi_address_text(&conn->opening->peer, address), head) < 0) {
+        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+void wsi_connecting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
+{
+    struct wsi_buf rest;
+
+    if (check_answer(conn, data, head_len) < 0)
+        return;
+    conn->http_status = 101;
+    rest = conn->opening->in;
+    wsi_buf_init(&conn->opening->in);
+    wsi_opening_finish(conn);
+    wsi_conn_open(conn, rest.data + head_len, rest.len - head_len);
+    wsi_buf_fini(&rest);
+}

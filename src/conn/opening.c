@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* What opening is like for both roles: gathering a head, time, and giving up. */
+#include "conn/opening.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/service.h"
+#include "core/alloc.h"
+
+int wsi_opening_new(struct wsi_opening **out)
+{
+    struct wsi_opening *opening = wsi_zalloc(sizeof *opening);
+
+    if (opening == NULL)
+        return WSOCK_ENOMEM;
+    opening->file = -1;
+    *out = opening;
+    return 0;
+}
+
+void wsi_opening_free(struct wsi_opening *opening)
+{
+    if (opening == NULL)
+        return;
+    wsi_buf_fini(&opening->in);
+    wsi_buf_fini(&opening->headers);
+    wsi_buf_fini(&opening->body);
+    wsi_free(opening->content_type);
+    wsi_free(opening->addresses);
+    if (opening->file >= 0)
+        close(opening->file);
+    wsi_free(opening);
+}
+
+void wsi_opening_finish(struct wsock_conn *conn)
+{
+    struct wsi_opening *opening;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    opening = conn->opening;
+    conn->opening = NULL;
+    pthread_mutex_unlock(&conn->worker->lock);
+    if (opening != NULL && opening->resolve != NULL)
+        wsi_resolve_cancel(opening->resolve);
+    wsi_opening_free(opening);
+}
+
+void wsi_opening_cancel(struct wsock_conn *conn)
+{
+    struct wsi_opening *opening = conn->opening;
+    struct wsi_handler *handler;
+    bool unanswered;
+
+    if (opening == NULL || !opening->handed_out)
+        return;
+    pthread_mutex_lock(&conn->worker->lock);
+    unanswered = !opening->answered;
+    opening->answered = true;
+    pthread_mutex_unlock(&conn->worker->lock);
+    if (!unanswered || conn->profile == NULL)
+        return;
+    handler = wsi_profile_handler(conn->profile, WSI_ON_REQUEST_CANCELLED);
+    if (handler != NULL)
+        handler->fn.request(wsi_request_of(conn), handler->user);
+}
+
+/* ---- bytes ---- */
+
+static const struct wsi_options *head_options(const struct wsock_conn *conn)
+{
+    return wsi_conn_role(conn) == WSI_CLIENT ? &conn->profile->options
+                                             : wsi_service_options(conn->owner);
+}
+
+static void got_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
+{
+    if (wsi_conn_role(conn) == WSI_SERVER)
+        wsi_accepting_head(conn, data, head_len);
+    else
+        wsi_connecting_head(conn, data, head_len);
+}
+
+static void refuse_head(struct wsock_conn *conn, const struct wsi_http_refusal *refusal)
+{
+    if (wsi_conn_role(conn) == WSI_SERVER)
+        wsi_accepting_refuse(conn, refusal);
+    else
+        wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE, "the server's answer: %s",
+                            refusal->why);
+}
+
+static void no_memory(struct wsock_conn *conn)
+{
+    wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+}
+
+static void receive_head(struct wsock_conn *conn, uint8_t *data, size_t len)
+{
+    struct wsi_opening *opening = conn->opening;
+    const size_t max = (size_t)wsi_option(head_options(conn), WSI_OPT_MAX_HEAD_BYTES);
+    struct wsi_http_refusal refusal;
+    ptrdiff_t head_len;
+
+    if (wsi_buf_append(&opening->in, data, len, SIZE_MAX / 2) < 0) {
+        no_memory(conn);
+        return;
+    }
+    head_len = wsi_http_scan(&opening->scan, opening->in.data, opening->in.len, max,
+                             &refusal);
+    if (head_len < 0)
+        refuse_head(conn, &refusal);
+    else if (head_len > 0)
+        got_head(conn, opening->in.data, (size_t)head_len);
+}
+
+/* While the application decides, a client may send a little ahead; then it waits. */
+static void receive_early(struct wsock_conn *conn, const uint8_t *data, size_t len)
+{
+    struct wsi_opening *opening = conn->opening;
+
+    if (wsi_buf_append(&opening->in, data, len, SIZE_MAX / 2) < 0)
+        no_memory(conn);
+    else
+        wsi_conn_pause(conn, WSI_PAUSE_OPENING);
+}
+
+void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
+{
+    switch (conn->opening->phase) {
+    case WSI_OPENING_HEAD:
+        receive_head(conn, data, len);
+        break;
+    case WSI_OPENING_ANSWER:
+        receive_early(conn, data, len);
+        break;
+    default:
+        break; /* what follows a request that gets an HTTP answer is not read */
+    }
+}
+
+int wsi_opening_write(struct wsock_conn *conn, const void *data, size_t len)
+{
+    const uint8_t *bytes = data;
+
+    while (len > 0) {
+        const size_t n = len < WSI_STREAM_COPY_MAX ? len : (size_t)WSI_STREAM_COPY_MAX;
+        uint8_t *out = wsi_stream_reserve(&conn->stream, n);
+
+        if (out == NULL)
+            return WSOCK_ENOMEM;
+        memcpy(out, bytes, n);
+        wsi_stream_commit(&conn->stream, n);
+        bytes += n;
+        len -= n;
+    }
+    return 0;
+}
+
+/* ---- events ---- */
+
+void wsi_opening_eof(struct wsock_conn *conn)
+{
+    if (wsi_conn_role(conn) == WSI_CLIENT)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE,
+                            "the server ended the connection before it answered");
+    else if (conn->opening->phase != WSI_OPENING_REPLY)
+        wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_LOST, WSOCK_BY_PEER, NULL);
+}
+
+void wsi_opening_writable(struct wsock_conn *conn)
+{
+    if (conn->opening != NULL && conn->opening->phase == WSI_OPENING_REPLY)
+        wsi_reply_writable(conn);
+}
+
+void wsi_opening_connected(struct wsock_conn *conn, int error)
+{
+    wsi_connecting_connected(conn, error);
+}
+
+bool wsi_opening_stream_closed(struct wsock_conn *conn, int error)
+{
+    return wsi_conn_state(conn) == WSI_CONN_OPENING &&
+           wsi_conn_role(conn) == WSI_CLIENT && wsi_connecting_stream_closed(conn, error);
+}
+
+void wsi_opening_mail(struct wsock_conn *conn)
+{
+    if (wsi_conn_state(conn) != WSI_CONN_OPENING)
+        return;
+    if (wsi_conn_role(conn) == WSI_SERVER)
+        wsi_accepting_answered(conn);
+    else if (conn->opening->phase == WSI_OPENING_START)
+        wsi_connecting_start(conn);
+}
+
+/* ---- time ---- */
+
+uint64_t wsi_opening_deadline(const struct wsock_conn *conn)
+{
+    return conn->opening->deadline_ms;
+}
+
+void wsi_opening_set_deadline(struct wsock_conn *conn, uint64_t in_ms)
+{
+    conn->opening->deadline_ms = wsi_worker_now_ms(conn->worker) + in_ms;
+    wsi_conn_start_timer(conn);
+}
+
+static void server_timeout(struct wsock_conn *conn)
+{
+    switch (conn->opening->phase) {
+    case WSI_OPENING_HEAD:
+        wsi_reply_text(conn, 408, "the request took too long");
+        break;
+    case WSI_OPENING_ANSWER:
+        wsi_opening_cancel(conn);
+        wsi_reply_text(conn, 503, "the application did not answer in time");
+        break;
+    default:
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_WRITE_STALL, WSOCK_BY_US, NULL);
+        break;
+    }
+}
+
+void wsi_opening_timeout(struct wsock_conn *conn)
+{
+    if (wsi_conn_role(conn) == WSI_SERVER)
+        server_timeout(conn);
+    else if (conn->opening->phase == WSI_OPENING_CONNECT)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT_TIMEOUT, NULL);
+    else
+        wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE_TIMEOUT, NULL);
+}
+
+void wsi_opening_go_away(struct wsock_conn *conn)
+{
+    if (wsi_conn_role(conn) == WSI_CLIENT) {
+        wsi_connecting_fail(conn, WSOCK_CAUSE_STOPPED, NULL);
+    } else if (conn->opening->phase == WSI_OPENING_ANSWER) {
+        wsi_opening_cancel(conn);
+        wsi_reply(conn, 503, "text/plain", WSI_STR("Retry-After: 1\r\n"), "going away\n",
+                  11);
+    } else if (conn->opening->phase == WSI_OPENING_HEAD) {
+        wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_STOPPED, WSOCK_BY_US, NULL);
+    }
+}
+
+void wsi_opening_give_up(struct wsock_conn *conn)
+{
+    if (wsi_conn_role(conn) == WSI_CLIENT)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_RESET, "given up before it was open");
+    else
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_RESET, WSOCK_BY_US, NULL);
+}

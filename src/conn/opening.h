@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection until it is a WebSocket, or will never be one. What this takes is kept
+ * apart, because an open connection needs none of it.
+ *
+ *   server:  HEAD --> ANSWER --> (open)        accepting.c, answer.c
+ *              |         |
+ *              +---------+-----> REPLY         reply.c
+ *   client:  START --> CONNECT --> HEAD --> (open)     connecting.c
+ */
+#ifndef WSI_CONN_OPENING_H
+#define WSI_CONN_OPENING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/buf.h"
+#include "io/resolve.h"
+#include "proto/handshake.h"
+#include "proto/http.h"
+
+struct wsock_conn;
+struct wsi_file;
+
+enum wsi_opening_phase {
+    WSI_OPENING_START,   /* client: not on its worker yet */
+    WSI_OPENING_CONNECT, /* client: resolving, connecting */
+    WSI_OPENING_HEAD,    /* the head of the request or response is coming */
+    WSI_OPENING_ANSWER,  /* server: the application decides */
+    WSI_OPENING_REPLY,   /* server: an HTTP answer is leaving */
+};
+
+struct wsi_opening {
+    uint8_t phase;
+    bool is_upgrade;
+    bool head_only;  /* HEAD: the answer has no body */
+    bool handed_out; /* the application knows of the request */
+    bool in_handler;
+    bool answered;     /* this and the answer below are under worker->lock */
+    struct wsi_buf in; /* received: an unfinished head, then what came behind it */
+    struct wsi_http_scan scan;
+    uint64_t deadline_ms;
+    char key[WSI_KEY_SIZE + 1];
+
+    unsigned status; /* of the answer; 101 accepts */
+    struct wsi_buf headers, body;
+    char *content_type;
+
+    int file; /* being sent; -1 when none */
+    uint64_t file_left;
+
+    struct wsi_address peer; /* server: who connected; client: what is being tried */
+    struct wsi_resolve *resolve;
+    struct wsi_address *addresses;
+    size_t address_count, address_next;
+    int error; /* errno of the last attempt to connect */
+};
+
+enum { WSI_ANSWER_MAX = 16 * 1024 * 1024, WSI_ANSWER_HEADERS_MAX = 16 * 1024 };
+
+int wsi_opening_new(struct wsi_opening **out);
+/** Takes NULL. */
+void wsi_opening_free(struct wsi_opening *opening);
+/** Take it away from the connection: open, or ended. */
+void wsi_opening_finish(struct wsock_conn *conn);
+/** Before the end is told: on_request_cancelled for a request that was not answered. */
+void wsi_opening_cancel(struct wsock_conn *conn);
+
+/* Events, on the worker. */
+void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len);
+void wsi_opening_eof(struct wsock_conn *conn);
+void wsi_opening_writable(struct wsock_conn *conn);
+void wsi_opening_connected(struct wsock_conn *conn, int error);
+/** @return true when another address is being tried. */
+bool wsi_opening_stream_closed(struct wsock_conn *conn, int error);
+/** The mail that is posted while it opens: an answer, or a client's start. */
+void wsi_opening_mail(struct wsock_conn *conn);
+
+uint64_t wsi_opening_deadline(const struct wsock_conn *conn);
+void wsi_opening_set_deadline(struct wsock_conn *conn, uint64_t in_ms);
+void wsi_opening_timeout(struct wsock_conn *conn);
+/** The server or runtime stops. */
+void wsi_opening_go_away(struct wsock_conn *conn);
+/** The application does not want it any more. */
+void wsi_opening_give_up(struct wsock_conn *conn);
+
+/* accepting.c */
+void wsi_accepting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len);
+void wsi_accepting_refuse(struct wsock_conn *conn,
+                          const struct wsi_http_refusal *refusal);
+/** The answer is there: carry it out. */
+void wsi_accepting_answered(struct wsock_conn *conn);
+
+/* connecting.c */
+void wsi_connecting_start(struct wsock_conn *conn);
+void wsi_connecting_connected(struct wsock_conn *conn, int error);
+bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error);
+void wsi_connecting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len);
+void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* reply.c */
+/** Send an HTTP answer and end the connection behind it. */
+void wsi_reply(struct wsock_conn *conn, unsigned status, const char *content_type,
+               struct wsi_str headers, const void *body, size_t len);
+/** A status with one line of text. */
+void wsi_reply_text(struct wsock_conn *conn, unsigned status, const char *text);
+/** @param file (consumed) */
+void wsi_reply_file(struct wsock_conn *conn, const struct wsi_file *file);
+void wsi_reply_writable(struct wsock_conn *conn);
+/** Queue bytes of a handshake. @return 0; WSOCK_ENOMEM. */
+int wsi_opening_write(struct wsock_conn *conn, const void *data, size_t len);
+
+#endif

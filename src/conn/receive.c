@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes in: from the stream through the session to the handlers. A connection that is
+ * paused while a buffer is being decoded keeps the rest in `held`, so that the handler
+ * that could not answer any more is not called with what it could not answer.
+ */
+#include <assert.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/rate.h"
+
+enum { HELD_MAX = 4 * 1024 * 1024 };
+
+static inline struct wsi_session_limits limits_of(const struct wsock_conn *conn)
+{
+    const struct wsi_options *options = &conn->profile->options;
+
+    return (struct wsi_session_limits){
+        .max_message_bytes = (uint64_t)wsi_option(options, WSI_OPT_MAX_MESSAGE_BYTES),
+        .max_fragments = (uint64_t)wsi_option(options, WSI_OPT_MAX_FRAGMENTS),
+    };
+}
+
+static void deliver_message(struct wsock_conn *conn, const struct wsi_event *event)
+{
+    struct wsi_handler *handler = wsi_profile_handler(conn->profile, WSI_ON_MESSAGE);
+
+    if (handler != NULL)
+        handler->fn.message(conn, event->opcode, event->data, event->len, handler->user);
+}
+
+static void deliver_control(struct wsock_conn *conn, const struct wsi_event *event)
+{
+    struct wsi_handler *handler;
+
+    switch (event->kind) {
+    case WSI_EVENT_PING:
+        if (!conn->session.close_sent)
+            wsi_conn_pong(conn, event->data, event->len);
+        break;
+    case WSI_EVENT_PONG:
+        handler = wsi_profile_handler(conn->profile, WSI_ON_PONG);
+        if (handler != NULL)
+            handler->fn.pong(conn, event->data, event->len, handler->user);
+        break;
+    case WSI_EVENT_CLOSE:
+        wsi_conn_peer_closed(conn, event);
+        break;
+    case WSI_EVENT_ERROR:
+        wsi_conn_fail(conn, event->code, event->why);
+        break;
+    case WSI_EVENT_MESSAGE:
+    case WSI_EVENT_NONE:
+        assert(false); /* the caller has them */
+    }
+}
+
+static bool goes_on(const struct wsock_conn *conn)
+{
+    return conn->pauses == 0 && wsi_conn_state(conn) < WSI_CONN_ENDING;
+}
+
+static void hold(struct wsock_conn *conn, const uint8_t *data, size_t len)
+{
+    if (wsi_buf_append(&conn->held, data, len, HELD_MAX) < 0)
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+}
+
+/* Decode until the input ends or the connection stops. @return what is left of len. */
+static size_t decode(struct wsock_conn *conn, uint8_t *data, size_t len)
+{
+    const struct wsi_session_limits limits = limits_of(conn);
+    struct wsi_event event;
+
+    do {
+        wsi_session_next(&conn->session, &limits, &data, &len, &event);
+        if (event.kind == WSI_EVENT_NONE)
+            break;
+        if (conn->rate != NULL || wsi_rate_is_limited(conn->profile)) {
+            if (!wsi_rate_allows(conn, &event))
+                break;
+        }
+        if (event.kind == WSI_EVENT_MESSAGE)
+            deliver_message(conn, &event);
+        else
+            deliver_control(conn, &event);
+    } while (goes_on(conn));
+    return len;
+}
+
+void wsi_conn_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
+{
+    size_t left;
+
+    if (wsi_conn_state(conn) >= WSI_CONN_ENDING)
+        return;
+    if (conn->pauses != 0 || conn->receiving || conn->held.len > 0) {
+        hold(conn, data, len);
+        return;
+    }
+    conn->receiving = true;
+    left = decode(conn, data, len);
+    conn->receiving = false;
+    if (left > 0 && wsi_conn_state(conn) < WSI_CONN_ENDING) {
+        hold(conn, data + (len - left), left);
+        if (conn->pauses == 0) /* paused and resumed by one handler */
+            wsi_conn_post_drain(conn);
+    }
+    if (!wsi_session_is_idle(&conn->session) || conn->accounted != 0)
+        wsi_conn_account(conn);
+}
+
+/* What was held is decoded before anything newer. */
+static void receive_held(struct wsock_conn *conn)
+{
+    size_t left;
+
+    if (conn->held.len == 0 || conn->receiving)
+        return;
+    conn->receiving = true;
+    left = decode(conn, conn->held.data, conn->held.len);
+    conn->receiving = false;
+    if (left == 0 || wsi_conn_state(conn) >= WSI_CONN_ENDING)
+        wsi_buf_fini(&conn->held);
+    else
+        wsi_buf_consume(&conn->held, conn->held.len - left);
+    wsi_conn_account(conn);
+}
+
+void wsi_conn_pause(struct wsock_conn *conn, unsigned why)
+{
+    if (conn->pauses == 0 && wsi_stream_is_attached(&conn->stream))
+        wsi_stream_pause(&conn->stream);
+    conn->pauses = (uint8_t)(conn->pauses | why);
+}
+
+void wsi_conn_resume(struct wsock_conn *conn, unsigned why)
+{
+    if ((conn->pauses & why) == 0)
+        return;
+    conn->pauses = (uint8_t)(conn->pauses & ~why);
+    if (conn->pauses != 0)
+        return;
+    conn->heard_ms = wsi_worker_now_ms(conn->worker);
+    if (conn->held.len > 0)
+        wsi_conn_post_drain(conn);
+    else if (wsi_stream_is_attached(&conn->stream))
+        wsi_stream_resume(&conn->stream);
+}
+
+void wsi_conn_receive_held(struct wsock_conn *conn)
+{
+    if (!goes_on(conn) || conn->held.len == 0)
+        return;
+    receive_held(conn);
+    if (goes_on(conn) && conn->held.len == 0)
+        wsi_stream_resume(&conn->stream);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What time does to a connection. There is one timer for all of it: activity only stores
+ * the time, and when the timer runs it looks at what is really due and starts again.
+ */
+#include "conn/conn.h"
+#include "conn/opening.h"
+#include "conn/service.h"
+
+static uint64_t option_ms(const struct wsock_conn *conn, enum wsi_option_id id)
+{
+    return (uint64_t)wsi_option(&conn->profile->options, id);
+}
+
+static uint64_t later_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t earlier_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Each of these is a moment; "off" puts it out of reach. */
+
+static uint64_t idle_at(const struct wsock_conn *conn)
+{
+    return conn->pauses != 0 ? UINT64_MAX
+                             : conn->heard_ms + option_ms(conn, WSI_OPT_IDLE_TIMEOUT);
+}
+
+static uint64_t ping_at(const struct wsock_conn *conn)
+{
+    return later_of(conn->heard_ms, conn->since_ms) +
+           option_ms(conn, WSI_OPT_PING_INTERVAL);
+}
+
+static uint64_t stall_at(const struct wsock_conn *conn)
+{
+    return !wsi_stream_is_blocked(&conn->stream)
+               ? UINT64_MAX
+               : conn->progress_ms + option_ms(conn, WSI_OPT_WRITE_TIMEOUT);
+}
+
+/* When its server stops; never, if it does not. */
+static uint64_t cut_at(const struct wsock_conn *conn)
+{
+    return wsi_conn_role(conn) == WSI_SERVER
+               ? atomic_load(&wsi_service_of(conn->owner)->stop_at_ms)
+               : UINT64_MAX;
+}
+
+static uint64_t close_at(const struct wsock_conn *conn)
+{
+    const uint64_t patience = conn->profile != NULL
+                                  ? option_ms(conn, WSI_OPT_CLOSE_TIMEOUT)
+                                  : WSI_LINGER_MS;
+
+    return earlier_of(conn->since_ms + patience, cut_at(conn));
+}
+
+static uint64_t next_at(const struct wsock_conn *conn)
+{
+    switch (wsi_conn_state(conn)) {
+    case WSI_CONN_OPENING:
+        return wsi_opening_deadline(conn);
+    case WSI_CONN_OPEN:
+        return earlier_of(earlier_of(idle_at(conn), ping_at(conn)), stall_at(conn));
+    case WSI_CONN_CLOSING:
+    case WSI_CONN_ENDING:
+        return close_at(conn);
+    case WSI_CONN_CLOSED:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+void wsi_conn_start_timer(struct wsock_conn *conn)
+{
+    const uint64_t at = next_at(conn);
+
+    if (at < INT64_MAX)
+        wsi_timer_start(wsi_loop_wheel(conn->worker->loop), &conn->timer, at);
+    else
+        wsi_timer_stop(&conn->timer);
+}
+
+static void open_timer(struct wsock_conn *conn, uint64_t now)
+{
+    if (now >= stall_at(conn)) {
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_WRITE_STALL, WSOCK_BY_US, NULL);
+        return;
+    }
+    if (now >= idle_at(conn)) {
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_IDLE, WSOCK_BY_US, NULL);
+        return;
+    }
+    if (now >= ping_at(conn)) {
+        conn->since_ms = now;
+        if (!wsi_stream_is_blocked(&conn->stream))
+            wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PING, NULL, 0);
+    }
+}
+
+void wsi_conn_on_timer(struct wsi_timer *timer)
+{
+    struct wsock_conn *conn = WSI_CONTAINER_OF(timer, struct wsock_conn, timer);
+    const uint64_t now = wsi_worker_now_ms(conn->worker);
+
+    switch (wsi_conn_state(conn)) {
+    case WSI_CONN_OPENING:
+        wsi_opening_timeout(conn);
+        return;
+    case WSI_CONN_OPEN:
+        open_timer(conn, now);
+        break;
+    case WSI_CONN_CLOSING:
+        if (now >= close_at(conn)) {
+            wsi_conn_end(conn, WSI_CLOSE_RESET,
+                         now >= cut_at(conn) ? WSOCK_CAUSE_STOPPED
+                                             : WSOCK_CAUSE_CLOSE_TIMEOUT,
+                         conn->began, NULL);
+            return;
+        }
+        break;
+    case WSI_CONN_ENDING:
+        if (now >= close_at(conn)) {
+            wsi_stream_close(&conn->stream, WSI_CLOSE_NOW);
+            return;
+        }
+        break;
+    case WSI_CONN_CLOSED:
+        return;
+    }
+    wsi_conn_start_timer(conn);
+}

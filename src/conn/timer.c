@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Timers of the application. A timer is started, run and ended on its worker; stopping it
+ * from elsewhere is mail. It holds the runtime, and its connection if it has one.
+ */
+#include "conn/timer.h"
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/member.h"
+#include "core/alloc.h"
+
+struct wsock_timer {
+    struct wsi_ref ref;
+    atomic_bool stopped;
+    bool running; /* its function is */
+    bool ended;
+    struct wsi_worker *worker;
+    struct wsock_conn *conn;          /* a reference, nullable */
+    struct wsi_membership membership; /* in conn, if there is one */
+    struct wsi_list node;             /* worker->timers */
+    struct wsi_timer timer;
+    uint64_t due_ms;
+    struct wsi_timer_spec spec;
+    struct wsi_mail start, stop;
+};
+
+wsock_timer *wsock_timer_ref(wsock_timer *timer)
+{
+    wsi_ref_take(&timer->ref);
+    return timer;
+}
+
+void wsock_timer_unref(wsock_timer *timer)
+{
+    struct wsi_pool *pool;
+
+    if (timer == NULL || !wsi_ref_drop(&timer->ref))
+        return;
+    pool = timer->worker->pool;
+    wsi_free(timer);
+    wsi_pool_unref(pool);
+}
+
+/* On the worker, once. Drops the worker's reference. */
+static void end(struct wsock_timer *timer)
+{
+    if (timer->ended)
+        return;
+    timer->ended = true;
+    atomic_store(&timer->stopped, true);
+    wsi_timer_stop(&timer->timer);
+    wsi_list_remove(&timer->node);
+    if (timer->conn != NULL) {
+        pthread_mutex_lock(&timer->worker->lock);
+        wsi_list_remove(&timer->membership.node);
+        pthread_mutex_unlock(&timer->worker->lock);
+    }
+    if (timer->spec.free_user != NULL)
+        timer->spec.free_user(timer->spec.user);
+    wsock_conn_unref(timer->conn);
+    timer->conn = NULL;
+    wsock_timer_unref(timer);
+}
+
+static void on_timer(struct wsi_timer *base)
+{
+    struct wsock_timer *timer = WSI_CONTAINER_OF(base, struct wsock_timer, timer);
+    const uint64_t now = wsi_worker_now_ms(timer->worker);
+    const uint64_t every = timer->spec.every_ms;
+    uint64_t missed = 0;
+
+    if (every != 0) {
+        timer->due_ms += every;
+        if (timer->due_ms <= now) {
+            missed = (now - timer->due_ms) / every + 1;
+            timer->due_ms += missed * every;
+        }
+    }
+    timer->running = true;
+    timer->spec.fn(timer, missed, timer->spec.user);
+    timer->running = false;
+    if (every == 0 || atomic_load(&timer->stopped))
+        end(timer);
+    else
+        wsi_timer_start(wsi_loop_wheel(timer->worker->loop), &timer->timer,
+                        timer->due_ms);
+}
+
+static void run_start(struct wsi_mail *mail)
+{
+    struct wsock_timer *timer = WSI_CONTAINER_OF(mail, struct wsock_timer, start);
+    struct wsi_worker *worker = timer->worker;
+
+    wsi_list_append(&worker->timers, &timer->node);
+    if (atomic_load(&timer->stopped) || worker->quit) {
+        end(timer);
+        return;
+    }
+    wsi_timer_start(wsi_loop_wheel(worker->loop), &timer->timer, timer->due_ms);
+}
+
+static void stop_here(struct wsock_timer *timer)
+{
+    if (!timer->running)
+        end(timer);
+}
+
+static void run_stop(struct wsi_mail *mail)
+{
+    struct wsock_timer *timer = WSI_CONTAINER_OF(mail, struct wsock_timer, stop);
+
+    stop_here(timer);
+    wsock_timer_unref(timer);
+}
+
+/* A stop must not come before its start: both are mail, unless the start was. */
+void wsock_timer_stop(wsock_timer *timer)
+{
+    if (timer == NULL || atomic_exchange(&timer->stopped, true))
+        return;
+    wsock_timer_ref(timer);
+    if (wsi_worker_current == timer->worker && !wsi_list_is_empty(&timer->node)) {
+        stop_here(timer);
+        wsock_timer_unref(timer);
+    } else {
+        wsi_worker_post(timer->worker, &timer->stop);
+    }
+}
+
+static void conn_leaves(struct wsi_membership *membership)
+{
+    struct wsock_timer *timer = WSI_CONTAINER_OF(membership, struct wsock_timer,
+                                                 membership);
+
+    wsock_timer_stop(timer);
+}
+
+/* @return 0; WSOCK_ECLOSED when the connection is not open. */
+static int join_conn(struct wsock_timer *timer, struct wsock_conn *conn)
+{
+    int r = WSOCK_ECLOSED;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    if (wsi_conn_state(conn) == WSI_CONN_OPEN) {
+        wsi_list_append(&conn->rooms, &timer->membership.node);
+        timer->conn = wsock_conn_ref(conn);
+        r = 0;
+    }
+    pthread_mutex_unlock(&conn->worker->lock);
+    return r;
+}
+
+int wsi_timer_launch(wsock_timer **out, struct wsi_worker *worker,
+                     struct wsock_conn *conn, const struct wsi_timer_spec *spec)
+{
+    struct wsock_timer *timer;
+
+    if (atomic_load(&worker->pool->stopping))
+        return WSOCK_ECLOSED;
+    timer = wsi_zalloc(sizeof *timer);
+    if (timer == NULL)
+        return WSOCK_ENOMEM;
+    wsi_ref_init(&timer->ref);
+    atomic_init(&timer->stopped, false);
+    wsi_list_init(&timer->node);
+    wsi_list_init(&timer->membership.node);
+    timer->membership.leave = conn_leaves;
+    wsi_timer_init(&timer->timer, on_timer);
+    timer->worker = worker;
+    timer->spec = *spec;
+    timer->due_ms = wsi_loop_clock_us(worker->loop) / 1000 + spec->first_ms;
+    timer->start.run = run_start;
+    timer->stop.run = run_stop;
+    if (conn != NULL && join_conn(timer, conn) < 0) {
+        wsi_free(timer);
+        return WSOCK_ECLOSED;
+    }
+    wsi_pool_ref(worker->pool);
+    if (out != NULL)
+        *out = wsock_timer_ref(timer);
+    wsi_worker_post(worker, &timer->start);
+    return 0;
+}
+
+void wsi_timers_end(struct wsi_worker *worker)
+{
+    while (!wsi_list_is_empty(&worker->timers))
+        end(WSI_CONTAINER_OF(worker->timers.next, struct wsock_timer, node));
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The threads of a runtime: starting and ending them, posting to them, counting what they
+ * hold. What a connection does on its worker is decided elsewhere (conn.c and its
+ * friends).
+ */
+#include "conn/worker.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <wsock/error.h>
+
+#include "conn/pressure.h"
+#include "conn/timer.h"
+#include "core/alloc.h"
+
+_Thread_local struct wsi_worker *wsi_worker_current;
+
+int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
+{
+    pthread_condattr_t attr;
+
+    memset(pool, 0, sizeof *pool);
+    wsi_ref_init(&pool->ref);
+    pool->release = release;
+    pool->clock = &wsi_clock_system;
+    if (pthread_mutex_init(&pool->lock, NULL) != 0)
+        return WSOCK_ENOMEM;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (pthread_cond_init(&pool->changed, &attr) != 0) {
+        pthread_mutex_destroy(&pool->lock);
+        pthread_condattr_destroy(&attr);
+        return WSOCK_ENOMEM;
+    }
+    pthread_condattr_destroy(&attr);
+    wsi_options_init(&pool->options, WSOCK_SCOPE_RUNTIME);
+    wsi_log_init(&pool->log, (int)wsi_option(&pool->options, WSI_OPT_LOG_LEVEL));
+    pool->state = WSI_POOL_NEW;
+    pool->buffered_automatic = wsi_pressure_automatic_limit();
+    return 0;
+}
+
+static void worker_fini(struct wsi_worker *worker)
+{
+    wsi_loop_free(worker->loop);
+    pthread_mutex_destroy(&worker->sweep);
+    pthread_mutex_destroy(&worker->lock);
+}
+
+void wsi_pool_fini(struct wsi_pool *pool)
+{
+    assert(pool->state != WSI_POOL_RUNNING && pool->live == 0);
+    for (unsigned i = 0; i < pool->count; i++)
+        worker_fini(&pool->workers[i]);
+    wsi_free(pool->workers);
+    wsi_log_fini(&pool->log);
+    wsi_options_fini(&pool->options);
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->lock);
+}
+
+static void *worker_main(void *user)
+{
+    struct wsi_worker *worker = user;
+
+    wsi_worker_current = worker;
+    while (!worker->quit)
+        wsi_loop_turn(worker->loop, -1);
+    wsi_timers_end(worker);
+    /* From here on, mail is run by whoever posts it; what came before the flag was
+     * visible is run now. */
+    pthread_mutex_lock(&worker->sweep);
+    atomic_store(&worker->ended, true);
+    wsi_loop_turn(worker->loop, 0);
+    pthread_mutex_unlock(&worker->sweep);
+    wsi_worker_current = NULL;
+    return NULL;
+}
+
+static int worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned index)
+{
+    const struct wsi_loop_config config = {
+        .backend = pool->backend, .clock = pool->clock, .user = worker};
+    pthread_mutexattr_t recursive;
+    int r;
+
+    r = wsi_loop_new(&worker->loop, &config);
+    if (r < 0)
+        return r;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&worker->sweep, &recursive);
+    pthread_mutexattr_destroy(&recursive);
+    pthread_mutex_init(&worker->lock, NULL);
+    worker->pool = pool;
+    worker->index = index;
+    wsi_list_init(&worker->conns);
+    wsi_list_init(&worker->timers);
+    wsi_random_init(&worker->random);
+    atomic_init(&worker->ended, false);
+    wsi_timer_init(&worker->relief, wsi_pressure_relief);
+    return 0;
+}
+
+static int worker_start(struct wsi_worker *worker)
+{
+    sigset_t all, before;
+    char name[16];
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&worker->thread, NULL, worker_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r != 0)
+        return WSOCK_ESYSTEM;
+    snprintf(name, sizeof name, "wsock-%u", worker->index);
+    pthread_setname_np(worker->thread, name);
+    return 0;
+}
+
+static void run_end(struct wsi_mail *mail)
+{
+    WSI_CONTAINER_OF(mail, struct wsi_worker, end)->quit = true;
+}
+
+static void end_threads(struct wsi_worker *workers, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        workers[i].end.run = run_end;
+        wsi_loop_post(workers[i].loop, &workers[i].end);
+    }
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(workers[i].thread, NULL);
+}
+
+static unsigned usable_cores(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return (unsigned)CPU_COUNT(&set);
+    return 1;
+}
+
+/* With the pool's lock held. */
+static int start_locked(struct wsi_pool *pool)
+{
+    const int64_t asked = wsi_option(&pool->options, WSI_OPT_WORKERS);
+    const unsigned count = asked > 0 ? (unsigned)asked : usable_cores();
+    struct wsi_worker *workers;
+    unsigned made = 0, started = 0;
+    int r = WSOCK_ENOMEM;
+
+    workers = wsi_alloc_array(count, sizeof *workers);
+    if (workers == NULL)
+        return r;
+    memset(workers, 0, count * sizeof *workers);
+    for (; made < count; made++) {
+        r = worker_init(&workers[made], pool, made);
+        if (r < 0)
+            goto fail;
+    }
+    for (; started < count; started++) {
+        r = worker_start(&workers[started]);
+        if (r < 0)
+            goto fail;
+    }
+    pool->workers = workers;
+    pool->count = count;
+    pool->state = WSI_POOL_RUNNING;
+    return 0;
+
+fail:
+    end_threads(workers, started);
+    while (made > 0)
+        worker_fini(&workers[--made]);
+    wsi_free(workers);
+    return r;
+}
+
+int wsi_pool_start(struct wsi_pool *pool)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    if (pool->stopping || pool->state == WSI_POOL_ENDED)
+        r = WSOCK_ECLOSED;
+    else if (pool->state == WSI_POOL_NEW)
+        r = start_locked(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return r;
+}
+
+void wsi_pool_end(struct wsi_pool *pool)
+{
+    enum wsi_pool_state before;
+
+    pthread_mutex_lock(&pool->lock);
+    assert(pool->live == 0);
+    before = pool->state;
+    pool->state = WSI_POOL_ENDED;
+    pthread_mutex_unlock(&pool->lock);
+    if (before == WSI_POOL_RUNNING)
+        end_threads(pool->workers, pool->count);
+}
+
+struct wsi_worker *wsi_pool_pick(struct wsi_pool *pool)
+{
+    return &pool->workers[atomic_fetch_add_explicit(&pool->next, 1,
+                                                    memory_order_relaxed) %
+                          pool->count];
+}
+
+int wsi_pool_hold(struct wsi_pool *pool)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    if (pool->stopping || pool->state == WSI_POOL_ENDED)
+        r = WSOCK_ECLOSED;
+    else
+        pool->live++;
+    pthread_mutex_unlock(&pool->lock);
+    return r;
+}
+
+void wsi_pool_release(struct wsi_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    assert(pool->live > 0);
+    pool->live--;
+    pthread_cond_broadcast(&pool->changed);
+    if (pool->live == 0 && pool->on_idle != NULL)
+        pool->on_idle(pool);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* The thread has ended: its mail is run here, by one thread at a time. */
+static void sweep(struct wsi_worker *worker)
+{
+    struct wsi_worker *before = wsi_worker_current;
+
+    pthread_mutex_lock(&worker->sweep);
+    wsi_worker_current = worker;
+    wsi_loop_turn(worker->loop, 0);
+    wsi_worker_current = before;
+    pthread_mutex_unlock(&worker->sweep);
+}
+
+void wsi_worker_post(struct wsi_worker *worker, struct wsi_mail *mail)
+{
+    wsi_loop_post(worker->loop, mail);
+    if (atomic_load(&worker->ended))
+        sweep(worker);
+}
+
+static void run_round(struct wsi_mail *mail)
+{
+    struct wsi_round *round = WSI_CONTAINER_OF(mail, struct wsi_round, mail);
+
+    if (round->visit != NULL)
+        round->visit(round, &round->pool->workers[round->next]);
+    if (++round->next < round->pool->count)
+        wsi_worker_post(&round->pool->workers[round->next], &round->mail);
+    else
+        round->done(round);
+}
+
+void wsi_pool_round(struct wsi_pool *pool, struct wsi_round *round)
+{
+    bool running;
+
+    pthread_mutex_lock(&pool->lock);
+    running = pool->state != WSI_POOL_NEW;
+    pthread_mutex_unlock(&pool->lock);
+    round->pool = pool;
+    round->next = 0;
+    round->mail.run = run_round;
+    if (running && pool->count > 0)
+        wsi_worker_post(&pool->workers[0], &round->mail);
+    else
+        round->done(round);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers: the threads of a runtime, each with a loop. A connection lives on one worker
+ * for life; everything of it happens there, between wsi_worker_post() and the loop.
+ *
+ * What ends late is counted: `live` holds one for each server that has not stopped and
+ * each connection, so that who waits for the end can wait for zero.
+ */
+#ifndef WSI_CONN_WORKER_H
+#define WSI_CONN_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/list.h"
+#include "core/log.h"
+#include "core/mailbox.h"
+#include "core/option.h"
+#include "core/random.h"
+#include "core/ref.h"
+#include "io/loop.h"
+#include "proto/http.h"
+
+struct wsi_pool;
+struct wsi_backend;
+
+struct wsi_worker {
+    struct wsi_pool *pool;
+    struct wsi_loop *loop;
+    struct wsi_list conns;  /* wsock_conn.node */
+    struct wsi_list timers; /* wsock_timer.node */
+    struct wsi_random random;
+    pthread_t thread;
+    unsigned index;
+    bool quit;                 /* on the worker: leave after this turn */
+    atomic_bool ended;         /* the thread will take no more mail */
+    pthread_mutex_t sweep;     /* who runs the mail that comes after the end */
+    pthread_mutex_t lock;      /* opening state of requests, memberships of connections */
+    struct wsi_timer relief;   /* while the pool is over its memory limit */
+    struct wsi_mail end;       /* of wsi_pool_end() */
+    struct wsi_http_head head; /* scratch for parsing */
+};
+
+enum wsi_pool_state { WSI_POOL_NEW, WSI_POOL_RUNNING, WSI_POOL_ENDED };
+
+struct wsi_pool {
+    struct wsi_ref ref; /* handles of the runtime and everything that it made */
+    void (*release)(struct wsi_pool *pool);
+    struct wsi_options options; /* scope runtime */
+    struct wsi_log log;
+    const struct wsi_backend *backend; /* NULL: the default */
+    const struct wsi_clock *clock;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* live fell to zero, a server stopped, ... */
+    enum wsi_pool_state state;
+    size_t live;
+    atomic_bool stopping;
+    void (*on_idle)(struct wsi_pool *pool); /* with the lock held: live fell to zero */
+
+    struct wsi_worker *workers;
+    unsigned count;
+    atomic_uint next; /* whose turn it is to get a connection */
+    atomic_uint_fast64_t next_id;
+    _Atomic int64_t buffered;   /* bytes held for peers, over all workers */
+    int64_t buffered_automatic; /* what max_buffered_bytes = 0 means here */
+};
+
+/** The worker whose thread this is; NULL on any other thread. */
+extern _Thread_local struct wsi_worker *wsi_worker_current;
+
+/** @param release the last reference is gone. @return 0; WSOCK_ENOMEM. */
+int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool));
+
+static inline struct wsi_pool *wsi_pool_ref(struct wsi_pool *pool)
+{
+    wsi_ref_take(&pool->ref);
+    return pool;
+}
+
+static inline void wsi_pool_unref(struct wsi_pool *pool)
+{
+    if (pool != NULL && wsi_ref_drop(&pool->ref))
+        pool->release(pool);
+}
+
+/** The threads must have ended. */
+void wsi_pool_fini(struct wsi_pool *pool);
+
+/** Start the threads unless they run. @return 0; WSOCK_ECLOSED once stopping;
+ * WSOCK_ENOMEM; WSOCK_EMFILE; WSOCK_ESYSTEM. */
+int wsi_pool_start(struct wsi_pool *pool);
+
+/** End the threads; nothing may be live. Not from a worker. */
+void wsi_pool_end(struct wsi_pool *pool);
+
+/** True when this thread is a worker of the pool. */
+static inline bool wsi_pool_is_here(const struct wsi_pool *pool)
+{
+    return wsi_worker_current != NULL && wsi_worker_current->pool == pool;
+}
+
+/** The worker that the next connection goes to. */
+struct wsi_worker *wsi_pool_pick(struct wsi_pool *pool);
+
+/** Count something that must end before the pool may. @return 0; WSOCK_ECLOSED. */
+int wsi_pool_hold(struct wsi_pool *pool);
+void wsi_pool_release(struct wsi_pool *pool);
+
+/** Run mail on a worker; after the worker's end it runs here, at once. Any thread. */
+void wsi_worker_post(struct wsi_worker *worker, struct wsi_mail *mail);
+
+/**
+ * A visit to each worker, one after the other, on its thread and between its handlers;
+ * then done() on the last one. Without threads done() runs at once, here. What nobody can
+ * find any more but a handler may still be using is released by a round without a visit.
+ */
+struct wsi_round {
+    struct wsi_mail mail;
+    struct wsi_pool *pool;
+    unsigned next;
+    void (*visit)(struct wsi_round *round, struct wsi_worker *worker); /* nullable */
+    void (*done)(struct wsi_round *round);
+};
+/** visit and done are set by the caller. Any thread. */
+void wsi_pool_round(struct wsi_pool *pool, struct wsi_round *round);
+
+static inline uint64_t wsi_worker_now_ms(const struct wsi_worker *worker)
+{
+    return wsi_loop_now_ms(worker->loop);
+}
+
+#endif
