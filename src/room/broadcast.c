@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages to a room: encoded once, in one allocation, and queued under the room's lock.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/encode.h"
+#include "core/alloc.h"
+#include "room/room.h"
+
+/* ---- envelopes ---- */
+
+static size_t ops_size(unsigned shards)
+{
+    const size_t size = sizeof(struct wsi_envelope) + shards * sizeof(struct wsi_room_op);
+
+    return (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+}
+
+static void drop_conns(wsock_conn **conns, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        wsock_conn_unref(conns[i]);
+    wsi_free(conns);
+}
+
+void wsi_envelope_unref(struct wsi_envelope *envelope)
+{
+    if (!wsi_ref_drop(&envelope->ref))
+        return;
+    wsock_conn_unref(envelope->except);
+    drop_conns(envelope->only, envelope->only_count);
+    if (envelope->frame->release == NULL)
+        wsi_blob_unref(envelope->frame);
+    wsi_free(envelope);
+}
+
+static unsigned shards_of(const wsock_room *room)
+{
+    return room->registry->owner->pool->count;
+}
+
+static struct wsi_envelope *envelope_new(const wsock_room *room, size_t extra)
+{
+    const unsigned shards = shards_of(room);
+    struct wsi_envelope *envelope = wsi_alloc(ops_size(shards) + extra);
+
+    if (envelope == NULL)
+        return NULL;
+    memset(envelope, 0, sizeof *envelope);
+    wsi_ref_init(&envelope->ref);
+    for (unsigned i = 0; i < shards; i++)
+        envelope->ops[i] = (struct wsi_room_op){.kind = WSI_ROOM_MESSAGE,
+                                                .subject = envelope};
+    return envelope;
+}
+
+/* The frame inside an envelope is not referred to any more. */
+static void release_inner(struct wsi_blob *blob)
+{
+    struct wsi_envelope *envelope;
+
+    memcpy(&envelope, blob->data + blob->capacity, sizeof envelope);
+    wsi_envelope_unref(envelope);
+}
+
+/* A frame and its envelope in one block: [envelope, ops][blob, bytes][-> envelope]. */
+static int envelope_with_frame(struct wsi_envelope **out, const wsock_room *room,
+                               int type, const void *data, size_t len)
+{
+    const size_t capacity = len + WSI_FRAME_HEADER_MAX;
+    struct wsi_envelope *envelope;
+    int r;
+
+    r = wsi_encode_check(type, data, len);
+    if (r < 0)
+        return r;
+    envelope = envelope_new(room, sizeof(struct wsi_blob) + capacity + sizeof envelope);
+    if (envelope == NULL)
+        return WSOCK_ENOMEM;
+    envelope->frame = (struct wsi_blob *)(void *)((char *)envelope +
+                                                  ops_size(shards_of(room)));
+    wsi_blob_init(envelope->frame, capacity, release_inner);
+    memcpy(envelope->frame->data + capacity, &envelope, sizeof envelope);
+    envelope->frame->len = wsi_encode_frame(envelope->frame->data, type, data, len);
+    wsi_ref_take(&envelope->ref); /* of the frame */
+    *out = envelope;
+    return 0;
+}
+
+static int compare_addresses(const void *a, const void *b)
+{
+    const uintptr_t x = (uintptr_t) * (wsock_conn *const *)a;
+    const uintptr_t y = (uintptr_t) * (wsock_conn *const *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
+{
+    if (envelope->except == conn)
+        return false;
+    return envelope->only == NULL || bsearch(&conn, envelope->only, envelope->only_count,
+                                             sizeof conn, compare_addresses) != NULL;
+}
+
+/* ---- queueing ---- */
+
+/* With the lock held. */
+static bool is_full(const wsock_room *room)
+{
+    for (unsigned i = 0; i < room->shard_count; i++)
+        if (room->shards[i].pending_bytes >= WSI_ROOM_PENDING_MAX)
+            return true;
+    return false;
+}
+
+static void append_to_shard(struct wsi_shard *shard, struct wsi_envelope *envelope,
+                            bool *post)
+{
+    if (shard->count == 0)
+        return;
+    wsi_ref_take(&envelope->ref);
+    shard->pending_bytes += envelope->frame->len + sizeof *envelope;
+    *post = wsi_shard_append(shard, &envelope->ops[shard - shard->room->shards]);
+}
+
+/* @param envelope (consumed) @return how many members are meant; WSOCK_EAGAIN. */
+static int queue(wsock_room *room, struct wsi_envelope *envelope)
+{
+    bool post[256] = {false};
+    struct wsi_blob *frame = envelope->frame;
+    int r;
+
+    pthread_mutex_lock(&room->lock);
+    if (is_full(room)) {
+        r = WSOCK_EAGAIN;
+    } else {
+        r = (int)room->count;
+        for (unsigned i = 0; i < room->shard_count; i++)
+            append_to_shard(&room->shards[i], envelope, &post[i]);
+    }
+    pthread_mutex_unlock(&room->lock);
+    for (unsigned i = 0; r > 0 && i < room->shard_count; i++)
+        if (post[i])
+            wsi_shard_post(&room->shards[i]);
+    if (r > 0 && envelope->only != NULL)
+        r = (int)envelope->only_count;
+    if (frame->release == release_inner)
+        wsi_blob_unref(frame);
+    wsi_envelope_unref(envelope);
+    return r;
+}
+
+static void set_except(struct wsi_envelope *envelope, wsock_conn *except)
+{
+    if (except != NULL)
+        envelope->except = wsock_conn_ref(except);
+}
+
+/* The count less the one who is left out. */
+static int queue_except(wsock_room *room, struct wsi_envelope *envelope,
+                        wsock_conn *except)
+{
+    const bool is_member = except != NULL && wsi_room_has(room, except);
+    int r;
+
+    set_except(envelope, except);
+    r = queue(room, envelope);
+    return r > 0 && is_member ? r - 1 : r;
+}
+
+int wsock_room_broadcast(wsock_room *room, int type, const void *data, size_t len)
+{
+    return wsock_room_broadcast_except(room, NULL, type, data, len);
+}
+
+int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
+                                const void *data, size_t len)
+{
+    struct wsi_envelope *envelope;
+    int r;
+
+    if (room == NULL)
+        return WSOCK_EINVAL;
+    r = envelope_with_frame(&envelope, room, type, data, len);
+    return r < 0 ? r : queue_except(room, envelope, except);
+}
+
+int wsi_room_broadcast_frame(wsock_room *room, wsock_conn *except, struct wsi_blob *frame)
+{
+    struct wsi_envelope *envelope = envelope_new(room, 0);
+
+    if (envelope == NULL)
+        return WSOCK_ENOMEM;
+    envelope->frame = wsi_blob_ref(frame);
+    return queue_except(room, envelope, except);
+}
+
+/* The members that a predicate accepts, of a snapshot. */
+static int choose(wsock_room *room, wsock_member_fn accepts, void *user,
+                  wsock_conn ***out, size_t *count)
+{
+    size_t room_for = 0, kept = 0, there;
+    wsock_conn **conns = NULL;
+
+    while ((there = wsock_room_members(room, conns, room_for)) > room_for) {
+        drop_conns(conns, room_for);
+        room_for = there + there / 8;
+        conns = wsi_alloc_array(room_for, sizeof(wsock_conn *));
+        if (conns == NULL)
+            return WSOCK_ENOMEM;
+        memset(conns, 0, room_for * sizeof(wsock_conn *));
+    }
+    for (size_t i = 0; i < there; i++) {
+        if (accepts(conns[i], user))
+            conns[kept++] = conns[i];
+        else
+            wsock_conn_unref(conns[i]);
+    }
+    if (kept > 0)
+        qsort(conns, kept, sizeof(wsock_conn *), compare_addresses);
+    *out = conns;
+    *count = kept;
+    return 0;
+}
+
+int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts, void *user,
+                            int type, const void *data, size_t len)
+{
+    struct wsi_envelope *envelope;
+    wsock_conn **only = NULL;
+    size_t count = 0;
+    int r;
+
+    if (room == NULL || accepts == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_encode_check(type, data, len);
+    if (r == 0)
+        r = choose(room, accepts, user, &only, &count);
+    if (r < 0)
+        return r;
+    if (count == 0) {
+        wsi_free(only);
+        return 0;
+    }
+    r = envelope_with_frame(&envelope, room, type, data, len);
+    if (r < 0) {
+        drop_conns(only, count);
+        return r;
+    }
+    envelope->only = only;
+    envelope->only_count = count;
+    return queue(room, envelope);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/* Members: joining, leaving, and the workers' side of a room. */
+#include "room/room.h"
+
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/send.h"
+#include "core/alloc.h"
+
+static void leave_by_end(struct wsi_membership *membership);
+
+wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name)
+{
+    const size_t size = strlen(name) + 1;
+    wsock_room *room = wsi_zalloc(sizeof *room + size);
+
+    if (room == NULL)
+        return NULL;
+    memcpy(room->name, name, size);
+    wsi_ref_init(&room->ref);
+    room->registry = registry;
+    pthread_mutex_init(&room->lock, NULL);
+    wsi_list_init(&room->members);
+    wsi_owner_ref(registry->owner);
+    return room;
+}
+
+void wsi_room_free(wsock_room *room)
+{
+    struct wsi_owner *owner = room->registry->owner;
+
+    pthread_mutex_destroy(&room->lock);
+    wsi_free(room->shards);
+    wsi_free(room);
+    wsi_owner_unref(owner);
+}
+
+wsock_room *wsock_room_ref(wsock_room *room)
+{
+    wsi_ref_take(&room->ref);
+    return room;
+}
+
+void wsock_room_unref(wsock_room *room)
+{
+    if (room != NULL)
+        wsi_registry_drop(room->registry, room);
+}
+
+/* ---- a shard on its worker ---- */
+
+static struct wsi_member *member_of_local(struct wsi_list *node)
+{
+    return WSI_CONTAINER_OF(node, struct wsi_member, local);
+}
+
+static void free_member(struct wsi_member *member)
+{
+    wsock_conn_unref(member->conn);
+    wsock_room_unref(member->room);
+    wsi_free(member);
+}
+
+/* Deliver the messages from first up to (not including) end to every member. */
+static void deliver_run(struct wsi_shard *shard, struct wsi_room_op *first,
+                        const struct wsi_room_op *end)
+{
+    WSI_LIST_EACH(node, &shard->members)
+    {
+        wsock_conn *conn = member_of_local(node)->conn;
+
+        for (struct wsi_room_op *op = first; op != end; op = op->next) {
+            const struct wsi_envelope *envelope = op->subject;
+
+            if (wsi_envelope_is_for(envelope, conn))
+                wsi_conn_deliver(conn, envelope->frame);
+        }
+    }
+    while (first != end) {
+        struct wsi_room_op *next = first->next;
+
+        wsi_envelope_unref(first->subject);
+        first = next;
+    }
+}
+
+static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
+{
+    while (op != NULL) {
+        struct wsi_member *member = op->subject;
+        struct wsi_room_op *next = op->next;
+
+        switch (op->kind) {
+        case WSI_ROOM_MESSAGE:
+            while (next != NULL && next->kind == WSI_ROOM_MESSAGE)
+                next = next->next;
+            deliver_run(shard, op, next);
+            break;
+        case WSI_ROOM_JOIN:
+            wsi_list_append(&shard->members, &member->local);
+            break;
+        default:
+            wsi_list_remove(&member->local);
+            free_member(member);
+            break;
+        }
+        op = next;
+    }
+}
+
+static void run_shard(struct wsi_mail *mail)
+{
+    struct wsi_shard *shard = WSI_CONTAINER_OF(mail, struct wsi_shard, mail);
+    wsock_room *room = shard->room;
+    struct wsi_room_op *ops;
+
+    pthread_mutex_lock(&room->lock);
+    ops = shard->first;
+    shard->first = NULL;
+    shard->last = &shard->first;
+    shard->scheduled = false;
+    shard->pending_bytes = 0;
+    pthread_mutex_unlock(&room->lock);
+    run_ops(shard, ops);
+    wsock_room_unref(room);
+}
+
+bool wsi_shard_append(struct wsi_shard *shard, struct wsi_room_op *op)
+{
+    op->next = NULL;
+    *shard->last = op;
+    shard->last = &op->next;
+    if (shard->scheduled)
+        return false;
+    shard->scheduled = true;
+    wsi_ref_take(&shard->room->ref);
+    return true;
+}
+
+void wsi_shard_post(struct wsi_shard *shard)
+{
+    struct wsi_pool *pool = shard->room->registry->owner->pool;
+
+    wsi_worker_post(&pool->workers[shard - shard->room->shards], &shard->mail);
+}
+
+/* ---- joining and leaving ---- */
+
+static int make_shards(wsock_room *room)
+{
+    const unsigned count = room->registry->owner->pool->count;
+
+    if (room->shards != NULL)
+        return 0;
+    room->shards = wsi_zalloc(count * sizeof *room->shards);
+    if (room->shards == NULL)
+        return WSOCK_ENOMEM;
+    for (unsigned i = 0; i < count; i++) {
+        struct wsi_shard *shard = &room->shards[i];
+
+        shard->room = room;
+        shard->mail.run = run_shard;
+        wsi_list_init(&shard->members);
+        shard->last = &shard->first;
+    }
+    room->shard_count = count;
+    return 0;
+}
+
+/* With the worker's lock held. */
+static struct wsi_member *find_member(wsock_room *room, wsock_conn *conn, size_t *rooms)
+{
+    size_t count = 0;
+    struct wsi_member *found = NULL;
+
+    WSI_LIST_EACH(node, &conn->rooms)
+    {
+        struct wsi_membership *membership = WSI_CONTAINER_OF(node, struct wsi_membership,
+                                                             node);
+        struct wsi_member *member;
+
+        if (membership->leave != leave_by_end)
+            continue; /* a timer's */
+        count++;
+        member = WSI_CONTAINER_OF(membership, struct wsi_member, membership);
+        if (member->room == room)
+            found = member;
+    }
+    if (rooms != NULL)
+        *rooms = count;
+    return found;
+}
+
+bool wsi_room_has(wsock_room *room, wsock_conn *conn)
+{
+    bool has;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    has = find_member(room, conn, NULL) != NULL;
+    pthread_mutex_unlock(&conn->worker->lock);
+    return has;
+}
+
+/* With the room's lock held. @return 0; WSOCK_ECLOSED; WSOCK_EEXIST; WSOCK_ETOOBIG. */
+static int link_member(struct wsi_member *member, wsock_room *room, wsock_conn *conn)
+{
+    size_t rooms;
+    int r = 0;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    if (wsi_conn_state(conn) != WSI_CONN_OPEN)
+        r = WSOCK_ECLOSED;
+    else if (find_member(room, conn, &rooms) != NULL)
+        r = WSOCK_EEXIST;
+    else if ((int64_t)rooms >=
+             wsi_option(&conn->profile->options, WSI_OPT_MAX_ROOMS_PER_CONNECTION))
+        r = WSOCK_ETOOBIG;
+    else
+        wsi_list_append(&conn->rooms, &member->membership.node);
+    pthread_mutex_unlock(&conn->worker->lock);
+    return r;
+}
+
+int wsock_room_join(wsock_room *room, wsock_conn *conn)
+{
+    struct wsi_member *member;
+    struct wsi_shard *shard = NULL;
+    bool post = false;
+    int r;
+
+    if (room == NULL || conn == NULL || conn->worker->pool != room->registry->owner->pool)
+        return WSOCK_EINVAL;
+    member = wsi_zalloc(sizeof *member);
+    if (member == NULL)
+        return WSOCK_ENOMEM;
+    member->membership.leave = leave_by_end;
+    member->room = wsock_room_ref(room);
+    member->conn = wsock_conn_ref(conn);
+    member->join = (struct wsi_room_op){.kind = WSI_ROOM_JOIN, .subject = member};
+    member->leave = (struct wsi_room_op){.kind = WSI_ROOM_LEAVE, .subject = member};
+    wsi_list_init(&member->membership.node);
+    wsi_list_init(&member->local);
+    pthread_mutex_lock(&room->lock);
+    r = make_shards(room);
+    if (r == 0)
+        r = link_member(member, room, conn);
+    if (r == 0) {
+        shard = &room->shards[conn->worker->index];
+        wsi_list_append(&room->members, &member->node);
+        room->count++;
+        shard->count++;
+        post = wsi_shard_append(shard, &member->join);
+    }
+    pthread_mutex_unlock(&room->lock);
+    if (post)
+        wsi_shard_post(shard);
+    if (r < 0)
+        free_member(member);
+    return r;
+}
+
+/* The membership was unlinked from its connection by the caller, who alone ends it. */
+static void end_member(struct wsi_member *member)
+{
+    wsock_room *room = member->room;
+    struct wsi_shard *shard;
+    bool post;
+
+    pthread_mutex_lock(&room->lock);
+    shard = &room->shards[member->conn->worker->index];
+    wsi_list_remove(&member->node);
+    room->count--;
+    shard->count--;
+    post = wsi_shard_append(shard, &member->leave);
+    pthread_mutex_unlock(&room->lock);
+    if (post)
+        wsi_shard_post(shard);
+}
+
+static void leave_by_end(struct wsi_membership *membership)
+{
+    end_member(WSI_CONTAINER_OF(membership, struct wsi_member, membership));
+}
+
+int wsock_room_leave(wsock_room *room, wsock_conn *conn)
+{
+    struct wsi_member *member;
+
+    if (room == NULL || conn == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&conn->worker->lock);
+    member = find_member(room, conn, NULL);
+    if (member != NULL)
+        wsi_list_remove(&member->membership.node);
+    pthread_mutex_unlock(&conn->worker->lock);
+    if (member == NULL)
+        return WSOCK_ENOENT;
+    end_member(member);
+    return 0;
+}
+
+/* ---- looking ---- */
+
+const char *wsock_room_name(const wsock_room *room)
+{
+    return room != NULL ? room->name : "";
+}
+
+size_t wsock_room_count(wsock_room *room)
+{
+    size_t count;
+
+    if (room == NULL)
+        return 0;
+    pthread_mutex_lock(&room->lock);
+    count = room->count;
+    pthread_mutex_unlock(&room->lock);
+    return count;
+}
+
+size_t wsock_room_members(wsock_room *room, wsock_conn **out, size_t max)
+{
+    size_t written = 0, count;
+
+    if (room == NULL || (out == NULL && max > 0))
+        return 0;
+    pthread_mutex_lock(&room->lock);
+    WSI_LIST_EACH(node, &room->members)
+    {
+        if (written == max)
+            break;
+        out[written++] = wsock_conn_ref(
+            WSI_CONTAINER_OF(node, struct wsi_member, node)->conn);
+    }
+    count = room->count;
+    pthread_mutex_unlock(&room->lock);
+    return count;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A room, and how its messages reach its members.
+ *
+ *   broadcast (any thread)            worker 0                 worker 1
+ *   encode once ---> lock: append -> [join, msg, msg, leave]  [msg, msg]
+ *                    to each shard's operations, unlock, post
+ *                                     for each member:          the same
+ *                                       write each message
+ *
+ * Operations of a shard (messages, joins and leaves) form one queue whose order the
+ * room's lock decides, so every member sees the same messages in the same order, from its
+ * join to its leave. A worker takes all that waits at once and serves one member after
+ * the other, which touches each connection once however many messages there are.
+ *
+ * Locks: room->lock, then worker->lock; never the other way.
+ */
+#ifndef WSI_ROOM_ROOM_H
+#define WSI_ROOM_ROOM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <wsock/room.h>
+
+#include "conn/member.h"
+#include "conn/worker.h"
+#include "core/blob.h"
+#include "core/list.h"
+#include "core/ref.h"
+#include "room/registry.h"
+
+/* A worker may be so far behind with one room; then broadcasts answer EAGAIN. */
+enum { WSI_ROOM_PENDING_MAX = 16 * 1024 * 1024 };
+
+enum wsi_room_op_kind { WSI_ROOM_JOIN, WSI_ROOM_LEAVE, WSI_ROOM_MESSAGE };
+
+struct wsi_room_op {
+    struct wsi_room_op *next;
+    uint8_t kind;
+    void *subject; /* struct wsi_member or struct wsi_envelope */
+};
+
+/* A connection in a room. */
+struct wsi_member {
+    struct wsi_membership membership; /* in wsock_conn.rooms */
+    wsock_room *room;                 /* a reference */
+    wsock_conn *conn;                 /* a reference */
+    struct wsi_list node;             /* room->members, under the room's lock */
+    struct wsi_list local;            /* shard->members, on the shard's worker */
+    struct wsi_room_op join, leave;
+};
+
+/* A message on its way to the members. */
+struct wsi_envelope {
+    struct wsi_ref ref;
+    struct wsi_blob *frame; /* (owned) or inside this very allocation */
+    wsock_conn *except;     /* (owned, nullable) */
+    wsock_conn **only;      /* (owned, nullable) sorted by address; references */
+    size_t only_count;
+    struct wsi_room_op ops[]; /* one for each shard */
+};
+
+/* The members on one worker. */
+struct wsi_shard {
+    wsock_room *room;
+    struct wsi_mail mail;
+    struct wsi_list members;           /* on the worker */
+    struct wsi_room_op *first, **last; /* under the room's lock, as what follows */
+    bool scheduled;                    /* the mail is under way, with a reference */
+    size_t count;                      /* members that have joined and not left */
+    size_t pending_bytes;
+};
+
+struct wsock_room {
+    struct wsi_ref ref; /* handles, members, mail under way */
+    struct wsi_registry *registry;
+    wsock_room *next; /* in its bucket */
+    size_t hash;
+    pthread_mutex_t lock; /* what follows */
+    struct wsi_list members;
+    size_t count;
+    struct wsi_shard *shards; /* (owned, nullable) made for the first member */
+    unsigned shard_count;
+    char name[];
+};
+
+/** An empty room. @return (out, owned, nullable) */
+wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name);
+void wsi_room_free(wsock_room *room);
+
+/** With the room's lock held: queue an operation. @return true when the shard's mail must
+ * be posted, with wsi_shard_post(), once the lock is given back. */
+bool wsi_shard_append(struct wsi_shard *shard, struct wsi_room_op *op);
+void wsi_shard_post(struct wsi_shard *shard);
+
+/** Is it a member now? Takes the worker's lock. */
+bool wsi_room_has(wsock_room *room, wsock_conn *conn);
+
+/* broadcast.c */
+/** As wsock_room_broadcast_message(), of an encoded frame. */
+int wsi_room_broadcast_frame(wsock_room *room, wsock_conn *except,
+                             struct wsi_blob *frame);
+void wsi_envelope_unref(struct wsi_envelope *envelope);
+/** Does the message go to this member? */
+bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn);
+
+#endif
