@@ -56,8 +56,9 @@ WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
  * Send a message to every member. Members whose backlog is full miss it.
  *
  * @param data (borrowed until return)
- * @return the number of members it was queued for; WSOCK_EUTF8; WSOCK_ETOOBIG; WSOCK_EINVAL;
- *         WSOCK_ENOMEM.
+ * @return the number of members it was queued for; WSOCK_EAGAIN while a worker is more than
+ *         16 MiB of this room's messages behind (nothing was queued); WSOCK_EUTF8;
+ *         WSOCK_ETOOBIG; WSOCK_EINVAL; WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data, size_t len);

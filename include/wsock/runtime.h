@@ -50,8 +50,8 @@ enum {
 /**
  * Wait until wsock_runtime_stop() was called and all servers and connections have ended.
  *
- * @return 0; WSOCK_EDEADLK from a handler; WSOCK_EBUSY while another thread is in it with
- *         WSOCK_RUN_SIGNALS; WSOCK_EINVAL for unknown flags.
+ * @return 0; WSOCK_EDEADLK from a handler; WSOCK_EBUSY while another thread is in it for this
+ *         runtime, or has the signals; WSOCK_EINVAL for unknown flags; WSOCK_ESYSTEM.
  * Thread: any that is not a worker. Since: 1.0
  */
 WSOCK_API int wsock_runtime_run(wsock_runtime *runtime, unsigned flags);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* The public client: where to connect, and how. */
+#include <wsock/client.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "api/runtime.h"
+#include "conn/header.h"
+#include "conn/remote.h"
+#include "core/alloc.h"
+
+enum { LINES_MAX = 16 * 1024 };
+
+struct wsock_client {
+    struct wsi_remote remote; /* first; its lock guards the options */
+    struct wsi_failure failure;
+};
+
+static wsock_client *client_of(struct wsi_owner *owner)
+{
+    return WSI_CONTAINER_OF(wsi_remote_of(owner), struct wsock_client, remote);
+}
+
+static void release(struct wsi_owner *owner)
+{
+    wsock_client *client = client_of(owner);
+    struct wsi_remote *remote = &client->remote;
+    struct wsi_pool *pool = owner->pool;
+
+    wsi_profile_fini(&remote->profile);
+    wsi_buf_fini(&remote->headers);
+    wsi_buf_fini(&remote->protocols);
+    wsi_free(remote->text);
+    wsi_free(remote->target);
+    pthread_mutex_destroy(&remote->lock);
+    wsi_failure_fini(&client->failure);
+    wsi_free(client);
+    wsi_pool_unref(pool);
+}
+
+/* Take the URL apart. @return 0; WSOCK_EURL, WSOCK_ENOTSUP with *why; WSOCK_ENOMEM. */
+static int set_url(struct wsi_remote *remote, const char *url, const char **why)
+{
+    char target[8192];
+    int r;
+
+    *why = "out of memory";
+    remote->text = wsi_strdup(url);
+    if (remote->text == NULL)
+        return WSOCK_ENOMEM;
+    r = wsi_url_parse(remote->text, &remote->url, why);
+    if (r < 0)
+        return r;
+    *why = NULL;
+    if (remote->url.secure)
+        *why = "this build has no TLS";
+    else if (remote->url.userinfo.len > 0)
+        *why = "user and password in a URL are not supported";
+    else if (wsi_str_equal(remote->url.host, WSI_STR("*")))
+        *why = "only a listener can have the host \"*\"";
+    else if (!remote->url.is_unix && remote->url.port == 0)
+        *why = "port 0 cannot be connected to";
+    if (*why != NULL)
+        return WSOCK_ENOTSUP;
+    *why = "it is too long";
+    if (wsi_url_write_host(&remote->url, remote->host, sizeof remote->host) < 0 ||
+        wsi_url_write_target(&remote->url, target, sizeof target) < 0)
+        return WSOCK_EURL;
+    remote->target = wsi_strdup(target);
+    return remote->target != NULL ? 0 : WSOCK_ENOMEM;
+}
+
+int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char *url)
+{
+    wsock_client *client;
+    const char *why;
+    int r;
+
+    if (runtime == NULL || out == NULL || url == NULL)
+        return WSOCK_EINVAL;
+    client = wsi_zalloc(sizeof *client);
+    if (client == NULL)
+        return WSOCK_ENOMEM;
+    wsi_owner_init(&client->remote.owner, wsi_pool_ref(&runtime->pool), release, NULL);
+    wsi_profile_init(&client->remote.profile, WSOCK_SCOPE_CLIENT);
+    pthread_mutex_init(&client->remote.lock, NULL);
+    wsi_failure_init(&client->failure);
+    r = set_url(&client->remote, url, &why);
+    if (r < 0) {
+        wsock_client_unref(client);
+        return wsi_fail(&runtime->failure, r, "%s: %s", url, why);
+    }
+    *out = client;
+    return 0;
+}
+
+wsock_client *wsock_client_ref(wsock_client *client)
+{
+    wsi_owner_ref(&client->remote.owner);
+    return client;
+}
+
+void wsock_client_unref(wsock_client *client)
+{
+    if (client != NULL)
+        wsi_owner_unref(&client->remote.owner);
+}
+
+int wsock_client_connect(wsock_client *client, wsock_conn **out)
+{
+    int r;
+
+    if (client == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_remote_connect(&client->remote, out);
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.text,
+                            wsock_strerror(r))
+                 : 0;
+}
+
+/* ---- what is asked for ---- */
+
+int wsock_client_add_header(wsock_client *client, const char *name, const char *value)
+{
+    int r;
+
+    if (client == NULL || name == NULL || value == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&client->remote.lock);
+    r = wsi_header_append(&client->remote.headers, name, value, LINES_MAX);
+    pthread_mutex_unlock(&client->remote.lock);
+    return r < 0 ? wsi_fail(&client->failure, r, "header %s: %s", name,
+                            r == WSOCK_EINVAL ? "not a header field that can be added"
+                                              : wsock_strerror(r))
+                 : 0;
+}
+
+static bool has_protocol(const struct wsi_buf *protocols, struct wsi_str name)
+{
+    struct wsi_str list = {(const char *)protocols->data, protocols->len}, element;
+
+    while (wsi_http_list_next(&list, &element))
+        if (wsi_str_equal(element, name))
+            return true;
+    return false;
+}
+
+int wsock_client_add_subprotocol(wsock_client *client, const char *subprotocol)
+{
+    struct wsi_buf *protocols;
+    int r;
+
+    if (client == NULL || subprotocol == NULL)
+        return WSOCK_EINVAL;
+    if (!wsi_http_is_token(wsi_str_of(subprotocol)))
+        return wsi_fail(&client->failure, WSOCK_EINVAL, "subprotocol \"%s\": not a token",
+                        subprotocol);
+    protocols = &client->remote.protocols;
+    pthread_mutex_lock(&client->remote.lock);
+    if (has_protocol(protocols, wsi_str_of(subprotocol)))
+        r = WSOCK_EEXIST;
+    else
+        r = wsi_buf_reserve(protocols, strlen(subprotocol) + 2, LINES_MAX);
+    if (r == 0) {
+        if (protocols->len > 0)
+            wsi_buf_append_text(protocols, ", ", LINES_MAX);
+        wsi_buf_append_text(protocols, subprotocol, LINES_MAX);
+    }
+    pthread_mutex_unlock(&client->remote.lock);
+    return r < 0 ? wsi_fail(&client->failure, r, "subprotocol %s: %s", subprotocol,
+                            wsock_strerror(r))
+                 : 0;
+}
+
+/* ---- handlers ---- */
+
+static int set_handler(wsock_client *client, enum wsi_on which, union wsi_handler_fn fn,
+                       bool is_set, void *user, wsock_free_fn free_user)
+{
+    if (client == NULL)
+        return WSOCK_EINVAL;
+    return wsi_profile_on(&client->remote.profile, client->remote.owner.pool, which, fn,
+                          is_set, user, free_user);
+}
+
+int wsock_client_on_open(wsock_client *client, wsock_open_fn fn, void *user,
+                         wsock_free_fn free_user)
+{
+    return set_handler(client, WSI_ON_OPEN, (union wsi_handler_fn){.open = fn},
+                       fn != NULL, user, free_user);
+}
+
+int wsock_client_on_message(wsock_client *client, wsock_message_fn fn, void *user,
+                            wsock_free_fn free_user)
+{
+    return set_handler(client, WSI_ON_MESSAGE, (union wsi_handler_fn){.message = fn},
+                       fn != NULL, user, free_user);
+}
+
+int wsock_client_on_pong(wsock_client *client, wsock_pong_fn fn, void *user,
+                         wsock_free_fn free_user)
+{
+    return set_handler(client, WSI_ON_PONG, (union wsi_handler_fn){.pong = fn},
+                       fn != NULL, user, free_user);
+}
+
+int wsock_client_on_drain(wsock_client *client, wsock_drain_fn fn, void *user,
+                          wsock_free_fn free_user)
+{
+    return set_handler(client, WSI_ON_DRAIN, (union wsi_handler_fn){.open = fn},
+                       fn != NULL, user, free_user);
+}
+
+int wsock_client_on_close(wsock_client *client, wsock_close_fn fn, void *user,
+                          wsock_free_fn free_user)
+{
+    return set_handler(client, WSI_ON_CLOSE, (union wsi_handler_fn){.close = fn},
+                       fn != NULL, user, free_user);
+}
+
+/* ---- options ---- */
+
+int wsock_client_set(wsock_client *client, const char *name, const char *value)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+    int r;
+
+    if (client == NULL || name == NULL || value == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&client->remote.lock);
+    r = wsi_options_set(&client->remote.profile.options, name, value, false, why,
+                        sizeof why);
+    pthread_mutex_unlock(&client->remote.lock);
+    return r < 0 ? wsi_fail(&client->failure, r, "%s", why) : r;
+}
+
+int wsock_client_set_int64(wsock_client *client, const char *name, int64_t value)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+    int r;
+
+    if (client == NULL || name == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&client->remote.lock);
+    r = wsi_options_set_number(&client->remote.profile.options, name, value, false, why,
+                               sizeof why);
+    pthread_mutex_unlock(&client->remote.lock);
+    return r < 0 ? wsi_fail(&client->failure, r, "%s", why) : r;
+}
+
+int wsock_client_get_int64(wsock_client *client, const char *name, int64_t *out)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+    int r;
+
+    if (client == NULL || name == NULL || out == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_options_get_number(&client->remote.profile.options, out, name, why,
+                               sizeof why);
+    return r < 0 ? wsi_fail(&client->failure, r, "%s", why) : r;
+}
+
+const char *wsock_client_error(wsock_client *client)
+{
+    return client != NULL ? wsi_failure_text(&client->failure)
+                          : "the client could not be made";
+}

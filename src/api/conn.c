@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* The public connection: checks its arguments and hands them to the connection layer. */
+#include <wsock/conn.h>
+
+#include <string.h>
+
+#include <wsock/error.h>
+#include <wsock/message.h>
+#include <wsock/timer.h>
+
+#include "api/message.h"
+#include "conn/closing.h"
+#include "conn/conn.h"
+#include "conn/encode.h"
+#include "conn/send.h"
+#include "conn/timer.h"
+#include "core/alloc.h"
+#include "proto/utf8.h"
+
+uint64_t wsock_conn_id(const wsock_conn *conn)
+{
+    return conn != NULL ? conn->id : 0;
+}
+
+/* ---- sending ---- */
+
+int wsock_conn_send(wsock_conn *conn, int type, const void *data, size_t len)
+{
+    if (conn == NULL || (data == NULL && len > 0) ||
+        (type != WSOCK_TEXT && type != WSOCK_BINARY))
+        return WSOCK_EINVAL;
+    if (len > WSI_MESSAGE_MAX)
+        return WSOCK_ETOOBIG;
+    return wsi_conn_send(conn, (unsigned)type, data, len);
+}
+
+int wsock_conn_send_message(wsock_conn *conn, wsock_message *message)
+{
+    if (conn == NULL || message == NULL)
+        return WSOCK_EINVAL;
+    return wsi_conn_send_frame(conn, message->frame);
+}
+
+int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len)
+{
+    if (conn == NULL || (data == NULL && len > 0))
+        return WSOCK_EINVAL;
+    if (len > WSI_CONTROL_PAYLOAD_MAX)
+        return WSOCK_ETOOBIG;
+    return wsi_conn_send_ping(conn, data, len);
+}
+
+size_t wsock_conn_buffered(const wsock_conn *conn)
+{
+    return conn != NULL ? wsi_conn_buffered(conn) : 0;
+}
+
+/* ---- ending ---- */
+
+int wsock_conn_close(wsock_conn *conn, int code, const char *reason)
+{
+    const size_t len = reason != NULL ? strlen(reason) : 0;
+
+    if (conn == NULL || (code == 1005 && len > 0))
+        return WSOCK_EINVAL;
+    if (code != 1005 && (code < 0 || !wsi_close_code_is_sendable((unsigned)code)))
+        return WSOCK_ERANGE;
+    if (len > WSI_CLOSE_REASON_MAX)
+        return WSOCK_ETOOBIG;
+    if (!wsi_utf8_is_valid(reason, len))
+        return WSOCK_EUTF8;
+    return wsi_conn_close(conn, (unsigned)code, reason, len);
+}
+
+int wsock_conn_reset(wsock_conn *conn)
+{
+    return conn != NULL ? wsi_conn_close(conn, 0, NULL, 0) : WSOCK_EINVAL;
+}
+
+/* ---- calls on its worker ---- */
+
+struct posted_call {
+    struct wsi_mail mail;
+    struct wsock_conn *conn; /* a reference */
+    wsock_post_fn fn;
+    void *user;
+    wsock_free_fn free_user;
+};
+
+static void run_call(struct wsi_mail *mail)
+{
+    struct posted_call *call = WSI_CONTAINER_OF(mail, struct posted_call, mail);
+
+    if (wsi_conn_state(call->conn) < WSI_CONN_CLOSED)
+        call->fn(call->conn, call->user);
+    if (call->free_user != NULL)
+        call->free_user(call->user);
+    wsock_conn_unref(call->conn);
+    wsi_free(call);
+}
+
+int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
+                    wsock_free_fn free_user)
+{
+    struct posted_call *call;
+
+    if (conn == NULL || fn == NULL)
+        return WSOCK_EINVAL;
+    if (wsi_conn_state(conn) == WSI_CONN_CLOSED)
+        return WSOCK_ECLOSED;
+    call = wsi_alloc(sizeof *call);
+    if (call == NULL)
+        return WSOCK_ENOMEM;
+    *call = (struct posted_call){
+        .mail = {.run = run_call},
+        .conn = wsock_conn_ref(conn),
+        .fn = fn,
+        .user = user,
+        .free_user = free_user,
+    };
+    wsi_worker_post(conn->worker, &call->mail);
+    return 0;
+}
+
+static void pause_here(wsock_conn *conn, void *user)
+{
+    (void)user;
+    if (conn->user_pauses++ == 0 && wsi_conn_state(conn) <= WSI_CONN_OPEN)
+        wsi_conn_pause(conn, WSI_PAUSE_USER);
+}
+
+static void resume_here(wsock_conn *conn, void *user)
+{
+    (void)user;
+    if (conn->user_pauses > 0 && --conn->user_pauses == 0)
+        wsi_conn_resume(conn, WSI_PAUSE_USER);
+}
+
+/* On the worker at once, so that no further message comes; else as mail. */
+static int act(wsock_conn *conn, wsock_post_fn fn)
+{
+    if (conn == NULL)
+        return WSOCK_EINVAL;
+    if (wsi_conn_state(conn) >= WSI_CONN_CLOSING)
+        return WSOCK_ECLOSED;
+    if (wsi_worker_current != conn->worker)
+        return wsock_conn_post(conn, fn, NULL, NULL);
+    fn(conn, NULL);
+    return 0;
+}
+
+int wsock_conn_pause_read(wsock_conn *conn)
+{
+    return act(conn, pause_here);
+}
+
+int wsock_conn_resume_read(wsock_conn *conn)
+{
+    return act(conn, resume_here);
+}
+
+int wsock_conn_timer(wsock_conn *conn, wsock_timer **out, uint64_t first_ms,
+                     uint64_t every_ms, wsock_timer_fn fn, void *user,
+                     wsock_free_fn free_user)
+{
+    const struct wsi_timer_spec spec = {
+        .first_ms = first_ms,
+        .every_ms = every_ms,
+        .fn = fn,
+        .user = user,
+        .free_user = free_user,
+    };
+
+    if (conn == NULL || fn == NULL)
+        return WSOCK_EINVAL;
+    return wsi_timer_launch(out, conn->worker, conn, &spec);
+}
+
+/* ---- state and facts ---- */
+
+int wsock_conn_set_user(wsock_conn *conn, void *user, wsock_free_fn free_user)
+{
+    wsock_free_fn free_before;
+    void *before;
+
+    if (conn == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&conn->worker->lock);
+    before = atomic_exchange(&conn->user, user);
+    free_before = conn->free_user;
+    conn->free_user = free_user;
+    pthread_mutex_unlock(&conn->worker->lock);
+    if (free_before != NULL)
+        free_before(before);
+    return 0;
+}
+
+void *wsock_conn_get_user(const wsock_conn *conn)
+{
+    return conn != NULL ? atomic_load(&conn->user) : NULL;
+}
+
+wsock_request *wsock_conn_request(wsock_conn *conn)
+{
+    return conn != NULL && wsi_conn_role(conn) == WSI_SERVER ? wsi_request_of(conn)
+                                                             : NULL;
+}
+
+/* A client's facts are there from open on, and then never change. */
+static const struct wsi_facts *facts_of(const wsock_conn *conn)
+{
+    return conn != NULL && wsi_conn_state(conn) >= WSI_CONN_OPEN ? conn->facts : NULL;
+}
+
+const char *wsock_conn_subprotocol(const wsock_conn *conn)
+{
+    const struct wsi_facts *facts = facts_of(conn);
+
+    return facts != NULL ? wsi_facts_subprotocol(facts) : "";
+}
+
+const char *wsock_conn_response_header(const wsock_conn *conn, const char *name)
+{
+    const struct wsi_facts *facts = facts_of(conn);
+
+    if (facts == NULL || name == NULL || wsi_conn_role(conn) == WSI_SERVER)
+        return NULL;
+    return wsi_facts_header(facts, name);
+}
+
+const char *wsock_conn_remote_address(const wsock_conn *conn)
+{
+    const struct wsi_facts *facts = facts_of(conn);
+
+    return facts != NULL ? wsi_facts_remote(facts) : "";
+}
+
+int wsock_conn_is_open(const wsock_conn *conn)
+{
+    return conn != NULL && wsi_conn_state(conn) == WSI_CONN_OPEN &&
+           !atomic_load(&conn->close_begun);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting for the end, with or without SIGINT and SIGTERM. A signal handler may do next
+ * to nothing, so it counts and writes to an eventfd that the waiting thread reads.
+ */
+#include "api/run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <wsock/error.h>
+
+#include "api/runtime.h"
+
+static const int stop_signals[] = {SIGINT, SIGTERM};
+enum { STOP_SIGNALS = sizeof stop_signals / sizeof stop_signals[0] };
+
+/* Dispositions belong to the process, so one thread at a time may have them. */
+static atomic_bool signals_taken;
+static atomic_int signal_fd = -1;
+static atomic_uint signals_seen;
+
+static void on_signal(int number)
+{
+    const int saved = errno;
+    const uint64_t one = 1;
+    const int fd = atomic_load(&signal_fd);
+
+    (void)number;
+    atomic_fetch_add(&signals_seen, 1);
+    if (fd >= 0 && write(fd, &one, sizeof one) < 0) {
+        /* The counter is full: then it wakes its reader anyway. */
+    }
+    errno = saved;
+}
+
+static void take_signals(struct sigaction before[STOP_SIGNALS], int fd)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    atomic_store(&signals_seen, 0);
+    atomic_store(&signal_fd, fd);
+    for (int i = 0; i < STOP_SIGNALS; i++)
+        sigaction(stop_signals[i], &action, &before[i]);
+}
+
+static void give_signals_back(const struct sigaction before[STOP_SIGNALS])
+{
+    for (int i = 0; i < STOP_SIGNALS; i++)
+        sigaction(stop_signals[i], &before[i], NULL);
+    atomic_store(&signal_fd, -1);
+    atomic_store(&signals_taken, false);
+}
+
+void wsi_run_wake(wsock_runtime *runtime)
+{
+    const uint64_t one = 1;
+
+    if (runtime->wake_fd >= 0 && write(runtime->wake_fd, &one, sizeof one) < 0) {
+        /* As above. */
+    }
+}
+
+static bool is_over(wsock_runtime *runtime)
+{
+    bool over;
+
+    pthread_mutex_lock(&runtime->pool.lock);
+    over = atomic_load(&runtime->pool.stopping) && runtime->pool.live == 0;
+    pthread_mutex_unlock(&runtime->pool.lock);
+    return over;
+}
+
+static void wait_for_end(wsock_runtime *runtime, int fd, bool with_signals)
+{
+    unsigned handled = 0;
+
+    while (!is_over(runtime)) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        uint64_t count;
+
+        poll(&ready, 1, -1);
+        if (read(fd, &count, sizeof count) < 0)
+            continue;
+        for (; with_signals && handled < atomic_load(&signals_seen); handled++)
+            wsi_runtime_stop(runtime, handled > 0);
+    }
+}
+
+/* @return 0; WSOCK_EBUSY while another thread is in it. */
+static int enter(wsock_runtime *runtime, int fd)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&runtime->pool.lock);
+    if (runtime->wake_fd >= 0)
+        r = WSOCK_EBUSY;
+    else
+        runtime->wake_fd = fd;
+    pthread_mutex_unlock(&runtime->pool.lock);
+    return r;
+}
+
+static void leave(wsock_runtime *runtime)
+{
+    pthread_mutex_lock(&runtime->pool.lock);
+    runtime->wake_fd = -1;
+    pthread_mutex_unlock(&runtime->pool.lock);
+}
+
+int wsock_runtime_run(wsock_runtime *runtime, unsigned flags)
+{
+    struct sigaction before[STOP_SIGNALS];
+    const bool with_signals = (flags & WSOCK_RUN_SIGNALS) != 0;
+    int fd, r;
+
+    if (runtime == NULL || (flags & ~(unsigned)WSOCK_RUN_SIGNALS) != 0)
+        return WSOCK_EINVAL;
+    if (wsi_pool_is_here(&runtime->pool))
+        return WSOCK_EDEADLK;
+    if (with_signals && atomic_exchange(&signals_taken, true))
+        return WSOCK_EBUSY;
+    fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    r = fd < 0 ? WSOCK_ESYSTEM : enter(runtime, fd);
+    if (r < 0) {
+        if (with_signals)
+            atomic_store(&signals_taken, false);
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    if (with_signals)
+        take_signals(before, fd);
+    wait_for_end(runtime, fd, with_signals);
+    if (with_signals)
+        give_signals_back(before);
+    leave(runtime);
+    close(fd);
+    return 0;
+}

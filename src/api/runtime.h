@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The runtime as the other public objects see it. */
+#ifndef WSI_API_RUNTIME_H
+#define WSI_API_RUNTIME_H
+
+#include <wsock/runtime.h>
+
+#include "api/failure.h"
+#include "conn/worker.h"
+#include "core/list.h"
+
+struct wsock_runtime {
+    struct wsi_pool pool;    /* first; its lock guards what follows */
+    struct wsi_list servers; /* wsock_server.node: those that have not stopped */
+    struct wsi_failure failure;
+    int wake_fd; /* of wsock_runtime_run(); -1 when nobody is in it */
+};
+
+static inline wsock_runtime *wsi_runtime_of(struct wsi_pool *pool)
+{
+    return WSI_CONTAINER_OF(pool, struct wsock_runtime, pool);
+}
+
+#endif

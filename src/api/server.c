@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+/* The public server: its life, listeners and options. Endpoints are in endpoint.c. */
+#include "api/server.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <wsock/error.h>
+
+#include "api/runtime.h"
+#include "conn/acceptor.h"
+#include "conn/worker.h"
+#include "core/alloc.h"
+
+static wsock_server *server_of(struct wsi_service *service)
+{
+    return WSI_CONTAINER_OF(service, struct wsock_server, service);
+}
+
+static struct wsi_pool *pool_of(const wsock_server *server)
+{
+    return server->service.owner.pool;
+}
+
+/* ---- life ---- */
+
+/* The last reference is gone, and with it everything that could find the server. */
+static void release(struct wsi_owner *owner)
+{
+    wsock_server *server = server_of(wsi_service_of(owner));
+    struct wsi_pool *pool = owner->pool;
+    struct wsi_list *node;
+
+    while ((node = wsi_list_pop(&server->endpoints)) != NULL)
+        wsi_endpoint_free(WSI_CONTAINER_OF(node, struct wsock_endpoint, node));
+    wsi_registry_fini(&server->rooms);
+    wsi_service_fini(&server->service);
+    wsi_failure_fini(&server->failure);
+    pthread_mutex_destroy(&server->lock);
+    wsi_free(server);
+    wsi_pool_unref(pool);
+}
+
+/* Handlers never run again: their user pointers go now, though handles may live on. */
+static void clear_handlers(wsock_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    WSI_LIST_EACH(node, &server->endpoints)
+    {
+        wsi_profile_clear(&WSI_CONTAINER_OF(node, struct wsock_endpoint, node)->profile);
+    }
+    pthread_mutex_unlock(&server->lock);
+    wsi_profile_clear(&server->service.profile);
+}
+
+static void finished(struct wsi_service *service)
+{
+    wsock_server *server = server_of(service);
+    struct wsi_pool *pool = pool_of(server);
+    struct wsi_handler *handler = wsi_profile_handler(&service->profile, WSI_ON_STOPPED);
+
+    wsi_log(&pool->log, WSOCK_LOG_INFO, "server", "stopped");
+    if (handler != NULL)
+        handler->fn.stopped(server, handler->user);
+    clear_handlers(server);
+    pthread_mutex_lock(&pool->lock);
+    server->stopped = true;
+    wsi_list_remove(&server->node);
+    pthread_cond_broadcast(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
+    wsi_owner_unref(&service->owner); /* the reference of what runs */
+    wsi_pool_release(pool);
+}
+
+int wsock_server_new(wsock_runtime *runtime, wsock_server **out)
+{
+    wsock_server *server;
+    int r;
+
+    if (runtime == NULL || out == NULL)
+        return WSOCK_EINVAL;
+    server = wsi_zalloc(sizeof *server);
+    if (server == NULL)
+        return WSOCK_ENOMEM;
+    r = wsi_registry_init(&server->rooms, &server->service.owner);
+    if (r == 0) {
+        r = wsi_pool_hold(&runtime->pool);
+        if (r < 0)
+            wsi_registry_fini(&server->rooms);
+    }
+    if (r < 0) {
+        wsi_free(server);
+        return r;
+    }
+    wsi_service_init(&server->service, wsi_pool_ref(&runtime->pool), release, finished);
+    pthread_mutex_init(&server->lock, NULL);
+    wsi_list_init(&server->endpoints);
+    wsi_list_init(&server->acceptors);
+    wsi_failure_init(&server->failure);
+    wsi_owner_ref(&server->service.owner); /* of what runs, until finished() */
+    pthread_mutex_lock(&runtime->pool.lock);
+    wsi_list_append(&runtime->servers, &server->node);
+    pthread_mutex_unlock(&runtime->pool.lock);
+    *out = server;
+    return 0;
+}
+
+wsock_server *wsock_server_ref(wsock_server *server)
+{
+    wsi_owner_ref(&server->service.owner);
+    return server;
+}
+
+void wsock_server_unref(wsock_server *server)
+{
+    if (server != NULL)
+        wsi_owner_unref(&server->service.owner);
+}
+
+void wsock_server_free(wsock_server *server)
+{
+    if (server == NULL)
+        return;
+    wsi_server_stop(server, false);
+    wsock_server_unref(server);
+}
+
+/* ---- stopping ---- */
+
+static void close_acceptors(wsock_server *server)
+{
+    struct wsi_list taken, *node;
+
+    pthread_mutex_lock(&server->lock);
+    wsi_list_move(&taken, &server->acceptors);
+    pthread_mutex_unlock(&server->lock);
+    while ((node = wsi_list_pop(&taken)) != NULL)
+        wsi_acceptor_close(WSI_CONTAINER_OF(node, struct wsi_acceptor, node));
+}
+
+void wsi_server_stop(wsock_server *server, bool cut)
+{
+    const int64_t timeout = wsi_option(&server->service.profile.options,
+                                       WSI_OPT_STOP_TIMEOUT);
+    bool first;
+
+    pthread_mutex_lock(&server->lock);
+    first = !server->stop_called;
+    server->stop_called = true;
+    pthread_mutex_unlock(&server->lock);
+    if (!first && !cut)
+        return;
+    if (first)
+        wsi_log(&pool_of(server)->log, WSOCK_LOG_INFO, "server", "stopping");
+    /* The listeners go first, so that nobody is accepted only to be sent away. */
+    close_acceptors(server);
+    wsi_service_stop(&server->service, cut ? 0 : (uint64_t)timeout);
+}
+
+void wsock_server_stop(wsock_server *server)
+{
+    if (server != NULL)
+        wsi_server_stop(server, false);
+}
+
+int wsock_server_wait(wsock_server *server, int64_t timeout_ms)
+{
+    struct wsi_pool *pool;
+    struct timespec until;
+    int r = 0;
+
+    if (server == NULL)
+        return WSOCK_EINVAL;
+    pool = pool_of(server);
+    if (wsi_pool_is_here(pool))
+        return WSOCK_EDEADLK;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    if (timeout_ms > 0) {
+        const int64_t ns = until.tv_nsec + timeout_ms % 1000 * 1000000;
+
+        until.tv_sec += timeout_ms / 1000 + ns / 1000000000;
+        until.tv_nsec = ns % 1000000000;
+    }
+    pthread_mutex_lock(&pool->lock);
+    while (!server->stopped && r == 0)
+        r = timeout_ms < 0 ? pthread_cond_wait(&pool->changed, &pool->lock)
+                           : pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+    r = server->stopped ? 0 : WSOCK_ETIMEDOUT;
+    pthread_mutex_unlock(&pool->lock);
+    return r;
+}
+
+/* ---- handlers ---- */
+
+static bool is_stopping(wsock_server *server)
+{
+    return atomic_load(&server->service.stopping);
+}
+
+int wsock_server_on_http(wsock_server *server, wsock_request_fn fn, void *user,
+                         wsock_free_fn free_user)
+{
+    if (server == NULL)
+        return WSOCK_EINVAL;
+    if (is_stopping(server))
+        return WSOCK_ECLOSED;
+    return wsi_profile_on(&server->service.profile, pool_of(server), WSI_ON_HTTP,
+                          (union wsi_handler_fn){.request = fn}, fn != NULL, user,
+                          free_user);
+}
+
+int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn, void *user,
+                            wsock_free_fn free_user)
+{
+    if (server == NULL)
+        return WSOCK_EINVAL;
+    if (is_stopping(server))
+        return WSOCK_ECLOSED;
+    return wsi_profile_on(&server->service.profile, pool_of(server), WSI_ON_STOPPED,
+                          (union wsi_handler_fn){.stopped = fn}, fn != NULL, user,
+                          free_user);
+}
+
+/* ---- listeners ---- */
+
+/* With the lock held. The files of the option www are opened when they are first needed.
+ */
+static int prepare(wsock_server *server)
+{
+    const char *www = wsi_option_text(&server->service.profile.options, WSI_OPT_WWW);
+    int r;
+
+    if (server->listening || *www == '\0')
+        return 0;
+    r = wsi_files_open(&server->service.files, www);
+    return r < 0 ? wsi_fail(&server->failure, r, "cannot serve files from %s: %s", www,
+                            wsock_strerror(r))
+                 : 0;
+}
+
+int wsock_server_listen(wsock_server *server, const char *url)
+{
+    struct wsi_acceptor *acceptor;
+    char why[256];
+    int r;
+
+    if (server == NULL || url == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_pool_start(pool_of(server));
+    if (r < 0)
+        return wsi_fail(&server->failure, r, "cannot listen on %s: the threads: %s", url,
+                        wsock_strerror(r));
+    pthread_mutex_lock(&server->lock);
+    if (server->stop_called)
+        r = wsi_fail(&server->failure, WSOCK_ECLOSED,
+                     "cannot listen on %s: the server is stopping", url);
+    if (r == 0)
+        r = prepare(server);
+    if (r == 0) {
+        server->listening = true;
+        r = wsi_acceptor_open(&acceptor, &server->service, url, why, sizeof why);
+        if (r < 0)
+            wsi_fail(&server->failure, r, "cannot listen on %s: %s", url,
+                     *why != '\0' ? why : wsock_strerror(r));
+    }
+    if (r == 0) {
+        wsi_list_append(&server->acceptors, &acceptor->node);
+        wsi_log(&pool_of(server)->log, WSOCK_LOG_INFO, "server", "listens on %s",
+                acceptor->url);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return r;
+}
+
+int wsock_server_unlisten(wsock_server *server, const char *url)
+{
+    struct wsi_acceptor *found = NULL;
+
+    if (server == NULL || url == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&server->lock);
+    WSI_LIST_EACH(node, &server->acceptors)
+    {
+        struct wsi_acceptor *acceptor = WSI_CONTAINER_OF(node, struct wsi_acceptor, node);
+
+        if (found == NULL &&
+            (strcmp(acceptor->asked, url) == 0 || strcmp(acceptor->url, url) == 0)) {
+            found = acceptor;
+            wsi_list_remove(node);
+        }
+    }
+    pthread_mutex_unlock(&server->lock);
+    if (found == NULL)
+        return wsi_fail(&server->failure, WSOCK_ENOENT, "there is no listener on %s",
+                        url);
+    wsi_acceptor_close(found);
+    return 0;
+}
+
+int wsock_server_url(wsock_server *server, char *out, size_t size, size_t index)
+{
+    int r = WSOCK_ENOENT;
+
+    if (server == NULL || (out == NULL && size > 0))
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&server->lock);
+    WSI_LIST_EACH(node, &server->acceptors)
+    {
+        const struct wsi_acceptor *acceptor = WSI_CONTAINER_OF(node, struct wsi_acceptor,
+                                                               node);
+
+        if (index-- == 0) {
+            const size_t len = strlen(acceptor->url);
+
+            r = len < size ? (int)len : WSOCK_ETOOBIG;
+            if (r >= 0)
+                memcpy(out, acceptor->url, len + 1);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&server->lock);
+    return r;
+}
+
+static int set_accept_paused(wsock_server *server, bool paused)
+{
+    if (server == NULL)
+        return WSOCK_EINVAL;
+    if (is_stopping(server))
+        return WSOCK_ECLOSED;
+    atomic_store(&server->service.accept_paused, paused);
+    pthread_mutex_lock(&server->lock);
+    WSI_LIST_EACH(node, &server->acceptors)
+    {
+        wsi_acceptor_update(WSI_CONTAINER_OF(node, struct wsi_acceptor, node));
+    }
+    pthread_mutex_unlock(&server->lock);
+    return 0;
+}
+
+int wsock_server_pause_accept(wsock_server *server)
+{
+    return set_accept_paused(server, true);
+}
+
+int wsock_server_resume_accept(wsock_server *server)
+{
+    return set_accept_paused(server, false);
+}
+
+size_t wsock_server_conn_count(const wsock_server *server)
+{
+    return server != NULL ? atomic_load(&server->service.owner.open) : 0;
+}
+
+/* ---- options ---- */
+
+/* With the lock held: endpoints follow the server where they have no value of their own.
+ */
+static void spread(wsock_server *server)
+{
+    WSI_LIST_EACH(node, &server->endpoints)
+    {
+        wsi_options_inherit(
+            &WSI_CONTAINER_OF(node, struct wsock_endpoint, node)->profile.options,
+            &server->service.profile.options);
+    }
+}
+
+int wsock_server_set(wsock_server *server, const char *name, const char *value)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+    int r;
+
+    if (server == NULL || name == NULL || value == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&server->lock);
+    r = wsi_options_set(&server->service.profile.options, name, value, server->listening,
+                        why, sizeof why);
+    if (r == 0)
+        spread(server);
+    pthread_mutex_unlock(&server->lock);
+    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : r;
+}
+
+int wsock_server_set_int64(wsock_server *server, const char *name, int64_t value)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+    int r;
+
+    if (server == NULL || name == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&server->lock);
+    r = wsi_options_set_number(&server->service.profile.options, name, value,
+                               server->listening, why, sizeof why);
+    if (r == 0)
+        spread(server);
+    pthread_mutex_unlock(&server->lock);
+    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : r;
+}
+
+int wsock_server_get_int64(wsock_server *server, const char *name, int64_t *out)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+    int r;
+
+    if (server == NULL || name == NULL || out == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&server->lock);
+    r = wsi_options_get_number(&server->service.profile.options, out, name, why,
+                               sizeof why);
+    pthread_mutex_unlock(&server->lock);
+    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : r;
+}
+
+int wsock_server_get_string(wsock_server *server, char *out, size_t size,
+                            const char *name)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+    int r;
+
+    if (server == NULL || name == NULL || out == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&server->lock);
+    r = wsi_options_get_text(&server->service.profile.options, out, size, name, why,
+                             sizeof why);
+    pthread_mutex_unlock(&server->lock);
+    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : r;
+}
+
+const char *wsock_server_error(wsock_server *server)
+{
+    return server != NULL ? wsi_failure_text(&server->failure)
+                          : "the server could not be made";
+}

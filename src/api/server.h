@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* The public server, and the endpoints that live in it. */
+#ifndef WSI_API_SERVER_H
+#define WSI_API_SERVER_H
+
+#include <wsock/server.h>
+
+#include "api/failure.h"
+#include "conn/service.h"
+#include "core/list.h"
+#include "room/registry.h"
+
+/* An endpoint is part of its server: a reference to one is a reference to the other. */
+struct wsock_endpoint {
+    struct wsi_profile profile; /* first: the value of its route */
+    struct wsi_list node;       /* server->endpoints */
+    wsock_server *server;
+    char *pattern;
+    struct wsi_failure failure;
+};
+
+struct wsock_server {
+    struct wsi_service service; /* first */
+    struct wsi_list node;       /* wsock_runtime.servers, guarded by the pool's lock */
+    bool told[2];               /* wsi_runtime_stop() did, by its argument; as node */
+    bool stopped;               /* on_stopped ran; as node */
+    pthread_mutex_t lock;       /* what follows */
+    bool listening;             /* has been: patterns and some options are fixed */
+    bool stop_called;
+    struct wsi_list endpoints;
+    struct wsi_list acceptors;
+    struct wsi_registry rooms;
+    struct wsi_failure failure;
+};
+
+/** With its server, or before it was a part of it. */
+void wsi_endpoint_free(struct wsock_endpoint *endpoint);
+
+/** @param cut cut its connections off at once. */
+void wsi_server_stop(wsock_server *server, bool cut);
+
+#endif
