@@ -32,7 +32,7 @@ def mapped(path):
     """({name: node}, complaints) of the version script."""
     text = re.sub(r"/\*.*?\*/", "", open(path).read(), flags=re.S)
     names, complaints = {}, []
-    for node, body in re.findall(r"(\w+)\s*\{(.*?)\}", text, re.S):
+    for node, body in re.findall(r"([\w.]+)\s*\{(.*?)\}", text, re.S):
         listed = re.findall(r"([\w*]+);", body.split("local:")[0].replace("global:", ""))
         complaints += [f"{path}: a wildcard: {n}" for n in listed if "*" in n]
         if listed != sorted(listed):
