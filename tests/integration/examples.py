@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""examples.py SOURCE-ROOT ECHO CHAT CLIENT: each program of examples/ does what its first comment
+says, and the README shows the echo server as it is."""
+import contextlib
+import pathlib
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support/py"))
+from ws_client import WsClient
+
+SECONDS = 60
+root, echo, chat, client = sys.argv[1:]
+
+
+@contextlib.contextmanager
+def serving(program):
+    """Starts a server on a free port and yields its URL; SIGTERM must end it well."""
+    with subprocess.Popen([program, "ws://127.0.0.1:0"], stdout=subprocess.PIPE,
+                          text=True) as server:
+        try:
+            words = server.stdout.readline().split()
+            assert words[:2] == ["listening", "on"], words
+            yield words[2].rstrip("/")
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(SECONDS) == 0, f"{program}: status {server.returncode}"
+        finally:
+            server.kill()
+
+
+def run_client(*arguments):
+    done = subprocess.run([client, *arguments], timeout=SECONDS, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return done.returncode, done.stdout.splitlines(), done.stderr
+
+
+def test_echo_and_client():
+    with serving(echo) as url:
+        assert run_client(url + "/echo", "one", "zwei ☃", "") == (0, ["one", "zwei ☃", ""], "")
+        assert run_client(url + "/echo") == (0, [], "")
+        status, lines, error = run_client(url + "/elsewhere", "x")
+        assert (status, lines) == (1, []) and "404" in error, error
+        with WsClient(url + "/echo") as ws:
+            ws.send("hello")
+            assert ws.recv() == "hello"
+            assert ws.close(4001, "done")[0] == 4001
+        with WsClient(url + "/echo") as open_one:  # noqa: F841
+            taken = subprocess.run([echo, url], timeout=SECONDS, text=True,
+                                   stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            assert taken.returncode == 1 and url[len("ws://"):] in taken.stderr, taken
+    assert run_client(url + "/echo", "x")[0] == 1  # nobody listens any more
+    assert run_client("nonsense")[0] == 1
+    assert run_client()[0] == 2
+
+
+def test_chat():
+    with serving(chat) as url:
+        with WsClient(url + "/chat/lobby") as a, WsClient(url + "/chat/attic") as other:
+            assert a.recv() == "* 1 here" and other.recv() == "* 1 here"
+            with WsClient(url + "/chat/lobby") as b:
+                assert a.recv() == b.recv() == "* 2 here"
+                b.send("hello from b")
+                assert a.recv() == b.recv() == "hello from b"
+                b.close()
+            a.send("anyone?")
+            assert a.recv() == "anyone?"
+            other.send("nobody came")  # and nothing of the lobby's
+            assert other.recv() == "nobody came"
+            a.send("x" * 5000)
+            assert a.recv()[0] == 1009
+        with WsClient(url + "/chat/a*b") as refused:
+            assert refused.recv()[0] == 1008
+
+
+def test_readme():
+    code = pathlib.Path(root, "examples/echo.c").read_text().partition("#include")
+    readme = pathlib.Path(root, "README.md").read_text()
+    assert "```c\n" + code[1] + code[2] + "```" in readme, "README.md: not examples/echo.c"
+
+
+for test in (test_echo_and_client, test_chat, test_readme):
+    test()
+    print("ok", test.__name__)
