@@ -18,7 +18,8 @@ async def handle(ws):
     try:
         async for message in ws:
             if path == "/fragments":
-                message = [message[i:i + FRAGMENT] for i in range(0, len(message), FRAGMENT)]
+                starts = range(0, max(len(message), 1), FRAGMENT)
+                message = [message[i:i + FRAGMENT] for i in starts]
             await ws.send(message)
     except websockets.ConnectionClosed:
         pass

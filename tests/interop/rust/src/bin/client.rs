@@ -45,11 +45,12 @@ fn echoes(ws: &mut WebSocket<TcpStream>) {
     expect(ws, Message::text(FRAGMENTS.concat()), "text in three fragments");
 }
 
-fn expect_close(ws: &mut WebSocket<TcpStream>, code: u16, reason: &str) {
+/// One of the reasons: what only answers our own close may leave it out.
+fn expect_close(ws: &mut WebSocket<TcpStream>, code: u16, reasons: &[&str]) {
     match ws.read().expect("close") {
         Message::Close(Some(end)) => {
             assert_eq!(u16::from(end.code), code);
-            assert!(["", reason].contains(&end.reason.as_str()), "reason {}", end.reason);
+            assert!(reasons.contains(&end.reason.as_str()), "reason {}", end.reason);
         }
         other => panic!("close {code}: got {other:?}"),
     }
@@ -65,10 +66,10 @@ fn main() {
         ws.send(Message::Ping("are you there".into())).expect("ping");
         expect(&mut ws, Message::Pong("are you there".into()), "ping");
         ws.close(Some(CloseFrame { code: code.into(), reason: reason.into() })).expect("close");
-        expect_close(&mut ws, code, reason);
+        expect_close(&mut ws, code, &[reason, ""]);
     }
     let mut pinged = connect(&url, "/ping");
     expect(&mut pinged, Message::Ping("libwsock".into()), "ping of the server");
     expect(&mut pinged, Message::text("pong libwsock"), "answer to a ping");
-    expect_close(&mut connect(&url, "/close"), 4001, "asked");
+    expect_close(&mut connect(&url, "/close"), 4001, &["asked"]);
 }
