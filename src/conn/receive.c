@@ -72,21 +72,21 @@ static void hold(struct wsock_conn *conn, const uint8_t *data, size_t len)
 static size_t decode(struct wsock_conn *conn, uint8_t *data, size_t len)
 {
     const struct wsi_session_limits limits = limits_of(conn);
+    const bool rated = conn->rate != NULL || wsi_rate_is_limited(conn->profile);
     struct wsi_event event;
 
     do {
         wsi_session_next(&conn->session, &limits, &data, &len, &event);
         if (event.kind == WSI_EVENT_NONE)
             break;
-        if (conn->rate != NULL || wsi_rate_is_limited(conn->profile)) {
-            if (!wsi_rate_allows(conn, &event))
-                break;
-        }
+        if (rated && !wsi_rate_allows(conn, &event))
+            break;
         if (event.kind == WSI_EVENT_MESSAGE)
             deliver_message(conn, &event);
         else
             deliver_control(conn, &event);
-    } while (goes_on(conn));
+        /* With nothing left to decode and nothing kept, asking again is needless. */
+    } while ((len > 0 || !wsi_session_is_idle(&conn->session)) && goes_on(conn));
     return len;
 }
 

@@ -66,12 +66,36 @@ static size_t encode(struct wsock_conn *conn, uint8_t *out, unsigned byte0,
     return header + len;
 }
 
+/* Most frames of a server have a header of two bytes. @return false for those that do
+ * not. */
+static inline bool write_short(struct wsock_conn *conn, unsigned byte0, const void *data,
+                               size_t len, int *r)
+{
+    uint8_t *out;
+
+    if (len > 125 || wsi_conn_role(conn) == WSI_CLIENT)
+        return false;
+    out = wsi_stream_reserve(&conn->stream, len + 2);
+    *r = out != NULL ? 0 : WSOCK_ENOMEM;
+    if (out == NULL)
+        return true;
+    out[0] = (uint8_t)byte0;
+    out[1] = (uint8_t)len;
+    if (len > 0)
+        memcpy(out + 2, data, len);
+    wsi_stream_commit(&conn->stream, len + 2);
+    return true;
+}
+
 int wsi_conn_write(struct wsock_conn *conn, unsigned byte0, const void *data, size_t len)
 {
-    const size_t size = frame_size(conn, len);
     struct wsi_blob *blob;
+    size_t size;
     int r;
 
+    if (write_short(conn, byte0, data, len, &r))
+        return r;
+    size = frame_size(conn, len);
     if (size <= WSI_STREAM_COPY_MAX) {
         uint8_t *out = wsi_stream_reserve(&conn->stream, size);
 

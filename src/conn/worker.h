@@ -68,8 +68,11 @@ struct wsi_pool {
     int64_t buffered_automatic; /* what max_buffered_bytes = 0 means here */
 };
 
-/** The worker whose thread this is; NULL on any other thread. */
-extern _Thread_local struct wsi_worker *wsi_worker_current;
+/** The worker whose thread this is; NULL on any other thread. Read on every send, so it
+ * lies in the static TLS block, where eight bytes are to be had for a loaded library too.
+ */
+extern _Thread_local struct wsi_worker *wsi_worker_current
+    __attribute__((tls_model("initial-exec")));
 
 /** @param release the last reference is gone. @return 0; WSOCK_ENOMEM. */
 int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool));
