@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The echo server that the benchmarks measure: the example of wsock.h, nothing tuned.
- * With
+ * The echo server that the benchmarks measure: the example of wsock.h, nothing tuned. With
  * --control it also counts the library's live heap through its allocator hook and obeys
  * standard input: each line is answered with "connections N heap BYTES", and the end of
  * input stops it. Counting costs time, so only bench/memory asks for it.
@@ -18,6 +17,7 @@
 struct options {
     const char *workers;
     const char *url;
+    const char *listeners; /* value of the option reuse_port */
     bool handlers;
     bool control;
 };
@@ -106,6 +106,8 @@ static int serve(wsock_runtime *runtime, const struct options *o)
     int r = wsock_server_new(runtime, &server);
 
     if (r == 0)
+        r = wsock_server_set(server, "reuse_port", o->listeners);
+    if (r == 0)
         r = start(server, o);
     if (r == 0) {
         puts("ready");
@@ -122,8 +124,9 @@ static int serve(wsock_runtime *runtime, const struct options *o)
 }
 
 static const char usage[] =
-    "usage: echo_server [--workers N] [--handlers] [--control] URL\n"
+    "usage: echo_server [--workers N] [--reuse-port] [--handlers] [--control] URL\n"
     "  --workers N  worker threads (1)\n"
+    "  --reuse-port a listening socket for each worker\n"
     "  --handlers   register on_open and on_close as well\n"
     "  --control    count the heap and obey standard input\n"
     "Echoes at the path /echo and prints \"ready\" once it listens.\n";
@@ -132,6 +135,7 @@ static void parse(struct options *o, int argc, char **argv)
 {
     static const struct option table[] = {
         {"workers", required_argument, NULL, 'w'},
+        {"reuse-port", no_argument, NULL, 'r'},
         {"handlers", no_argument, NULL, 'm'},
         {"control", no_argument, NULL, 'c'},
         {"help", no_argument, NULL, 'h'},
@@ -142,6 +146,8 @@ static void parse(struct options *o, int argc, char **argv)
     while ((opt = getopt_long(argc, argv, "", table, NULL)) != -1) {
         if (opt == 'w')
             o->workers = optarg;
+        else if (opt == 'r')
+            o->listeners = "true";
         else if (opt == 'm')
             o->handlers = true;
         else if (opt == 'c')
@@ -160,7 +166,7 @@ static void parse(struct options *o, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.workers = "1"};
+    struct options options = {.workers = "1", .listeners = "false"};
     wsock_runtime *runtime = NULL;
     int r;
 
