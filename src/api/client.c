@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 
 #include "api/runtime.h"
+#include "conn/conn.h"
 #include "conn/header.h"
 #include "conn/remote.h"
 #include "core/alloc.h"
@@ -234,7 +235,10 @@ int wsock_client_set(wsock_client *client, const char *name, const char *value)
     r = wsi_options_set(&client->remote.profile.options, name, value, false, why,
                         sizeof why);
     pthread_mutex_unlock(&client->remote.lock);
-    return r < 0 ? wsi_fail(&client->failure, r, "%s", why) : r;
+    if (r < 0)
+        return wsi_fail(&client->failure, r, "%s", why);
+    wsi_timeouts_changed(client->remote.owner.pool);
+    return 0;
 }
 
 int wsock_client_set_int64(wsock_client *client, const char *name, int64_t value)
@@ -248,7 +252,10 @@ int wsock_client_set_int64(wsock_client *client, const char *name, int64_t value
     r = wsi_options_set_number(&client->remote.profile.options, name, value, false, why,
                                sizeof why);
     pthread_mutex_unlock(&client->remote.lock);
-    return r < 0 ? wsi_fail(&client->failure, r, "%s", why) : r;
+    if (r < 0)
+        return wsi_fail(&client->failure, r, "%s", why);
+    wsi_timeouts_changed(client->remote.owner.pool);
+    return 0;
 }
 
 int wsock_client_get_int64(wsock_client *client, const char *name, int64_t *out)

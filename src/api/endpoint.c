@@ -4,6 +4,7 @@
 #include <wsock/error.h>
 
 #include "api/server.h"
+#include "conn/conn.h"
 #include "core/alloc.h"
 
 static int new_endpoint(wsock_server *server, struct wsock_endpoint **out,
@@ -174,7 +175,10 @@ int wsock_endpoint_set(wsock_endpoint *endpoint, const char *name, const char *v
     r = wsi_options_set(&endpoint->profile.options, name, value,
                         endpoint->server->listening, why, sizeof why);
     pthread_mutex_unlock(&endpoint->server->lock);
-    return r < 0 ? wsi_fail(&endpoint->failure, r, "%s", why) : r;
+    if (r < 0)
+        return wsi_fail(&endpoint->failure, r, "%s", why);
+    wsi_timeouts_changed(endpoint->server->service.owner.pool);
+    return 0;
 }
 
 int wsock_endpoint_set_int64(wsock_endpoint *endpoint, const char *name, int64_t value)
@@ -188,7 +192,10 @@ int wsock_endpoint_set_int64(wsock_endpoint *endpoint, const char *name, int64_t
     r = wsi_options_set_number(&endpoint->profile.options, name, value,
                                endpoint->server->listening, why, sizeof why);
     pthread_mutex_unlock(&endpoint->server->lock);
-    return r < 0 ? wsi_fail(&endpoint->failure, r, "%s", why) : r;
+    if (r < 0)
+        return wsi_fail(&endpoint->failure, r, "%s", why);
+    wsi_timeouts_changed(endpoint->server->service.owner.pool);
+    return 0;
 }
 
 int wsock_endpoint_get_int64(wsock_endpoint *endpoint, const char *name, int64_t *out)

@@ -10,6 +10,7 @@
 
 #include "api/runtime.h"
 #include "conn/acceptor.h"
+#include "conn/conn.h"
 #include "conn/worker.h"
 #include "core/alloc.h"
 
@@ -381,7 +382,10 @@ int wsock_server_set(wsock_server *server, const char *name, const char *value)
     if (r == 0)
         spread(server);
     pthread_mutex_unlock(&server->lock);
-    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : r;
+    if (r < 0)
+        return wsi_fail(&server->failure, r, "%s", why);
+    wsi_timeouts_changed(pool_of(server));
+    return 0;
 }
 
 int wsock_server_set_int64(wsock_server *server, const char *name, int64_t value)
@@ -397,7 +401,10 @@ int wsock_server_set_int64(wsock_server *server, const char *name, int64_t value
     if (r == 0)
         spread(server);
     pthread_mutex_unlock(&server->lock);
-    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : r;
+    if (r < 0)
+        return wsi_fail(&server->failure, r, "%s", why);
+    wsi_timeouts_changed(pool_of(server));
+    return 0;
 }
 
 int wsock_server_get_int64(wsock_server *server, const char *name, int64_t *out)

@@ -223,5 +223,7 @@ void wsi_conn_go_away(struct wsock_conn *conn);
 void wsi_conn_on_timer(struct wsi_timer *timer);
 /** (Re)start the timer for the state that the connection is in. */
 void wsi_conn_start_timer(struct wsock_conn *conn);
+/** A time limit was set anew: open connections look at it now. Any thread. */
+void wsi_timeouts_changed(struct wsi_pool *pool);
 
 #endif

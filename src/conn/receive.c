@@ -144,6 +144,8 @@ void wsi_conn_resume(struct wsock_conn *conn, unsigned why)
     if (conn->pauses != 0)
         return;
     conn->heard_ms = wsi_worker_now_ms(conn->worker);
+    if (wsi_conn_state(conn) == WSI_CONN_OPEN)
+        wsi_conn_start_timer(conn); /* the idle timeout runs again */
     if (conn->held.len > 0)
         wsi_conn_post_drain(conn);
     else if (wsi_stream_is_attached(&conn->stream))

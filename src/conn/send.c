@@ -134,6 +134,20 @@ int wsi_conn_write_frame(struct wsock_conn *conn, struct wsi_blob *frame)
 
 /* ---- the backlog ---- */
 
+/* The account of memory is brought up to date when this much is not in it. */
+enum { UNACCOUNTED_MAX = 64 * 1024 };
+
+/* After a write: what was queued may be too much, for the connection or for all. */
+static inline void look_at_backlog(struct wsock_conn *conn)
+{
+    const size_t queued = wsi_stream_queued(&conn->stream);
+
+    if (queued > conn->accounted + UNACCOUNTED_MAX)
+        wsi_conn_account(conn);
+    if (queued >= mark_of(conn))
+        wsi_conn_backlogged(conn);
+}
+
 void wsi_conn_backlogged(struct wsock_conn *conn)
 {
     if (wsi_option(&conn->profile->options, WSI_OPT_PAUSE_READ_WHEN_BACKLOGGED)) {
@@ -252,9 +266,8 @@ static void run_posted(struct wsi_mail *mail)
     if (r < 0)
         wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
                      "out of memory for a message that was accepted");
-    else if (wsi_conn_state(conn) == WSI_CONN_OPEN &&
-             wsi_stream_queued(&conn->stream) >= mark_of(conn))
-        wsi_conn_backlogged(conn);
+    else if (wsi_conn_state(conn) == WSI_CONN_OPEN)
+        look_at_backlog(conn);
     wsi_blob_unref(posted->frame);
     wsi_free(posted);
     wsock_conn_unref(conn);
@@ -297,8 +310,8 @@ int wsi_conn_send(struct wsock_conn *conn, unsigned opcode, const void *data, si
     if (!wsi_conn_is_direct(conn))
         return post(conn, WSI_FRAME_FIN | opcode, data, len, NULL);
     r = wsi_conn_write(conn, WSI_FRAME_FIN | opcode, data, len);
-    if (r == 0 && wsi_stream_queued(&conn->stream) >= mark_of(conn))
-        wsi_conn_backlogged(conn);
+    if (r == 0)
+        look_at_backlog(conn);
     return r;
 }
 
@@ -313,8 +326,8 @@ int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame)
     if (!wsi_conn_is_direct(conn))
         return post(conn, 0, NULL, 0, frame);
     r = wsi_conn_write_frame(conn, frame);
-    if (r == 0 && wsi_stream_queued(&conn->stream) >= mark_of(conn))
-        wsi_conn_backlogged(conn);
+    if (r == 0)
+        look_at_backlog(conn);
     return r;
 }
 
@@ -331,5 +344,8 @@ bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_blob *frame)
 {
     if (!is_open(conn) || wsi_stream_queued(&conn->stream) >= mark_of(conn))
         return false;
-    return wsi_conn_write_frame(conn, frame) == 0;
+    if (wsi_conn_write_frame(conn, frame) < 0)
+        return false;
+    look_at_backlog(conn);
+    return true;
 }

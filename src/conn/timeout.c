@@ -6,6 +6,7 @@
 #include "conn/conn.h"
 #include "conn/opening.h"
 #include "conn/service.h"
+#include "core/alloc.h"
 
 static uint64_t option_ms(const struct wsock_conn *conn, enum wsi_option_id id)
 {
@@ -134,4 +135,46 @@ void wsi_conn_on_timer(struct wsi_timer *timer)
         return;
     }
     wsi_conn_start_timer(conn);
+}
+
+/* ---- options that changed ---- */
+
+/* A visit to every worker that starts all timers anew. */
+struct restart {
+    struct wsi_round round;
+    struct wsi_pool *pool; /* a reference */
+};
+
+static void restart_all(struct wsi_round *round, struct wsi_worker *worker)
+{
+    (void)round;
+    WSI_LIST_EACH(node, &worker->conns)
+    {
+        struct wsock_conn *conn = WSI_CONTAINER_OF(node, struct wsock_conn, node);
+
+        if (wsi_conn_state(conn) == WSI_CONN_OPEN)
+            wsi_conn_start_timer(conn);
+    }
+}
+
+static void restarted(struct wsi_round *round)
+{
+    struct restart *restart = WSI_CONTAINER_OF(round, struct restart, round);
+    struct wsi_pool *pool = restart->pool;
+
+    wsi_free(restart);
+    wsi_pool_unref(pool);
+}
+
+void wsi_timeouts_changed(struct wsi_pool *pool)
+{
+    struct restart *restart = wsi_alloc(sizeof *restart);
+
+    /* Without memory, each connection learns of it when its timer runs next. */
+    if (restart == NULL)
+        return;
+    restart->pool = wsi_pool_ref(pool);
+    restart->round.visit = restart_all;
+    restart->round.done = restarted;
+    wsi_pool_round(pool, &restart->round);
 }
