@@ -103,6 +103,9 @@ int wsock_server_new(wsock_runtime *runtime, wsock_server **out)
     pthread_mutex_lock(&runtime->pool.lock);
     wsi_list_append(&runtime->servers, &server->node);
     pthread_mutex_unlock(&runtime->pool.lock);
+    /* A stop that began meanwhile may have missed it in the list. */
+    if (atomic_load(&runtime->pool.stopping))
+        wsi_server_stop(server, false);
     *out = server;
     return 0;
 }
