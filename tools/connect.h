@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Within `wsock connect`: what comes from the connection's worker (connect_link.c), and
+ * what goes to and comes from standard input and output (connect_io.c). connect.c
+ * decides.
+ */
+#ifndef CONNECT_H
+#define CONNECT_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+
+#include <wsock/wsock.h>
+
+/* ---- connect_link.c ---- */
+
+struct message {
+    struct message *next;
+    int type;
+    size_t len;
+    char data[];
+};
+
+/* How a connection ended; a copy of wsock_close_info. */
+struct outcome {
+    int32_t cause;
+    int32_t code;
+    int32_t http_status;
+    int32_t began;
+    int32_t opened;
+    char reason[128];
+    char detail[512];
+};
+
+/*
+ * One connection, as the main thread sees it. The worker fills it under the lock and
+ * wakes the main thread through wake_fd; messages wait here until they are printed, and
+ * the connection is not read while too many wait.
+ */
+struct link {
+    pthread_mutex_t lock;
+    int wake_fd;
+    int is_open;
+    int has_drained;
+    int has_closed;
+    int is_paused;
+    struct message *head;
+    struct message **tail;
+    size_t waiting_bytes;
+    struct outcome outcome;
+
+    wsock_client *client;
+    wsock_conn *conn;
+    struct link *next; /* of all that this process made */
+};
+
+struct connect_target {
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL at the end */
+    const char *const *subprotocols;
+    const char *const *sets; /* "name=value" */
+};
+
+/** Make a link and begin to connect. @return 0, or an exit status after a complaint; then
+ *  *out is NULL. */
+int link_open(struct link **out, wsock_runtime *runtime,
+              const struct connect_target *target, int wake_fd);
+
+/** Take all messages that wait, and what else happened since the last call. */
+struct message *link_take(struct link *link, int *is_open, int *has_drained,
+                          int *has_closed);
+
+/** Once the runtime has ended. */
+void link_free(struct link *link);
+
+/** The exit status of an end; prints what is worth a line. */
+int outcome_status(const struct outcome *outcome, int is_verbose);
+
+/* ---- connect_io.c ---- */
+
+/** Set by the signals that end the command: how often one came. */
+extern volatile sig_atomic_t interrupts;
+
+/** Count SIGINT and SIGTERM, waking fd; the second one ends the process. */
+void catch_signals(int wake_fd);
+
+struct output {
+    char *data;
+    size_t len;
+    size_t size;
+    int is_json;
+    int is_terminal;
+};
+
+/** Add a message as one line. @return 0, or -1 without memory. */
+int output_add(struct output *out, const struct message *message);
+
+/** Write it all. @return 0, or -1 when standard output is gone or a signal came. */
+int output_flush(struct output *out);
+
+/** Standard input, cut in lines or taken whole. */
+struct input {
+    char *data;
+    size_t start; /* of what was not taken yet */
+    size_t len;   /* end of it */
+    size_t size;
+    int is_whole; /* -b */
+    int is_taken;
+    int has_ended;
+};
+
+/** Read once. @return 0, or -1 after a complaint when it is too long. */
+int input_read(struct input *in);
+
+/** Look at the next unit (borrowed until the next read). @return 1 when there is one. */
+int input_peek(const struct input *in, const char **data, size_t *len);
+/** Take it. */
+void input_next(struct input *in);
+
+#endif

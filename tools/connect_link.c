@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connection of `wsock connect`: handlers on the worker hand everything to the main
+ * thread, which may block on its output; and what an end means as an exit status.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connect.h"
+#include "tool.h"
+
+static const char command[] = "connect";
+
+/* Above this the connection is not read until the main thread caught up. */
+#define WAITING_MAX_BYTES ((size_t)1 << 20)
+
+/* ---- handlers ---- */
+
+static void wake(const struct link *link)
+{
+    const uint64_t one = 1;
+
+    /* Cannot fail but by overflow, and then the main thread is awake anyway. */
+    if (write(link->wake_fd, &one, sizeof one) < 0)
+        return;
+}
+
+static void on_open(wsock_conn *conn, void *user)
+{
+    struct link *link = user;
+
+    (void)conn;
+    pthread_mutex_lock(&link->lock);
+    link->is_open = 1;
+    pthread_mutex_unlock(&link->lock);
+    wake(link);
+}
+
+static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
+                       void *user)
+{
+    struct link *link = user;
+    struct message *message = malloc(sizeof *message + len);
+    int was_empty = 0;
+
+    if (message == NULL) {
+        wsock_conn_close(conn, 1011, "out of memory");
+        return;
+    }
+    *message = (struct message){.type = type, .len = len};
+    memcpy(message->data, data, len);
+    pthread_mutex_lock(&link->lock);
+    was_empty = link->head == NULL;
+    *link->tail = message;
+    link->tail = &message->next;
+    link->waiting_bytes += sizeof *message + len;
+    if (!link->is_paused && link->waiting_bytes > WAITING_MAX_BYTES)
+        link->is_paused = wsock_conn_pause_read(conn) == 0;
+    pthread_mutex_unlock(&link->lock);
+    if (was_empty)
+        wake(link);
+}
+
+static void on_drain(wsock_conn *conn, void *user)
+{
+    struct link *link = user;
+
+    (void)conn;
+    pthread_mutex_lock(&link->lock);
+    link->has_drained = 1;
+    pthread_mutex_unlock(&link->lock);
+    wake(link);
+}
+
+static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
+{
+    struct link *link = user;
+    struct outcome *outcome = &link->outcome;
+
+    (void)conn;
+    pthread_mutex_lock(&link->lock);
+    outcome->cause = info->cause;
+    outcome->code = info->code;
+    outcome->http_status = info->http_status;
+    outcome->began = info->began;
+    outcome->opened = info->opened;
+    snprintf(outcome->reason, sizeof outcome->reason, "%s", info->reason);
+    snprintf(outcome->detail, sizeof outcome->detail, "%s", info->detail);
+    link->has_closed = 1;
+    pthread_mutex_unlock(&link->lock);
+    wake(link);
+}
+
+/* ---- making one ---- */
+
+static int setup_client(wsock_client *client, const struct connect_target *target)
+{
+    int status = 0;
+
+    for (const char *const *p = target->headers; status == 0 && *p != NULL; p++)
+        status = client_add_header(command, client, *p);
+    for (const char *const *p = target->subprotocols; status == 0 && *p != NULL; p++) {
+        const int r = wsock_client_add_subprotocol(client, *p);
+
+        if (r < 0)
+            status = usage_error(command, "--subprotocol \"%s\": %s", *p,
+                                 wsock_strerror(r));
+    }
+    for (const char *const *p = target->sets; status == 0 && *p != NULL; p++)
+        status = set_option(command, NULL, NULL, client, *p);
+    return status;
+}
+
+static int start(struct link *link)
+{
+    int r = wsock_client_on_open(link->client, on_open, link, NULL);
+
+    if (r == 0)
+        r = wsock_client_on_message(link->client, on_message, link, NULL);
+    if (r == 0)
+        r = wsock_client_on_drain(link->client, on_drain, link, NULL);
+    if (r == 0)
+        r = wsock_client_on_close(link->client, on_close, link, NULL);
+    if (r == 0)
+        r = wsock_client_connect(link->client, &link->conn);
+    return r < 0 ? fail(command, "cannot connect: %s", wsock_strerror(r)) : 0;
+}
+
+int link_open(struct link **out, wsock_runtime *runtime,
+              const struct connect_target *target, int wake_fd)
+{
+    struct link *link = calloc(1, sizeof *link);
+    int status = 0;
+    int r = 0;
+
+    *out = NULL;
+    if (link == NULL)
+        return fail(command, "out of memory");
+    pthread_mutex_init(&link->lock, NULL);
+    link->wake_fd = wake_fd;
+    link->tail = &link->head;
+    r = wsock_runtime_client(runtime, &link->client, target->url);
+    status = r < 0 ? client_refuse_url(command, runtime, target->url, r)
+                   : setup_client(link->client, target);
+    if (status == 0)
+        status = start(link);
+    if (status == 0)
+        *out = link;
+    else
+        link_free(link);
+    return status;
+}
+
+void link_free(struct link *link)
+{
+    while (link->head != NULL) {
+        struct message *message = link->head;
+
+        link->head = message->next;
+        free(message);
+    }
+    wsock_conn_unref(link->conn);
+    wsock_client_unref(link->client);
+    pthread_mutex_destroy(&link->lock);
+    free(link);
+}
+
+struct message *link_take(struct link *link, int *is_open, int *has_drained,
+                          int *has_closed)
+{
+    struct message *messages = NULL;
+    int resume = 0;
+
+    pthread_mutex_lock(&link->lock);
+    messages = link->head;
+    link->head = NULL;
+    link->tail = &link->head;
+    link->waiting_bytes = 0;
+    resume = link->is_paused;
+    link->is_paused = 0;
+    *is_open = link->is_open;
+    *has_drained = link->has_drained;
+    *has_closed = link->has_closed;
+    link->has_drained = 0;
+    pthread_mutex_unlock(&link->lock);
+    if (resume)
+        wsock_conn_resume_read(link->conn);
+    return messages;
+}
+
+/* ---- ends ---- */
+
+static int status_of(const struct outcome *outcome)
+{
+    switch (outcome->cause) {
+    case WSOCK_CAUSE_CLOSED:
+        return outcome->code == 1000 || outcome->code == 1001 || outcome->code == 1005
+                   ? EXIT_OK
+                   : EXIT_FAILED;
+    case WSOCK_CAUSE_RESOLVE:
+    case WSOCK_CAUSE_CONNECT:
+        return EXIT_CONNECT;
+    case WSOCK_CAUSE_HANDSHAKE:
+    case WSOCK_CAUSE_REFUSED:
+        return EXIT_HTTP;
+    case WSOCK_CAUSE_IDLE:
+    case WSOCK_CAUSE_WRITE_STALL:
+    case WSOCK_CAUSE_CLOSE_TIMEOUT:
+    case WSOCK_CAUSE_CONNECT_TIMEOUT:
+    case WSOCK_CAUSE_HANDSHAKE_TIMEOUT:
+        return EXIT_TIMEOUT;
+    case WSOCK_CAUSE_LOST:
+        return outcome->opened ? EXIT_LOST : EXIT_CONNECT;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+int outcome_status(const struct outcome *outcome, int is_verbose)
+{
+    const int status = status_of(outcome);
+
+    if (outcome->cause == WSOCK_CAUSE_CLOSED) {
+        if (status != EXIT_OK || is_verbose)
+            fail(command, "closed with %d%s%s", (int)outcome->code,
+                 outcome->reason[0] != '\0' ? ": " : "", outcome->reason);
+    } else {
+        fail(command, "%s",
+             outcome->detail[0] != '\0' ? outcome->detail
+                                        : wsock_cause_text(outcome->cause));
+    }
+    return status;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The texts that are built into the command: its manuals, with the library's own options
+ * listed from its table, so that the list can never be out of date.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "tool.h"
+
+const struct embedded_file *embedded_find(const char *name)
+{
+    for (size_t i = 0; i < embedded_count; i++) {
+        if (strcmp(embedded_files[i].name, name) == 0)
+            return &embedded_files[i];
+    }
+    return NULL;
+}
+
+/* A value in the unit that reads best, as the options themselves take it. */
+static void format_value(char *out, size_t size, const wsock_option_info *info)
+{
+    static const char *const byte_units[] = {"", "KiB", "MiB", "GiB"};
+    int64_t value = info->value_default;
+    size_t unit = 0;
+
+    if (info->can_be_off && value == 0) {
+        snprintf(out, size, "off");
+    } else if (info->type == WSOCK_OPTION_BYTES) {
+        for (; unit < 3 && value != 0 && value % 1024 == 0; unit++)
+            value /= 1024;
+        snprintf(out, size, "%lld%s", (long long)value, byte_units[unit]);
+    } else if (info->type == WSOCK_OPTION_MS) {
+        if (value % 1000 == 0)
+            snprintf(out, size, "%llds", (long long)(value / 1000));
+        else
+            snprintf(out, size, "%lldms", (long long)value);
+    } else if (info->type == WSOCK_OPTION_BOOL) {
+        snprintf(out, size, "%s", value != 0 ? "on" : "off");
+    } else {
+        snprintf(out, size, "%lld", (long long)value);
+    }
+}
+
+/* Break text into lines of at most 80 columns behind an indentation of ten. */
+static void print_wrapped(const char *text)
+{
+    const size_t width = 70;
+
+    while (*text != '\0') {
+        size_t len = strlen(text);
+
+        if (len > width) {
+            len = width;
+            while (len > 0 && text[len] != ' ')
+                len--;
+            if (len == 0)
+                len = width;
+        }
+        printf("          %.*s\n", (int)len, text);
+        text += len;
+        while (*text == ' ')
+            text++;
+    }
+}
+
+static void print_options(int scopes)
+{
+    wsock_option_info info = {.size = sizeof info};
+
+    for (size_t i = 0; wsock_option_at(&info, i) == 0; i++) {
+        char value[48];
+
+        if ((info.scope & scopes) == 0)
+            continue;
+        if (info.type == WSOCK_OPTION_STRING) {
+            printf("      %s=TEXT\n", info.name);
+        } else {
+            format_value(value, sizeof value, &info);
+            printf("      %s=%s\n", info.name, value);
+        }
+        print_wrapped(info.text);
+    }
+}
+
+int help_print(const char *command, int scopes)
+{
+    static const char mark[] = "@OPTIONS@\n";
+    const struct embedded_file *file = NULL;
+    const char *options = NULL;
+    char name[32];
+
+    snprintf(name, sizeof name, "%s.txt", command);
+    file = embedded_find(name);
+    if (file == NULL)
+        return EXIT_FAILED;
+    options = strstr(file->data, mark);
+    if (options == NULL) {
+        fputs(file->data, stdout);
+    } else {
+        printf("%.*s", (int)(options - file->data), file->data);
+        print_options(scopes);
+        fputs(options + sizeof mark - 1, stdout);
+    }
+    return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
