@@ -15,6 +15,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"serve", serve_main},
     {"connect", connect_main},
 };
 

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `wsock serve`: an echo, rooms and the chat page on any number of listeners. This file
+ * reads the arguments, refuses to serve strangers unasked, and answers plain GET; the
+ * rooms are in serve_rooms.c.
+ */
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "serve.h"
+#include "tool.h"
+
+static const char command[] = "serve";
+static const char default_url[] = "ws://127.0.0.1:8080";
+
+#define LISTENERS_MAX 64
+
+struct serve {
+    const char *urls[LISTENERS_MAX];
+    size_t url_count;
+    const char *www;
+    int64_t workers;   /* 0: the library's default */
+    int64_t log_level; /* WSOCK_LOG_*, 0: off; -1: the library's default */
+    int64_t heartbeat_ms;
+    int is_public;
+    int is_quiet;
+
+    wsock_runtime *runtime;
+    wsock_server *server;
+    struct rooms *rooms;
+};
+
+enum {
+    OPT_WORKERS = 1,
+    OPT_WWW,
+    OPT_PUBLIC,
+    OPT_SET,
+    OPT_LOG_LEVEL,
+    OPT_HEARTBEAT,
+    OPT_QUIET,
+    OPT_HELP
+};
+
+static const struct arg_option options[] = {
+    {"workers", 0, 1, OPT_WORKERS},     {"www", 0, 1, OPT_WWW},
+    {"public", 0, 0, OPT_PUBLIC},       {"set", 0, 1, OPT_SET},
+    {"log-level", 0, 1, OPT_LOG_LEVEL}, {"heartbeat", 0, 1, OPT_HEARTBEAT},
+    {"quiet", 'q', 0, OPT_QUIET},       {"help", 'h', 0, OPT_HELP},
+};
+
+/* ---- who may be served ---- */
+
+static int is_loopback(const struct sockaddr *address)
+{
+    const struct sockaddr_in *v4 = (const void *)address;
+    const struct sockaddr_in6 *v6 = (const void *)address;
+
+    if (address->sa_family == AF_INET)
+        return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+    if (address->sa_family != AF_INET6)
+        return 0;
+    if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        return v6->sin6_addr.s6_addr[12] == 127;
+    return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+/* The host of ws://HOST[:PORT][/...] in out; 0 when there is none that fits. */
+static int host_of(char *out, size_t size, const char *url)
+{
+    const char *start = strstr(url, "://");
+    const char *end = NULL;
+
+    if (start == NULL)
+        return 0;
+    start += 3;
+    if (*start == '[') {
+        start++;
+        end = strchr(start, ']');
+    } else {
+        end = start + strcspn(start, ":/?#");
+    }
+    if (end == NULL || end == start || (size_t)(end - start) >= size)
+        return 0;
+    memcpy(out, start, (size_t)(end - start));
+    out[end - start] = '\0';
+    return 1;
+}
+
+/* Whether only this machine can reach a listener. What is no URL or no name is left to
+ * wsock_server_listen(), which says what is wrong with it. */
+static int is_local(const char *url)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *list = NULL;
+    char host[256];
+    int local = 1;
+
+    if (strncasecmp(url, "ws+unix:", 8) == 0 || strncasecmp(url, "wss+unix:", 9) == 0)
+        return 1;
+    if (!host_of(host, sizeof host, url))
+        return 1;
+    if (strcmp(host, "*") == 0)
+        return 0;
+    if (getaddrinfo(host, NULL, &hints, &list) != 0)
+        return 1;
+    for (const struct addrinfo *p = list; p != NULL; p = p->ai_next)
+        local = local && is_loopback(p->ai_addr);
+    freeaddrinfo(list);
+    return local;
+}
+
+/* ---- handlers ---- */
+
+static void on_log(int level, const char *subject, const char *text, void *user)
+{
+    static const char *const names[] = {"?", "error", "warn", "info", "debug"};
+    char stamp[32];
+    struct timespec now;
+    struct tm tm;
+
+    (void)user;
+    clock_gettime(CLOCK_REALTIME, &now);
+    localtime_r(&now.tv_sec, &tm);
+    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
+    fprintf(stderr, "%s.%03ld %-5s %s: %s\n", stamp, now.tv_nsec / 1000000,
+            names[level >= 1 && level <= 4 ? level : 0], subject, text);
+}
+
+static void on_echo(wsock_conn *conn, int type, const void *data, size_t len, void *user)
+{
+    (void)user;
+    /* Cannot meet EAGAIN: the library reads nothing from whom it cannot send to. */
+    wsock_conn_send(conn, type, data, len);
+}
+
+struct page_file {
+    const char *path;
+    const char *name;
+    const char *type;
+};
+
+static const struct page_file page_files[] = {
+    {"/", "index.html", "text/html; charset=utf-8"},
+    {"/index.html", "index.html", "text/html; charset=utf-8"},
+    {"/chat.js", "chat.js", "text/javascript; charset=utf-8"},
+    {"/chat.css", "chat.css", "text/css; charset=utf-8"},
+};
+
+/* The page needs nothing from elsewhere, so that it may load nothing from elsewhere. */
+static void add_page_headers(wsock_request *request)
+{
+    wsock_request_add_header(
+        request, "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; "
+        "img-src 'self' data:; connect-src 'self' ws: wss:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    wsock_request_add_header(request, "X-Content-Type-Options", "nosniff");
+    wsock_request_add_header(request, "Referrer-Policy", "no-referrer");
+    wsock_request_add_header(request, "Cache-Control", "no-cache");
+}
+
+static void on_http(wsock_request *request, void *user)
+{
+    const char *path = wsock_request_path(request);
+
+    (void)user;
+    for (size_t i = 0; i < sizeof page_files / sizeof page_files[0]; i++) {
+        const struct embedded_file *file = NULL;
+
+        if (strcmp(path, page_files[i].path) != 0)
+            continue;
+        file = embedded_find(page_files[i].name);
+        if (file == NULL)
+            break;
+        add_page_headers(request);
+        wsock_request_respond(request, 200, page_files[i].type, file->data, file->len);
+        return;
+    }
+    wsock_request_reject(request, 404, "not found\n");
+}
+
+/* ---- start and end ---- */
+
+static int setup_endpoints(struct serve *s)
+{
+    wsock_endpoint *echo = NULL;
+    int r = wsock_server_endpoint(s->server, &echo, "/echo");
+
+    if (r == 0)
+        r = wsock_endpoint_on_message(echo, on_echo, NULL, NULL);
+    wsock_endpoint_unref(echo);
+    if (r == 0)
+        r = rooms_new(&s->rooms, s->runtime, s->server, s->heartbeat_ms);
+    if (r < 0)
+        return fail(command, "cannot set up: %s", wsock_strerror(r));
+    if (s->www != NULL) {
+        if (wsock_server_set(s->server, "www", s->www) < 0)
+            return usage_error(command, "--www: %s", wsock_server_error(s->server));
+    } else if ((r = wsock_server_on_http(s->server, on_http, NULL, NULL)) < 0) {
+        return fail(command, "cannot set up: %s", wsock_strerror(r));
+    }
+    return 0;
+}
+
+static int setup_log(struct serve *s)
+{
+    int r = wsock_runtime_on_log(s->runtime, on_log, NULL, NULL);
+
+    if (r < 0)
+        return fail(command, "cannot set up: %s", wsock_strerror(r));
+    if (s->log_level >= 0 &&
+        wsock_runtime_set_int64(s->runtime, "log_level", s->log_level) < 0)
+        return fail(command, "--log-level: %s", wsock_runtime_error(s->runtime));
+    return 0;
+}
+
+/* One line for each listener, with what to open in a browser. */
+static void announce(const struct serve *s)
+{
+    char url[512];
+
+    for (size_t i = 0; wsock_server_url(s->server, url, sizeof url, i) > 0; i++) {
+        if (strncmp(url, "ws://", 5) == 0)
+            printf("listening on %s, chat page at http://%s/\n", url, url + 5);
+        else if (strncmp(url, "wss://", 6) == 0)
+            printf("listening on %s, chat page at https://%s/\n", url, url + 6);
+        else
+            printf("listening on %s\n", url);
+    }
+    fflush(stdout);
+}
+
+static int listen_all(struct serve *s)
+{
+    for (size_t i = 0; i < s->url_count; i++) {
+        const int r = wsock_server_listen(s->server, s->urls[i]);
+
+        if (r == WSOCK_EURL)
+            return usage_error(command, "%s", wsock_server_error(s->server));
+        if (r < 0)
+            return fail(command, "%s", wsock_server_error(s->server));
+    }
+    return 0;
+}
+
+static int take_log_level(struct serve *s, const char *value)
+{
+    static const char *const levels[] = {"off", "error", "warn", "info", "debug"};
+
+    for (int64_t i = 0; i < 5; i++) {
+        if (strcmp(value, levels[i]) == 0) {
+            s->log_level = i;
+            return 0;
+        }
+    }
+    return usage_error(
+        command, "--log-level takes off, error, warn, info or debug, not \"%s\"", value);
+}
+
+static int take_option(struct serve *s, int option, const char *value)
+{
+    switch (option) {
+    case ARG_PLAIN:
+        if (s->url_count == LISTENERS_MAX)
+            return usage_error(command, "more than %d listeners", LISTENERS_MAX);
+        s->urls[s->url_count++] = value;
+        return 0;
+    case OPT_WORKERS:
+        return parse_count(command, "--workers", value, 1, 256, &s->workers);
+    case OPT_WWW:
+        s->www = value;
+        return 0;
+    case OPT_PUBLIC:
+        s->is_public = 1;
+        return 0;
+    case OPT_SET:
+        return set_option(command, s->runtime, s->server, NULL, value);
+    case OPT_HEARTBEAT:
+        return parse_seconds(command, "--heartbeat", value, &s->heartbeat_ms);
+    case OPT_QUIET:
+        s->is_quiet = 1;
+        return 0;
+    case OPT_LOG_LEVEL:
+        return take_log_level(s, value);
+    default:
+        return EXIT_USAGE;
+    }
+}
+
+static int read_arguments(struct serve *s, struct args *args)
+{
+    const char *value = NULL;
+    int option = 0;
+
+    while ((option = args_next(args, &value)) != ARG_END) {
+        const int r = take_option(s, option, value);
+
+        if (r != 0)
+            return r;
+    }
+    if (s->url_count == 0)
+        s->urls[s->url_count++] = default_url;
+    if (s->heartbeat_ms < 100)
+        return usage_error(command, "--heartbeat: at least 0.1 seconds");
+    for (size_t i = 0; i < s->url_count; i++) {
+        if (!s->is_public && !is_local(s->urls[i]))
+            return usage_error(command,
+                               "%s can be reached from other machines; say --public "
+                               "if that is what you want",
+                               s->urls[i]);
+    }
+    if (s->workers != 0 && wsock_runtime_set_int64(s->runtime, "workers", s->workers) < 0)
+        return usage_error(command, "--workers: %s", wsock_runtime_error(s->runtime));
+    return 0;
+}
+
+/* Between the lines that say where it listens and wsock_runtime_run() a signal may come
+ * already. It is kept, and raised again once the library waits for it. */
+static volatile sig_atomic_t early_signal;
+
+static void on_early_signal(int number)
+{
+    early_signal = number;
+}
+
+static void on_handover(wsock_timer *timer, uint64_t missed, void *user)
+{
+    struct sigaction now;
+
+    (void)missed;
+    (void)user;
+    sigaction(SIGTERM, NULL, &now);
+    if (now.sa_handler == on_early_signal)
+        return;
+    wsock_timer_stop(timer);
+    if (early_signal != 0)
+        kill(getpid(), early_signal);
+}
+
+static int keep_early_signals(wsock_runtime *runtime)
+{
+    struct sigaction action = {.sa_handler = on_early_signal};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return wsock_runtime_timer(runtime, NULL, 1, 10, on_handover, NULL, NULL);
+}
+
+static int run(struct serve *s, struct args *args)
+{
+    int status = read_arguments(s, args);
+    int r = 0;
+
+    if (status == 0)
+        status = setup_log(s);
+    if (status == 0)
+        status = setup_endpoints(s);
+    if (status == 0)
+        status = listen_all(s);
+    if (status != 0)
+        return status;
+    r = keep_early_signals(s->runtime);
+    if (r == 0 && !s->is_quiet)
+        announce(s);
+    if (r == 0)
+        r = wsock_runtime_run(s->runtime, WSOCK_RUN_SIGNALS);
+    if (r < 0)
+        return fail(command, "cannot run: %s", wsock_strerror(r));
+    return EXIT_OK;
+}
+
+static int wants_help(int argc, char **argv)
+{
+    struct args args;
+    const char *value = NULL;
+    int option = 0;
+
+    args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
+    while ((option = args_next(&args, &value)) != ARG_END) {
+        if (option == OPT_HELP || option == ARG_BAD)
+            return option;
+    }
+    return 0;
+}
+
+int serve_main(int argc, char **argv)
+{
+    struct serve s = {.log_level = -1, .heartbeat_ms = 25000};
+    struct args args;
+    const int help = wants_help(argc, argv);
+    int status = EXIT_FAILED;
+    int r = 0;
+
+    if (help == ARG_BAD)
+        return EXIT_USAGE;
+    if (help == OPT_HELP)
+        return help_print(command, WSOCK_SCOPE_RUNTIME | WSOCK_SCOPE_SERVER |
+                                       WSOCK_SCOPE_ENDPOINT);
+    args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
+    r = wsock_runtime_new(&s.runtime);
+    if (r == 0)
+        r = wsock_server_new(s.runtime, &s.server);
+    if (r < 0)
+        fail(command, "cannot start: %s", wsock_strerror(r));
+    else
+        status = run(&s, &args);
+    wsock_server_free(s.server);
+    wsock_runtime_free(s.runtime);
+    rooms_free(s.rooms);
+    return status;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rooms of `wsock serve`: the paths /rooms and /rooms/{name} of a server, for raw
+ * members and for those that speak wsock.rooms.v1 (docs/command.md).
+ */
+#ifndef SERVE_H
+#define SERVE_H
+
+#include <wsock/wsock.h>
+
+struct rooms;
+
+/**
+ * Put the rooms on a server, before it listens.
+ *
+ * @param heartbeat_ms how often members that speak wsock.rooms.v1 hear from the server.
+ * @return 0 or a negative code of the library.
+ */
+int rooms_new(struct rooms **out, wsock_runtime *runtime, wsock_server *server,
+              int64_t heartbeat_ms);
+
+/** Once no handler of the server can run any more. */
+void rooms_free(struct rooms *rooms);
+
+#endif
