@@ -17,6 +17,7 @@ struct command {
 static const struct command commands[] = {
     {"serve", serve_main},
     {"connect", connect_main},
+    {"bench", bench_main},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""What the command says to arguments, before any connection."""
+
+import re
+import subprocess
+import unittest
+
+from tool import run
+
+COMMANDS = ("serve", "connect", "bench")
+SECTIONS = ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPLES")
+
+
+class Help(unittest.TestCase):
+    def test_every_page_has_the_sections_of_a_manual_in_80_columns(self):
+        for args in (("--help",), *((c, "--help") for c in COMMANDS)):
+            page = run(*args)
+            self.assertEqual((page.returncode, page.stderr), (0, ""))
+            self.assertEqual(re.findall(r"^[A-Z ]+$", page.stdout, re.M), list(SECTIONS))
+            self.assertLessEqual(max(map(len, page.stdout.splitlines())), 80)
+            self.assertNotIn("@", page.stdout)
+
+    def test_help_and_short_options_print_the_same_page(self):
+        for command in COMMANDS:
+            page = run(command, "--help").stdout
+            self.assertEqual(run(command, "-h").stdout, page)
+            self.assertEqual(run("help", command).stdout, page)
+        self.assertEqual(run("help").stdout, run("--help").stdout)
+
+    def test_pages_list_the_options_of_the_library(self):
+        self.assertIn("max_message_bytes=1MiB", run("serve", "--help").stdout)
+        self.assertIn("max_message_bytes=1MiB", run("connect", "--help").stdout)
+        self.assertNotIn(" www=", run("connect", "--help").stdout)
+
+    def test_version_names_the_command_and_the_library(self):
+        result = run("--version")
+        self.assertRegex(result.stdout, r"^wsock \d+\.\d+\.\d+, libwsock \d+\.\d+\.\d+\n$")
+        self.assertEqual(result.returncode, 0)
+
+    def test_help_fails_when_it_cannot_be_written(self):
+        with open("/dev/full", "wb") as full:
+            result = subprocess.run([__import__("tool").WSOCK, "--help"], stdout=full,
+                                    check=False)
+        self.assertEqual(result.returncode, 1)
+
+
+class Usage(unittest.TestCase):
+    def assert_usage(self, message, *args):
+        result = run(*args)
+        self.assertEqual((result.returncode, result.stdout), (2, ""), args)
+        self.assertRegex(result.stderr, message)
+        self.assertEqual(result.stderr.count("\n"), 1, "one line")
+
+    def test_a_command_is_needed_and_the_nearest_is_named(self):
+        self.assert_usage("serve, connect or bench")
+        self.assert_usage("unknown command serv; did you mean serve", "serv")
+        self.assert_usage("unknown command frobnicate; see wsock --help", "frobnicate")
+        self.assert_usage("unknown command frobnicate", "help", "frobnicate")
+
+    def test_an_unknown_option_names_the_nearest(self):
+        self.assert_usage("--wokers; did you mean --workers", "serve", "--wokers", "2")
+        self.assert_usage("--cont; did you mean --count", "connect", "--cont=3", "ws://x")
+        self.assert_usage("--secons; did you mean --seconds", "bench", "--secons", "3")
+        self.assert_usage("unknown option --zzzzzzzzzz; see", "serve", "--zzzzzzzzzz")
+        self.assert_usage("unknown option -z", "connect", "-z", "ws://x")
+
+    def test_names_are_never_abbreviated(self):
+        self.assert_usage("unknown option --work", "serve", "--work", "2")
+        self.assert_usage("unknown option --js", "bench", "--js", "ws://x")
+
+    def test_values_are_required_and_refused_where_they_belong(self):
+        self.assert_usage("--workers needs a value", "serve", "--workers")
+        self.assert_usage("--quiet takes no value", "serve", "--quiet=yes")
+        self.assert_usage("--wait needs a value", "connect", "ws://x", "-w")
+
+    def test_numbers_must_be_whole_and_in_range(self):
+        for bad in ("0", "-1", "2x", "", "99999999999999999999"):
+            self.assert_usage("--workers takes a whole number from 1", "serve", f"--workers={bad}")
+        for bad in ("soon", "1.", ".5", "-1", "1e3"):
+            self.assert_usage("-w takes seconds", "connect", "ws://x", "-w", bad)
+
+    def test_a_url_is_needed_and_only_one(self):
+        self.assert_usage("the URL is missing", "connect")
+        self.assert_usage("the URL is missing", "bench")
+        self.assert_usage("one URL", "connect", "ws://127.0.0.1:1", "ws://127.0.0.1:2")
+        self.assert_usage("one URL", "bench", "ws://127.0.0.1:1", "ws://127.0.0.1:2")
+
+    def test_urls_that_are_none_are_refused(self):
+        for command in COMMANDS:
+            self.assert_usage(command, command, "http://127.0.0.1:1")
+            self.assert_usage(command, command, "ws://127.0.0.1:99999")
+
+    def test_set_names_the_option_it_does_not_know(self):
+        self.assert_usage("no option \"max_mesage_bytes\"; did you mean max_message_bytes",
+                          "serve", "--set", "max_mesage_bytes=1")
+        self.assert_usage("NAME=VALUE", "serve", "--set", "max_message_bytes")
+        self.assert_usage("max_message_bytes", "serve", "--set", "max_message_bytes=lots")
+        self.assert_usage("max_message_bytes", "connect", "ws://127.0.0.1:1", "--set",
+                          "max_message_bytes=lots")
+
+    def test_options_that_contradict_each_other_are_refused(self):
+        self.assert_usage("-x and -b", "connect", "ws://x", "-x", "hi", "-b")
+        self.assert_usage("at least 13 bytes", "bench", "ws://x", "--fanout", "--payload", "4")
+
+    def test_a_listener_that_others_can_reach_needs_public(self):
+        for url in ("ws://*:0", "ws://0.0.0.0:0", "ws://[::]:0", "ws://192.0.2.1:0", "ws://0:0"):
+            self.assert_usage("--public", "serve", url)
+
+    def test_headers_and_subprotocols_must_be_valid(self):
+        self.assert_usage("Name: value", "connect", "ws://127.0.0.1:1", "-H", "novalue")
+        self.assert_usage("--header", "connect", "ws://127.0.0.1:1", "-H", "Bad Name: x")
+        self.assert_usage("--header", "bench", "ws://127.0.0.1:1", "-H", "Upgrade: x")
+        self.assert_usage("--subprotocol", "connect", "ws://127.0.0.1:1", "-s", "a b")
+
+    def test_a_url_with_tls_says_that_there_is_none(self):
+        for command in ("connect", "bench"):
+            result = run(command, "wss://127.0.0.1:1")
+            self.assertEqual(result.returncode, 4)
+            self.assertIn("TLS", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
