@@ -95,10 +95,10 @@ const char *wsi_option_text(const struct wsi_options *options, enum wsi_option_i
     return text != NULL ? text : "";
 }
 
-/* The option of that name, if this object takes it; WSOCK_EOPTION and a sentence if not.
- */
-static int find(const struct wsi_options *options, enum wsi_option_id *id,
-                const char *name, char *why, size_t why_size)
+/* @return the id of the option of that name, if this object takes it; WSOCK_EOPTION and a
+ * sentence if not. */
+static int find(const struct wsi_options *options, const char *name, char *why,
+                size_t why_size)
 {
     for (int i = 0; name != NULL && i < WSI_OPT_COUNT; i++) {
         const struct wsi_option_row *row = &wsi_option_rows[i];
@@ -107,8 +107,7 @@ static int find(const struct wsi_options *options, enum wsi_option_id *id,
             continue;
         if ((row->scope & options->scope) == 0)
             return wsi_option_why_scope(row, options->scope, why, why_size);
-        *id = (enum wsi_option_id)i;
-        return 0;
+        return i;
     }
     return wsi_option_why_unknown(options->scope, name != NULL ? name : "", why,
                                   why_size);
@@ -145,19 +144,18 @@ static int set_number(struct wsi_options *options, enum wsi_option_id id, int64_
 int wsi_options_set(struct wsi_options *options, const char *name, const char *value,
                     bool started, char *why, size_t why_size)
 {
-    enum wsi_option_id id;
+    const int found = find(options, name, why, why_size);
+    const enum wsi_option_id id = (enum wsi_option_id)found;
     int64_t number;
-    int r = find(options, &id, name, why, why_size);
+    int r = WSOCK_EINVAL;
 
-    if (r < 0)
-        return r;
+    if (found < 0)
+        return found;
     if (started && !row_of(id)->is_live)
         return wsi_option_why_busy(row_of(id), why, why_size);
-    if (value == NULL)
-        r = WSOCK_EINVAL;
-    else if (row_of(id)->type == WSOCK_OPTION_STRING)
+    if (value != NULL && row_of(id)->type == WSOCK_OPTION_STRING)
         r = set_text(options, id, value);
-    else if ((r = wsi_option_parse(&number, row_of(id), value)) == 0)
+    else if (value != NULL && (r = wsi_option_parse(&number, row_of(id), value)) == 0)
         r = set_number(options, id, number);
     if (r < 0)
         return wsi_option_why_value(r, row_of(id), value, why, why_size);
@@ -168,12 +166,13 @@ int wsi_options_set(struct wsi_options *options, const char *name, const char *v
 int wsi_options_set_number(struct wsi_options *options, const char *name, int64_t value,
                            bool started, char *why, size_t why_size)
 {
-    enum wsi_option_id id;
+    const int found = find(options, name, why, why_size);
+    const enum wsi_option_id id = (enum wsi_option_id)found;
     char text[24];
-    int r = find(options, &id, name, why, why_size);
+    int r;
 
-    if (r < 0)
-        return r;
+    if (found < 0)
+        return found;
     if (started && !row_of(id)->is_live)
         return wsi_option_why_busy(row_of(id), why, why_size);
     if (row_of(id)->type == WSOCK_OPTION_STRING)
@@ -190,11 +189,11 @@ int wsi_options_set_number(struct wsi_options *options, const char *name, int64_
 int wsi_options_get_number(const struct wsi_options *options, int64_t *out,
                            const char *name, char *why, size_t why_size)
 {
-    enum wsi_option_id id;
-    const int r = find(options, &id, name, why, why_size);
+    const int found = find(options, name, why, why_size);
+    const enum wsi_option_id id = (enum wsi_option_id)found;
 
-    if (r < 0)
-        return r;
+    if (found < 0)
+        return found;
     if (row_of(id)->type == WSOCK_OPTION_STRING)
         return wsi_option_why_kind(WSOCK_EOPTION, row_of(id), why, why_size);
     *out = to_public(row_of(id), wsi_option(options, id));
@@ -204,14 +203,14 @@ int wsi_options_get_number(const struct wsi_options *options, int64_t *out,
 int wsi_options_get_text(const struct wsi_options *options, char *out, size_t size,
                          const char *name, char *why, size_t why_size)
 {
-    enum wsi_option_id id;
+    const int found = find(options, name, why, why_size);
+    const enum wsi_option_id id = (enum wsi_option_id)found;
     char number[32];
     const char *text = number;
     size_t len;
-    const int r = find(options, &id, name, why, why_size);
 
-    if (r < 0)
-        return r;
+    if (found < 0)
+        return found;
     if (row_of(id)->type == WSOCK_OPTION_STRING)
         text = wsi_option_text(options, id);
     else

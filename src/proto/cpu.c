@@ -9,10 +9,9 @@ _Atomic(const struct wsi_simd *) wsi_cpu_chosen;
 
 const struct wsi_simd *wsi_cpu_variant(size_t n)
 {
-    const struct wsi_simd *usable[4];
-    size_t count = 0;
+    const struct wsi_simd *usable[4] = {&wsi_simd_scalar};
+    size_t count = 1;
 
-    usable[count++] = &wsi_simd_scalar;
 #if defined(__x86_64__) || defined(__i386__)
     if (__builtin_cpu_supports("sse2"))
         usable[count++] = &wsi_simd_sse2;
