@@ -11,18 +11,17 @@ import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support/py"))
-from ws_client import WsClient
+from ws_peer import TEXT, Client
 
 END_SECONDS = 30
 
 
-def talk(url):
-    with WsClient(url + "/rooms/lobby") as a, WsClient(url + "/rooms/lobby") as b:
-        a.send("hello ☃")
+def talk(port):
+    with Client(port, "/rooms/lobby") as a, Client(port, "/rooms/lobby") as b:
+        a.send(TEXT, "hello ☃")
         for member in (a, b):
-            assert member.recv() == "hello ☃"
-        for member in (b, a):
-            assert member.close()[0] == 1000
+            assert member.receive_message() == "hello ☃"
+            member.close()
 
 
 def main():
@@ -35,10 +34,10 @@ def main():
                 line = demo.stdout.readline()
                 output += line
                 assert line != "", f"it ended before it served:\n{output}"
-                address = re.search(r"http://(127\.0\.0\.1:\d+)/", line)
+                address = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
             page = urllib.request.urlopen(address.group(), timeout=END_SECONDS)
             assert page.status == 200 and b"<html" in page.read().lower(), page.status
-            talk("ws://" + address.group(1))
+            talk(int(address.group(1)))
             demo.send_signal(signal.SIGTERM)
             assert demo.wait(END_SECONDS) == 0, f"status {demo.returncode}"
         finally:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support/py"))
-from ws_client import WsClient
+from ws_peer import CLOSE, TEXT, Client, close_payload
 
 SECONDS = 60
 root, echo, chat, client = sys.argv[1:]
@@ -30,6 +30,10 @@ def serving(program):
             server.kill()
 
 
+def connect(url, path):
+    return Client(int(url.rpartition(":")[2]), path)
+
+
 def run_client(*arguments):
     done = subprocess.run([client, *arguments], timeout=SECONDS, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -42,11 +46,12 @@ def test_echo_and_client():
         assert run_client(url + "/echo") == (0, [], "")
         status, lines, error = run_client(url + "/elsewhere", "x")
         assert (status, lines) == (1, []) and "404" in error, error
-        with WsClient(url + "/echo") as ws:
-            ws.send("hello")
-            assert ws.recv() == "hello"
-            assert ws.close(4001, "done")[0] == 4001
-        with WsClient(url + "/echo") as open_one:  # noqa: F841
+        with connect(url, "/echo") as ws:
+            ws.send(TEXT, "hello")
+            assert ws.receive_message() == "hello"
+            ws.send(CLOSE, close_payload(4001, "done"))
+            assert ws.receive_message() == 4001
+        with connect(url, "/echo") as open_one:  # noqa: F841
             taken = subprocess.run([echo, url], timeout=SECONDS, text=True,
                                    stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
             assert taken.returncode == 1 and url[len("ws://"):] in taken.stderr, taken
@@ -57,21 +62,21 @@ def test_echo_and_client():
 
 def test_chat():
     with serving(chat) as url:
-        with WsClient(url + "/chat/lobby") as a, WsClient(url + "/chat/attic") as other:
-            assert a.recv() == "* 1 here" and other.recv() == "* 1 here"
-            with WsClient(url + "/chat/lobby") as b:
-                assert a.recv() == b.recv() == "* 2 here"
-                b.send("hello from b")
-                assert a.recv() == b.recv() == "hello from b"
+        with connect(url, "/chat/lobby") as a, connect(url, "/chat/attic") as other:
+            assert a.receive_message() == "* 1 here" and other.receive_message() == "* 1 here"
+            with connect(url, "/chat/lobby") as b:
+                assert a.receive_message() == b.receive_message() == "* 2 here"
+                b.send(TEXT, "hello from b")
+                assert a.receive_message() == b.receive_message() == "hello from b"
                 b.close()
-            a.send("anyone?")
-            assert a.recv() == "anyone?"
-            other.send("nobody came")  # and nothing of the lobby's
-            assert other.recv() == "nobody came"
-            a.send("x" * 5000)
-            assert a.recv()[0] == 1009
-        with WsClient(url + "/chat/a*b") as refused:
-            assert refused.recv()[0] == 1008
+            a.send(TEXT, "anyone?")
+            assert a.receive_message() == "anyone?"
+            other.send(TEXT, "nobody came")  # and nothing of the lobby's
+            assert other.receive_message() == "nobody came"
+            a.send(TEXT, "x" * 5000)
+            assert a.receive_message() == 1009
+        with connect(url, "/chat/a*b") as refused:
+            assert refused.receive_message() == 1008
 
 
 def test_readme():
