@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,7 +325,7 @@ static int read_arguments(struct serve *s, struct args *args)
 
 /* Between the lines that say where it listens and wsock_runtime_run() a signal may come
  * already. It is kept, and raised again once the library waits for it. */
-static volatile sig_atomic_t early_signal;
+static atomic_int early_signal; /* lock-free: written by a handler, read by a worker */
 
 static void on_early_signal(int number)
 {
