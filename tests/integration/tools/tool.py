@@ -31,8 +31,8 @@ class Process:
 
     def __init__(self, *args, **more):
         more.setdefault("stdin", subprocess.PIPE)
-        self.popen = subprocess.Popen([WSOCK, *args], stdout=subprocess.PIPE,
-                                      stderr=subprocess.PIPE, **more)
+        more.setdefault("stdout", subprocess.PIPE)
+        self.popen = subprocess.Popen([WSOCK, *args], stderr=subprocess.PIPE, **more)
         self.timer = threading.Timer(TIMEOUT * 2, self.popen.kill)
         self.timer.start()
 
@@ -58,7 +58,7 @@ class Process:
             self.timer.cancel()
             if self.popen.poll() is None:
                 self.popen.kill()
-        return self.popen.returncode, out.decode("utf-8"), err.decode("utf-8")
+        return self.popen.returncode, (out or b"").decode("utf-8"), err.decode("utf-8")
 
 
 class Serve(Process):
