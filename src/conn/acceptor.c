@@ -255,7 +255,7 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
                         const struct wsi_address *address, const struct plan *plan,
                         char *why, size_t why_size)
 {
-    const unsigned count = plan->reuse_port ? service->owner.pool->count : 1;
+    const unsigned count = plan->reuse_port ? wsi_pool_count(service->owner.pool) : 1;
     char text[WSI_ADDRESS_TEXT_MAX];
     int first = -1, r = 0;
 
@@ -305,7 +305,7 @@ int wsi_acceptor_open(struct wsi_acceptor **out, struct wsi_service *service,
     r = plan_from(&plan, service, text, why, why_size);
     if (r < 0)
         return r;
-    sockets = plan.count * (plan.reuse_port ? service->owner.pool->count : 1);
+    sockets = plan.count * (plan.reuse_port ? wsi_pool_count(service->owner.pool) : 1);
     acceptor = wsi_zalloc(sizeof *acceptor + sockets * sizeof acceptor->sockets[0]);
     if (acceptor == NULL)
         return WSOCK_ENOMEM;

@@ -57,7 +57,7 @@ static void worker_fini(struct wsi_worker *worker)
 void wsi_pool_fini(struct wsi_pool *pool)
 {
     assert(pool->state != WSI_POOL_RUNNING && pool->live == 0);
-    for (unsigned i = 0; i < pool->count; i++)
+    for (unsigned i = 0; i < wsi_pool_count(pool); i++)
         worker_fini(&pool->workers[i]);
     wsi_free(pool->workers);
     wsi_log_fini(&pool->log);
@@ -154,7 +154,10 @@ static unsigned usable_cores(void)
 static int start_locked(struct wsi_pool *pool)
 {
     const int64_t asked = wsi_option(&pool->options, WSI_OPT_WORKERS);
-    const unsigned count = asked > 0 ? (unsigned)asked : usable_cores();
+    const unsigned cores = usable_cores();
+    const unsigned count = asked > 0                 ? (unsigned)asked
+                           : cores < WSI_WORKERS_MAX ? cores
+                                                     : WSI_WORKERS_MAX;
     struct wsi_worker *workers;
     unsigned made = 0, started = 0;
     int r = WSOCK_ENOMEM;
@@ -174,7 +177,7 @@ static int start_locked(struct wsi_pool *pool)
             goto fail;
     }
     pool->workers = workers;
-    pool->count = count;
+    atomic_store_explicit(&pool->count, count, memory_order_release);
     pool->state = WSI_POOL_RUNNING;
     return 0;
 
@@ -209,14 +212,14 @@ void wsi_pool_end(struct wsi_pool *pool)
     pool->state = WSI_POOL_ENDED;
     pthread_mutex_unlock(&pool->lock);
     if (before == WSI_POOL_RUNNING)
-        end_threads(pool->workers, pool->count);
+        end_threads(pool->workers, wsi_pool_count(pool));
 }
 
 struct wsi_worker *wsi_pool_pick(struct wsi_pool *pool)
 {
     return &pool->workers[atomic_fetch_add_explicit(&pool->next, 1,
                                                     memory_order_relaxed) %
-                          pool->count];
+                          wsi_pool_count(pool)];
 }
 
 int wsi_pool_hold(struct wsi_pool *pool)
@@ -268,7 +271,7 @@ static void run_round(struct wsi_mail *mail)
 
     if (round->visit != NULL)
         round->visit(round, &round->pool->workers[round->next]);
-    if (++round->next < round->pool->count)
+    if (++round->next < wsi_pool_count(round->pool))
         wsi_worker_post(&round->pool->workers[round->next], &round->mail);
     else
         round->done(round);
@@ -284,7 +287,7 @@ void wsi_pool_round(struct wsi_pool *pool, struct wsi_round *round)
     round->pool = pool;
     round->next = 0;
     round->mail.run = run_round;
-    if (running && pool->count > 0)
+    if (running && wsi_pool_count(pool) > 0)
         wsi_worker_post(&pool->workers[0], &round->mail);
     else
         round->done(round);

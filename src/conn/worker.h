@@ -43,6 +43,8 @@ struct wsi_worker {
     struct wsi_http_head head; /* scratch for parsing */
 };
 
+enum { WSI_WORKERS_MAX = 256 };
+
 enum wsi_pool_state { WSI_POOL_NEW, WSI_POOL_RUNNING, WSI_POOL_ENDED };
 
 struct wsi_pool {
@@ -61,8 +63,8 @@ struct wsi_pool {
     void (*on_idle)(struct wsi_pool *pool); /* with the lock held: live fell to zero */
 
     struct wsi_worker *workers;
-    unsigned count;
-    atomic_uint next; /* whose turn it is to get a connection */
+    atomic_uint count; /* 0 until the threads run; workers is set before it */
+    atomic_uint next;  /* whose turn it is to get a connection */
     atomic_uint_fast64_t next_id;
     _Atomic int64_t buffered;   /* bytes held for peers, over all workers */
     int64_t buffered_automatic; /* what max_buffered_bytes = 0 means here */
@@ -103,6 +105,12 @@ void wsi_pool_end(struct wsi_pool *pool);
 static inline bool wsi_pool_is_here(const struct wsi_pool *pool)
 {
     return wsi_worker_current != NULL && wsi_worker_current->pool == pool;
+}
+
+/** How many workers; 0 before they were started. Any thread. */
+static inline unsigned wsi_pool_count(const struct wsi_pool *pool)
+{
+    return atomic_load_explicit(&pool->count, memory_order_acquire);
 }
 
 /** The worker that the next connection goes to. */

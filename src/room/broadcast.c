@@ -13,7 +13,7 @@
 
 /* ---- envelopes ---- */
 
-static size_t ops_size(unsigned shards)
+static size_t ops_size(size_t shards)
 {
     const size_t size = sizeof(struct wsi_envelope) + shards * sizeof(struct wsi_room_op);
 
@@ -27,44 +27,49 @@ static void drop_conns(wsock_conn **conns, size_t count)
     wsi_free(conns);
 }
 
+/* What the envelope holds goes here, where the application's free functions may run, and
+ * not with the frame, whose last reference falls in the middle of a flush. */
 void wsi_envelope_unref(struct wsi_envelope *envelope)
 {
+    struct wsi_blob *frame = envelope->frame;
+
     if (!wsi_ref_drop(&envelope->ref))
         return;
     wsock_conn_unref(envelope->except);
     drop_conns(envelope->only, envelope->only_count);
-    if (envelope->frame->release == NULL)
-        wsi_blob_unref(envelope->frame);
-    wsi_free(envelope);
+    if (frame->release == NULL)
+        wsi_free(envelope);
+    wsi_blob_unref(frame);
 }
 
+/* While there are no threads there are no members, and no operations are needed. */
 static unsigned shards_of(const wsock_room *room)
 {
-    return room->registry->owner->pool->count;
+    return wsi_pool_count(room->registry->owner->pool);
 }
 
-static struct wsi_envelope *envelope_new(const wsock_room *room, size_t extra)
+static struct wsi_envelope *envelope_new(unsigned shards, size_t extra)
 {
-    const unsigned shards = shards_of(room);
     struct wsi_envelope *envelope = wsi_alloc(ops_size(shards) + extra);
 
     if (envelope == NULL)
         return NULL;
     memset(envelope, 0, sizeof *envelope);
     wsi_ref_init(&envelope->ref);
+    envelope->shards = shards;
     for (unsigned i = 0; i < shards; i++)
         envelope->ops[i] = (struct wsi_room_op){.kind = WSI_ROOM_MESSAGE,
                                                 .subject = envelope};
     return envelope;
 }
 
-/* The frame inside an envelope is not referred to any more. */
+/* The frame inside an envelope is not referred to any more, by the envelope neither. */
 static void release_inner(struct wsi_blob *blob)
 {
     struct wsi_envelope *envelope;
 
     memcpy(&envelope, blob->data + blob->capacity, sizeof envelope);
-    wsi_envelope_unref(envelope);
+    wsi_free(envelope);
 }
 
 /* A frame and its envelope in one block: [envelope, ops][blob, bytes][-> envelope]. */
@@ -72,21 +77,20 @@ static int envelope_with_frame(struct wsi_envelope **out, const wsock_room *room
                                int type, const void *data, size_t len)
 {
     const size_t capacity = len + WSI_FRAME_HEADER_MAX;
+    const unsigned shards = shards_of(room);
     struct wsi_envelope *envelope;
     int r;
 
     r = wsi_encode_check(type, data, len);
     if (r < 0)
         return r;
-    envelope = envelope_new(room, sizeof(struct wsi_blob) + capacity + sizeof envelope);
+    envelope = envelope_new(shards, sizeof(struct wsi_blob) + capacity + sizeof envelope);
     if (envelope == NULL)
         return WSOCK_ENOMEM;
-    envelope->frame = (struct wsi_blob *)(void *)((char *)envelope +
-                                                  ops_size(shards_of(room)));
+    envelope->frame = (struct wsi_blob *)(void *)((char *)envelope + ops_size(shards));
     wsi_blob_init(envelope->frame, capacity, release_inner);
     memcpy(envelope->frame->data + capacity, &envelope, sizeof envelope);
     envelope->frame->len = wsi_encode_frame(envelope->frame->data, type, data, len);
-    wsi_ref_take(&envelope->ref); /* of the frame */
     *out = envelope;
     return 0;
 }
@@ -131,12 +135,13 @@ static void append_to_shard(struct wsi_shard *shard, struct wsi_envelope *envelo
 /* @param envelope (consumed) @return how many members are meant; WSOCK_EAGAIN. */
 static int queue(wsock_room *room, struct wsi_envelope *envelope)
 {
-    bool post[256] = {false};
-    struct wsi_blob *frame = envelope->frame;
+    bool post[WSI_WORKERS_MAX] = {false};
     int r;
 
     pthread_mutex_lock(&room->lock);
-    if (is_full(room)) {
+    if (room->shard_count > envelope->shards) {
+        r = 0; /* the first member came since the message was made */
+    } else if (is_full(room)) {
         r = WSOCK_EAGAIN;
     } else {
         r = (int)room->count;
@@ -149,8 +154,6 @@ static int queue(wsock_room *room, struct wsi_envelope *envelope)
             wsi_shard_post(&room->shards[i]);
     if (r > 0 && envelope->only != NULL)
         r = (int)envelope->only_count;
-    if (frame->release == release_inner)
-        wsi_blob_unref(frame);
     wsi_envelope_unref(envelope);
     return r;
 }
@@ -192,7 +195,7 @@ int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
 
 int wsi_room_broadcast_frame(wsock_room *room, wsock_conn *except, struct wsi_blob *frame)
 {
-    struct wsi_envelope *envelope = envelope_new(room, 0);
+    struct wsi_envelope *envelope = envelope_new(shards_of(room), 0);
 
     if (envelope == NULL)
         return WSOCK_ENOMEM;

@@ -151,7 +151,7 @@ void wsi_shard_post(struct wsi_shard *shard)
 
 static int make_shards(wsock_room *room)
 {
-    const unsigned count = room->registry->owner->pool->count;
+    const unsigned count = wsi_pool_count(room->registry->owner->pool);
 
     if (room->shards != NULL)
         return 0;

@@ -54,11 +54,12 @@ struct wsi_member {
 
 /* A message on its way to the members. */
 struct wsi_envelope {
-    struct wsi_ref ref;
-    struct wsi_blob *frame; /* (owned) or inside this very allocation */
+    struct wsi_ref ref;     /* of who has it still to deliver */
+    struct wsi_blob *frame; /* a reference; it may lie inside this very allocation */
     wsock_conn *except;     /* (owned, nullable) */
     wsock_conn **only;      /* (owned, nullable) sorted by address; references */
     size_t only_count;
+    unsigned shards;
     struct wsi_room_op ops[]; /* one for each shard */
 };
 
