@@ -15,11 +15,12 @@
 
 enum { ADDRESSES_MAX = 16, URL_MAX = 512 };
 
-/* One listening socket on one worker. Its mail brings it to what is wanted of it. */
+/* One listening socket on one worker. An update brings it to what is wanted of it. The
+ * end is mail of its own, sent once and behind the last update: after it, whoever sent it
+ * does not know the socket any more. */
 struct wsi_accept_socket {
-    struct wsi_mail mail;
-    atomic_bool posted;
-    atomic_bool closing;
+    struct wsi_mail update, end;
+    atomic_bool posted; /* the update is under way */
     struct wsi_listener listener;
     struct wsi_service *service; /* a reference and a task */
     struct wsi_worker *worker;
@@ -109,15 +110,9 @@ static void free_socket(struct wsi_accept_socket *sock)
 static void run_update(struct wsi_mail *mail)
 {
     struct wsi_accept_socket *sock = WSI_CONTAINER_OF(mail, struct wsi_accept_socket,
-                                                      mail);
+                                                      update);
 
     atomic_store(&sock->posted, false);
-    if (atomic_load(&sock->closing)) {
-        if (sock->started)
-            wsi_listener_stop(&sock->listener);
-        free_socket(sock);
-        return;
-    }
     if (!sock->started) {
         sock->listener.on_accept = on_accept;
         sock->listener.on_starved = on_starved;
@@ -134,25 +129,32 @@ static void run_update(struct wsi_mail *mail)
         wsi_listener_resume(&sock->listener);
 }
 
-static void post_update(struct wsi_accept_socket *sock)
+static void run_end(struct wsi_mail *mail)
 {
-    struct wsi_worker *worker = sock->worker;
+    struct wsi_accept_socket *sock = WSI_CONTAINER_OF(mail, struct wsi_accept_socket,
+                                                      end);
 
-    if (!atomic_exchange(&sock->posted, true))
-        wsi_worker_post(worker, &sock->mail);
+    if (sock->started)
+        wsi_listener_stop(&sock->listener);
+    free_socket(sock);
 }
 
 void wsi_acceptor_update(struct wsi_acceptor *acceptor)
 {
-    for (unsigned i = 0; i < acceptor->count; i++)
-        post_update(acceptor->sockets[i]);
+    for (unsigned i = 0; i < acceptor->count; i++) {
+        struct wsi_accept_socket *sock = acceptor->sockets[i];
+
+        if (!atomic_exchange(&sock->posted, true))
+            wsi_worker_post(sock->worker, &sock->update);
+    }
 }
 
 void wsi_acceptor_close(struct wsi_acceptor *acceptor)
 {
     for (unsigned i = 0; i < acceptor->count; i++) {
-        atomic_store(&acceptor->sockets[i]->closing, true);
-        post_update(acceptor->sockets[i]);
+        struct wsi_accept_socket *sock = acceptor->sockets[i];
+
+        wsi_worker_post(sock->worker, &sock->end);
     }
     wsi_free(acceptor->asked);
     wsi_free(acceptor->url);
@@ -222,8 +224,8 @@ static int plan_from(struct plan *plan, const struct wsi_service *service,
     return plan_addresses(plan, why, why_size);
 }
 
-static int add_socket(struct wsi_acceptor *acceptor, struct wsi_service *service, int fd,
-                      const struct plan *plan)
+static int add_socket(struct wsi_acceptor *acceptor, struct wsi_service *service,
+                      struct wsi_worker *worker, int fd, const struct plan *plan)
 {
     struct wsi_accept_socket *sock = wsi_zalloc(sizeof *sock);
 
@@ -239,11 +241,12 @@ static int add_socket(struct wsi_acceptor *acceptor, struct wsi_service *service
             return WSOCK_ENOMEM;
         }
     }
-    sock->mail.run = run_update;
+    sock->update.run = run_update;
+    sock->end.run = run_end;
     sock->fd = fd;
     sock->service = service;
     sock->deals = !plan->reuse_port;
-    sock->worker = wsi_pool_pick(service->owner.pool);
+    sock->worker = worker;
     wsi_owner_ref(&service->owner);
     wsi_service_task(service);
     acceptor->sockets[acceptor->count++] = sock;
@@ -255,7 +258,8 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
                         const struct wsi_address *address, const struct plan *plan,
                         char *why, size_t why_size)
 {
-    const unsigned count = plan->reuse_port ? wsi_pool_count(service->owner.pool) : 1;
+    struct wsi_pool *pool = service->owner.pool;
+    const unsigned count = plan->reuse_port ? wsi_pool_count(pool) : 1;
     char text[WSI_ADDRESS_TEXT_MAX];
     int first = -1, r = 0;
 
@@ -272,7 +276,9 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
         }
         if (i == 0)
             first = fd;
-        r = add_socket(acceptor, service, fd, plan);
+        r = add_socket(acceptor, service,
+                       plan->reuse_port ? &pool->workers[i] : wsi_pool_pick(pool), fd,
+                       plan);
     }
     return r;
 }

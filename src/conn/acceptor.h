@@ -29,7 +29,8 @@ struct wsi_acceptor {
 int wsi_acceptor_open(struct wsi_acceptor **out, struct wsi_service *service,
                       const char *text, char *why, size_t why_size);
 
-/** Stop accepting; the sockets close on their workers. */
+/** Stop accepting; the sockets close on their workers. No update may come after it, nor
+ * at the same time. */
 void wsi_acceptor_close(struct wsi_acceptor *acceptor);
 
 /** service->accept_paused has changed. */

@@ -68,14 +68,14 @@ void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ..
 
 /* ---- connecting ---- */
 
-/* Try addresses until one begins to connect. @return false when none is left. */
+/* A stream that closed may begin again as it is. Try addresses until one begins to
+ * connect. @return false when none is left. */
 static bool try_next(struct wsock_conn *conn)
 {
     struct wsi_opening *opening = conn->opening;
 
     while (opening->address_next < opening->address_count) {
         opening->peer = opening->addresses[opening->address_next++];
-        wsi_stream_init(&conn->stream, &wsi_conn_stream_events);
         if (wsi_stream_connect(&conn->stream, conn->worker->loop, &opening->peer) == 0)
             return true;
         opening->error = errno;

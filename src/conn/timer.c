@@ -93,12 +93,13 @@ static void run_start(struct wsi_mail *mail)
     struct wsock_timer *timer = WSI_CONTAINER_OF(mail, struct wsock_timer, start);
     struct wsi_worker *worker = timer->worker;
 
-    wsi_list_append(&worker->timers, &timer->node);
     if (atomic_load(&timer->stopped) || worker->quit) {
         end(timer);
-        return;
+    } else {
+        wsi_list_append(&worker->timers, &timer->node);
+        wsi_timer_start(wsi_loop_wheel(worker->loop), &timer->timer, timer->due_ms);
     }
-    wsi_timer_start(wsi_loop_wheel(worker->loop), &timer->timer, timer->due_ms);
+    wsock_timer_unref(timer);
 }
 
 static void stop_here(struct wsock_timer *timer)
@@ -115,7 +116,8 @@ static void run_stop(struct wsi_mail *mail)
     wsock_timer_unref(timer);
 }
 
-/* A stop must not come before its start: both are mail, unless the start was. */
+/* Before it has started, and from elsewhere, this is mail; it may run before the start.
+ */
 void wsock_timer_stop(wsock_timer *timer)
 {
     if (timer == NULL || atomic_exchange(&timer->stopped, true))
@@ -152,6 +154,12 @@ static int join_conn(struct wsock_timer *timer, struct wsock_conn *conn)
     return r;
 }
 
+/* What is farther away than anybody waits for must not come around as the past. */
+static uint64_t reachable(uint64_t ms)
+{
+    return ms < INT64_MAX / 4 ? ms : INT64_MAX / 4;
+}
+
 int wsi_timer_launch(wsock_timer **out, struct wsi_worker *worker,
                      struct wsock_conn *conn, const struct wsi_timer_spec *spec)
 {
@@ -170,16 +178,23 @@ int wsi_timer_launch(wsock_timer **out, struct wsi_worker *worker,
     wsi_timer_init(&timer->timer, on_timer);
     timer->worker = worker;
     timer->spec = *spec;
-    timer->due_ms = wsi_loop_clock_us(worker->loop) / 1000 + spec->first_ms;
+    timer->spec.first_ms = reachable(spec->first_ms);
+    timer->spec.every_ms = reachable(spec->every_ms);
+    timer->due_ms = (wsi_loop_clock_us(worker->loop) + 999) / 1000 + timer->spec.first_ms;
     timer->start.run = run_start;
     timer->stop.run = run_stop;
+    wsi_pool_ref(worker->pool);
+    /* Once it has joined, the connection's end may end it at any moment. */
+    wsock_timer_ref(timer); /* of the mail */
+    if (out != NULL)
+        wsock_timer_ref(timer);
     if (conn != NULL && join_conn(timer, conn) < 0) {
         wsi_free(timer);
+        wsi_pool_unref(worker->pool);
         return WSOCK_ECLOSED;
     }
-    wsi_pool_ref(worker->pool);
     if (out != NULL)
-        *out = wsock_timer_ref(timer);
+        *out = timer;
     wsi_worker_post(worker, &timer->start);
     return 0;
 }
