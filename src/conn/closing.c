@@ -59,21 +59,37 @@ void wsi_conn_start_close(struct wsock_conn *conn, unsigned code, const char *re
     wsi_conn_start_timer(conn);
 }
 
-void wsi_conn_peer_closed(struct wsock_conn *conn, const struct wsi_event *event)
+static void finish_handshake(struct wsock_conn *conn)
 {
-    wsi_conn_keep_reason(conn, event->data, event->len);
-    if (!conn->session.close_sent) {
-        conn->began = WSOCK_BY_PEER;
-        write_close(conn, wsi_session_reply_code(&conn->session), NULL, 0);
-        if (wsi_conn_state(conn) < WSI_CONN_CLOSING)
-            wsi_conn_set_state(conn, WSI_CONN_CLOSING);
-        wsi_members_leave_all(conn);
-    }
     wsi_conn_note_end(conn, WSOCK_CAUSE_CLOSED, conn->began, 0, NULL);
     if (wsi_conn_role(conn) == WSI_SERVER)
         wsi_conn_end(conn, WSI_CLOSE_LINGER, WSOCK_CAUSE_CLOSED, conn->began, NULL);
     else
         wsi_conn_start_timer(conn);
+}
+
+void wsi_conn_peer_closed(struct wsock_conn *conn, const struct wsi_event *event)
+{
+    wsi_conn_keep_reason(conn, event->data, event->len);
+    if (conn->session.close_sent) {
+        finish_handshake(conn);
+        return;
+    }
+    /* Answering is left to a mail of our own (section 5.5.1 lets us finish what we are
+     * sending): what the peer's last messages set going in rooms still reaches it. */
+    atomic_store(&conn->close_begun, true);
+    conn->began = WSOCK_BY_PEER;
+    wsi_conn_post_drain(conn);
+}
+
+void wsi_conn_answer_close(struct wsock_conn *conn)
+{
+    if (!conn->session.close_received || conn->session.close_sent)
+        return;
+    wsi_conn_set_state(conn, WSI_CONN_CLOSING);
+    wsi_members_leave_all(conn);
+    write_close(conn, wsi_session_reply_code(&conn->session), NULL, 0);
+    finish_handshake(conn);
 }
 
 static int cause_of(unsigned code)

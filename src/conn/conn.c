@@ -295,10 +295,14 @@ static void on_eof(struct wsi_stream *stream)
 {
     struct wsock_conn *conn = conn_of(stream);
 
-    if (wsi_conn_state(conn) == WSI_CONN_OPENING)
+    if (wsi_conn_state(conn) == WSI_CONN_OPENING) {
         wsi_opening_eof(conn);
-    else if (conn->session.close_sent && conn->session.close_received)
-        wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_CLOSED, WSOCK_BY_PEER, NULL);
+        return;
+    }
+    if (wsi_conn_state(conn) == WSI_CONN_OPEN)
+        wsi_conn_answer_close(conn);
+    if (conn->session.close_sent && conn->session.close_received)
+        wsi_conn_end(conn, WSI_CLOSE_LINGER, WSOCK_CAUSE_CLOSED, WSOCK_BY_PEER, NULL);
     else
         wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_LOST, WSOCK_BY_PEER,
                      "the peer ended the stream without a close frame");

@@ -211,6 +211,8 @@ void wsi_conn_start_close(struct wsock_conn *conn, unsigned code, const char *re
                           size_t len);
 /** The peer's close frame came. */
 void wsi_conn_peer_closed(struct wsock_conn *conn, const struct wsi_event *event);
+/** Answer it, if that is still to be done. */
+void wsi_conn_answer_close(struct wsock_conn *conn);
 /** The peer broke a rule: close with the code that names it. */
 void wsi_conn_fail(struct wsock_conn *conn, unsigned code, const char *why);
 /** Close with 1013 to free memory. */

@@ -165,6 +165,8 @@ static void run_drain(struct wsi_mail *mail)
         wsi_opening_mail(conn);
     else if (wsi_conn_state(conn) < WSI_CONN_ENDING)
         wsi_conn_drained(conn);
+    if (wsi_conn_state(conn) == WSI_CONN_OPEN)
+        wsi_conn_answer_close(conn);
     wsock_conn_unref(conn);
 }
 
@@ -342,7 +344,9 @@ int wsi_conn_send_ping(struct wsock_conn *conn, const void *data, size_t len)
 
 bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_blob *frame)
 {
-    if (!is_open(conn) || wsi_stream_queued(&conn->stream) >= mark_of(conn))
+    /* A close that has begun has not been sent yet: this comes before it. */
+    if (wsi_conn_state(conn) != WSI_CONN_OPEN ||
+        wsi_stream_queued(&conn->stream) >= mark_of(conn))
         return false;
     if (wsi_conn_write_frame(conn, frame) < 0)
         return false;
