@@ -36,6 +36,7 @@
 #include "conn/owner.h"
 #include "conn/profile.h"
 #include "conn/worker.h"
+#include "core/buf.h"
 #include "core/list.h"
 #include "core/ref.h"
 #include "io/stream.h"

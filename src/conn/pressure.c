@@ -53,7 +53,8 @@ bool wsi_pressure_is_high(struct wsi_pool *pool)
 
 static size_t held_by(const struct wsock_conn *conn)
 {
-    return wsi_conn_buffered(conn) + conn->session.message.capacity + conn->held.capacity;
+    return wsi_conn_buffered(conn) + wsi_session_held_bytes(&conn->session) +
+           conn->held.capacity;
 }
 
 void wsi_conn_account(struct wsock_conn *conn)
@@ -66,7 +67,8 @@ void wsi_conn_account(struct wsock_conn *conn)
     /* Posted bytes are counted by who posts them (send.c). */
     conn->accounted = gone ? 0
                            : wsi_stream_queued(&conn->stream) +
-                                 conn->session.message.capacity + conn->held.capacity;
+                                 wsi_session_held_bytes(&conn->session) +
+                                 conn->held.capacity;
     atomic_fetch_add_explicit(&pool->buffered, (int64_t)conn->accounted - (int64_t)before,
                               memory_order_relaxed);
     if (conn->accounted <= before || !conn->opened || !wsi_pressure_is_high(pool))

@@ -2,14 +2,13 @@
 /*
  * The life of a session and what it sends of its own: control frames (RFC 6455
  * section 5.5) and its half of the closing handshake (section 7.1). What it receives is
- * decoded in session_receive.c.
+ * decoded, and what it holds of that released, in session_receive.c.
  */
 #include "proto/session.h"
 
 #include <assert.h>
 #include <string.h>
 
-#include "core/alloc.h"
 #include "proto/mask.h"
 
 enum {
@@ -17,8 +16,8 @@ enum {
     NORMAL = 1000,
 };
 
-/* An idle connection is mostly this struct, and half a kibibyte is all it may take. */
-_Static_assert(sizeof(struct wsi_session) <= 104, "a session outgrew its share");
+/* It lies in every connection, of which an idle one may take half a kibibyte. */
+_Static_assert(sizeof(struct wsi_session) <= 24, "a session outgrew its share");
 
 void wsi_session_init(struct wsi_session *session, enum wsi_role role)
 {
@@ -29,13 +28,6 @@ void wsi_session_init(struct wsi_session *session, enum wsi_role role)
         .mask_bit = masked ? 0x80 : 0,
         .header_min = (uint8_t)wsi_frame_header_size(0, masked),
     };
-}
-
-void wsi_session_fini(struct wsi_session *session)
-{
-    wsi_buf_fini(&session->message);
-    wsi_free(session->control);
-    session->control = NULL;
 }
 
 size_t wsi_session_control(const struct wsi_session *session, uint8_t *out,

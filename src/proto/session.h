@@ -15,9 +15,10 @@
  *     |                                          the client waits for that, with a limit
  *     +--received--> close_received -- sent ---> both
  *
- * The session allocates only for what arrives in pieces: a message that is not whole
- * inside the caller's buffer is gathered in `message`, which grows with the bytes that
- * really arrived, never with a length that a header only declares.
+ * The session allocates only for what arrives in pieces: the state of a frame or message
+ * that is not whole inside the caller's buffer, and a buffer that grows with the bytes
+ * that really arrived, never with a length that a header only declares. Both are gone
+ * when the input ends between two messages.
  */
 #ifndef WSI_PROTO_SESSION_H
 #define WSI_PROTO_SESSION_H
@@ -26,9 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/buf.h"
 #include "proto/frame.h"
-#include "proto/utf8.h"
+
+struct wsi_partial;
 
 enum wsi_event_kind {
     WSI_EVENT_NONE,    /* all input was taken; feed more */
@@ -68,19 +69,10 @@ struct wsi_session {
     uint16_t received_code; /* 0 until close_received; 1005 for a frame without code */
 
     /* receiving */
-    uint8_t mask_bit;       /* of received frames: 0x80 for a server, 0 for a client */
-    uint8_t header_min;     /* the shortest header that may come: 6 with a key, else 2 */
-    uint8_t step;           /* enum step in session_receive.c */
-    uint8_t message_opcode; /* 0: no message is under way */
-    uint8_t header_have;    /* bytes of the current header, kept in header[] */
-    uint8_t header[WSI_FRAME_HEADER_MAX];
-    uint8_t key[4]; /* of the current frame */
-    wsi_utf8_state utf8;
-    uint64_t fragments;  /* frames of the current message, this one included */
-    uint64_t frame_left; /* payload bytes of the current frame still to come */
-    uint64_t frame_len;
-    struct wsi_buf message; /* what arrived of a message that is not whole yet */
-    uint8_t *control; /* (owned, nullable) payload of a control frame cut by input */
+    uint8_t mask_bit;   /* of received frames: 0x80 for a server, 0 for a client */
+    uint8_t header_min; /* the shortest header that may come: 6 or 2 bytes */
+    uint8_t step;       /* enum step in session_receive.c */
+    struct wsi_partial *partial; /* (owned, nullable) of what is incomplete */
 };
 
 void wsi_session_init(struct wsi_session *session, enum wsi_role role);
@@ -94,16 +86,24 @@ void wsi_session_fini(struct wsi_session *session);
  * @param event (out) its data points into the input or into the session, until the
  *              next call or until the input goes.
  *
- * The caller loops until WSI_EVENT_NONE, which comes only when len is 0. After CLOSE or
- * ERROR the rest of the input is dropped (sections 1.4 and 7.1.7). Out of memory is
- * an ERROR with code 1011.
+ * The caller loops until WSI_EVENT_NONE, which comes only when len is 0. It may stop
+ * earlier, when it is done with an event, len is 0 and wsi_session_is_idle(): another
+ * call would only answer NONE. After CLOSE or ERROR the rest of the input is dropped
+ * (sections 1.4 and 7.1.7). Out of memory is an ERROR with code 1011.
  */
 void wsi_session_next(struct wsi_session *session,
                       const struct wsi_session_limits *limits, uint8_t **data,
                       size_t *len, struct wsi_event *event);
 
-/** True when the session holds nothing of an unfinished frame or message. */
-bool wsi_session_is_idle(const struct wsi_session *session);
+/** True when the session holds nothing: no unfinished frame or message, and no memory
+ *  that an event pointed to or that waits for the next message. */
+static inline bool wsi_session_is_idle(const struct wsi_session *session)
+{
+    return session->partial == NULL;
+}
+
+/** The bytes of heap that it holds now; 0 when idle. */
+size_t wsi_session_held_bytes(const struct wsi_session *session);
 
 /**
  * Write one control frame, whole.

@@ -13,25 +13,26 @@
 #include <string.h>
 
 #include "core/alloc.h"
+#include "core/buf.h"
 #include "proto/mask.h"
+#include "proto/utf8.h"
 
 /*
  *      +-- a whole message at once: stays here
  *      v |
- *   +-> IDLE -----> HEADER --------> DATA --- message whole ---> IDLE, or DELIVERED
- *   |                ^   |            |                          when it was gathered
- *   |                +---|-- more fragments
- *   |                    +---------> CONTROL -- ping, pong ----> IDLE, HEADER inside a
- *   |                                 |                          message, or DELIVERED
- *   +--- DELIVERED --> HEADER         +-- close --> ENDED <-- an error in any step
+ *      IDLE -----> HEADER --------> DATA --- message whole ---> IDLE
+ *                   ^   |            |
+ *                   +---|-- more fragments
+ *                       +---------> CONTROL -- ping, pong ----> IDLE, or HEADER inside
+ *                                    |                          a message
+ *                                    +-- close --> ENDED <-- an error in any step
  */
 enum step {
-    STEP_IDLE,      /* between messages; a whole one may be taken in a straight line */
-    STEP_HEADER,    /* inside a header, or between the frames of a message */
-    STEP_DATA,      /* inside the payload of a text, binary or continuation frame */
-    STEP_CONTROL,   /* inside the payload of a close, ping or pong frame */
-    STEP_DELIVERED, /* the caller may still read gathered bytes: let go of them first */
-    STEP_ENDED,     /* after CLOSE or ERROR */
+    STEP_IDLE,    /* between messages; a whole one may be taken in a straight line */
+    STEP_HEADER,  /* inside a header, or between the frames of a message */
+    STEP_DATA,    /* inside the payload of a text, binary or continuation frame */
+    STEP_CONTROL, /* inside the payload of a close, ping or pong frame */
+    STEP_ENDED,   /* after CLOSE or ERROR */
 };
 
 enum {
@@ -54,9 +55,31 @@ enum {
     INTERNAL_ERROR = 1011,
 };
 
+/*
+ * What has to be known only while a frame or message is incomplete. It begins on the
+ * stack of a call, owning nothing there, and moves to the heap when it has to gather
+ * bytes or to outlive the call: what is whole in the input costs no allocation.
+ *
+ * In STEP_IDLE and STEP_ENDED nothing is incomplete; one on the heap is then kept for
+ * what the last event points to and for the next message, until the input ends.
+ */
+struct wsi_partial {
+    uint64_t fragments;  /* frames of the current message, this one included */
+    uint64_t frame_left; /* payload bytes of the current frame still to come */
+    uint64_t frame_len;
+    struct wsi_buf message; /* what arrived of a message that is not whole yet */
+    wsi_utf8_state utf8;
+    uint8_t key[KEY_SIZE]; /* of the current frame */
+    uint8_t header[WSI_FRAME_HEADER_MAX];
+    uint8_t header_have;    /* bytes of the current header, kept in header[] */
+    uint8_t message_opcode; /* 0: no message is under way */
+    uint8_t control[WSI_CONTROL_PAYLOAD_MAX]; /* payload of a cut control frame */
+};
+
 /* One call of wsi_session_next(), as its steps hand it on. */
 struct turn {
     struct wsi_session *session;
+    struct wsi_partial *partial; /* the session's, or one on the stack */
     const struct wsi_session_limits *limits;
     uint8_t *at; /* input that was not taken yet */
     size_t left;
@@ -68,9 +91,11 @@ typedef bool step_fn(struct turn *turn);
 
 static void release(struct wsi_session *session)
 {
-    wsi_buf_fini(&session->message);
-    wsi_free(session->control);
-    session->control = NULL;
+    if (session->partial == NULL)
+        return;
+    wsi_buf_fini(&session->partial->message);
+    wsi_free(session->partial);
+    session->partial = NULL;
 }
 
 static bool fail(struct wsi_session *session, struct wsi_event *event, uint16_t code,
@@ -79,7 +104,6 @@ static bool fail(struct wsi_session *session, struct wsi_event *event, uint16_t 
     release(session);
     session->failed = true;
     session->step = STEP_ENDED;
-    session->message_opcode = 0;
     *event = (struct wsi_event){.kind = WSI_EVENT_ERROR, .code = code, .why = why};
     return true;
 }
@@ -87,6 +111,22 @@ static bool fail(struct wsi_session *session, struct wsi_event *event, uint16_t 
 static bool refuse(struct turn *turn, uint16_t code, const char *why)
 {
     return fail(turn->session, turn->event, code, why);
+}
+
+/* Move the partial to the heap if it is not there. True when that failed. */
+static bool keeping_fails(struct turn *turn)
+{
+    struct wsi_partial *kept;
+
+    if (turn->partial == turn->session->partial)
+        return false;
+    kept = wsi_alloc(sizeof *kept);
+    if (kept == NULL)
+        return refuse(turn, INTERNAL_ERROR, "out of memory for an incomplete frame");
+    *kept = *turn->partial;
+    turn->partial = kept;
+    turn->session->partial = kept;
+    return false;
 }
 
 static bool want_more(struct turn *turn)
@@ -108,7 +148,7 @@ static uint8_t *take(struct turn *turn, size_t len)
 /* What of the current frame's payload is at hand. */
 static size_t payload_at_hand(const struct turn *turn)
 {
-    const uint64_t frame_left = turn->session->frame_left;
+    const uint64_t frame_left = turn->partial->frame_left;
 
     return turn->left < frame_left ? turn->left : (size_t)frame_left;
 }
@@ -122,23 +162,23 @@ static bool is_masked(const struct wsi_session *session)
  * be the input itself. */
 static void take_payload(struct turn *turn, uint8_t *out, size_t len)
 {
-    struct wsi_session *session = turn->session;
+    struct wsi_partial *partial = turn->partial;
     const uint8_t *in = take(turn, len);
 
-    if (is_masked(session))
-        wsi_mask(out, in, len, session->key,
-                 (size_t)(session->frame_len - session->frame_left) & 3);
+    if (is_masked(turn->session))
+        wsi_mask(out, in, len, partial->key,
+                 (size_t)(partial->frame_len - partial->frame_left) & 3);
     else if (out != in)
         memcpy(out, in, len);
-    session->frame_left -= len;
+    partial->frame_left -= len;
 }
 
 /* ---- headers ---- */
 
 static bool byte0_is_refused(struct turn *turn)
 {
-    const struct wsi_session *session = turn->session;
-    const unsigned byte0 = session->header[0];
+    const struct wsi_partial *partial = turn->partial;
+    const unsigned byte0 = partial->header[0];
     const unsigned opcode = byte0 & OPCODE_BITS;
     /* permessage-deflate, once agreed, allows RSV1 on the first frame of a message:
      * opcodes text and binary (RFC 7692 section 6). */
@@ -152,13 +192,13 @@ static bool byte0_is_refused(struct turn *turn)
     if ((opcode & CONTROL_BIT) != 0)
         return (byte0 & WSI_FRAME_FIN) == 0 &&
                refuse(turn, PROTOCOL_ERROR, "a control frame is fragmented");
-    if (opcode == WSI_OP_CONTINUATION && session->message_opcode == 0)
+    if (opcode == WSI_OP_CONTINUATION && partial->message_opcode == 0)
         return refuse(turn, PROTOCOL_ERROR, "a continuation frame continues no message");
-    if (opcode != WSI_OP_CONTINUATION && session->message_opcode != 0)
+    if (opcode != WSI_OP_CONTINUATION && partial->message_opcode != 0)
         return refuse(turn, PROTOCOL_ERROR,
                       "a new message begins inside a fragmented one");
     if (opcode == WSI_OP_CONTINUATION &&
-        session->fragments >= turn->limits->max_fragments)
+        partial->fragments >= turn->limits->max_fragments)
         return refuse(turn, POLICY_VIOLATION, "the message has too many fragments");
     return false;
 }
@@ -166,11 +206,11 @@ static bool byte0_is_refused(struct turn *turn)
 /* A payload of len bytes is declared. */
 static bool length_is_refused(struct turn *turn, uint64_t len)
 {
-    const struct wsi_session *session = turn->session;
-    const uint64_t gathered = session->message.len;
+    const struct wsi_partial *partial = turn->partial;
+    const uint64_t gathered = partial->message.len;
     uint64_t limit = turn->limits->max_message_bytes;
 
-    if ((session->header[0] & CONTROL_BIT) != 0)
+    if ((partial->header[0] & CONTROL_BIT) != 0)
         return false;
     if (limit > SIZE_MAX)
         limit = SIZE_MAX;
@@ -182,12 +222,12 @@ static bool length_is_refused(struct turn *turn, uint64_t len)
 
 static bool byte1_is_refused(struct turn *turn)
 {
-    const struct wsi_session *session = turn->session;
-    const unsigned opcode = session->header[0] & OPCODE_BITS;
-    const unsigned mask_bit = session->header[1] & MASK_BIT;
-    const unsigned len = session->header[1] & LENGTH_BITS;
+    const uint8_t *header = turn->partial->header;
+    const unsigned opcode = header[0] & OPCODE_BITS;
+    const unsigned mask_bit = header[1] & MASK_BIT;
+    const unsigned len = header[1] & LENGTH_BITS;
 
-    if (mask_bit != session->mask_bit)
+    if (mask_bit != turn->session->mask_bit)
         return refuse(turn, PROTOCOL_ERROR,
                       mask_bit != 0 ? "a frame from the server is masked"
                                     : "a frame from the client is not masked");
@@ -219,8 +259,8 @@ static uint64_t declared_length(const uint8_t *header)
 /* Judges the newest byte of an extended length. */
 static bool long_length_is_refused(struct turn *turn)
 {
-    const uint8_t *header = turn->session->header;
-    const unsigned have = turn->session->header_have;
+    const uint8_t *header = turn->partial->header;
+    const unsigned have = turn->partial->header_have;
     const bool wide = (header[1] & LENGTH_BITS) == LENGTH_IN_64_BITS;
 
     if (wide && have == 3 && (header[2] & 0x80) != 0)
@@ -234,65 +274,66 @@ static bool long_length_is_refused(struct turn *turn)
 
 static bool newest_header_byte_is_refused(struct turn *turn)
 {
-    const struct wsi_session *session = turn->session;
+    const struct wsi_partial *partial = turn->partial;
 
-    if (session->header_have == 1)
+    if (partial->header_have == 1)
         return byte0_is_refused(turn);
-    if (session->header_have == 2)
+    if (partial->header_have == 2)
         return byte1_is_refused(turn);
-    if ((session->header[1] & LENGTH_BITS) >= LENGTH_IN_16_BITS)
+    if ((partial->header[1] & LENGTH_BITS) >= LENGTH_IN_16_BITS)
         return long_length_is_refused(turn);
     return false;
 }
 
-static bool header_is_whole(const struct wsi_session *session)
+static bool header_is_whole(const struct turn *turn)
 {
-    unsigned size = session->header_min;
+    const struct wsi_partial *partial = turn->partial;
+    unsigned size = turn->session->header_min;
 
-    if (session->header_have < 2)
+    if (partial->header_have < 2)
         return false;
-    if ((session->header[1] & LENGTH_BITS) == LENGTH_IN_16_BITS)
+    if ((partial->header[1] & LENGTH_BITS) == LENGTH_IN_16_BITS)
         size += 2;
-    else if ((session->header[1] & LENGTH_BITS) == LENGTH_IN_64_BITS)
+    else if ((partial->header[1] & LENGTH_BITS) == LENGTH_IN_64_BITS)
         size += 8;
-    return session->header_have == size;
+    return partial->header_have == size;
 }
 
-static void begin_payload(struct wsi_session *session)
+static void begin_payload(struct wsi_session *session, struct wsi_partial *partial)
 {
-    const unsigned opcode = session->header[0] & OPCODE_BITS;
+    const unsigned opcode = partial->header[0] & OPCODE_BITS;
 
-    session->frame_len = declared_length(session->header);
-    session->frame_left = session->frame_len;
+    partial->frame_len = declared_length(partial->header);
+    partial->frame_left = partial->frame_len;
     if (is_masked(session))
-        memcpy(session->key, session->header + session->header_have - KEY_SIZE, KEY_SIZE);
-    session->header_have = 0;
+        memcpy(partial->key, partial->header + partial->header_have - KEY_SIZE, KEY_SIZE);
+    partial->header_have = 0;
     if ((opcode & CONTROL_BIT) != 0) {
         session->step = STEP_CONTROL;
         return;
     }
     session->step = STEP_DATA;
     if (opcode == WSI_OP_CONTINUATION) {
-        session->fragments++;
+        partial->fragments++;
         return;
     }
-    session->message_opcode = (uint8_t)opcode;
-    session->fragments = 1;
-    assert(session->utf8 == 0); /* no text was delivered in the middle of a sequence */
+    partial->message_opcode = (uint8_t)opcode;
+    partial->fragments = 1;
+    assert(partial->utf8 == 0); /* no text was delivered in the middle of a sequence */
 }
 
 static bool step_header(struct turn *turn)
 {
-    struct wsi_session *session = turn->session;
+    struct wsi_partial *partial = turn->partial;
 
-    while (!header_is_whole(session)) {
+    while (!header_is_whole(turn)) {
         if (turn->left == 0)
             return want_more(turn);
-        session->header[session->header_have++] = *take(turn, 1);
+        partial->header[partial->header_have++] = *take(turn, 1);
         if (newest_header_byte_is_refused(turn))
             return true;
     }
-    begin_payload(session);
+    begin_payload(turn->session, partial);
     return false;
 }
 
@@ -303,29 +344,29 @@ static const char cut_text[] = "a text message ends inside a UTF-8 sequence";
 
 static bool text_is_refused(struct turn *turn, const uint8_t *data, size_t len)
 {
-    struct wsi_session *session = turn->session;
+    struct wsi_partial *partial = turn->partial;
 
-    if (session->message_opcode != WSI_OP_TEXT)
+    if (partial->message_opcode != WSI_OP_TEXT)
         return false;
-    if (wsi_utf8_check(&session->utf8, data, len) != len)
+    if (wsi_utf8_check(&partial->utf8, data, len) != len)
         return refuse(turn, INVALID_DATA, bad_text);
     return false;
 }
 
-static bool deliver_message(struct turn *turn, uint8_t *data, size_t len, enum step next)
+static bool deliver_message(struct turn *turn, uint8_t *data, size_t len)
 {
-    struct wsi_session *session = turn->session;
+    struct wsi_partial *partial = turn->partial;
 
-    if (session->message_opcode == WSI_OP_TEXT && session->utf8 != 0)
+    if (partial->message_opcode == WSI_OP_TEXT && partial->utf8 != 0)
         return refuse(turn, INVALID_DATA, cut_text);
     *turn->event = (struct wsi_event){
         .kind = WSI_EVENT_MESSAGE,
-        .opcode = session->message_opcode,
+        .opcode = partial->message_opcode,
         .data = data,
         .len = len,
     };
-    session->message_opcode = 0;
-    session->step = (uint8_t)next;
+    partial->message_opcode = 0;
+    turn->session->step = STEP_IDLE;
     return true;
 }
 
@@ -338,9 +379,8 @@ static bool deliver_message(struct turn *turn, uint8_t *data, size_t len, enum s
 static int make_room(struct turn *turn, size_t len)
 {
     enum { KEPT_ANYWAY = 64 * 1024, WASTE = 8 };
-    const struct wsi_session *session = turn->session;
-    struct wsi_buf *message = &turn->session->message;
-    const size_t frame_left = (size_t)session->frame_left;
+    struct wsi_buf *message = &turn->partial->message;
+    const size_t frame_left = (size_t)turn->partial->frame_left;
     const size_t room = len < frame_left / 4 ? len * 4 : frame_left;
     size_t limit = message->len + frame_left;
 
@@ -358,12 +398,15 @@ static int make_room(struct turn *turn, size_t len)
 /* Adds what is at hand of the current frame to the message. True when that failed. */
 static bool gathering_fails(struct turn *turn)
 {
-    struct wsi_buf *message = &turn->session->message;
     const size_t len = payload_at_hand(turn);
+    struct wsi_buf *message;
     uint8_t *piece;
 
     if (len == 0)
         return false;
+    if (keeping_fails(turn))
+        return true;
+    message = &turn->partial->message;
     if (make_room(turn, len) < 0)
         return refuse(turn, INTERNAL_ERROR, "out of memory for a message");
     piece = message->data + message->len;
@@ -374,25 +417,24 @@ static bool gathering_fails(struct turn *turn)
 
 static bool step_data(struct turn *turn)
 {
-    struct wsi_session *session = turn->session;
-    const bool last = (session->header[0] & WSI_FRAME_FIN) != 0;
+    const struct wsi_partial *partial = turn->partial;
+    const bool last = (partial->header[0] & WSI_FRAME_FIN) != 0;
 
-    if (last && session->message.len == 0 && turn->left >= session->frame_left) {
+    if (last && partial->message.len == 0 && turn->left >= partial->frame_left) {
         uint8_t *data = turn->at;
-        const size_t len = (size_t)session->frame_left;
+        const size_t len = (size_t)partial->frame_left;
 
         take_payload(turn, data, len);
-        return text_is_refused(turn, data, len) ||
-               deliver_message(turn, data, len, STEP_IDLE);
+        return text_is_refused(turn, data, len) || deliver_message(turn, data, len);
     }
     if (gathering_fails(turn))
         return true;
-    if (session->frame_left != 0)
+    partial = turn->partial; /* which may have moved */
+    if (partial->frame_left != 0)
         return want_more(turn);
     if (last)
-        return deliver_message(turn, session->message.data, session->message.len,
-                               STEP_DELIVERED);
-    session->step = STEP_HEADER;
+        return deliver_message(turn, partial->message.data, partial->message.len);
+    turn->session->step = STEP_HEADER;
     return false;
 }
 
@@ -408,10 +450,14 @@ static bool deliver_close(struct turn *turn, uint8_t *data, size_t len)
         return refuse(turn, PROTOCOL_ERROR, "a close frame holds an invalid code");
     if (!wsi_utf8_is_valid(data + code_len, len - code_len))
         return refuse(turn, INVALID_DATA, "a close reason is not valid UTF-8");
-    wsi_buf_fini(&session->message); /* nobody will finish a message that is under way */
+    /* Nobody will finish a message that is under way; a reason that was gathered stays.
+     */
+    if (data != turn->partial->control)
+        release(session);
+    else
+        wsi_buf_fini(&turn->partial->message);
     session->close_received = true;
     session->received_code = (uint16_t)code;
-    session->message_opcode = 0;
     session->step = STEP_ENDED;
     *turn->event = (struct wsi_event){
         .kind = WSI_EVENT_CLOSE,
@@ -424,9 +470,9 @@ static bool deliver_close(struct turn *turn, uint8_t *data, size_t len)
 
 static bool deliver_control(struct turn *turn, uint8_t *data)
 {
-    struct wsi_session *session = turn->session;
-    const unsigned opcode = session->header[0] & OPCODE_BITS;
-    const size_t len = (size_t)session->frame_len;
+    const struct wsi_partial *partial = turn->partial;
+    const unsigned opcode = partial->header[0] & OPCODE_BITS;
+    const size_t len = (size_t)partial->frame_len;
 
     if (opcode == WSI_OP_CLOSE)
         return deliver_close(turn, data, len);
@@ -435,19 +481,16 @@ static bool deliver_control(struct turn *turn, uint8_t *data)
         .data = data,
         .len = len,
     };
-    if (session->control != NULL)
-        session->step = STEP_DELIVERED;
-    else
-        session->step = session->message_opcode == 0 ? STEP_IDLE : STEP_HEADER;
+    turn->session->step = partial->message_opcode == 0 ? STEP_IDLE : STEP_HEADER;
     return true;
 }
 
 static bool step_control(struct turn *turn)
 {
-    struct wsi_session *session = turn->session;
+    struct wsi_partial *partial = turn->partial;
     const size_t len = payload_at_hand(turn);
 
-    if (len == session->frame_len) {
+    if (len == partial->frame_len) {
         uint8_t *data = turn->at;
 
         take_payload(turn, data, len);
@@ -455,45 +498,30 @@ static bool step_control(struct turn *turn)
     }
     if (len == 0)
         return want_more(turn);
-    if (session->control == NULL)
-        session->control = wsi_alloc((size_t)session->frame_len);
-    if (session->control == NULL)
-        return refuse(turn, INTERNAL_ERROR, "out of memory for a control frame");
-    take_payload(turn, session->control + (session->frame_len - session->frame_left),
+    take_payload(turn, partial->control + (partial->frame_len - partial->frame_left),
                  len);
-    return session->frame_left != 0 ? want_more(turn)
-                                    : deliver_control(turn, session->control);
+    if (partial->frame_left != 0)
+        return want_more(turn);
+    assert(partial == turn->session->partial); /* its first bytes came in another call */
+    return deliver_control(turn, partial->control);
 }
 
 /* ---- between messages, and the end ---- */
 
-static bool step_idle(struct turn *turn)
-{
-    if (turn->left != 0) {
-        turn->session->step = STEP_HEADER;
-        return false;
-    }
-    wsi_buf_fini(&turn->session->message);
-    return want_more(turn);
-}
-
 /*
  * The bytes that the last event pointed to are free now. A message's buffer is kept as
  * long as there is more input at hand, which in a stream of large messages is mostly the
- * head of the next one; when the input ends between two messages it goes (step_idle), so
+ * head of the next one; when the input ends between two messages everything goes, so
  * that an idle connection holds nothing.
  */
-static bool step_delivered(struct turn *turn)
+static bool step_idle(struct turn *turn)
 {
-    struct wsi_session *session = turn->session;
-
-    wsi_free(session->control);
-    session->control = NULL;
-    session->step = STEP_HEADER;
-    if (session->message_opcode == 0) {
-        session->message.len = 0;
-        session->step = STEP_IDLE;
+    if (turn->left == 0) {
+        release(turn->session);
+        return want_more(turn);
     }
+    turn->partial->message.len = 0;
+    turn->session->step = STEP_HEADER;
     return false;
 }
 
@@ -505,10 +533,14 @@ static bool step_ended(struct turn *turn)
     return want_more(turn);
 }
 
+static bool is_incomplete(const struct wsi_session *session)
+{
+    return session->step != STEP_IDLE && session->step != STEP_ENDED;
+}
+
 static step_fn *const steps[] = {
-    [STEP_IDLE] = step_idle,           [STEP_HEADER] = step_header,
-    [STEP_DATA] = step_data,           [STEP_CONTROL] = step_control,
-    [STEP_DELIVERED] = step_delivered, [STEP_ENDED] = step_ended,
+    [STEP_IDLE] = step_idle,       [STEP_HEADER] = step_header, [STEP_DATA] = step_data,
+    [STEP_CONTROL] = step_control, [STEP_ENDED] = step_ended,
 };
 
 /* Out of line: its frame must not burden the hot path. */
@@ -517,8 +549,10 @@ __attribute__((noinline)) static void run_steps(struct wsi_session *session,
                                                 uint8_t **data, size_t *len,
                                                 struct wsi_event *event)
 {
+    struct wsi_partial fresh = {0};
     struct turn turn = {
         .session = session,
+        .partial = session->partial != NULL ? session->partial : &fresh,
         .limits = limits,
         .at = *data,
         .left = *len,
@@ -527,6 +561,8 @@ __attribute__((noinline)) static void run_steps(struct wsi_session *session,
 
     while (!steps[session->step](&turn))
         continue;
+    if (is_incomplete(session))
+        keeping_fails(&turn); /* which has set the event, if so */
     *data = turn.at;
     *len = turn.left;
 }
@@ -583,7 +619,7 @@ void wsi_session_next(struct wsi_session *session,
     size_t header, payload;
 
     if (!message_is_whole(session, limits, in, *len, &header, &payload)) {
-        if (*len == 0 && session->step == STEP_IDLE && session->message.data == NULL)
+        if (*len == 0 && session->partial == NULL)
             *event = (struct wsi_event){.kind = WSI_EVENT_NONE}; /* as after most reads */
         else
             run_steps(session, limits, data, len, event);
@@ -604,8 +640,14 @@ void wsi_session_next(struct wsi_session *session,
         wsi_mask(in, in, payload, in - KEY_SIZE, 0);
 }
 
-bool wsi_session_is_idle(const struct wsi_session *session)
+size_t wsi_session_held_bytes(const struct wsi_session *session)
 {
-    return session->step == STEP_IDLE || session->step == STEP_ENDED ||
-           (session->step == STEP_DELIVERED && session->message_opcode == 0);
+    const struct wsi_partial *partial = session->partial;
+
+    return partial != NULL ? sizeof *partial + partial->message.capacity : 0;
+}
+
+void wsi_session_fini(struct wsi_session *session)
+{
+    release(session);
 }
