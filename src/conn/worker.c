@@ -47,7 +47,7 @@ int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
     return 0;
 }
 
-static void worker_fini(struct wsi_worker *worker)
+void wsi_worker_fini(struct wsi_worker *worker)
 {
     wsi_loop_free(worker->loop);
     pthread_mutex_destroy(&worker->sweep);
@@ -58,7 +58,7 @@ void wsi_pool_fini(struct wsi_pool *pool)
 {
     assert(pool->state != WSI_POOL_RUNNING && pool->live == 0);
     for (unsigned i = 0; i < wsi_pool_count(pool); i++)
-        worker_fini(&pool->workers[i]);
+        wsi_worker_fini(&pool->workers[i]);
     wsi_free(pool->workers);
     wsi_log_fini(&pool->log);
     wsi_options_fini(&pool->options);
@@ -84,7 +84,7 @@ static void *worker_main(void *user)
     return NULL;
 }
 
-static int worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned index)
+int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned index)
 {
     const struct wsi_loop_config config = {
         .backend = pool->backend, .clock = pool->clock, .user = worker};
@@ -167,7 +167,7 @@ static int start_locked(struct wsi_pool *pool)
         return r;
     memset(workers, 0, count * sizeof *workers);
     for (; made < count; made++) {
-        r = worker_init(&workers[made], pool, made);
+        r = wsi_worker_init(&workers[made], pool, made);
         if (r < 0)
             goto fail;
     }
@@ -184,7 +184,7 @@ static int start_locked(struct wsi_pool *pool)
 fail:
     end_threads(workers, started);
     while (made > 0)
-        worker_fini(&workers[--made]);
+        wsi_worker_fini(&workers[--made]);
     wsi_free(workers);
     return r;
 }

@@ -76,6 +76,11 @@ struct wsi_pool {
 extern _Thread_local struct wsi_worker *wsi_worker_current
     __attribute__((tls_model("initial-exec")));
 
+/** A worker without a thread, all zero before: wsi_pool_start() makes its workers so, and
+ * who turns the loop in a thread of his own may. @return what wsi_loop_new() answers. */
+int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned index);
+void wsi_worker_fini(struct wsi_worker *worker);
+
 /** @param release the last reference is gone. @return 0; WSOCK_ENOMEM. */
 int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool));
 

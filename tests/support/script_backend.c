@@ -37,7 +37,7 @@ static struct script_peer *peer_of(struct script *script, const struct wsi_strea
     return NULL;
 }
 
-static int script_init(struct wsi_loop *loop, void **state)
+static int script_open(struct wsi_loop *loop, void **state)
 {
     struct script *script = script_of_loop(loop);
 
@@ -226,14 +226,14 @@ static uint64_t script_now_us(void *user)
     return ((struct script *)user)->now_us;
 }
 
-int script_loop_try(struct script *script, void *user, struct wsi_loop **out)
+void script_init(struct script *script)
 {
     *script = (struct script){
         .now_us = 1000000,
         .backend =
             {
                 .name = "script",
-                .init = script_init,
+                .init = script_open,
                 .fini = script_fini,
                 .wait = script_wait,
                 .wake = script_wake,
@@ -248,6 +248,11 @@ int script_loop_try(struct script *script, void *user, struct wsi_loop **out)
             },
         .clock = {.now_us = script_now_us, .user = script},
     };
+}
+
+int script_loop_try(struct script *script, void *user, struct wsi_loop **out)
+{
+    script_init(script);
     return wsi_loop_new(out, &(struct wsi_loop_config){
                                  .backend = &script->backend,
                                  .clock = &script->clock,
@@ -312,4 +317,12 @@ bool script_fin(struct script_peer *peer)
 void script_sleep(struct script *script, uint64_t ms)
 {
     script->now_us += ms * 1000;
+}
+
+bool script_is_busy(struct script *script)
+{
+    struct wsi_loop *loop = script->loop;
+
+    return something_is_ready(script) || loop->dirty.first != NULL ||
+           !wsi_mailbox_is_empty(&loop->mailbox);
 }

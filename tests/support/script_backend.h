@@ -55,16 +55,21 @@ struct script {
     uint64_t now_us;
     unsigned waits; /* turns */
 
-    /* Private. */
     struct wsi_backend backend;
     struct wsi_clock clock;
+
+    /* Private. */
     struct wsi_loop *loop;
     struct script_peer *peer[SCRIPT_PEERS_MAX];
     size_t peers;
     bool woken;
 };
 
-/** A loop on this script; its time begins at 1,000,000 us. */
+/** Only the backend and the clock, for who makes the loop; its time begins at 1,000,000
+ * us. */
+void script_init(struct script *script);
+
+/** A loop on this script. */
 struct wsi_loop *script_loop_new(struct script *script, void *user);
 
 /** As script_loop_new(), where allocations may fail. */
@@ -82,6 +87,9 @@ void script_feed(struct script_peer *peer, const void *data, size_t len);
 
 /** Whether the stream ended its direction (by shutdown or close). */
 bool script_fin(struct script_peer *peer);
+
+/** True when the next turn has something to do now: it would not wait. */
+bool script_is_busy(struct script *script);
 
 /** Let time pass without a turn. */
 void script_sleep(struct script *script, uint64_t ms);
