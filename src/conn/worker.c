@@ -66,6 +66,27 @@ void wsi_pool_fini(struct wsi_pool *pool)
     pthread_mutex_destroy(&pool->lock);
 }
 
+/* The thread has ended: its mail is run here, by one thread at a time, also what that
+ * mail posts to the same worker. */
+static void sweep(struct wsi_worker *worker)
+{
+    struct wsi_worker *before = wsi_worker_current;
+
+    pthread_mutex_lock(&worker->sweep);
+    wsi_worker_current = worker;
+    worker->sweep_again = true;
+    if (!worker->sweeping) {
+        worker->sweeping = true;
+        while (worker->sweep_again) {
+            worker->sweep_again = false;
+            wsi_loop_turn(worker->loop, 0);
+        }
+        worker->sweeping = false;
+    }
+    wsi_worker_current = before;
+    pthread_mutex_unlock(&worker->sweep);
+}
+
 static void *worker_main(void *user)
 {
     struct wsi_worker *worker = user;
@@ -78,7 +99,7 @@ static void *worker_main(void *user)
      * visible is run now. */
     pthread_mutex_lock(&worker->sweep);
     atomic_store(&worker->ended, true);
-    wsi_loop_turn(worker->loop, 0);
+    sweep(worker);
     pthread_mutex_unlock(&worker->sweep);
     wsi_worker_current = NULL;
     return NULL;
@@ -244,18 +265,6 @@ void wsi_pool_release(struct wsi_pool *pool)
     if (pool->live == 0 && pool->on_idle != NULL)
         pool->on_idle(pool);
     pthread_mutex_unlock(&pool->lock);
-}
-
-/* The thread has ended: its mail is run here, by one thread at a time. */
-static void sweep(struct wsi_worker *worker)
-{
-    struct wsi_worker *before = wsi_worker_current;
-
-    pthread_mutex_lock(&worker->sweep);
-    wsi_worker_current = worker;
-    wsi_loop_turn(worker->loop, 0);
-    wsi_worker_current = before;
-    pthread_mutex_unlock(&worker->sweep);
 }
 
 void wsi_worker_post(struct wsi_worker *worker, struct wsi_mail *mail)

@@ -34,9 +34,10 @@ struct wsi_worker {
     struct wsi_random random;
     pthread_t thread;
     unsigned index;
-    bool quit;                 /* on the worker: leave after this turn */
-    atomic_bool ended;         /* the thread will take no more mail */
-    pthread_mutex_t sweep;     /* who runs the mail that comes after the end */
+    bool quit;                  /* on the worker: leave after this turn */
+    atomic_bool ended;          /* the thread will take no more mail */
+    pthread_mutex_t sweep;      /* who runs the mail that comes after the end, with */
+    bool sweeping, sweep_again; /* a turn is under way; there is new mail */
     pthread_mutex_t lock;      /* opening state of requests, memberships of connections */
     struct wsi_timer relief;   /* while the pool is over its memory limit */
     struct wsi_mail end;       /* of wsi_pool_end() */
