@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+/* Members and messages of a room, with two workers that run when the test says. */
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <wsock/error.h>
+#include <wsock/room.h>
+
+#include "conn/closing.h"
+#include "conn/encode.h"
+#include "room/room.h"
+#include "stage.h"
+
+enum { MEMBERS = 6 }; /* even ones on worker 0, odd ones on worker 1 */
+
+static struct stage stage;
+static struct wsi_registry registry;
+static wsock_room *room;
+static struct script_peer peer[MEMBERS];
+static struct wsock_conn *conn[MEMBERS];
+
+static void settle(void)
+{
+    for (int i = 0; i < 2; i++) {
+        stage_settle_worker(&stage, 0);
+        stage_settle_worker(&stage, 1);
+    }
+}
+
+static void begin(void)
+{
+    stage_begin(&stage, 2);
+    assert_int_equal(wsi_registry_init(&registry, &stage.service.owner), 0);
+    assert_int_equal(wsi_registry_get(&registry, &room, "r", true), 0);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        conn[i] = stage_accept(&stage, &peer[i], i % 2);
+        script_feed(&peer[i], stage_request, strlen(stage_request));
+    }
+    settle();
+    for (int i = 0; i < MEMBERS; i++)
+        stage_sent_bytes(&peer[i], stage_accepted, strlen(stage_accepted));
+    stage_saw(&stage, "open | open | open | open | open | open");
+}
+
+static void join(int first, int last)
+{
+    for (int i = first; i <= last; i++)
+        assert_int_equal(wsock_room_join(room, conn[i]), 0);
+}
+
+static void drop(int i)
+{
+    wsi_worker_current = conn[i]->worker;
+    wsi_conn_end(conn[i], WSI_CLOSE_RESET, WSOCK_CAUSE_RESET, WSOCK_BY_US, NULL);
+    wsi_worker_current = stage.worker;
+    stage_ended(&stage, &peer[i]);
+    conn[i] = NULL;
+}
+
+static void finish(void)
+{
+    for (int i = 0; i < MEMBERS; i++)
+        if (conn[i] != NULL)
+            drop(i);
+    settle();
+    assert_int_equal(wsock_room_count(room), 0);
+    wsock_room_unref(room);
+    assert_int_equal(registry.count, 0);
+    wsi_registry_fini(&registry);
+    stage_end(&stage);
+}
+
+static int say(const char *text)
+{
+    return wsock_room_broadcast(room, WSOCK_TEXT, text, strlen(text));
+}
+
+/* ---- members ---- */
+
+static void members_join_once_and_leave_once(void **state)
+{
+    wsock_conn *found[MEMBERS] = {0};
+
+    (void)state;
+    begin();
+    assert_int_equal(wsock_room_leave(room, conn[0]), WSOCK_ENOENT);
+    join(0, 2);
+    assert_int_equal(wsock_room_join(room, conn[0]), WSOCK_EEXIST);
+    assert_int_equal(wsock_room_count(room), 3);
+    assert_int_equal(wsock_room_members(room, found, 2), 3);
+    assert_ptr_equal(found[0], conn[0]);
+    assert_ptr_equal(found[1], conn[1]);
+    assert_null(found[2]);
+    wsock_conn_unref(found[0]);
+    wsock_conn_unref(found[1]);
+    assert_int_equal(wsock_room_leave(room, conn[1]), 0);
+    assert_int_equal(wsock_room_leave(room, conn[1]), WSOCK_ENOENT);
+    assert_int_equal(wsock_room_count(room), 2);
+    assert_true(wsi_room_has(room, conn[0]));
+    assert_false(wsi_room_has(room, conn[1]));
+    assert_int_equal(wsock_room_join(room, conn[1]), 0); /* before the leave has run */
+    assert_int_equal(say("x"), 3);
+    settle();
+    for (int i = 0; i < 3; i++)
+        stage_sent(&peer[i], "\x81\x01x");
+    finish();
+}
+
+static void members_that_end_leave(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 3);
+    assert_int_equal(wsi_conn_close(conn[0], 1000, NULL, 0), 0);
+    drop(1);
+    assert_int_equal(wsock_room_count(room), 2);
+    assert_int_equal(wsock_room_join(room, conn[0]), WSOCK_ECLOSED);
+    assert_int_equal(say("x"), 2);
+    settle();
+    stage_sent(&peer[0], "\x88\x02\x03\xe8");
+    stage_sent(&peer[2], "\x81\x01x");
+    stage_sent(&peer[3], "\x81\x01x");
+    finish();
+}
+
+static void member_of_too_many_rooms_is_refused(void **state)
+{
+    wsock_room *second = NULL;
+
+    (void)state;
+    begin();
+    assert_int_equal(wsi_options_set_number(&stage.endpoint.options,
+                                            "max_rooms_per_connection", 1, true, NULL, 0),
+                     0);
+    assert_int_equal(wsi_registry_get(&registry, &second, "second", true), 0);
+    join(0, 0);
+    assert_int_equal(wsock_room_join(second, conn[0]), WSOCK_ETOOBIG);
+    assert_int_equal(wsock_room_leave(room, conn[0]), 0);
+    assert_int_equal(wsock_room_join(second, conn[0]), 0);
+    wsock_room_unref(second);
+    finish();
+}
+
+static void join_without_memory_changes_nothing(void **state)
+{
+    int r = 0;
+
+    (void)state;
+    begin();
+    join(1, 1); /* what the room makes for its first member */
+    settle();
+    FOR_EACH_OOM(r, r = wsock_room_join(room, conn[0]), {
+        assert_int_equal(wsock_room_leave(room, conn[0]), 0);
+        settle();
+    });
+    assert_int_equal(wsock_room_count(room), 1);
+    finish();
+}
+
+static void first_join_without_memory_changes_nothing(void **state)
+{
+    (void)state;
+    begin();
+    for (size_t n = 1; n <= 2; n++) {
+        test_fail_allocation(n, 0);
+        assert_int_equal(wsock_room_join(room, conn[0]), WSOCK_ENOMEM);
+        assert_int_equal(test_stop_failing(), 1);
+        assert_int_equal(wsock_room_count(room), 0);
+        assert_false(wsi_room_has(room, conn[0]));
+    }
+    join(0, 0);
+    finish();
+}
+
+/* ---- order ---- */
+
+static void member_hears_what_is_said_between_join_and_leave(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 1);
+    assert_int_equal(say("1"), 2);
+    join(2, 3);
+    assert_int_equal(say("2"), 4);
+    assert_int_equal(wsock_room_leave(room, conn[0]), 0);
+    assert_int_equal(say("3"), 3);
+    assert_int_equal(wsock_room_join(room, conn[0]), 0);
+    assert_int_equal(say("4"), 4);
+    settle(); /* all of it at once */
+    stage_sent(&peer[0], "\x81\x01"
+                         "1\x81\x01"
+                         "2\x81\x01"
+                         "4");
+    stage_sent(&peer[1], "\x81\x01"
+                         "1\x81\x01"
+                         "2\x81\x01"
+                         "3\x81\x01"
+                         "4");
+    for (int i = 2; i <= 3; i++)
+        stage_sent(&peer[i], "\x81\x01"
+                             "2\x81\x01"
+                             "3\x81\x01"
+                             "4");
+    stage_sent(&peer[4], "");
+    finish();
+}
+
+static void workers_deliver_when_they_come_to_it(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 1);
+    assert_int_equal(say("1"), 2);
+    stage_settle_worker(&stage, 1);
+    stage_sent(&peer[0], "");
+    stage_sent(&peer[1], "\x81\x01"
+                         "1");
+    assert_int_equal(say("2"), 2);
+    settle();
+    stage_sent(&peer[0], "\x81\x01"
+                         "1\x81\x01"
+                         "2");
+    stage_sent(&peer[1], "\x81\x01"
+                         "2");
+    finish();
+}
+
+/* ---- to whom ---- */
+
+static void one_may_be_left_out(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 2);
+    assert_int_equal(wsock_room_broadcast_except(room, conn[1], WSOCK_TEXT, "x", 1), 2);
+    assert_int_equal(wsock_room_broadcast_except(room, conn[5], WSOCK_TEXT, "y", 1), 3);
+    settle();
+    stage_sent(&peer[0], "\x81\x01x\x81\x01y");
+    stage_sent(&peer[1], "\x81\x01y");
+    stage_sent(&peer[2], "\x81\x01x\x81\x01y");
+    stage_sent(&peer[5], "");
+    finish();
+}
+
+static int is_late(wsock_conn *c, void *user)
+{
+    (*(int *)user)++;
+    return c == conn[2] || c == conn[5];
+}
+
+static int nobody(wsock_conn *c, void *user)
+{
+    (void)c;
+    (void)user;
+    return 0;
+}
+
+static void predicate_chooses_among_the_members(void **state)
+{
+    int asked = 0;
+
+    (void)state;
+    begin();
+    join(0, MEMBERS - 1);
+    assert_int_equal(wsock_room_broadcast_if(room, is_late, &asked, WSOCK_TEXT, "x", 1),
+                     2);
+    assert_int_equal(asked, MEMBERS);
+    assert_int_equal(wsock_room_broadcast_if(room, nobody, NULL, WSOCK_TEXT, "y", 1), 0);
+    assert_int_equal(wsock_room_broadcast_if(room, NULL, NULL, WSOCK_TEXT, "y", 1),
+                     WSOCK_EINVAL);
+    settle();
+    for (int i = 0; i < MEMBERS; i++)
+        if (i == 2 || i == 5)
+            stage_sent(&peer[i], "\x81\x01x");
+        else
+            stage_sent(&peer[i], "");
+    finish();
+}
+
+static void predicate_without_memory_is_refused(void **state)
+{
+    int asked = 0, r = 0;
+
+    (void)state;
+    begin();
+    join(0, MEMBERS - 1);
+    assert_int_equal(say("warm"), MEMBERS);
+    settle();
+    FOR_EACH_OOM(r,
+                 r = wsock_room_broadcast_if(room, is_late, &asked, WSOCK_TEXT, "x", 1),
+                 settle());
+    finish();
+}
+
+static void message_that_is_none_reaches_nobody(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 1);
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, "\xff", 1), WSOCK_EUTF8);
+    assert_int_equal(wsock_room_broadcast(room, 3, "x", 1), WSOCK_EINVAL);
+    assert_int_equal(wsock_room_broadcast(NULL, WSOCK_TEXT, "x", 1), WSOCK_EINVAL);
+    settle();
+    stage_sent(&peer[0], "");
+    assert_int_equal(wsock_room_leave(room, conn[0]), 0);
+    assert_int_equal(wsock_room_leave(room, conn[1]), 0);
+    assert_int_equal(say("nobody there"), 0);
+    finish();
+}
+
+/* ---- cost ---- */
+
+static void broadcast_allocates_once_however_many_hear_it(void **state)
+{
+    static const size_t lengths[] = {5, 4000, 100000};
+    char *text = malloc(100001);
+
+    (void)state;
+    memset(text, 'x', 100000);
+    text[100000] = '\0';
+    begin();
+    for (int i = 0; i < MEMBERS; i++) {
+        join(i, i);
+        for (size_t k = 0; k < sizeof lengths / sizeof lengths[0]; k++) {
+            const size_t len = lengths[k];
+            size_t live;
+
+            /* What the loops keep for next time is made. */
+            assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, text, len), i + 1);
+            settle();
+            live = test_live_blocks();
+            test_fail_allocation(1, 0);
+            assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, text, len),
+                             WSOCK_ENOMEM);
+            assert_int_equal(test_stop_failing(), 1);
+            test_fail_allocation(2, 1);
+            assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, text, len), i + 1);
+            settle();
+            assert_int_equal(test_stop_failing(), 0);
+            assert_int_equal(test_live_blocks(), live);
+            for (int m = 0; m <= i; m++) {
+                assert_true(peer[m].output.len > 2 * len);
+                peer[m].output.len = 0;
+            }
+        }
+    }
+    finish();
+    free(text);
+}
+
+static void shared_message_is_not_copied(void **state)
+{
+    struct wsi_blob *frame = NULL;
+    char *text = malloc(100000);
+
+    (void)state;
+    memset(text, 'x', 100000);
+    begin();
+    join(0, MEMBERS - 1);
+    assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT, text, 100000), 0);
+    for (int i = 0; i < MEMBERS; i++)
+        peer[i].write_room = 0;
+    assert_int_equal(wsi_room_broadcast_frame(room, conn[3], frame), MEMBERS - 1);
+    settle();
+    assert_int_equal(atomic_load(&frame->ref.count), MEMBERS); /* queued by reference */
+    for (int i = 0; i < MEMBERS; i++)
+        peer[i].write_room = SCRIPT_UNLIMITED;
+    settle();
+    assert_int_equal(atomic_load(&frame->ref.count), 1);
+    stage_sent(&peer[3], "");
+    for (int i = 0; i < MEMBERS; i++)
+        if (i != 3)
+            stage_sent_bytes(&peer[i], frame->data, frame->len);
+    wsi_blob_unref(frame);
+    finish();
+    free(text);
+}
+
+/* ---- limits ---- */
+
+static void worker_that_is_far_behind_stops_the_room(void **state)
+{
+    const size_t len = 1024 * 1024;
+    char *text = calloc(1, len);
+    int said = 0;
+
+    (void)state;
+    begin();
+    join(0, 1);
+    settle();
+    while (wsock_room_broadcast(room, WSOCK_BINARY, text, len) == 2) {
+        assert_true(++said <= 17);
+        stage_settle_worker(&stage, 0); /* one keeps up, the other does not */
+    }
+    assert_int_equal(said, 16); /* MiB, and the headers */
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, text, 1), WSOCK_EAGAIN);
+    assert_int_equal(wsock_room_broadcast_if(room, is_late, &said, WSOCK_BINARY, text, 1),
+                     0);
+    stage_settle_worker(&stage, 1);
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, text, 1), 2);
+    finish();
+    free(text);
+}
+
+static void refused_message_leaves_nothing(void **state)
+{
+    char *text = calloc(1, WSI_ROOM_PENDING_MAX);
+    size_t live;
+
+    (void)state;
+    begin();
+    join(0, 2);
+    settle();
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, text, WSI_ROOM_PENDING_MAX),
+                     3);
+    live = test_live_blocks();
+    assert_int_equal(wsock_room_broadcast_except(room, conn[0], WSOCK_BINARY, text, 1),
+                     WSOCK_EAGAIN);
+    assert_int_equal(
+        wsock_room_broadcast_if(room, is_late, &(int){0}, WSOCK_BINARY, text, 1),
+        WSOCK_EAGAIN);
+    assert_int_equal(test_live_blocks(), live);
+    settle();
+    finish();
+    free(text);
+}
+
+static void member_that_does_not_read_holds_nobody_up(void **state)
+{
+    (void)state;
+    begin();
+    assert_int_equal(wsi_options_set_number(&stage.endpoint.options, "max_backlog_bytes",
+                                            10, true, NULL, 0),
+                     0);
+    join(0, 2);
+    peer[0].write_room = 0;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(say("12345678"), 3);
+        settle();
+    }
+    for (int i = 1; i <= 2; i++)
+        stage_sent(&peer[i], "\x81\x08"
+                             "12345678\x81\x08"
+                             "12345678\x81\x08"
+                             "12345678");
+    peer[0].write_room = SCRIPT_UNLIMITED;
+    settle();
+    stage_sent(&peer[0], "\x81\x08"
+                         "12345678"); /* it misses the others */
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(members_join_once_and_leave_once),
+        TEST(members_that_end_leave),
+        TEST(member_of_too_many_rooms_is_refused),
+        TEST(join_without_memory_changes_nothing),
+        TEST(first_join_without_memory_changes_nothing),
+        TEST(member_hears_what_is_said_between_join_and_leave),
+        TEST(workers_deliver_when_they_come_to_it),
+        TEST(one_may_be_left_out),
+        TEST(predicate_chooses_among_the_members),
+        TEST(predicate_without_memory_is_refused),
+        TEST(message_that_is_none_reaches_nobody),
+        TEST(broadcast_allocates_once_however_many_hear_it),
+        TEST(shared_message_is_not_copied),
+        TEST(worker_that_is_far_behind_stops_the_room),
+        TEST(refused_message_leaves_nothing),
+        TEST(member_that_does_not_read_holds_nobody_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
