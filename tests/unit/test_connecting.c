@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* The client's side of opening: which answers open the connection, and how the others
+ * end it. */
+#include "test.h"
+
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "conn/header.h"
+#include "stage.h"
+
+#define STATUS  "HTTP/1.1 101 Switching Protocols\r\n"
+#define UPGRADE "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+#define ACCEPT  "Sec-WebSocket-Accept: Bz3qJYTGdOe8gUSpLosEdiLKDrk=\r\n"
+
+static struct stage stage;
+static struct script_peer peer;
+static struct wsock_conn *conn;
+static char detail[256];
+static int http_status;
+
+static void on_close(wsock_conn *c, const wsock_close_info *info, void *user)
+{
+    (void)c;
+    (void)user;
+    test_transcript_add(&stage.seen, "closed %s", wsock_cause_text(info->cause));
+    strncpy(detail, info->detail, sizeof detail - 1);
+    http_status = info->http_status;
+}
+
+static void begin(const char *protocols)
+{
+    stage_begin(&stage, 1);
+    assert_int_equal(wsi_profile_on(&stage.remote.profile, &stage.pool, WSI_ON_CLOSE,
+                                    (union wsi_handler_fn){.close = on_close}, true, NULL,
+                                    NULL),
+                     0);
+    assert_int_equal(wsi_buf_append_text(&stage.remote.protocols, protocols, 1000), 0);
+    conn = stage_connect(&stage, &peer);
+    stage_settle(&stage);
+    detail[0] = '\0';
+    http_status = 0;
+}
+
+/* The connection fails with this answer; then nothing more is sent. */
+static void fails(const char *protocols, const char *answer, const char *told)
+{
+    begin(protocols);
+    peer.output.len = 0;
+    script_feed(&peer, answer, strlen(answer));
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, told);
+    stage_end(&stage);
+}
+
+static const char *const bad = "closed the server's answer was no valid handshake";
+
+static void request_carries_what_was_asked_for(void **state)
+{
+    (void)state;
+    stage_begin(&stage, 1);
+    assert_int_equal(
+        wsi_header_append(&stage.remote.headers, "Authorization", "Bearer x", 1000), 0);
+    assert_int_equal(wsi_buf_append_text(&stage.remote.protocols, "one, two", 1000), 0);
+    conn = stage_connect(&stage, &peer);
+    stage_settle(&stage);
+    stage_sent(&peer, "GET /e HTTP/1.1\r\n"
+                      "Host: h\r\n"
+                      "Upgrade: websocket\r\n"
+                      "Connection: Upgrade\r\n"
+                      "Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n"
+                      "Sec-WebSocket-Version: 13\r\n"
+                      "Sec-WebSocket-Protocol: one, two\r\n"
+                      "Authorization: Bearer x\r\n"
+                      "\r\n");
+    stage_drop(&stage, conn, &peer);
+    stage_saw(&stage, "closed RESET 1006");
+    stage_end(&stage);
+}
+
+static void good_answer_opens_with_the_subprotocol(void **state)
+{
+    static const char answer[] = STATUS UPGRADE ACCEPT "Sec-WebSocket-Protocol: two\r\n"
+                                                       "\r\n\x81\x02hi";
+
+    (void)state;
+    begin("one, two");
+    script_feed(&peer, answer, sizeof answer - 1);
+    stage_settle(&stage);
+    assert_string_equal(wsi_facts_subprotocol(conn->facts), "two");
+    stage_saw(&stage, "open | text hi"); /* which came with the answer */
+    stage_drop(&stage, conn, &peer);
+    stage_saw(&stage, "closed ended at once by this end");
+    assert_int_equal(http_status, 101);
+    stage_end(&stage);
+}
+
+static void answers_that_break_a_rule_fail(void **state)
+{
+    (void)state;
+    fails("", STATUS UPGRADE "\r\n", bad);
+    fails("", STATUS UPGRADE "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+          bad); /* another key's */
+    fails("", STATUS "Connection: Upgrade\r\n" ACCEPT "\r\n", bad);
+    fails("", STATUS "Upgrade: websocket\r\n" ACCEPT "\r\n", bad);
+    fails("", STATUS UPGRADE ACCEPT "Sec-WebSocket-Protocol: one\r\n\r\n", bad);
+    fails("one", STATUS UPGRADE ACCEPT "Sec-WebSocket-Protocol: two\r\n\r\n", bad);
+    fails("", STATUS UPGRADE ACCEPT "Sec-WebSocket-Extensions: x\r\n\r\n", bad);
+    fails("", "SSH-2.0-OpenSSH_9.2\r\n\r\n", bad);
+    assert_int_equal(http_status, 0);
+}
+
+static void refusal_tells_the_status_of_the_server(void **state)
+{
+    (void)state;
+    fails("", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+          "closed the server answered with another status than 101");
+    assert_int_equal(http_status, 403);
+    assert_non_null(strstr(detail, "403"));
+}
+
+static void server_that_ends_before_it_answers_fails(void **state)
+{
+    (void)state;
+    begin("");
+    script_feed(&peer, STATUS, strlen(STATUS));
+    peer.eof = true;
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, bad);
+    stage_end(&stage);
+}
+
+static void answer_without_end_is_not_kept(void **state)
+{
+    static char line[1000];
+
+    (void)state;
+    begin("");
+    script_feed(&peer, STATUS, strlen(STATUS));
+    memset(line, 'a', sizeof line);
+    memcpy(line + sizeof line - 2, "\r\n", 2);
+    line[1] = ':';
+    for (int i = 0; i < 50; i++)
+        script_feed(&peer, line, sizeof line);
+    peer.read_max = 4000;
+    stage_ended(&stage, &peer);
+    assert_true(peer.received < 30 * 1000);
+    stage_saw(&stage, bad);
+    stage_end(&stage);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(request_carries_what_was_asked_for),
+        TEST(good_answer_opens_with_the_subprotocol),
+        TEST(answers_that_break_a_rule_fail),
+        TEST(refusal_tells_the_status_of_the_server),
+        TEST(server_that_ends_before_it_answers_fails),
+        TEST(answer_without_end_is_not_kept),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
