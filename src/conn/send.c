@@ -47,6 +47,12 @@ static inline size_t frame_size(const struct wsock_conn *conn, size_t len)
     return len + wsi_frame_header_size(len, wsi_conn_role(conn) == WSI_CLIENT);
 }
 
+/* Why nothing could be reserved. A stream that broke in this turn tells its end soon. */
+static __attribute__((noinline, cold)) int no_room(const struct wsock_conn *conn)
+{
+    return wsi_stream_is_closing(&conn->stream) ? WSOCK_ECLOSED : WSOCK_ENOMEM;
+}
+
 /* @return the frame's size. */
 static size_t encode(struct wsock_conn *conn, uint8_t *out, unsigned byte0,
                      const void *data, size_t len)
@@ -76,7 +82,7 @@ static inline bool write_short(struct wsock_conn *conn, unsigned byte0, const vo
     if (len > 125 || wsi_conn_role(conn) == WSI_CLIENT)
         return false;
     out = wsi_stream_reserve(&conn->stream, len + 2);
-    *r = out != NULL ? 0 : WSOCK_ENOMEM;
+    *r = out != NULL ? 0 : no_room(conn);
     if (out == NULL)
         return true;
     out[0] = (uint8_t)byte0;
@@ -100,7 +106,7 @@ int wsi_conn_write(struct wsock_conn *conn, unsigned byte0, const void *data, si
         uint8_t *out = wsi_stream_reserve(&conn->stream, size);
 
         if (out == NULL)
-            return WSOCK_ENOMEM;
+            return no_room(conn);
         wsi_stream_commit(&conn->stream, encode(conn, out, byte0, data, len));
         return 0;
     }
@@ -124,7 +130,7 @@ int wsi_conn_write_frame(struct wsock_conn *conn, struct wsi_blob *frame)
         uint8_t *out = wsi_stream_reserve(&conn->stream, frame->len);
 
         if (out == NULL)
-            return WSOCK_ENOMEM;
+            return no_room(conn);
         memcpy(out, frame->data, frame->len);
         wsi_stream_commit(&conn->stream, frame->len);
         return 0;
@@ -265,10 +271,10 @@ static void run_posted(struct wsi_mail *mail)
     atomic_fetch_sub_explicit(&conn->posted_bytes, posted->counted, memory_order_relaxed);
     atomic_fetch_sub_explicit(&conn->worker->pool->buffered, (int64_t)posted->counted,
                               memory_order_relaxed);
-    if (r < 0)
+    if (r == WSOCK_ENOMEM)
         wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
                      "out of memory for a message that was accepted");
-    else if (wsi_conn_state(conn) == WSI_CONN_OPEN)
+    else if (r == 0 && wsi_conn_state(conn) == WSI_CONN_OPEN)
         look_at_backlog(conn);
     wsi_blob_unref(posted->frame);
     wsi_free(posted);

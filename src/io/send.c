@@ -138,12 +138,6 @@ static RARE void arena_flush_all(struct wsi_loop *loop)
     wsi_arena_reset(loop);
 }
 
-static bool can_send(const struct wsi_stream *stream)
-{
-    return (stream->flags & (WSI_S_ATTACHED | WSI_S_LINGER | WSI_S_ENDED)) ==
-           WSI_S_ATTACHED;
-}
-
 /* ---- memory of a blocked stream ---- */
 
 static RARE uint8_t *own_reserve(struct wsi_stream *stream, size_t need)
@@ -342,7 +336,7 @@ uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need)
     struct wsi_segment *segment;
     size_t reserve = 0;
 
-    if (!can_send(stream))
+    if (wsi_stream_is_closing(stream))
         return NULL;
     if (stream->flags & WSI_S_BLOCKED)
         return own_reserve(stream, need);
@@ -376,7 +370,7 @@ int wsi_stream_send_blob(struct wsi_stream *stream, struct wsi_blob *blob, size_
     struct wsi_segment *segment;
 
     assert(offset <= blob->len && len <= blob->len - offset);
-    if (!can_send(stream))
+    if (wsi_stream_is_closing(stream))
         return WSOCK_ECLOSED;
     if (len == 0)
         return 0;

@@ -170,6 +170,10 @@ void wsi_stream_resume(struct wsi_stream *stream);
 /** May be called again with a harsher mode. on_closed follows, never inside this call. */
 void wsi_stream_close(struct wsi_stream *stream, enum wsi_close_mode mode);
 
+/** True when nothing can be queued any more, for want of what it would go to and not of
+ * memory: it is closing, or broke in this turn. */
+bool wsi_stream_is_closing(const struct wsi_stream *stream);
+
 /** True from adopt or connect until on_closed. */
 bool wsi_stream_is_attached(const struct wsi_stream *stream);
 
