@@ -122,10 +122,12 @@ int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
     return 0;
 }
 
+/* The answer to a client's handshake is read in any case; wsi_conn_open() looks at the
+ * count. */
 static void pause_here(wsock_conn *conn, void *user)
 {
     (void)user;
-    if (conn->user_pauses++ == 0 && wsi_conn_state(conn) <= WSI_CONN_OPEN)
+    if (conn->user_pauses++ == 0 && wsi_conn_state(conn) == WSI_CONN_OPEN)
         wsi_conn_pause(conn, WSI_PAUSE_USER);
 }
 

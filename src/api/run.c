@@ -105,6 +105,8 @@ static int enter(wsock_runtime *runtime, int fd)
         r = WSOCK_EBUSY;
     else
         runtime->wake_fd = fd;
+    if (r == 0)
+        wsi_pool_ref(&runtime->pool); /* another thread may free it behind the end */
     pthread_mutex_unlock(&runtime->pool.lock);
     return r;
 }
@@ -124,7 +126,7 @@ int wsock_runtime_run(wsock_runtime *runtime, unsigned flags)
 
     if (runtime == NULL || (flags & ~(unsigned)WSOCK_RUN_SIGNALS) != 0)
         return WSOCK_EINVAL;
-    if (wsi_pool_is_here(&runtime->pool))
+    if (!wsi_pool_may_wait(&runtime->pool))
         return WSOCK_EDEADLK;
     if (with_signals && atomic_exchange(&signals_taken, true))
         return WSOCK_EBUSY;
@@ -144,5 +146,6 @@ int wsock_runtime_run(wsock_runtime *runtime, unsigned flags)
         give_signals_back(before);
     leave(runtime);
     close(fd);
+    wsi_pool_unref(&runtime->pool);
     return 0;
 }

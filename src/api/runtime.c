@@ -61,16 +61,10 @@ void wsock_runtime_unref(wsock_runtime *runtime)
 
 /* ---- stopping ---- */
 
-/* A visit to every worker that sends the clients' connections away, or cuts them off. */
-struct clients_round {
-    struct wsi_round round;
-    bool cut;
-};
-
 static void visit_clients(struct wsi_round *round, struct wsi_worker *worker)
 {
-    const struct clients_round *clients = WSI_CONTAINER_OF(round, struct clients_round,
-                                                           round);
+    const struct wsi_clients_round *clients = WSI_CONTAINER_OF(
+        round, struct wsi_clients_round, round);
 
     WSI_LIST_EACH(node, &worker->conns)
     {
@@ -87,19 +81,19 @@ static void visit_clients(struct wsi_round *round, struct wsi_worker *worker)
 
 static void clients_visited(struct wsi_round *round)
 {
-    struct clients_round *clients = WSI_CONTAINER_OF(round, struct clients_round, round);
-    struct wsi_pool *pool = round->pool;
-
-    wsi_free(clients);
-    wsi_pool_unref(pool);
+    wsi_pool_unref(round->pool);
 }
 
 static void stop_clients(wsock_runtime *runtime, bool cut)
 {
-    struct clients_round *clients = wsi_alloc(sizeof *clients);
+    struct wsi_clients_round *clients = &runtime->clients[cut];
+    bool told;
 
-    /* Without memory, clients end when their peers or their timeouts end them. */
-    if (clients == NULL)
+    pthread_mutex_lock(&runtime->pool.lock);
+    told = clients->told;
+    clients->told = true;
+    pthread_mutex_unlock(&runtime->pool.lock);
+    if (told)
         return;
     clients->cut = cut;
     clients->round.visit = visit_clients;
@@ -157,7 +151,7 @@ int wsock_runtime_free(wsock_runtime *runtime)
     if (runtime == NULL)
         return 0;
     pool = &runtime->pool;
-    if (wsi_pool_is_here(pool))
+    if (!wsi_pool_may_wait(pool))
         return WSOCK_EDEADLK;
     wsi_runtime_stop(runtime, false);
     pthread_mutex_lock(&pool->lock);

@@ -9,9 +9,17 @@
 #include "conn/worker.h"
 #include "core/list.h"
 
+/* A visit to every worker that sends the clients' connections away, or cuts them off. */
+struct wsi_clients_round {
+    struct wsi_round round;
+    bool told; /* it was sent; once is enough, for no new ones come */
+    bool cut;
+};
+
 struct wsock_runtime {
     struct wsi_pool pool;    /* first; its lock guards what follows */
     struct wsi_list servers; /* wsock_server.node: those that have not stopped */
+    struct wsi_clients_round clients[2]; /* by cut */
     struct wsi_failure failure;
     int wake_fd; /* of wsock_runtime_run(); -1 when nobody is in it */
 };

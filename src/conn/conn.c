@@ -20,6 +20,9 @@
 
 enum { DETAIL_MAX = 256 };
 
+/* Of the process, not of a runtime: ids are unique among them all. */
+static atomic_uint_fast64_t last_id;
+
 int wsi_conn_new(struct wsock_conn **out, struct wsi_worker *worker,
                  struct wsi_owner *owner, struct wsi_profile *profile, enum wsi_role role)
 {
@@ -46,9 +49,7 @@ int wsi_conn_new(struct wsock_conn **out, struct wsi_worker *worker,
     conn->worker = worker;
     conn->owner = wsi_owner_ref(owner);
     conn->profile = profile;
-    conn->id = atomic_fetch_add_explicit(&worker->pool->next_id, 1,
-                                         memory_order_relaxed) +
-               1;
+    conn->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     *out = conn;
     return 0;
 }
@@ -258,6 +259,8 @@ void wsi_conn_open(struct wsock_conn *conn, uint8_t *rest, size_t len)
     conn->heard_ms = wsi_worker_now_ms(conn->worker);
     atomic_fetch_add_explicit(&conn->owner->open, 1, memory_order_relaxed);
     wsi_conn_set_state(conn, WSI_CONN_OPEN);
+    if (conn->user_pauses > 0)
+        wsi_conn_pause(conn, WSI_PAUSE_USER);
     wsi_conn_start_timer(conn);
     wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
             "open: %s", wsi_facts_target(conn->facts));

@@ -56,6 +56,7 @@ void wsi_service_init(struct wsi_service *service, struct wsi_pool *pool,
     atomic_init(&service->tasks, 1);
     atomic_init(&service->stopping, false);
     atomic_init(&service->accept_paused, false);
+    atomic_init(&service->stops, 0);
     atomic_init(&service->stop_at_ms, UINT64_MAX);
     service->finished = finished;
 }
@@ -78,21 +79,31 @@ void wsi_service_task_done(struct wsi_service *service)
         service->finished(service);
 }
 
-/* A visit to every worker that sends the connections away. */
-struct farewell {
-    struct wsi_round round;
-    struct wsi_service *service; /* a reference and a task */
-};
+/* A task more, unless the last one has ended. */
+static bool take_task(struct wsi_service *service)
+{
+    size_t tasks = atomic_load(&service->tasks);
+
+    while (tasks > 0)
+        if (atomic_compare_exchange_weak(&service->tasks, &tasks, tasks + 1))
+            return true;
+    return false;
+}
+
+static struct wsi_farewell *farewell_of(struct wsi_round *round)
+{
+    return WSI_CONTAINER_OF(round, struct wsi_farewell, round);
+}
 
 static void visit(struct wsi_round *round, struct wsi_worker *worker)
 {
-    struct farewell *farewell = WSI_CONTAINER_OF(round, struct farewell, round);
+    struct wsi_service *service = farewell_of(round)->service;
 
     WSI_LIST_EACH(node, &worker->conns)
     {
         struct wsock_conn *conn = WSI_CONTAINER_OF(node, struct wsock_conn, node);
 
-        if (conn->owner != &farewell->service->owner)
+        if (conn->owner != &service->owner)
             continue;
         wsi_conn_go_away(conn);
         if (wsi_conn_state(conn) < WSI_CONN_CLOSED)
@@ -102,24 +113,24 @@ static void visit(struct wsi_round *round, struct wsi_worker *worker)
 
 static void visited(struct wsi_round *round)
 {
-    struct farewell *farewell = WSI_CONTAINER_OF(round, struct farewell, round);
-    struct wsi_service *service = farewell->service;
+    struct wsi_service *service = farewell_of(round)->service;
 
-    wsi_free(farewell);
     wsi_service_task_done(service);
     wsi_owner_unref(&service->owner);
 }
 
-int wsi_service_stop(struct wsi_service *service, uint64_t timeout_ms)
+void wsi_service_stop(struct wsi_service *service, uint64_t timeout_ms)
 {
     struct wsi_pool *pool = service->owner.pool;
     const uint64_t at = wsi_clock_us(pool->clock) / 1000 + timeout_ms;
-    struct farewell *farewell = wsi_alloc(sizeof *farewell);
+    const unsigned before = atomic_fetch_add(&service->stops, 1);
+    struct wsi_farewell *farewell;
 
-    if (farewell == NULL)
-        return WSOCK_ENOMEM;
+    if (before >= sizeof service->farewells / sizeof service->farewells[0] ||
+        !take_task(service))
+        return;
     wsi_owner_ref(&service->owner);
-    wsi_service_task(service);
+    farewell = &service->farewells[before];
     farewell->service = service;
     farewell->round.visit = visit;
     farewell->round.done = visited;
@@ -128,5 +139,4 @@ int wsi_service_stop(struct wsi_service *service, uint64_t timeout_ms)
     if (!atomic_exchange(&service->stopping, true))
         wsi_service_task_done(service); /* its own */
     wsi_pool_round(pool, &farewell->round);
-    return 0;
 }

@@ -15,6 +15,12 @@
 #include "conn/route.h"
 #include "io/address.h"
 
+/* A visit to every worker that sends the connections away. */
+struct wsi_farewell {
+    struct wsi_round round;
+    struct wsi_service *service; /* a reference and a task while it is under way */
+};
+
 struct wsi_service {
     struct wsi_owner owner;     /* first: a connection's owner is its service */
     struct wsi_profile profile; /* scope server; WSI_ON_HTTP and WSI_ON_STOPPED */
@@ -27,6 +33,8 @@ struct wsi_service {
                                      wsi_service_stop(), connections, sockets, rounds */
     atomic_bool stopping;
     atomic_bool accept_paused;
+    atomic_uint stops; /* calls of wsi_service_stop() */
+    struct wsi_farewell farewells[2];
     atomic_uint_fast64_t stop_at_ms; /* when stopping: connections are cut off */
     void (*finished)(struct wsi_service *service); /* the last task ended; on a worker, or
                                                       where it was stopped */
@@ -47,9 +55,9 @@ void wsi_service_task(struct wsi_service *service);
 void wsi_service_task_done(struct wsi_service *service);
 
 /** Send every connection away (1001), and cut off what is left in timeout_ms. The
- * listeners are the caller's to close. May be called again with less time. @return 0;
- * WSOCK_ENOMEM. */
-int wsi_service_stop(struct wsi_service *service, uint64_t timeout_ms);
+ * listeners are the caller's to close. May be called once more with less time, also when
+ * it has just stopped. */
+void wsi_service_stop(struct wsi_service *service, uint64_t timeout_ms);
 
 /**
  * Take over an accepted socket, on the worker that it will live on.

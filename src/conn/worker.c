@@ -21,9 +21,11 @@
 #include "core/alloc.h"
 
 _Thread_local struct wsi_worker *wsi_worker_current;
+_Thread_local const struct wsi_pool *wsi_pool_calling;
 
 int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
 {
+    pthread_mutexattr_t recursive;
     pthread_condattr_t attr;
 
     memset(pool, 0, sizeof *pool);
@@ -40,6 +42,10 @@ int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
         return WSOCK_ENOMEM;
     }
     pthread_condattr_destroy(&attr);
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&pool->sweep, &recursive);
+    pthread_mutexattr_destroy(&recursive);
     wsi_options_init(&pool->options, WSOCK_SCOPE_RUNTIME);
     wsi_log_init(&pool->log, (int)wsi_option(&pool->options, WSI_OPT_LOG_LEVEL));
     pool->state = WSI_POOL_NEW;
@@ -50,7 +56,6 @@ int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
 void wsi_worker_fini(struct wsi_worker *worker)
 {
     wsi_loop_free(worker->loop);
-    pthread_mutex_destroy(&worker->sweep);
     pthread_mutex_destroy(&worker->lock);
 }
 
@@ -63,28 +68,27 @@ void wsi_pool_fini(struct wsi_pool *pool)
     wsi_log_fini(&pool->log);
     wsi_options_fini(&pool->options);
     pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->sweep);
     pthread_mutex_destroy(&pool->lock);
 }
 
-/* The thread has ended: its mail is run here, by one thread at a time, also what that
- * mail posts to the same worker. */
+/* Run the mail of a worker that has ended, as that worker. Mail that this makes is found
+ * by the loop here, so that no turn begins inside another one. One lock for all workers:
+ * mail of one may lead to mail of any other. */
 static void sweep(struct wsi_worker *worker)
 {
     struct wsi_worker *before = wsi_worker_current;
 
-    pthread_mutex_lock(&worker->sweep);
-    wsi_worker_current = worker;
-    worker->sweep_again = true;
+    pthread_mutex_lock(&worker->pool->sweep);
     if (!worker->sweeping) {
         worker->sweeping = true;
-        while (worker->sweep_again) {
-            worker->sweep_again = false;
+        wsi_worker_current = worker;
+        while (wsi_loop_has_mail(worker->loop))
             wsi_loop_turn(worker->loop, 0);
-        }
+        wsi_worker_current = before;
         worker->sweeping = false;
     }
-    wsi_worker_current = before;
-    pthread_mutex_unlock(&worker->sweep);
+    pthread_mutex_unlock(&worker->pool->sweep);
 }
 
 static void *worker_main(void *user)
@@ -97,10 +101,8 @@ static void *worker_main(void *user)
     wsi_timers_end(worker);
     /* From here on, mail is run by whoever posts it; what came before the flag was
      * visible is run now. */
-    pthread_mutex_lock(&worker->sweep);
     atomic_store(&worker->ended, true);
     sweep(worker);
-    pthread_mutex_unlock(&worker->sweep);
     wsi_worker_current = NULL;
     return NULL;
 }
@@ -109,16 +111,11 @@ int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned i
 {
     const struct wsi_loop_config config = {
         .backend = pool->backend, .clock = pool->clock, .user = worker};
-    pthread_mutexattr_t recursive;
     int r;
 
     r = wsi_loop_new(&worker->loop, &config);
     if (r < 0)
         return r;
-    pthread_mutexattr_init(&recursive);
-    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&worker->sweep, &recursive);
-    pthread_mutexattr_destroy(&recursive);
     pthread_mutex_init(&worker->lock, NULL);
     worker->pool = pool;
     worker->index = index;

@@ -34,10 +34,9 @@ struct wsi_worker {
     struct wsi_random random;
     pthread_t thread;
     unsigned index;
-    bool quit;                  /* on the worker: leave after this turn */
-    atomic_bool ended;          /* the thread will take no more mail */
-    pthread_mutex_t sweep;      /* who runs the mail that comes after the end, with */
-    bool sweeping, sweep_again; /* a turn is under way; there is new mail */
+    bool quit;                 /* on the worker: leave after this turn */
+    atomic_bool ended;         /* the thread will take no more mail */
+    bool sweeping;             /* its mail is run after the end; under pool->sweep */
     pthread_mutex_t lock;      /* opening state of requests, memberships of connections */
     struct wsi_timer relief;   /* while the pool is over its memory limit */
     struct wsi_mail end;       /* of wsi_pool_end() */
@@ -56,6 +55,7 @@ struct wsi_pool {
     const struct wsi_backend *backend; /* NULL: the default */
     const struct wsi_clock *clock;
 
+    pthread_mutex_t sweep; /* recursive: who runs mail of workers that have ended */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* live fell to zero, a server stopped, ... */
     enum wsi_pool_state state;
@@ -64,9 +64,8 @@ struct wsi_pool {
     void (*on_idle)(struct wsi_pool *pool); /* with the lock held: live fell to zero */
 
     struct wsi_worker *workers;
-    atomic_uint count; /* 0 until the threads run; workers is set before it */
-    atomic_uint next;  /* whose turn it is to get a connection */
-    atomic_uint_fast64_t next_id;
+    atomic_uint count;          /* 0 until the threads run; workers is set before it */
+    atomic_uint next;           /* whose turn it is to get a connection */
     _Atomic int64_t buffered;   /* bytes held for peers, over all workers */
     int64_t buffered_automatic; /* what max_buffered_bytes = 0 means here */
 };
@@ -117,6 +116,16 @@ static inline bool wsi_pool_is_here(const struct wsi_pool *pool)
 static inline unsigned wsi_pool_count(const struct wsi_pool *pool)
 {
     return atomic_load_explicit(&pool->count, memory_order_acquire);
+}
+
+/** A pool of which this thread runs a handler without being its worker: on_stopped of a
+ * server that never had a thread. */
+extern _Thread_local const struct wsi_pool *wsi_pool_calling;
+
+/** False in a handler: what would wait for the pool answers WSOCK_EDEADLK. */
+static inline bool wsi_pool_may_wait(const struct wsi_pool *pool)
+{
+    return !wsi_pool_is_here(pool) && wsi_pool_calling != pool;
 }
 
 /** The worker that the next connection goes to. */

@@ -141,6 +141,11 @@ void wsi_loop_post(struct wsi_loop *loop, struct wsi_mail *mail)
         loop->backend->wake(loop->backend_state);
 }
 
+bool wsi_loop_has_mail(struct wsi_loop *loop)
+{
+    return !wsi_mailbox_is_empty(&loop->mailbox);
+}
+
 void *wsi_loop_user(const struct wsi_loop *loop)
 {
     return loop->user;

@@ -12,6 +12,7 @@
 #ifndef WSI_IO_LOOP_H
 #define WSI_IO_LOOP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,6 +45,9 @@ void wsi_loop_turn(struct wsi_loop *loop, int64_t max_wait_ms);
 /** Run mail->run on the loop's thread, after what was posted before. Any thread. A
  *  sleeping loop is woken once however much is posted. */
 void wsi_loop_post(struct wsi_loop *loop, struct wsi_mail *mail);
+
+/** True when mail waits. Any thread. */
+bool wsi_loop_has_mail(struct wsi_loop *loop);
 
 void *wsi_loop_user(const struct wsi_loop *loop);
 
