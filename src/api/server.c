@@ -14,6 +14,8 @@
 #include "conn/worker.h"
 #include "core/alloc.h"
 
+enum { URL_MAX = 512 };
+
 static wsock_server *server_of(struct wsi_service *service)
 {
     return WSI_CONTAINER_OF(service, struct wsock_server, service);
@@ -43,15 +45,14 @@ static void release(struct wsi_owner *owner)
     wsi_pool_unref(pool);
 }
 
-/* Handlers never run again: their user pointers go now, though handles may live on. */
+/* Handlers never run again: their user pointers go now, though handles may live on. No
+ * lock, for free functions run; since the server began to stop, no endpoint is added. */
 static void clear_handlers(wsock_server *server)
 {
-    pthread_mutex_lock(&server->lock);
     WSI_LIST_EACH(node, &server->endpoints)
     {
         wsi_profile_clear(&WSI_CONTAINER_OF(node, struct wsock_endpoint, node)->profile);
     }
-    pthread_mutex_unlock(&server->lock);
     wsi_profile_clear(&server->service.profile);
 }
 
@@ -60,11 +61,14 @@ static void finished(struct wsi_service *service)
     wsock_server *server = server_of(service);
     struct wsi_pool *pool = pool_of(server);
     struct wsi_handler *handler = wsi_profile_handler(&service->profile, WSI_ON_STOPPED);
+    const struct wsi_pool *before = wsi_pool_calling;
 
     wsi_log(&pool->log, WSOCK_LOG_INFO, "server", "stopped");
+    wsi_pool_calling = pool;
     if (handler != NULL)
         handler->fn.stopped(server, handler->user);
     clear_handlers(server);
+    wsi_pool_calling = before;
     pthread_mutex_lock(&pool->lock);
     server->stopped = true;
     wsi_list_remove(&server->node);
@@ -177,7 +181,7 @@ int wsock_server_wait(wsock_server *server, int64_t timeout_ms)
     if (server == NULL)
         return WSOCK_EINVAL;
     pool = pool_of(server);
-    if (wsi_pool_is_here(pool))
+    if (!wsi_pool_may_wait(pool))
         return WSOCK_EDEADLK;
     clock_gettime(CLOCK_MONOTONIC, &until);
     if (timeout_ms > 0) {
@@ -228,8 +232,7 @@ int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn, void *use
 
 /* ---- listeners ---- */
 
-/* With the lock held. The files of the option www are opened when they are first needed.
- */
+/* With the lock held. The files of the option www are opened by the first listener. */
 static int prepare(wsock_server *server)
 {
     const char *www = wsi_option_text(&server->service.profile.options, WSI_OPT_WWW);
@@ -243,10 +246,50 @@ static int prepare(wsock_server *server)
                  : 0;
 }
 
-int wsock_server_listen(wsock_server *server, const char *url)
+/* Make a listener that is open a part of the server. @return 0, or why not. */
+static int add_acceptor(wsock_server *server, struct wsi_acceptor *acceptor)
+{
+    char url[URL_MAX];
+    int r = 0;
+
+    pthread_mutex_lock(&server->lock);
+    if (server->stop_called)
+        r = wsi_fail(&server->failure, WSOCK_ECLOSED,
+                     "cannot listen on %s: the server is stopping", acceptor->asked);
+    if (r == 0)
+        r = prepare(server);
+    if (r == 0) {
+        server->listening = true;
+        wsi_list_append(&server->acceptors, &acceptor->node);
+        wsi_acceptor_update(acceptor);
+        snprintf(url, sizeof url, "%s", acceptor->url);
+    }
+    pthread_mutex_unlock(&server->lock);
+    if (r == 0)
+        wsi_log(&pool_of(server)->log, WSOCK_LOG_INFO, "server", "listens on %s", url);
+    return r;
+}
+
+/* A name may take its time to be resolved, and a stop must not wait for that: so this
+ * goes on without the lock, as a task of the server's. */
+static int open_acceptor(wsock_server *server, const char *url)
 {
     struct wsi_acceptor *acceptor;
     char why[256];
+    int r = wsi_acceptor_open(&acceptor, &server->service, url, why, sizeof why);
+
+    if (r < 0)
+        return wsi_fail(&server->failure, r, "cannot listen on %s: %s", url,
+                        *why != '\0' ? why : wsock_strerror(r));
+    r = add_acceptor(server, acceptor);
+    if (r < 0)
+        wsi_acceptor_close(acceptor);
+    return r;
+}
+
+int wsock_server_listen(wsock_server *server, const char *url)
+{
+    bool stopping;
     int r;
 
     if (server == NULL || url == NULL)
@@ -256,24 +299,15 @@ int wsock_server_listen(wsock_server *server, const char *url)
         return wsi_fail(&server->failure, r, "cannot listen on %s: the threads: %s", url,
                         wsock_strerror(r));
     pthread_mutex_lock(&server->lock);
-    if (server->stop_called)
-        r = wsi_fail(&server->failure, WSOCK_ECLOSED,
-                     "cannot listen on %s: the server is stopping", url);
-    if (r == 0)
-        r = prepare(server);
-    if (r == 0) {
-        server->listening = true;
-        r = wsi_acceptor_open(&acceptor, &server->service, url, why, sizeof why);
-        if (r < 0)
-            wsi_fail(&server->failure, r, "cannot listen on %s: %s", url,
-                     *why != '\0' ? why : wsock_strerror(r));
-    }
-    if (r == 0) {
-        wsi_list_append(&server->acceptors, &acceptor->node);
-        wsi_log(&pool_of(server)->log, WSOCK_LOG_INFO, "server", "listens on %s",
-                acceptor->url);
-    }
+    stopping = server->stop_called;
+    if (!stopping)
+        wsi_service_task(&server->service);
     pthread_mutex_unlock(&server->lock);
+    if (stopping)
+        return wsi_fail(&server->failure, WSOCK_ECLOSED,
+                        "cannot listen on %s: the server is stopping", url);
+    r = open_acceptor(server, url);
+    wsi_service_task_done(&server->service);
     return r;
 }
 

@@ -334,7 +334,6 @@ int wsi_acceptor_open(struct wsi_acceptor **out, struct wsi_service *service,
         wsi_acceptor_close(acceptor);
         return r;
     }
-    wsi_acceptor_update(acceptor);
     *out = acceptor;
     return 0;
 }

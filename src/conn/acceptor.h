@@ -20,7 +20,8 @@ struct wsi_acceptor {
 };
 
 /**
- * Open the sockets of a URL and accept from them. The pool runs.
+ * Open the sockets of a URL; wsi_acceptor_update() begins to accept. The pool runs. A
+ * name is resolved here, which may take its time.
  *
  * @param out (out, owned) end it with wsi_acceptor_close().
  * @param why (out) on failure: what failed, in words.
