@@ -4,7 +4,6 @@
  * 4.2.1 (proto/handshake.h), the routes and the origin rule, and is answered by the
  * application, by a file, or by a status.
  */
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -143,6 +142,30 @@ static void ask(struct wsock_conn *conn, const struct wsi_handler *handler)
 
 /* ---- requests ---- */
 
+/* To the same path with a slash behind it. */
+static void redirect(struct wsock_conn *conn)
+{
+    struct wsi_buf line = {0};
+    struct wsi_target target = {.path = WSI_STR("/")};
+    struct wsi_str parts[5];
+    int r = 0;
+
+    wsi_target_split(wsi_str_of(wsi_facts_target(conn->facts)), &target);
+    parts[0] = WSI_STR("Location: ");
+    parts[1] = target.path;
+    parts[2] = target.query.len > 0 ? WSI_STR("/?") : WSI_STR("/");
+    parts[3] = target.query;
+    parts[4] = WSI_STR("\r\n");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0] && r == 0; i++)
+        r = wsi_buf_append(&line, parts[i].ptr, parts[i].len, WSI_ANSWER_HEADERS_MAX);
+    if (r == 0)
+        wsi_reply(conn, 301, NULL, (struct wsi_str){(const char *)line.data, line.len},
+                  NULL, 0);
+    else
+        wsi_reply_text(conn, 404, wsi_http_reason(404));
+    wsi_buf_fini(&line);
+}
+
 static void plain_request(struct wsock_conn *conn, bool has_route)
 {
     struct wsi_service *service = service_of(conn);
@@ -158,11 +181,7 @@ static void plain_request(struct wsock_conn *conn, bool has_route)
         return;
     }
     if (status == 301) {
-        char location[1100];
-        const int len = snprintf(location, sizeof location, "Location: %.1000s/\r\n",
-                                 wsi_facts_target(conn->facts));
-
-        wsi_reply(conn, 301, NULL, (struct wsi_str){location, (size_t)len}, NULL, 0);
+        redirect(conn);
         return;
     }
     handler = wsi_profile_handler(&service->profile, WSI_ON_HTTP);

@@ -43,6 +43,21 @@ int wsi_remote_connect(struct wsi_remote *remote, wsock_conn **out)
     return 0;
 }
 
+/* Who began the end that has this cause. */
+static int began_by(int cause)
+{
+    switch (cause) {
+    case WSOCK_CAUSE_RESOLVE:
+    case WSOCK_CAUSE_CONNECT:
+        return WSOCK_BY_NETWORK;
+    case WSOCK_CAUSE_HANDSHAKE:
+    case WSOCK_CAUSE_REFUSED:
+        return WSOCK_BY_PEER;
+    default:
+        return WSOCK_BY_US;
+    }
+}
+
 void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ...)
 {
     const int error = conn->opening->error;
@@ -57,11 +72,11 @@ void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ..
         va_start(args, fmt);
         vsnprintf(detail, sizeof detail, fmt, args);
         va_end(args);
-        wsi_conn_note_end(conn, cause, WSOCK_BY_US, error, "%s", detail);
+        wsi_conn_note_end(conn, cause, began_by(cause), error, "%s", detail);
     }
-    wsi_conn_note_end(conn, cause, WSOCK_BY_US, error, NULL);
+    wsi_conn_note_end(conn, cause, began_by(cause), error, NULL);
     if (wsi_stream_is_attached(&conn->stream))
-        wsi_conn_end(conn, WSI_CLOSE_NOW, cause, WSOCK_BY_US, NULL);
+        wsi_conn_end(conn, WSI_CLOSE_NOW, cause, began_by(cause), NULL);
     else
         wsi_conn_closed(conn);
 }

@@ -16,14 +16,21 @@
 #include "conn/opening.h"
 
 enum {
-    FILE_PIECE = 64 * 1024,
-    FILE_TIMEOUT_MS = 30 * 1000, /* without progress */
+    PIECE = 64 * 1024,
+    TIMEOUT_MS = 30 * 1000, /* without progress */
 };
 
 static void ends(struct wsock_conn *conn, int r)
 {
     wsi_conn_end(conn, r < 0 ? WSI_CLOSE_RESET : WSI_CLOSE_LINGER,
                  r < 0 ? WSOCK_CAUSE_NO_MEMORY : WSOCK_CAUSE_CLOSED, WSOCK_BY_US, NULL);
+}
+
+/* The connection lingers only behind the last of it, since that has a short limit. */
+static void wait_for_room(struct wsock_conn *conn)
+{
+    wsi_opening_set_deadline(conn, TIMEOUT_MS);
+    wsi_stream_want_writable(&conn->stream);
 }
 
 void wsi_reply(struct wsock_conn *conn, unsigned status, const char *content_type,
@@ -39,7 +46,10 @@ void wsi_reply(struct wsock_conn *conn, unsigned status, const char *content_typ
     if (r == 0)
         r = wsi_opening_write(conn, out.data, out.len);
     wsi_buf_fini(&out);
-    ends(conn, r);
+    if (r == 0 && wsi_stream_queued(&conn->stream) >= PIECE)
+        wait_for_room(conn);
+    else
+        ends(conn, r);
 }
 
 void wsi_reply_text(struct wsock_conn *conn, unsigned status, const char *text)
@@ -55,8 +65,8 @@ void wsi_reply_text(struct wsock_conn *conn, unsigned status, const char *text)
 static void send_piece(struct wsock_conn *conn)
 {
     struct wsi_opening *opening = conn->opening;
-    const size_t want = opening->file_left < FILE_PIECE ? (size_t)opening->file_left
-                                                        : (size_t)FILE_PIECE;
+    const size_t want = opening->file_left < PIECE ? (size_t)opening->file_left
+                                                   : (size_t)PIECE;
     struct wsi_blob *piece;
     ssize_t got = 0;
     int r;
@@ -85,8 +95,7 @@ static void send_piece(struct wsock_conn *conn)
         ends(conn, r);
         return;
     }
-    wsi_opening_set_deadline(conn, FILE_TIMEOUT_MS);
-    wsi_stream_want_writable(&conn->stream);
+    wait_for_room(conn);
 }
 
 void wsi_reply_file(struct wsock_conn *conn, const struct wsi_file *file)
@@ -113,10 +122,12 @@ void wsi_reply_file(struct wsock_conn *conn, const struct wsi_file *file)
 
 void wsi_reply_writable(struct wsock_conn *conn)
 {
-    if (conn->opening->file < 0 || wsi_conn_state(conn) != WSI_CONN_OPENING)
+    if (wsi_conn_state(conn) != WSI_CONN_OPENING)
         return;
-    if (wsi_stream_queued(&conn->stream) < FILE_PIECE)
+    if (wsi_stream_queued(&conn->stream) >= PIECE)
+        wait_for_room(conn);
+    else if (conn->opening->file >= 0)
         send_piece(conn);
     else
-        wsi_stream_want_writable(&conn->stream);
+        ends(conn, 0);
 }

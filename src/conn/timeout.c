@@ -65,7 +65,7 @@ static uint64_t next_at(const struct wsock_conn *conn)
 {
     switch (wsi_conn_state(conn)) {
     case WSI_CONN_OPENING:
-        return wsi_opening_deadline(conn);
+        return earlier_of(wsi_opening_deadline(conn), cut_at(conn));
     case WSI_CONN_OPEN:
         return earlier_of(earlier_of(idle_at(conn), ping_at(conn)), stall_at(conn));
     case WSI_CONN_CLOSING:
