@@ -340,6 +340,29 @@ static void handle_outlives_its_connection(void **state)
     stage_end(&stage);
 }
 
+static void handle_keeps_nothing_of_what_was_received(void **state)
+{
+    struct script_peer peer;
+    struct wsock_conn *conn;
+    size_t live;
+
+    (void)state;
+    stage_begin(&stage, 1);
+    conn = wsock_conn_ref(stage_accept_open(&stage, &peer));
+    live = test_live_blocks();
+    stage_feed_masked(&peer, 0x01, "half a message", 14);
+    script_feed(&peer, "\x89\x85\1\2\3\4p", 7); /* and a part of a ping */
+    stage_settle(&stage);
+    assert_true(test_live_blocks() > live);
+    wsi_conn_pause(conn, WSI_PAUSE_USER);
+    wsi_conn_receive(conn, (uint8_t[]){0x8a}, 1); /* is held */
+    stage_drop(&stage, conn, &peer);
+    assert_int_equal(test_live_blocks(), live); /* the connection and its facts */
+    wsock_conn_unref(conn);
+    stage_saw(&stage, "open | closed RESET 1006");
+    stage_end(&stage);
+}
+
 static void ids_are_never_used_twice(void **state)
 {
     struct script_peer peer;
@@ -367,6 +390,7 @@ int main(void)
         TEST(exchange_survives_every_failed_allocation),
         TEST(connection_is_not_made_without_memory),
         TEST(handle_outlives_its_connection),
+        TEST(handle_keeps_nothing_of_what_was_received),
         TEST(ids_are_never_used_twice),
     };
 

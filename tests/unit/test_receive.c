@@ -366,6 +366,33 @@ static void frames_behind_the_request_wait_for_on_open(void **state)
     stage_end(&stage);
 }
 
+static void pause_at_once(wsock_conn *c, void *user)
+{
+    (void)user;
+    wsi_conn_pause(c, WSI_PAUSE_USER);
+}
+
+static void on_open_that_pauses_hears_of_nothing_yet(void **state)
+{
+    (void)state;
+    stage_begin(&stage, 1);
+    assert_int_equal(wsi_profile_on(&stage.endpoint, &stage.pool, WSI_ON_OPEN,
+                                    (union wsi_handler_fn){.open = pause_at_once}, true,
+                                    NULL, NULL),
+                     0);
+    conn = stage_accept(&stage, &peer, 0);
+    script_feed(&peer, stage_request, strlen(stage_request));
+    stage_feed_masked(&peer, 0x81, "early", 5);
+    stage_settle(&stage);
+    stage_feed_masked(&peer, 0x81, "later", 5);
+    stage_settle(&stage);
+    stage_saw(&stage, "");
+    wsi_conn_resume(conn, WSI_PAUSE_USER);
+    stage_settle(&stage);
+    stage_saw(&stage, "text early | text later");
+    finish();
+}
+
 /* ---- rates ---- */
 
 static void feed_messages(int count)
@@ -465,6 +492,7 @@ int main(void)
         TEST(reading_goes_on_when_no_reason_to_pause_is_left),
         TEST(handler_that_resets_is_told_nothing_more),
         TEST(frames_behind_the_request_wait_for_on_open),
+        TEST(on_open_that_pauses_hears_of_nothing_yet),
         TEST(rate_lets_a_second_of_messages_through_at_once),
         TEST(rate_counts_pings_and_forgets_a_quiet_hour),
         TEST(byte_rate_counts_payload),

@@ -125,6 +125,19 @@ static void members_that_end_leave(void **state)
     finish();
 }
 
+static void member_that_is_failed_leaves_before_its_socket_ends(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 1);
+    script_feed(&peer[0], "\xff\xff", 2);
+    settle();
+    assert_int_equal(wsi_conn_state(conn[0]), WSI_CONN_ENDING);
+    assert_int_equal(wsock_room_count(room), 1);
+    assert_int_equal(say("x"), 1);
+    finish();
+}
+
 static void member_of_too_many_rooms_is_refused(void **state)
 {
     wsock_room *second = NULL;
@@ -457,6 +470,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(members_join_once_and_leave_once),
         TEST(members_that_end_leave),
+        TEST(member_that_is_failed_leaves_before_its_socket_ends),
         TEST(member_of_too_many_rooms_is_refused),
         TEST(join_without_memory_changes_nothing),
         TEST(first_join_without_memory_changes_nothing),

@@ -240,6 +240,23 @@ static void send_overshoots_the_mark_by_one_message(void **state)
     finish();
 }
 
+static void mark_itself_is_full(void **state)
+{
+    (void)state;
+    begin();
+    set("max_backlog_bytes", "10");
+    peer.write_room = 0;
+    assert_int_equal(send_text("1234567"), 0); /* 9 bytes */
+    assert_int_equal(wsi_conn_send(conn, WSI_OP_BINARY, "", 0), 0);
+    assert_int_equal(wsi_conn_buffered(conn), 11);
+    assert_int_equal(send_text(""), WSOCK_EAGAIN);
+    set("max_backlog_bytes", "11");
+    assert_int_equal(send_text(""), WSOCK_EAGAIN);
+    set("max_backlog_bytes", "12");
+    assert_int_equal(send_text(""), 0);
+    finish();
+}
+
 static void drain_comes_once_when_half_of_the_mark_is_free(void **state)
 {
     (void)state;
@@ -421,6 +438,7 @@ int main(void)
         TEST(mail_to_a_connection_that_ended_is_dropped),
         TEST(buffered_counts_every_byte_until_the_socket_takes_it),
         TEST(send_overshoots_the_mark_by_one_message),
+        TEST(mark_itself_is_full),
         TEST(drain_comes_once_when_half_of_the_mark_is_free),
         TEST(drain_comes_too_when_only_mail_filled_the_backlog),
         TEST(no_drain_without_a_refusal),
