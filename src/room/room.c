@@ -262,44 +262,55 @@ int wsock_room_join(wsock_room *room, wsock_conn *conn)
     return r;
 }
 
-/* The membership was unlinked from its connection by the caller, who alone ends it. */
-static void end_member(struct wsi_member *member)
+/* With the room's lock held, by who unlinked the membership from its connection. @return
+ * (nullable) the shard whose mail must be posted once the lock is given back. */
+static struct wsi_shard *end_member(struct wsi_member *member)
 {
     wsock_room *room = member->room;
-    struct wsi_shard *shard;
-    bool post;
+    struct wsi_shard *shard = &room->shards[member->conn->worker->index];
 
-    pthread_mutex_lock(&room->lock);
-    shard = &room->shards[member->conn->worker->index];
     wsi_list_remove(&member->node);
     room->count--;
     shard->count--;
-    post = wsi_shard_append(shard, &member->leave);
-    pthread_mutex_unlock(&room->lock);
-    if (post)
-        wsi_shard_post(shard);
+    return wsi_shard_append(shard, &member->leave) ? shard : NULL;
 }
 
+/* The connection is ending, so it cannot join again. */
 static void leave_by_end(struct wsi_membership *membership)
 {
-    end_member(WSI_CONTAINER_OF(membership, struct wsi_member, membership));
+    struct wsi_member *member = WSI_CONTAINER_OF(membership, struct wsi_member,
+                                                 membership);
+    wsock_room *room = member->room;
+    struct wsi_shard *post;
+
+    pthread_mutex_lock(&room->lock);
+    post = end_member(member);
+    pthread_mutex_unlock(&room->lock);
+    if (post != NULL)
+        wsi_shard_post(post);
 }
 
+/* The room's lock is held all the while: a join between the two steps would make the
+ * connection a member twice, and it would hear what is broadcast meanwhile twice. */
 int wsock_room_leave(wsock_room *room, wsock_conn *conn)
 {
+    struct wsi_shard *post = NULL;
     struct wsi_member *member;
 
     if (room == NULL || conn == NULL)
         return WSOCK_EINVAL;
+    pthread_mutex_lock(&room->lock);
     pthread_mutex_lock(&conn->worker->lock);
     member = find_member(room, conn, NULL);
     if (member != NULL)
         wsi_list_remove(&member->membership.node);
     pthread_mutex_unlock(&conn->worker->lock);
-    if (member == NULL)
-        return WSOCK_ENOENT;
-    end_member(member);
-    return 0;
+    if (member != NULL)
+        post = end_member(member);
+    pthread_mutex_unlock(&room->lock);
+    if (post != NULL)
+        wsi_shard_post(post);
+    return member != NULL ? 0 : WSOCK_ENOENT;
 }
 
 /* ---- looking ---- */
