@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+/* What waits to be sent: its exact size, its mark, on_drain, and reading that waits for
+ * it. */
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MARK = 64 * 1024 };
+
+static const char *with_listener(struct world *world, bool is_unix)
+{
+    static char url[128];
+
+    snprintf(url, sizeof url, "ws+unix:%s", world_unix_path());
+    world_listen(world, is_unix ? url : NULL);
+    return world->url;
+}
+
+static void on_fence(wsock_conn *conn, void *user)
+{
+    (void)conn;
+    tell(user);
+}
+
+/* What was sent before has left the mailbox, and the kernel has taken what it takes. */
+static void fence(wsock_conn *conn)
+{
+    int passed = 0;
+
+    for (int i = 1; i <= 2; i++) {
+        assert_int_equal(wsock_conn_post(conn, on_fence, &passed, NULL), 0);
+        await(&passed, i);
+    }
+}
+
+static size_t frame_size(size_t len)
+{
+    return len + (len < 126 ? 2 : len <= 0xffff ? 4 : 10);
+}
+
+/* Send until the mark is met and stays met. @return bytes of frames accepted. */
+static size_t fill(wsock_conn *conn, size_t len, size_t *overshoot)
+{
+    char *data = calloc(1, len);
+    size_t accepted = 0;
+    int r;
+
+    assert_non_null(data);
+    *overshoot = 0;
+    for (;;) {
+        r = wsock_conn_send(conn, WSOCK_BINARY, data, len);
+        if (r == 0) {
+            const size_t buffered = wsock_conn_buffered(conn);
+
+            accepted += frame_size(len);
+            if (buffered > MARK && buffered - MARK > *overshoot)
+                *overshoot = buffered - MARK;
+            continue;
+        }
+        assert_int_equal(r, WSOCK_EAGAIN);
+        fence(conn);
+        if (wsock_conn_buffered(conn) >= MARK)
+            break;
+    }
+    free(data);
+    return accepted;
+}
+
+static size_t drain_all(int fd)
+{
+    char waste[8192];
+    size_t total = 0, n;
+
+    while ((n = raw_read(fd, waste, sizeof waste)) > 0)
+        total += n;
+    return total;
+}
+
+/* Over a Unix socket, what the kernel took can still be read after a reset, and what it
+ * did not take is gone: so the peer counts for us. */
+static void buffered_is_what_the_kernel_did_not_take(void **state)
+{
+    const size_t lengths[] = {1, 125, 126, 3000, 5000, 40000, 70000, 300000};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct world world;
+        size_t accepted, buffered, overshoot;
+        int fd;
+
+        world_begin(&world, 0);
+        wsock_server_set_int64(world.server, "max_backlog_bytes", MARK);
+        with_listener(&world, true);
+        fd = raw_open(world.url);
+        await(&world.side.opened, 1);
+        fence(world.side.conn);
+        assert_int_equal(wsock_conn_buffered(world.side.conn), 0);
+        accepted = fill(world.side.conn, lengths[i], &overshoot);
+        assert_true(overshoot < frame_size(lengths[i]));
+        buffered = wsock_conn_buffered(world.side.conn);
+        assert_true(buffered >= MARK && buffered < MARK + frame_size(lengths[i]));
+        assert_int_equal(wsock_conn_reset(world.side.conn), 0);
+        await(&world.side.closed, 1);
+        assert_int_equal(drain_all(fd), accepted - buffered);
+        assert_int_equal(wsock_conn_buffered(world.side.conn), 0);
+        close(fd);
+        world_end(&world);
+    }
+}
+
+static void everything_accepted_arrives_and_empties_the_backlog(void **state)
+{
+    struct world world;
+    size_t accepted, overshoot;
+    char *all;
+    int fd, drained;
+
+    (void)state;
+    world_begin(&world, 0);
+    wsock_server_set_int64(world.server, "max_backlog_bytes", MARK);
+    with_listener(&world, false);
+    fd = raw_open(world.url);
+    await(&world.side.opened, 1);
+    accepted = fill(world.side.conn, 1000, &overshoot);
+    drained = told(&world.side.drained);
+    all = malloc(accepted);
+    assert_non_null(all);
+    assert_int_equal(raw_read(fd, all, accepted), accepted);
+    await(&world.side.drained, drained + 1);
+    fence(world.side.conn);
+    assert_int_equal(wsock_conn_buffered(world.side.conn), 0);
+    assert_int_equal(wsock_conn_send(world.side.conn, WSOCK_TEXT, "x", 1), 0);
+    free(all);
+    close(fd);
+    world_end(&world);
+    assert_int_equal(world.side.drained, drained + 1); /* once for all refusals */
+}
+
+/* ---- on_drain ---- */
+
+struct pusher {
+    struct world *world;
+    wsock_conn *conn;
+    int refused;
+};
+
+enum { PUSHERS = 4, PUSHES = 3000, PUSH_BYTES = 700 };
+
+static void *push(void *user)
+{
+    static const char data[PUSH_BYTES];
+    struct pusher *pusher = user;
+    int *drained = &pusher->world->side.drained;
+
+    for (int i = 0; i < PUSHES;) {
+        const int before = told(drained);
+        const int r = wsock_conn_send(pusher->conn, WSOCK_BINARY, data, sizeof data);
+
+        CHECK(r == 0 || r == WSOCK_EAGAIN);
+        i += r == 0;
+        pusher->refused += r == WSOCK_EAGAIN;
+        if (r == WSOCK_EAGAIN && stays_below(drained, before + 1, 20000)) {
+            CHECK(!"EAGAIN was followed by on_drain");
+            break;
+        }
+    }
+    return NULL;
+}
+
+static void drain_follows_every_refusal_of_any_thread(void **state)
+{
+    const int64_t marks[] = {1, 2000, MARK};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct world world;
+        struct side side = {0};
+        struct pusher pushers[PUSHERS];
+        pthread_t threads[PUSHERS];
+        wsock_client *client;
+        int refused = 0;
+
+        world_begin(&world, 2);
+        wsock_server_set_int64(world.server, "max_backlog_bytes", marks[i]);
+        world_listen(&world, NULL);
+        client = world_client(&world, &side);
+        world_connect(&world, client, &side);
+        for (int j = 0; j < PUSHERS; j++) {
+            pushers[j] = (struct pusher){.world = &world, .conn = world.side.conn};
+            assert_int_equal(pthread_create(&threads[j], NULL, push, &pushers[j]), 0);
+        }
+        for (int j = 0; j < PUSHERS; j++) {
+            pthread_join(threads[j], NULL);
+            refused += pushers[j].refused;
+        }
+        await(&side.messages, PUSHERS * PUSHES);
+        assert_true(i == 2 || refused > 0);
+        side_fini(&side);
+        wsock_client_unref(client);
+        world_end(&world);
+    }
+}
+
+/* Sends in a handler until it is refused; the drain goes on from there. */
+static void push_here(wsock_conn *conn, void *user)
+{
+    static const char data[PUSH_BYTES];
+    struct pusher *pusher = user;
+    int r = 0;
+
+    tell(&pusher->world->side.drained);
+    while (pusher->refused < 2000 && r == 0) {
+        r = wsock_conn_send(conn, WSOCK_BINARY, data, sizeof data);
+        CHECK(r == 0 || r == WSOCK_EAGAIN);
+        pusher->refused += r == 0;
+    }
+}
+
+static void drain_follows_a_refusal_of_its_own_worker(void **state)
+{
+    struct world world;
+    struct side side = {0};
+    struct pusher pusher = {.world = &world};
+    wsock_client *client;
+
+    (void)state;
+    world_begin(&world, 2);
+    wsock_server_set_int64(world.server, "max_backlog_bytes", 10000);
+    wsock_endpoint_on_drain(world.endpoint, push_here, &pusher, NULL);
+    world_listen(&world, NULL);
+    client = world_client(&world, &side);
+    world_connect(&world, client, &side);
+    assert_int_equal(wsock_conn_post(world.side.conn, push_here, &pusher, NULL), 0);
+    await(&side.messages, 2000);
+    assert_true(told(&world.side.drained) > 10);
+    side_fini(&side);
+    wsock_client_unref(client);
+    world_end(&world);
+}
+
+static void message_above_the_mark_is_taken_when_nothing_waits(void **state)
+{
+    enum { BIG = 3 * 1000 * 1000 };
+    struct world world;
+    struct side side = {0};
+    wsock_client *client;
+    char *big = calloc(1, BIG);
+    int sent = 0;
+
+    (void)state;
+    assert_non_null(big);
+    world_begin(&world, 2);
+    wsock_server_set_int64(world.server, "max_backlog_bytes", 1000);
+    world_listen(&world, NULL);
+    client = world_client(&world, &side);
+    assert_int_equal(wsock_client_set(client, "max_message_bytes", "off"), 0);
+    world_connect(&world, client, &side);
+    for (int i = 0; i < 3; i++) {
+        const int drained = told(&world.side.drained);
+        int r;
+
+        assert_int_equal(wsock_conn_send(world.side.conn, WSOCK_BINARY, big, BIG), 0);
+        r = wsock_conn_send(world.side.conn, WSOCK_BINARY, "x", 1);
+        if (r == WSOCK_EAGAIN)
+            await(&world.side.drained, drained + 1);
+        sent += r == 0 ? 2 : 1;
+        await(&side.messages, sent);
+        while (wsock_conn_buffered(world.side.conn) > 0)
+            fence(world.side.conn);
+    }
+    side_fini(&side);
+    wsock_client_unref(client);
+    world_end(&world);
+    free(big);
+}
+
+/* ---- reading that waits ---- */
+
+enum { ECHO_MESSAGE = 10000, ECHO_TOTAL = 50 * 1000 * 1000 };
+
+/* A peer that writes whenever it can, and reads only when it cannot. */
+static void write_first(int fd)
+{
+    const size_t in_size = ECHO_MESSAGE + 8, out_size = ECHO_MESSAGE + 4;
+    const size_t total_in = ECHO_TOTAL / ECHO_MESSAGE * in_size;
+    const size_t total_out = ECHO_TOTAL / ECHO_MESSAGE * out_size;
+    char *frame = calloc(1, in_size), *got = malloc(65536);
+    size_t sent = 0, received = 0;
+
+    assert_non_null(frame);
+    assert_non_null(got);
+    memcpy(frame, "\x82\xfe\x27\x10\0\0\0\0", 8);
+    for (size_t i = 8; i < in_size; i++)
+        frame[i] = (char)(i * 7);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    while (received < total_out) {
+        struct pollfd ready = {.fd = fd, .events = POLLIN};
+        ssize_t n;
+
+        while (sent < total_in) {
+            n = send(fd, frame + sent % in_size, in_size - sent % in_size, MSG_NOSIGNAL);
+            if (n < 0)
+                break;
+            sent += (size_t)n;
+        }
+        if (sent < total_in)
+            ready.events |= POLLOUT;
+        assert_int_equal(poll(&ready, 1, 20000), 1);
+        if (ready.revents & POLLOUT)
+            continue;
+        n = recv(fd, got, 65536, 0);
+        assert_true(n > 0);
+        for (ssize_t i = 0; i < n; i++, received++) {
+            const size_t at = received % out_size;
+
+            if (got[i] != (at < 4 ? "\x82\x7e\x27\x10"[at] : frame[at + 4]))
+                fail_msg("wrong byte at %zu", received);
+        }
+    }
+    free(got);
+    free(frame);
+}
+
+static void plain_echo_is_right_for_a_peer_that_writes_first(void **state)
+{
+    struct world world;
+    int fd;
+
+    (void)state;
+    world_begin(&world, 0);
+    world.side.echo = true; /* checks that no send is refused */
+    world_listen(&world, NULL);
+    fd = raw_open(world.url);
+    write_first(fd);
+    close(fd);
+    await(&world.side.closed, 1);
+    world_end(&world);
+    assert_int_equal(world.side.messages, ECHO_TOTAL / ECHO_MESSAGE);
+}
+
+static void pause_on_message(wsock_conn *conn, int type, const void *data, size_t len,
+                             void *user)
+{
+    CHECK(wsock_conn_pause_read(conn) == 0);
+    side_on_message(conn, type, data, len, user);
+}
+
+static void reading_pauses_at_once_in_a_handler(void **state)
+{
+    struct world world;
+    int fd;
+
+    (void)state;
+    world_begin(&world, 0);
+    wsock_endpoint_on_message(world.endpoint, pause_on_message, &world.side, NULL);
+    world_listen(&world, NULL);
+    fd = raw_open(world.url);
+    raw_send(fd, "\x81\x81\0\0\0\0a\x81\x81\0\0\0\0b\x81\x81\0\0\0\0c", 21);
+    for (int i = 1; i <= 3; i++) {
+        await(&world.side.messages, i);
+        fence(world.side.conn);
+        assert_int_equal(told(&world.side.messages), i);
+        assert_int_equal(world.side.data[0], 'a' + i - 1);
+        assert_int_equal(wsock_conn_resume_read(world.side.conn), 0);
+    }
+    close(fd);
+    await(&world.side.closed, 1);
+    world_end(&world);
+}
+
+static void pauses_are_counted_and_stop_the_idle_timeout(void **state)
+{
+    struct world world;
+    int fd;
+
+    (void)state;
+    world_begin(&world, 0);
+    assert_int_equal(wsock_server_set(world.server, "idle_timeout", "80ms"), 0);
+    world_listen(&world, NULL);
+    fd = raw_open(world.url);
+    await(&world.side.opened, 1);
+    assert_int_equal(wsock_conn_pause_read(world.side.conn), 0);
+    assert_int_equal(wsock_conn_pause_read(world.side.conn), 0);
+    fence(world.side.conn);
+    raw_frame(fd, 0x81, "late", 4);
+    assert_int_equal(wsock_conn_resume_read(world.side.conn), 0);
+    assert_true(stays_below(&world.side.messages, 1, 200));
+    assert_int_equal(told(&world.side.closed), 0);
+    assert_int_equal(wsock_conn_resume_read(world.side.conn), 0);
+    await(&world.side.messages, 1);
+    await(&world.side.closed, 1);
+    assert_int_equal(world.side.cause, WSOCK_CAUSE_IDLE);
+    close(fd);
+    world_end(&world);
+}
+
+static void peer_that_takes_nothing_is_cut_off(void **state)
+{
+    struct world world;
+    size_t overshoot;
+    int fd;
+
+    (void)state;
+    world_begin(&world, 0);
+    wsock_server_set_int64(world.server, "max_backlog_bytes", MARK);
+    assert_int_equal(wsock_server_set(world.server, "write_timeout", "150ms"), 0);
+    world_listen(&world, NULL);
+    fd = raw_open(world.url);
+    await(&world.side.opened, 1);
+    fill(world.side.conn, 1000, &overshoot);
+    await(&world.side.closed, 1);
+    assert_int_equal(world.side.cause, WSOCK_CAUSE_WRITE_STALL);
+    assert_int_equal(world.side.code, 1006);
+    close(fd);
+    world_end(&world);
+}
+
+static void only_the_newest_ping_is_answered_to_who_does_not_read(void **state)
+{
+    struct world world;
+    size_t overshoot, len, pongs = 0;
+    char payload[1024];
+    int fd, byte0;
+
+    (void)state;
+    world_begin(&world, 0);
+    wsock_server_set_int64(world.server, "max_backlog_bytes", MARK);
+    assert_int_equal(wsock_server_set(world.server, "pause_read_when_backlogged", "no"),
+                     0);
+    world_listen(&world, NULL);
+    fd = raw_open(world.url);
+    await(&world.side.opened, 1);
+    fill(world.side.conn, 1000, &overshoot);
+    for (int i = 0; i < 500; i++) {
+        snprintf(payload, sizeof payload, "%d", i);
+        raw_frame(fd, 0x89, payload, strlen(payload));
+    }
+    raw_frame(fd, 0x81, "all", 3);
+    await(&world.side.messages, 1);
+    assert_int_equal(wsock_conn_close(world.side.conn, 1000, NULL), 0);
+    while ((byte0 = raw_receive(fd, payload, sizeof payload, &len)) > 0 && byte0 != 0x88)
+        pongs += byte0 == 0x8a;
+    assert_int_equal(byte0, 0x88);
+    assert_true(pongs <= 1);
+    close(fd);
+    world_end(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(buffered_is_what_the_kernel_did_not_take),
+        TEST(everything_accepted_arrives_and_empties_the_backlog),
+        TEST(drain_follows_every_refusal_of_any_thread),
+        TEST(drain_follows_a_refusal_of_its_own_worker),
+        TEST(message_above_the_mark_is_taken_when_nothing_waits),
+        TEST(plain_echo_is_right_for_a_peer_that_writes_first),
+        TEST(reading_pauses_at_once_in_a_handler),
+        TEST(pauses_are_counted_and_stop_the_idle_timeout),
+        TEST(peer_that_takes_nothing_is_cut_off),
+        TEST(only_the_newest_ping_is_answered_to_who_does_not_read),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
