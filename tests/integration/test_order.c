@@ -213,7 +213,7 @@ static void close_comes_behind_all_that_was_sent(void **state)
 
 /* ---- rooms ---- */
 
-enum { MEMBERS = 12, PUBLISHERS = 4, PUBLISHED = 1500, NOISE = PUBLISHERS };
+enum { MEMBERS = 12, PUBLISHERS = 4, PUBLISHED = 4000, NOISE = PUBLISHERS };
 
 struct member {
     int received;
