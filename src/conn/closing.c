@@ -49,6 +49,10 @@ void wsi_conn_start_close(struct wsock_conn *conn, unsigned code, const char *re
 {
     if (wsi_conn_state(conn) != WSI_CONN_OPEN)
         return;
+    if (conn->session.close_received) { /* the peer was first; its answer is due */
+        wsi_conn_answer_close(conn);
+        return;
+    }
     wsi_conn_set_state(conn, WSI_CONN_CLOSING);
     wsi_members_leave_all(conn);
     conn->began = WSOCK_BY_US;
