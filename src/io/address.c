@@ -370,6 +370,8 @@ int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, i
         r = bind(fd, &address->u.any, address->len);
     if (r < 0) {
         r = fail(fd);
+        if (errno == ENOENT) /* no such directory */
+            return WSOCK_ESYSTEM;
         return errno == EEXIST ? WSOCK_EADDRINUSE : r;
     }
     if (shareable && family != AF_UNIX && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
