@@ -373,6 +373,39 @@ static void client_waits_for_the_server_to_end_the_stream(void **state)
     close(listening);
 }
 
+/* Server and clients of one runtime all close at once, so their close frames cross in
+ * every way; each must be taken as the answer to the other, at once. */
+static void closes_that_cross_end_without_a_timeout(void **state)
+{
+    enum { CONNS = 20, ROUNDS = 8 };
+
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct world world;
+        struct side side = {0};
+        wsock_client *client;
+        int64_t began;
+
+        world_begin(&world, 1 + round % 3);
+        assert_int_equal(wsock_server_set(world.server, "close_timeout", "20s"), 0);
+        assert_int_equal(wsock_server_set(world.server, "stop_timeout", "20s"), 0);
+        world_listen(&world, NULL);
+        client = world_client(&world, &side);
+        assert_int_equal(wsock_client_set(client, "close_timeout", "20s"), 0);
+        for (int i = 0; i < CONNS; i++)
+            world_connect(&world, client, &side);
+        side_fini(&side);
+        began = now_ms();
+        wsock_runtime_stop(world.runtime);
+        world_end(&world);
+        assert_true(now_ms() - began < 10000);
+        assert_int_equal(side.closed, CONNS);
+        assert_int_equal(side.cause, WSOCK_CAUSE_CLOSED);
+        assert_int_equal(world.side.cause, WSOCK_CAUSE_CLOSED);
+        wsock_client_unref(client);
+    }
+}
+
 /* ---- nothing comes after on_close ---- */
 
 static atomic_int late_calls;
@@ -718,6 +751,7 @@ int main(void)
         TEST(ends_are_told_as_they_happened),
         TEST(ends_by_time_are_told),
         TEST(client_waits_for_the_server_to_end_the_stream),
+        TEST(closes_that_cross_end_without_a_timeout),
         TEST(on_close_is_the_last_that_is_heard),
         TEST(request_that_dies_is_cancelled),
         TEST(request_that_times_out_is_cancelled_with_503),
