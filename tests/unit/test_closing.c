@@ -112,6 +112,21 @@ static void both_ends_may_close_at_once(void **state)
     finish("closed CLOSED 1001");
 }
 
+/* The mail of the close lies before that of the answer to the peer's. */
+static void close_from_elsewhere_meets_the_peers(void **state)
+{
+    (void)state;
+    begin();
+    stage_feed_masked(&peer, 0x88, "\x03\xe9", 2);
+    wsi_worker_current = NULL;
+    assert_int_equal(wsi_conn_close(conn, 1000, "x", 1), 0);
+    wsi_worker_current = stage.worker;
+    stage_settle(&stage);
+    stage_sent(&peer, "\x88\x02\x03\xe9");
+    assert_true(script_fin(&peer));
+    finish("closed CLOSED 1001");
+}
+
 static void second_close_is_refused_but_a_reset_is_not(void **state)
 {
     (void)state;
@@ -246,6 +261,7 @@ int main(void)
         TEST(client_waits_for_the_server_to_end_the_stream),
         TEST(close_of_the_peer_is_answered_with_its_code),
         TEST(both_ends_may_close_at_once),
+        TEST(close_from_elsewhere_meets_the_peers),
         TEST(second_close_is_refused_but_a_reset_is_not),
         TEST(close_from_another_thread_acts_on_the_worker),
         TEST(close_without_memory_changes_nothing),
