@@ -6,7 +6,7 @@
  * **Sending.** A message is accepted while `buffered` is below the high-water mark (option
  * max_backlog_bytes), so it may overshoot by one message; then sends answer WSOCK_EAGAIN, and
  * on_drain comes when half of the mark is free again. Messages leave in the order of the calls
- * of a thread.
+ * of a thread; those of a room (room.h) have an order of their own.
  */
 #ifndef WSOCK_CONN_H
 #define WSOCK_CONN_H
@@ -130,7 +130,7 @@ WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t le
 WSOCK_API int wsock_conn_close(wsock_conn *conn, int code, const char *reason);
 
 /** End it at once, without a handshake and dropping what waits; on_close follows. @return 0;
- *  WSOCK_ECLOSED. Thread: any. Since: 1.0 */
+ *  WSOCK_ECLOSED; WSOCK_ENOMEM. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_conn_reset(wsock_conn *conn);
 
 /**
@@ -143,7 +143,7 @@ WSOCK_API size_t wsock_conn_buffered(const wsock_conn *conn);
 
 /** Stop and go on reading, by count: as many resumes as pauses. on_message may still come for
  *  what was read before only when called from another thread. The idle timeout does not run
- *  meanwhile. @return 0; WSOCK_ECLOSED. Thread: any. Since: 1.0 */
+ *  meanwhile. @return 0; WSOCK_ECLOSED; WSOCK_ENOMEM. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_conn_pause_read(wsock_conn *conn);
 WSOCK_API int wsock_conn_resume_read(wsock_conn *conn);
 

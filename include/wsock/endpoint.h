@@ -28,7 +28,8 @@ WSOCK_API const char *wsock_endpoint_pattern(const wsock_endpoint *endpoint);
 /**
  * Decide who may connect. Without a handler every valid upgrade is accepted.
  *
- * @return 0; WSOCK_ENOMEM; WSOCK_EINVAL; so do all that follow.
+ * @return 0; WSOCK_ENOMEM; WSOCK_EINVAL; WSOCK_ECLOSED once the server is stopping; so do all
+ *         that follow.
  * Thread: any, at any time. Since: 1.0
  */
 WSOCK_API int wsock_endpoint_on_request(wsock_endpoint *endpoint, wsock_request_fn fn,

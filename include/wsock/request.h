@@ -113,7 +113,7 @@ WSOCK_API int wsock_request_reject(wsock_request *request, int status, const cha
  * @param content_type (nullable)
  * @param data         (borrowed until return, nullable) copied.
  * @return 0; WSOCK_ECLOSED once answered or cancelled; WSOCK_ERANGE for the status;
- *         WSOCK_EINVAL; WSOCK_ENOMEM.
+ *         WSOCK_ETOOBIG above 16 MiB; WSOCK_EINVAL; WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_request_respond(wsock_request *request, int status,

@@ -3,7 +3,8 @@
  * @file
  * A room: connections of a server, on whatever workers, that receive what is broadcast to it.
  * All members receive a room's messages in one order, each message once. A message is encoded
- * once and shared.
+ * once and shared. What is sent to one connection by itself (wsock_conn_send()) may come
+ * before or after a message to the room, whichever was called first.
  *
  * A room exists while it has members or somebody holds its handle; a handle never comes to
  * mean another room. A connection that ends leaves its rooms by itself.
