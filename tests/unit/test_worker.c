@@ -2,8 +2,11 @@
 /* Workers with their threads: starting, ending, mail at any time, rounds. */
 #include "test.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <semaphore.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -46,6 +49,46 @@ static void end(void)
 {
     wsi_pool_end(&pool);
     wsi_pool_fini(&pool);
+}
+
+/* The linker sends pthread_create() here (meson.build). */
+int __real_pthread_create(pthread_t *out, const pthread_attr_t *attr,
+                          void *(*start)(void *), void *user);
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr,
+                          void *(*start)(void *), void *user);
+
+static int threads_left = INT_MAX;
+static atomic_int threads_running;
+
+struct thread {
+    void *(*start)(void *);
+    void *user;
+};
+
+static void *run_thread(void *user)
+{
+    const struct thread thread = *(struct thread *)user;
+    void *result;
+
+    free(user);
+    result = thread.start(thread.user);
+    atomic_fetch_sub(&threads_running, 1);
+    return result;
+}
+
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr,
+                          void *(*start)(void *), void *user)
+{
+    struct thread *thread = malloc(sizeof *thread);
+
+    if (threads_left == 0 || thread == NULL) {
+        free(thread);
+        return EAGAIN;
+    }
+    threads_left--;
+    atomic_fetch_add(&threads_running, 1);
+    *thread = (struct thread){start, user};
+    return __real_pthread_create(out, attr, run_thread, thread);
 }
 
 /* ---- starting and ending ---- */
@@ -127,6 +170,24 @@ static void start_without_descriptors_leaves_nothing(void **state)
     r = wsi_pool_start(&pool);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(r, WSOCK_EMFILE);
+    assert_int_equal(wsi_pool_start(&pool), 0); /* may be tried again */
+    end();
+}
+
+static void start_without_threads_ends_those_it_got(void **state)
+{
+    (void)state;
+    make(WORKERS);
+    for (int got = 0; got < WORKERS; got++) {
+        const size_t live = test_live_blocks();
+
+        threads_left = got;
+        assert_int_equal(wsi_pool_start(&pool), WSOCK_ESYSTEM);
+        assert_int_equal(test_live_blocks(), live);
+        assert_int_equal(atomic_load(&threads_running), 0);
+        assert_int_equal(wsi_pool_count(&pool), 0);
+    }
+    threads_left = INT_MAX;
     assert_int_equal(wsi_pool_start(&pool), 0); /* may be tried again */
     end();
 }
@@ -397,6 +458,7 @@ int main(void)
         TEST(pool_that_stops_takes_nothing_new),
         TEST(start_without_memory_leaves_nothing),
         TEST(start_without_descriptors_leaves_nothing),
+        TEST(start_without_threads_ends_those_it_got),
         TEST(idle_is_told_when_the_last_hold_is_gone),
         TEST(connections_are_spread_evenly),
         TEST(mail_runs_on_the_worker),
