@@ -7,6 +7,9 @@
  * max_backlog_bytes), so it may overshoot by one message; then sends answer WSOCK_EAGAIN, and
  * on_drain comes when half of the mark is free again. Messages leave in the order of the calls
  * of a thread; those of a room (room.h) have an order of their own.
+ *
+ * **Doing something later** on the connection's worker, where its handlers run:
+ * wsock_conn_post() below, wsock_conn_timer() in timer.h.
  */
 #ifndef WSOCK_CONN_H
 #define WSOCK_CONN_H
@@ -27,8 +30,8 @@ typedef void (*wsock_open_fn)(wsock_conn *conn, void *user);
  */
 typedef void (*wsock_message_fn)(wsock_conn *conn, int type, const void *data, size_t len,
                                  void *user);
-/** A pong came: an answer to wsock_conn_send_ping(), or unasked. @param data (borrowed until
- *  return) */
+/** A pong came: an answer to wsock_conn_send_ping() or to a ping of the library's (option
+ *  ping_interval; those are empty), or unasked. @param data (borrowed until return) */
 typedef void (*wsock_pong_fn)(wsock_conn *conn, const void *data, size_t len, void *user);
 /** After a send answered WSOCK_EAGAIN: there is room again. */
 typedef void (*wsock_drain_fn)(wsock_conn *conn, void *user);
@@ -57,11 +60,16 @@ typedef void (*wsock_drain_fn)(wsock_conn *conn, void *user);
 enum { WSOCK_CAUSE_MAP(WSOCK_CAUSE_CONSTANT_) };
 #undef WSOCK_CAUSE_CONSTANT_
 
-/** The text of a cause; "unknown cause" for another number. @return (borrowed) static. */
+/** The text of a cause; "unknown cause" for another number. @return (borrowed) static text.
+ *  Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_cause_text(int cause);
 
 /** Who began the end of a connection. */
-enum { WSOCK_BY_PEER = 1, WSOCK_BY_US = 2, WSOCK_BY_NETWORK = 3 };
+enum {
+    WSOCK_BY_PEER = 1,    /**< its close frame, the end of its stream, its refusal */
+    WSOCK_BY_US = 2,      /**< a call, a limit, a timeout, or a rule that the peer broke */
+    WSOCK_BY_NETWORK = 3, /**< an error of the socket */
+};
 
 /** How a connection ended. Later versions may add members at the end: look at size. */
 typedef struct wsock_close_info {
@@ -75,7 +83,7 @@ typedef struct wsock_close_info {
     int32_t http_status; /**< a client's: the server's status, else 0 */
     int32_t sys_errno;   /**< of the system call that failed, else 0 */
     int32_t began;       /**< WSOCK_BY_* */
-    int32_t opened;      /**< 1 when on_open ran */
+    int32_t opened;      /**< 1 when it had opened, with on_open if there was one */
 } wsock_close_info;
 
 /**
@@ -85,10 +93,14 @@ typedef struct wsock_close_info {
  */
 typedef void (*wsock_close_fn)(wsock_conn *conn, const wsock_close_info *info, void *user);
 
+/** @return its argument. Thread: any. Since: 1.0 */
 WSOCK_API wsock_conn *wsock_conn_ref(wsock_conn *conn);
+
+/** @param conn (nullable) Thread: any. Since: 1.0 */
 WSOCK_API void wsock_conn_unref(wsock_conn *conn);
 
-/** A number that no other connection of this process has or had; never 0. */
+/** A number that no other connection of this process has or had; never 0. Thread: any.
+ *  Since: 1.0 */
 WSOCK_API uint64_t wsock_conn_id(const wsock_conn *conn);
 
 /**
@@ -98,12 +110,14 @@ WSOCK_API uint64_t wsock_conn_id(const wsock_conn *conn);
  * @param data (borrowed until return) copied; wsock_conn_send_message() shares instead.
  * @return 0; WSOCK_EAGAIN at the high-water mark (nothing was queued; on_drain follows);
  *         WSOCK_ECLOSED before open and once closing began; WSOCK_EUTF8 for text that is
- *         not; WSOCK_ETOOBIG above 2 GiB; WSOCK_EINVAL; WSOCK_ENOMEM.
+ *         not; WSOCK_ETOOBIG from 2 GiB on; WSOCK_EINVAL for the type; WSOCK_ENOMEM.
  * Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_conn_send(wsock_conn *conn, int type, const void *data, size_t len);
 
-/** The same for a message built before; nothing is copied for a server's connection. */
+/** The same for a message built before (message.h): small ones are copied, large ones are
+ *  shared at a server and masked into a copy at a client. @return 0; WSOCK_EAGAIN;
+ *  WSOCK_ECLOSED; WSOCK_ENOMEM. Thread: any. From a handler: yes. Since: 1.0 */
 WSOCK_API int wsock_conn_send_message(wsock_conn *conn, wsock_message *message);
 
 /**
@@ -111,7 +125,7 @@ WSOCK_API int wsock_conn_send_message(wsock_conn *conn, wsock_message *message);
  * high-water mark.
  *
  * @param data (borrowed until return, nullable) at most 125 bytes.
- * @return 0; WSOCK_ETOOBIG; WSOCK_ECLOSED; WSOCK_EINVAL; WSOCK_ENOMEM.
+ * @return 0; WSOCK_ETOOBIG; WSOCK_ECLOSED as for wsock_conn_send(); WSOCK_ENOMEM.
  * Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len);
@@ -123,14 +137,15 @@ WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t le
  * @param code   1000 to 1003, 1007 to 1014 or 3000 to 4999; or 1005 to send none.
  * @param reason (borrowed until return, nullable) UTF-8, at most 123 bytes.
  * @return 0; WSOCK_ECLOSED when closing began before; WSOCK_ERANGE for the code;
- *         WSOCK_ETOOBIG; WSOCK_EUTF8; WSOCK_ENOMEM.
+ *         WSOCK_EINVAL for a reason with 1005; WSOCK_ETOOBIG; WSOCK_EUTF8; WSOCK_ENOMEM.
  * Thread: any. From a handler: yes. A client's connection that is not open yet is given up.
  * Since: 1.0
  */
 WSOCK_API int wsock_conn_close(wsock_conn *conn, int code, const char *reason);
 
-/** End it at once, without a handshake and dropping what waits; on_close follows. @return 0;
- *  WSOCK_ECLOSED; WSOCK_ENOMEM. Thread: any. Since: 1.0 */
+/** End it at once, without a handshake and dropping what waits; on_close follows. Also after
+ *  wsock_conn_close(), when its handshake takes too long. @return 0; WSOCK_ECLOSED once it
+ *  has ended; WSOCK_ENOMEM. Thread: any. From a handler: yes. Since: 1.0 */
 WSOCK_API int wsock_conn_reset(wsock_conn *conn);
 
 /**
@@ -141,41 +156,59 @@ WSOCK_API int wsock_conn_reset(wsock_conn *conn);
  */
 WSOCK_API size_t wsock_conn_buffered(const wsock_conn *conn);
 
-/** Stop and go on reading, by count: as many resumes as pauses. on_message may still come for
- *  what was read before only when called from another thread. The idle timeout does not run
- *  meanwhile. @return 0; WSOCK_ECLOSED; WSOCK_ENOMEM. Thread: any. Since: 1.0 */
+/**
+ * Stop reading, by count: as many resumes as pauses let it go on. After a call from the
+ * connection's own worker no on_message comes; after one from elsewhere some may still come.
+ * The idle timeout does not run meanwhile, and what the peer sends, its pongs and close
+ * frame included, waits.
+ *
+ * @return 0; WSOCK_ECLOSED once closing began; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
 WSOCK_API int wsock_conn_pause_read(wsock_conn *conn);
+/** Take one pause back. As above. */
 WSOCK_API int wsock_conn_resume_read(wsock_conn *conn);
 
 /**
  * The application's state of this connection. The former one is freed; the last one when
  * the connection's memory goes.
  *
+ * @param user      (owned) if there is a free_user.
  * @param free_user (nullable)
  * @return 0.
  * Thread: any, but who still uses the former pointer is the application's to know. Since: 1.0
  */
 WSOCK_API int wsock_conn_set_user(wsock_conn *conn, void *user, wsock_free_fn free_user);
+/** @return (borrowed until set again, nullable) what was set last. Thread: any. Since: 1.0 */
 WSOCK_API void *wsock_conn_get_user(const wsock_conn *conn);
 
-/** Call fn on the connection's worker, between its handlers. When the connection has ended
- *  first, only free_user is called. @return 0; WSOCK_ECLOSED; WSOCK_ENOMEM. Thread: any.
- *  Since: 1.0 */
+/** Something to do for wsock_conn_post(). @param conn (borrowed until return) */
 typedef void (*wsock_post_fn)(wsock_conn *conn, void *user);
+/**
+ * Call fn once on the connection's worker, between its handlers and never inside this call;
+ * also before it is open and while it closes. When the connection has ended first, only
+ * free_user is called.
+ *
+ * @param free_user (nullable) called after fn.
+ * @return 0; WSOCK_ECLOSED once it has ended; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
 WSOCK_API int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
                               wsock_free_fn free_user);
 
-/** The request that opened it. @return (out, borrowed from conn, nullable) NULL for a
- *  client's connection. */
+/** The request that opened it. @return (borrowed from conn, nullable) NULL for a client's
+ *  connection. Thread: any. Since: 1.0 */
 WSOCK_API wsock_request *wsock_conn_request(wsock_conn *conn);
-/** The subprotocol that was agreed on, "" when none. @return (out, borrowed from conn) */
+/** The subprotocol that was agreed on, "" when none and before open. @return (borrowed from
+ *  conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_subprotocol(const wsock_conn *conn);
 /** A header field of the server's answer; NULL when there is none, before open, and at a
- *  server. @return (out, borrowed from conn, nullable) */
+ *  server. @return (borrowed from conn, nullable) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn, const char *name);
-/** The peer's address, as wsock_request_remote_address(). */
+/** The peer's address, as wsock_request_remote_address(); "" before open. @return (borrowed
+ *  from conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_remote_address(const wsock_conn *conn);
-/** 1 from on_open until closing begins, else 0. */
+/** 1 from on_open until closing begins, else 0. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_conn_is_open(const wsock_conn *conn);
 
 #ifdef __cplusplus

@@ -19,26 +19,30 @@
 extern "C" {
 #endif
 
+/** An endpoint keeps its server. @return its argument. Thread: any. Since: 1.0 */
 WSOCK_API wsock_endpoint *wsock_endpoint_ref(wsock_endpoint *endpoint);
+
+/** @param endpoint (nullable) Thread: any. Since: 1.0 */
 WSOCK_API void wsock_endpoint_unref(wsock_endpoint *endpoint);
 
-/** @return (out, borrowed from endpoint) the pattern it was made with. Since: 1.0 */
+/** @return (borrowed from endpoint) the pattern it was made with. Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_endpoint_pattern(const wsock_endpoint *endpoint);
 
 /**
  * Decide who may connect. Without a handler every valid upgrade is accepted.
  *
- * @return 0; WSOCK_ENOMEM; WSOCK_EINVAL; WSOCK_ECLOSED once the server is stopping; so do all
- *         that follow.
+ * @param fn (nullable) NULL: no handler any more.
+ * @return 0; WSOCK_ENOMEM; WSOCK_ECLOSED once the server is stopping. So do all that follow.
  * Thread: any, at any time. Since: 1.0
  */
 WSOCK_API int wsock_endpoint_on_request(wsock_endpoint *endpoint, wsock_request_fn fn,
                                         void *user, wsock_free_fn free_user);
-/** A request that was not answered yet has died or timed out; answers to it now return
- *  WSOCK_ECLOSED. */
+/** A request that was not answered yet has died, timed out, or met the server's stop; answers
+ *  to it now return WSOCK_ECLOSED. As above. */
 WSOCK_API int wsock_endpoint_on_request_cancelled(wsock_endpoint *endpoint,
                                                   wsock_request_fn fn, void *user,
                                                   wsock_free_fn free_user);
+/** The handlers of its connections; conn.h has their types. All as above. */
 WSOCK_API int wsock_endpoint_on_open(wsock_endpoint *endpoint, wsock_open_fn fn, void *user,
                                      wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_message(wsock_endpoint *endpoint, wsock_message_fn fn,
@@ -50,8 +54,8 @@ WSOCK_API int wsock_endpoint_on_drain(wsock_endpoint *endpoint, wsock_drain_fn f
 WSOCK_API int wsock_endpoint_on_close(wsock_endpoint *endpoint, wsock_close_fn fn,
                                       void *user, wsock_free_fn free_user);
 
-/** Options of scope endpoint; unset ones follow the server's. See wsock_runtime_set() for
- *  the results. Thread: any. Since: 1.0 */
+/** Options of scope endpoint; unset ones follow the server's. All are live. See
+ *  wsock_runtime_set() and its fellows for the results. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_endpoint_set(wsock_endpoint *endpoint, const char *name,
                                  const char *value);
 WSOCK_API int wsock_endpoint_set_int64(wsock_endpoint *endpoint, const char *name,
@@ -59,7 +63,7 @@ WSOCK_API int wsock_endpoint_set_int64(wsock_endpoint *endpoint, const char *nam
 WSOCK_API int wsock_endpoint_get_int64(wsock_endpoint *endpoint, const char *name,
                                        int64_t *out);
 
-/** As wsock_server_error(), of this endpoint. */
+/** As wsock_server_error(), of this endpoint and its options. Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_endpoint_error(wsock_endpoint *endpoint);
 
 #ifdef __cplusplus

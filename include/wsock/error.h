@@ -6,7 +6,11 @@
  * did not; then its outputs are untouched and it will never call back.
  *
  * What a *peer* does wrong is not an error of a call: it ends that connection, and
- * on_close says how (conn.h).
+ * on_close says how (conn.h). Some codes are there for that and for what is to come, and no
+ * call answers them yet: ECONNREFUSED, ECONNRESET, EUNREACHABLE, EHANDSHAKE, EPROTOCOL.
+ *
+ * Each call lists the codes that it may answer. WSOCK_EINVAL for a NULL that is not allowed
+ * goes without saying (types.h).
  */
 #ifndef WSOCK_ERROR_H
 #define WSOCK_ERROR_H
@@ -51,7 +55,8 @@ enum { WSOCK_ERROR_MAP(WSOCK_ERROR_CONSTANT_) };
 #undef WSOCK_ERROR_CONSTANT_
 
 /**
- * The text of a code, such as "address in use"; "unknown error" for another number.
+ * The text of a code, such as "address in use"; "no error" for 0, "unknown error" for any
+ * other number.
  *
  * @return (borrowed) static text, never NULL.
  * Thread: any. Since: 1.0

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/** As malloc(): NULL when there is no memory. Called from any thread. */
+/** As malloc(): NULL when there is no memory. Size is never 0. Called from any thread. */
 typedef void *(*wsock_malloc_fn)(size_t size);
 /** As realloc(). Called from any thread. */
 typedef void *(*wsock_realloc_fn)(void *block, size_t size);
@@ -19,10 +19,12 @@ typedef void *(*wsock_realloc_fn)(void *block, size_t size);
 typedef void (*wsock_mfree_fn)(void *block);
 
 /**
- * Give the library its heap, process-wide. Three NULLs go back to malloc().
+ * Give the library its heap, process-wide. Three NULLs go back to malloc(). What one set of
+ * functions allocated is never handed to another: so call it while the library holds
+ * nothing, at best before anything else of it.
  *
  * @return 0; WSOCK_EINVAL when only some of the three are NULL.
- * Thread: call it before anything else of the library. Since: 1.0
+ * Thread: any, but no other call may run at the same time. Since: 1.0
  */
 WSOCK_API int wsock_set_allocator(wsock_malloc_fn allocate, wsock_realloc_fn reallocate,
                                   wsock_mfree_fn release);

@@ -18,8 +18,8 @@
 extern "C" {
 #endif
 
-/** What takes an option, as bits. An option of servers and endpoints is the default of all
- *  endpoints when it is set on the server. */
+/** What takes an option, as bits. An option of servers and endpoints is the default of the
+ *  server's endpoints when it is set on the server. */
 enum {
     WSOCK_SCOPE_RUNTIME = 1,
     WSOCK_SCOPE_SERVER = 2,
@@ -51,9 +51,11 @@ typedef struct wsock_option_info {
 } wsock_option_info;
 
 /**
+ * Tell one option of the table.
+ *
  * @param info  (out) size must be set; it is lowered to what this library fills.
  * @param index from 0.
- * @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL.
+ * @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL for a size smaller than that of 1.0.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_option_at(wsock_option_info *info, size_t index);

@@ -3,10 +3,11 @@
  * @file
  * An HTTP request to a server: the one that asks for a WebSocket (on_request), or a plain
  * one (wsock_server_on_http()). It is answered once, now or later, from any thread; until the
- * option request_timeout. What it says stays readable on the connection after open
- * (wsock_conn_request()).
+ * option request_timeout, when it gets 503. What it says stays readable on the connection
+ * after open (wsock_conn_request()).
  *
- * All strings are NUL-terminated and (borrowed from the request).
+ * All strings are NUL-terminated and (borrowed from the request). What reads a request is for
+ * any thread, allocates nothing, and is there since 1.0.
  */
 #ifndef WSOCK_REQUEST_H
 #define WSOCK_REQUEST_H
@@ -19,18 +20,22 @@ extern "C" {
 
 /**
  * A request came in. Answer it with wsock_request_accept(), _reject() or _respond(); to do so
- * after the return, take a reference. A request that nobody answered and nobody kept gets 500.
+ * after the return, take a reference. A request that nobody answered and nobody kept gets 500
+ * at the return.
  *
  * @param request (borrowed until return)
  */
 typedef void (*wsock_request_fn)(wsock_request *request, void *user);
 
+/** @return its argument. Thread: any. Since: 1.0 */
 WSOCK_API wsock_request *wsock_request_ref(wsock_request *request);
+
+/** @param request (nullable) Thread: any. Since: 1.0 */
 WSOCK_API void wsock_request_unref(wsock_request *request);
 
 /** 1 when it asks for a WebSocket, 0 for a plain request. */
 WSOCK_API int wsock_request_is_upgrade(const wsock_request *request);
-/** "GET". */
+/** "GET"; for a plain request "HEAD" too. */
 WSOCK_API const char *wsock_request_method(const wsock_request *request);
 /** The request target as sent, with the query: "/chat/a%20b?x=1". */
 WSOCK_API const char *wsock_request_target(const wsock_request *request);
@@ -45,7 +50,7 @@ WSOCK_API const char *wsock_request_header(const wsock_request *request, const c
 /** The first cookie of that name; NULL when there is none. */
 WSOCK_API const char *wsock_request_cookie(const wsock_request *request, const char *name);
 
-/** What wsock_request_field_at() walks through. */
+/** Kinds of fields, for wsock_request_field_at(). */
 enum {
     WSOCK_FIELDS_HEADER = 0, /**< header fields, in the order sent */
     WSOCK_FIELDS_PARAM = 1,  /**< captures of the pattern */
@@ -60,7 +65,8 @@ enum {
  * @param value (out, borrowed from request)
  * @param kind  WSOCK_FIELDS_*.
  * @param index from 0.
- * @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL.
+ * @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL for the kind.
+ * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_request_field_at(const wsock_request *request, const char **name,
                                      const char **value, int kind, size_t index);
@@ -71,7 +77,8 @@ WSOCK_API const char *wsock_request_remote_address(const wsock_request *request)
 /** 1 when the client offers that subprotocol, else 0. */
 WSOCK_API int wsock_request_offers(const wsock_request *request, const char *subprotocol);
 
-/** What the connection's wsock_conn_get_user() will answer. As wsock_conn_set_user(). */
+/** What the connection's wsock_conn_get_user() will answer. As wsock_conn_set_user() and
+ *  wsock_conn_get_user(). */
 WSOCK_API int wsock_request_set_user(wsock_request *request, void *user,
                                      wsock_free_fn free_user);
 WSOCK_API void *wsock_request_get_user(const wsock_request *request);
@@ -79,8 +86,9 @@ WSOCK_API void *wsock_request_get_user(const wsock_request *request);
 /**
  * Add a header field to the answer.
  *
- * @return 0; WSOCK_EINVAL for what is no valid field, or one that the handshake itself writes;
- *         WSOCK_ECLOSED once answered or cancelled; WSOCK_ETOOBIG above 16 KiB; WSOCK_ENOMEM.
+ * @return 0; WSOCK_EINVAL for what is no valid field, or one that the library itself writes
+ *         (Upgrade, Connection, Sec-WebSocket-..., Content-Length, ...); WSOCK_ECLOSED once
+ *         answered or cancelled; WSOCK_ETOOBIG above 16 KiB in all; WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_request_add_header(wsock_request *request, const char *name,
@@ -91,7 +99,7 @@ WSOCK_API int wsock_request_add_header(wsock_request *request, const char *name,
  *
  * @param subprotocol (nullable) one that the client offers.
  * @return 0; WSOCK_ECLOSED once answered or cancelled; WSOCK_EINVAL for a subprotocol that
- *         was not offered, or a plain request; WSOCK_ENOMEM.
+ *         was not offered, or a plain request.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_request_accept(wsock_request *request, const char *subprotocol);
@@ -100,8 +108,9 @@ WSOCK_API int wsock_request_accept(wsock_request *request, const char *subprotoc
  * Refuse it with a status and a line of text.
  *
  * @param status 300 to 599.
- * @param text   (borrowed until return, nullable) the body.
+ * @param text   (borrowed until return, nullable) the body, UTF-8.
  * @return as wsock_request_respond().
+ * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_request_reject(wsock_request *request, int status, const char *text);
 
@@ -110,10 +119,10 @@ WSOCK_API int wsock_request_reject(wsock_request *request, int status, const cha
  * is a rejection.
  *
  * @param status       200 to 599; 300 to 599 for an upgrade.
- * @param content_type (nullable)
- * @param data         (borrowed until return, nullable) copied.
+ * @param content_type (borrowed until return, nullable) NULL: the answer names none.
+ * @param data         (borrowed until return, nullable) copied; not sent to a HEAD.
  * @return 0; WSOCK_ECLOSED once answered or cancelled; WSOCK_ERANGE for the status;
- *         WSOCK_ETOOBIG above 16 MiB; WSOCK_EINVAL; WSOCK_ENOMEM.
+ *         WSOCK_EINVAL for the content type; WSOCK_ETOOBIG above 16 MiB; WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_request_respond(wsock_request *request, int status,

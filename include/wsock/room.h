@@ -24,26 +24,32 @@ extern "C" {
  * @param out  (out, owned)
  * @param name UTF-8, 1 to 255 bytes: tokens divided by '.', none empty, without '*', '>' and
  *             control characters.
- * @return 0; WSOCK_EINVAL for the name; WSOCK_ECLOSED; WSOCK_ENOMEM.
+ * @return 0; WSOCK_EINVAL for the name; WSOCK_ECLOSED once the server is stopping;
+ *         WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_server_room(wsock_server *server, wsock_room **out, const char *name);
 
-/** Get it only if it exists. @return 0; WSOCK_ENOENT; WSOCK_EINVAL. Thread: any. Since: 1.0 */
+/** Get it only if it exists. @param out (out, owned) @return 0; WSOCK_ENOENT; WSOCK_EINVAL for
+ *  the name. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_server_find_room(wsock_server *server, wsock_room **out,
                                      const char *name);
 
+/** @return its argument. Thread: any. Since: 1.0 */
 WSOCK_API wsock_room *wsock_room_ref(wsock_room *room);
+
+/** @param room (nullable) Thread: any. Since: 1.0 */
 WSOCK_API void wsock_room_unref(wsock_room *room);
 
-/** @return (out, borrowed from room) */
+/** @return (borrowed from room) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_room_name(const wsock_room *room);
 
 /**
- * Make an open connection a member: it receives what is broadcast after this.
+ * Make an open connection a member: it receives what is broadcast after this. Any connection
+ * of the room's runtime will do; it is a member until it leaves or closing begins.
  *
- * @return 0; WSOCK_EEXIST when it is one; WSOCK_ECLOSED when it is not open; WSOCK_ETOOBIG
- *         at the option max_rooms_per_connection; WSOCK_EINVAL for a connection of another
+ * @return 0; WSOCK_EEXIST when it is one; WSOCK_ECLOSED when it is not open; WSOCK_ETOOBIG at
+ *         its option max_rooms_per_connection; WSOCK_EINVAL for a connection of another
  *         runtime; WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
@@ -54,17 +60,18 @@ WSOCK_API int wsock_room_join(wsock_room *room, wsock_conn *conn);
 WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
 
 /**
- * Send a message to every member. Members whose backlog is full miss it.
+ * Send a message to every member. Members whose backlog is full miss it, and are not told.
  *
- * @param data (borrowed until return)
- * @return the number of members it was queued for; WSOCK_EAGAIN while a worker is more than
- *         16 MiB of this room's messages behind (nothing was queued); WSOCK_EUTF8;
- *         WSOCK_ETOOBIG; WSOCK_EINVAL; WSOCK_ENOMEM.
- * Thread: any. Since: 1.0
+ * @param type WSOCK_TEXT or WSOCK_BINARY.
+ * @param data (borrowed until return) copied once.
+ * @return the number of members that it is meant for; WSOCK_EAGAIN while a worker is 16 MiB of
+ *         this room's messages behind (nothing was queued, and no on_drain will follow);
+ *         WSOCK_EUTF8; WSOCK_ETOOBIG from 2 GiB on; WSOCK_EINVAL for the type; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data, size_t len);
 
-/** The same to all but one. @param except (borrowed, nullable) */
+/** The same to all but one, who need not be a member. @param except (borrowed, nullable) */
 WSOCK_API int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
                                           const void *data, size_t len);
 
@@ -72,11 +79,12 @@ WSOCK_API int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, 
  *  broadcasts, over the members of that moment, without locks held. */
 typedef int (*wsock_member_fn)(wsock_conn *conn, void *user);
 
-/** The same to those whom a function accepts. */
+/** The same to those whom a function accepts. @param user (borrowed until return) */
 WSOCK_API int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts, void *user,
                                       int type, const void *data, size_t len);
 
-/** A message built before. @param except (borrowed, nullable) */
+/** The same with a message built before (message.h); it cannot be too big or bad text any
+ *  more. @param except (borrowed, nullable) */
 WSOCK_API int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
                                            wsock_message *message);
 
@@ -86,7 +94,8 @@ WSOCK_API size_t wsock_room_count(wsock_room *room);
 /**
  * The members of this moment.
  *
- * @param out (out, owned) room for max handles; drop each with wsock_conn_unref().
+ * @param out (out, owned, nullable if max is 0) room for max handles; drop each with
+ *            wsock_conn_unref().
  * @return how many there are, which may be more than max: then only max were written.
  * Thread: any. Since: 1.0
  */

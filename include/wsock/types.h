@@ -3,18 +3,24 @@
  * @file
  * The handles, and what holds for all of them.
  *
- * **Lifetime.** Every handle is reference counted: `wsock_x_ref()` takes a reference,
- * `wsock_x_unref()` drops one and takes NULL. A child (endpoint, connection, room, ...)
- * keeps its runtime, so nothing you hold can dangle. A handle whose object has ended
- * stays valid; its calls answer WSOCK_ECLOSED. Handlers get borrowed handles: take a
- * reference to keep one.
+ * **Lifetime.** Every handle is reference counted: `wsock_x_ref()` takes a reference and
+ * returns its argument, `wsock_x_unref()` drops one and takes NULL; any thread may do
+ * either. A child (endpoint, connection, room, ...) keeps its runtime, so nothing you hold
+ * can dangle. A handle whose object has ended stays valid; its calls answer WSOCK_ECLOSED.
+ * Handlers get borrowed handles: take a reference to keep one.
  *
- * **Threads.** Every call is safe from any thread, handlers included. Only
- * wsock_runtime_run(), wsock_runtime_free() and wsock_server_wait() wait; from a
- * handler they answer WSOCK_EDEADLK instead.
+ * **Threads.** Every call is safe from any thread, handlers included, unless it says
+ * otherwise. Only wsock_runtime_run(), wsock_runtime_free() and wsock_server_wait() wait
+ * for workers; from a handler they answer WSOCK_EDEADLK instead. (wsock_server_listen() may
+ * have to look up a name.)
+ *
+ * **NULL.** Where a handle is not (nullable), calls that return `int` answer WSOCK_EINVAL
+ * for NULL, as for any other pointer that they need; those that look something up answer
+ * 0, "" or NULL. Only `ref` insists on an object.
  *
  * **Handlers** run on a worker thread of the runtime and must not block it. Those of
- * one connection never run at the same time.
+ * one connection never run at the same time. Timers (timer.h) and wsock_conn_post() run
+ * functions of yours in the same place.
  *
  * **User pointers.** Whatever takes a `void *user` also takes a `wsock_free_fn`, which is
  * called exactly once, after the last use, from any thread; and not at all when the

@@ -14,7 +14,8 @@
 extern "C" {
 #endif
 
-/** The version of the library that runs, "0.1.0". @return (borrowed) static. Since: 1.0 */
+/** The version of the library that runs, "0.1.0". @return (borrowed) static text.
+ *  Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_version(void);
 
 #ifdef __cplusplus

@@ -38,8 +38,9 @@
  *     }
  *
  * Where to read on: types.h (lifetimes and threads, for all handles), server.h, endpoint.h,
- * conn.h; client.h for the other end; room.h for many at once; option.h for limits;
- * error.h for what calls answer.
+ * request.h, conn.h; client.h for the other end; room.h and message.h for many at once;
+ * timer.h for later; option.h for limits; runtime.h for threads, signals and the log;
+ * error.h for what calls answer; memory.h for a heap of your own.
  */
 #ifndef WSOCK_WSOCK_H
 #define WSOCK_WSOCK_H
