@@ -14,12 +14,13 @@
  *            CLOSED     on_close ran, if on_open had (clients: always)
  *
  * The state belongs to the worker; other threads only read it. The files:
- *   conn.c     making, ending, releasing, what is told about the end
- *   receive.c  bytes in: events of the session, control frames, limits
- *   send.c     messages out, from this thread and others; the backlog and on_drain
- *   closing.c  the closing handshake
- *   timeout.c  everything that time does to a connection
- *   opening.c  what server.c and client.c share until it is open
+ *   conn.c      making, ending, releasing, what is told about the end
+ *   receive.c   bytes in: events of the session, control frames, limits
+ *   send.c      messages out, from this thread and others; the backlog and on_drain
+ *   closing.c   the closing handshake
+ *   timeout.c   everything that time does to a connection
+ *   pressure.c  what the memory of all connections together does to one
+ *   opening.c   what accepting.c and connecting.c share until it is open (opening.h)
  */
 #ifndef WSI_CONN_CONN_H
 #define WSI_CONN_CONN_H

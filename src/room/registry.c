@@ -47,7 +47,8 @@ bool wsi_room_name_is_valid(const char *name)
     return !token_is_empty;
 }
 
-/* FNV-1a: names are short, and an attacker who can choose them meets max_rooms first. */
+/* FNV-1a: names are short, and an attacker who can choose them meets
+ * max_rooms_per_connection first. */
 static size_t hash_of(const char *name)
 {
     uint64_t hash = 0xcbf29ce484222325u;
