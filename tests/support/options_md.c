@@ -76,7 +76,8 @@ static void print_all(FILE *out)
         "turns a limit off where the table\nsays so. Case does not matter. An option "
         "that "
         "is live also takes effect on what runs already;\nthe others are fixed once the "
-        "object has started.\n");
+        "runtime's threads run or the server listens, and at a\nclient are for "
+        "connections to come.\n");
     fprintf(out, "\n## Runtimes\n\n");
     print_table(out, WSOCK_SCOPE_RUNTIME);
     fprintf(out, "\n## Servers\n\n");
