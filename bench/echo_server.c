@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The echo server that the benchmarks measure: the example of wsock.h, nothing tuned. With
+ * The echo server that the benchmarks measure: the example of wsock.h, nothing tuned.
+ * With
  * --control it also counts the library's live heap through its allocator hook and obeys
  * standard input: each line is answered with "connections N heap BYTES", and the end of
  * input stops it. Counting costs time, so only bench/memory asks for it.
@@ -134,12 +135,9 @@ static const char usage[] =
 static void parse(struct options *o, int argc, char **argv)
 {
     static const struct option table[] = {
-        {"workers", required_argument, NULL, 'w'},
-        {"reuse-port", no_argument, NULL, 'r'},
-        {"handlers", no_argument, NULL, 'm'},
-        {"control", no_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"workers", required_argument, NULL, 'w'}, {"reuse-port", no_argument, NULL, 'r'},
+        {"handlers", no_argument, NULL, 'm'},      {"control", no_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},          {0},
     };
     int opt;
 

@@ -3,10 +3,11 @@
  * @file
  * A WebSocket, at either end of it: sending, closing, its state.
  *
- * **Sending.** A message is accepted while `buffered` is below the high-water mark (option
- * max_backlog_bytes), so it may overshoot by one message; then sends answer WSOCK_EAGAIN, and
- * on_drain comes when half of the mark is free again. Messages leave in the order of the calls
- * of a thread; those of a room (room.h) have an order of their own.
+ * **Sending.** A message is accepted while `buffered` is below the high-water mark
+ * (option max_backlog_bytes), so it may overshoot by one message; then sends answer
+ * WSOCK_EAGAIN, and on_drain comes when half of the mark is free again. Messages leave in
+ * the order of the calls of a thread; those of a room (room.h) have an order of their
+ * own.
  *
  * **Doing something later** on the connection's worker, where its handlers run:
  * wsock_conn_post() below, wsock_conn_timer() in timer.h.
@@ -37,49 +38,49 @@ typedef void (*wsock_pong_fn)(wsock_conn *conn, const void *data, size_t len, vo
 typedef void (*wsock_drain_fn)(wsock_conn *conn, void *user);
 
 /** Why a connection ended: `X(NAME, value, text)`. */
-#define WSOCK_CAUSE_MAP(X)                                                               \
-    X(CLOSED, 0, "closed by the closing handshake")                                      \
-    X(LOST, 1, "the connection was lost without a closing handshake")                    \
-    X(PROTOCOL, 2, "the peer broke the protocol")                                        \
-    X(LIMIT, 3, "the peer exceeded a limit")                                             \
-    X(IDLE, 4, "nothing came for the idle timeout")                                      \
-    X(WRITE_STALL, 5, "the peer took no data for the write timeout")                     \
-    X(CLOSE_TIMEOUT, 6, "the peer did not finish the closing handshake in time")         \
-    X(RESET, 7, "ended at once by this end")                                             \
-    X(STOPPED, 8, "cut off when the server or runtime stopped")                          \
-    X(NO_MEMORY, 9, "out of memory")                                                     \
-    X(OVERLOAD, 10, "closed to bound the memory of the process")                         \
-    X(RESOLVE, 11, "the host name could not be resolved")                                \
-    X(CONNECT, 12, "the connection could not be made")                                   \
-    X(CONNECT_TIMEOUT, 13, "the connection was not made in time")                        \
-    X(HANDSHAKE, 14, "the server's answer was no valid handshake")                       \
-    X(REFUSED, 15, "the server answered with another status than 101")                   \
+#define WSOCK_CAUSE_MAP(X)                                                       \
+    X(CLOSED, 0, "closed by the closing handshake")                              \
+    X(LOST, 1, "the connection was lost without a closing handshake")            \
+    X(PROTOCOL, 2, "the peer broke the protocol")                                \
+    X(LIMIT, 3, "the peer exceeded a limit")                                     \
+    X(IDLE, 4, "nothing came for the idle timeout")                              \
+    X(WRITE_STALL, 5, "the peer took no data for the write timeout")             \
+    X(CLOSE_TIMEOUT, 6, "the peer did not finish the closing handshake in time") \
+    X(RESET, 7, "ended at once by this end")                                     \
+    X(STOPPED, 8, "cut off when the server or runtime stopped")                  \
+    X(NO_MEMORY, 9, "out of memory")                                             \
+    X(OVERLOAD, 10, "closed to bound the memory of the process")                 \
+    X(RESOLVE, 11, "the host name could not be resolved")                        \
+    X(CONNECT, 12, "the connection could not be made")                           \
+    X(CONNECT_TIMEOUT, 13, "the connection was not made in time")                \
+    X(HANDSHAKE, 14, "the server's answer was no valid handshake")               \
+    X(REFUSED, 15, "the server answered with another status than 101")           \
     X(HANDSHAKE_TIMEOUT, 16, "the handshake was not finished in time")
 
 #define WSOCK_CAUSE_CONSTANT_(name, value, text) WSOCK_CAUSE_##name = (value),
 enum { WSOCK_CAUSE_MAP(WSOCK_CAUSE_CONSTANT_) };
 #undef WSOCK_CAUSE_CONSTANT_
 
-/** The text of a cause; "unknown cause" for another number. @return (borrowed) static text.
- *  Thread: any. Since: 1.0 */
+/** The text of a cause; "unknown cause" for another number. @return (borrowed) static
+ * text. Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_cause_text(int cause);
 
 /** Who began the end of a connection. */
 enum {
-    WSOCK_BY_PEER = 1,    /**< its close frame, the end of its stream, its refusal */
-    WSOCK_BY_US = 2,      /**< a call, a limit, a timeout, or a rule that the peer broke */
+    WSOCK_BY_PEER = 1, /**< its close frame, the end of its stream, its refusal */
+    WSOCK_BY_US = 2,   /**< a call, a limit, a timeout, or a rule that the peer broke */
     WSOCK_BY_NETWORK = 3, /**< an error of the socket */
 };
 
 /** How a connection ended. Later versions may add members at the end: look at size. */
 typedef struct wsock_close_info {
-    size_t size;         /**< of this struct, in the library that filled it */
-    const char *reason;  /**< of the close frame, UTF-8, NUL-terminated; "" when none */
-    const char *detail;  /**< one sentence for people: what happened, with addresses */
-    int32_t cause;       /**< WSOCK_CAUSE_* */
-    int32_t code;        /**< RFC 6455 section 7.1.5: the peer's code, 1005 for a close frame
-                              without one, 1006 when no close frame came; for causes PROTOCOL and
-                              LIMIT the code that was sent to the peer */
+    size_t size;        /**< of this struct, in the library that filled it */
+    const char *reason; /**< of the close frame, UTF-8, NUL-terminated; "" when none */
+    const char *detail; /**< one sentence for people: what happened, with addresses */
+    int32_t cause;      /**< WSOCK_CAUSE_* */
+    int32_t code; /**< RFC 6455 section 7.1.5: the peer's code, 1005 for a close frame
+                       without one, 1006 when no close frame came; for causes PROTOCOL and
+                       LIMIT the code that was sent to the peer */
     int32_t http_status; /**< a client's: the server's status, else 0 */
     int32_t sys_errno;   /**< of the system call that failed, else 0 */
     int32_t began;       /**< WSOCK_BY_* */
@@ -91,7 +92,8 @@ typedef struct wsock_close_info {
  *
  * @param info (borrowed until return)
  */
-typedef void (*wsock_close_fn)(wsock_conn *conn, const wsock_close_info *info, void *user);
+typedef void (*wsock_close_fn)(wsock_conn *conn, const wsock_close_info *info,
+                               void *user);
 
 /** @return its argument. Thread: any. Since: 1.0 */
 WSOCK_API wsock_conn *wsock_conn_ref(wsock_conn *conn);
@@ -138,19 +140,19 @@ WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t le
  * @param reason (borrowed until return, nullable) UTF-8, at most 123 bytes.
  * @return 0; WSOCK_ECLOSED when closing began before; WSOCK_ERANGE for the code;
  *         WSOCK_EINVAL for a reason with 1005; WSOCK_ETOOBIG; WSOCK_EUTF8; WSOCK_ENOMEM.
- * Thread: any. From a handler: yes. A client's connection that is not open yet is given up.
- * Since: 1.0
+ * Thread: any. From a handler: yes. A client's connection that is not open yet is given
+ * up. Since: 1.0
  */
 WSOCK_API int wsock_conn_close(wsock_conn *conn, int code, const char *reason);
 
-/** End it at once, without a handshake and dropping what waits; on_close follows. Also after
- *  wsock_conn_close(), when its handshake takes too long. @return 0; WSOCK_ECLOSED once it
- *  has ended; WSOCK_ENOMEM. Thread: any. From a handler: yes. Since: 1.0 */
+/** End it at once, without a handshake and dropping what waits; on_close follows. Also
+ * after wsock_conn_close(), when its handshake takes too long. @return 0; WSOCK_ECLOSED
+ * once it has ended; WSOCK_ENOMEM. Thread: any. From a handler: yes. Since: 1.0 */
 WSOCK_API int wsock_conn_reset(wsock_conn *conn);
 
 /**
- * Bytes that this end accepted for the connection and the kernel has not taken yet: frames
- * with their headers, wherever they wait.
+ * Bytes that this end accepted for the connection and the kernel has not taken yet:
+ * frames with their headers, wherever they wait.
  *
  * Thread: any. Since: 1.0
  */
@@ -158,9 +160,9 @@ WSOCK_API size_t wsock_conn_buffered(const wsock_conn *conn);
 
 /**
  * Stop reading, by count: as many resumes as pauses let it go on. After a call from the
- * connection's own worker no on_message comes; after one from elsewhere some may still come.
- * The idle timeout does not run meanwhile, and what the peer sends, its pongs and close
- * frame included, waits.
+ * connection's own worker no on_message comes; after one from elsewhere some may still
+ * come. The idle timeout does not run meanwhile, and what the peer sends, its pongs and
+ * close frame included, waits.
  *
  * @return 0; WSOCK_ECLOSED once closing began; WSOCK_ENOMEM.
  * Thread: any. From a handler: yes. Since: 1.0
@@ -176,18 +178,20 @@ WSOCK_API int wsock_conn_resume_read(wsock_conn *conn);
  * @param user      (owned) if there is a free_user.
  * @param free_user (nullable)
  * @return 0.
- * Thread: any, but who still uses the former pointer is the application's to know. Since: 1.0
+ * Thread: any, but who still uses the former pointer is the application's to know.
+ * Since: 1.0
  */
 WSOCK_API int wsock_conn_set_user(wsock_conn *conn, void *user, wsock_free_fn free_user);
-/** @return (borrowed until set again, nullable) what was set last. Thread: any. Since: 1.0 */
+/** @return (borrowed until set again, nullable) what was set last. Thread: any.
+ * Since: 1.0 */
 WSOCK_API void *wsock_conn_get_user(const wsock_conn *conn);
 
 /** Something to do for wsock_conn_post(). @param conn (borrowed until return) */
 typedef void (*wsock_post_fn)(wsock_conn *conn, void *user);
 /**
- * Call fn once on the connection's worker, between its handlers and never inside this call;
- * also before it is open and while it closes. When the connection has ended first, only
- * free_user is called.
+ * Call fn once on the connection's worker, between its handlers and never inside this
+ * call; also before it is open and while it closes. When the connection has ended first,
+ * only free_user is called.
  *
  * @param free_user (nullable) called after fn.
  * @return 0; WSOCK_ECLOSED once it has ended; WSOCK_ENOMEM.
@@ -199,14 +203,15 @@ WSOCK_API int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
 /** The request that opened it. @return (borrowed from conn, nullable) NULL for a client's
  *  connection. Thread: any. Since: 1.0 */
 WSOCK_API wsock_request *wsock_conn_request(wsock_conn *conn);
-/** The subprotocol that was agreed on, "" when none and before open. @return (borrowed from
- *  conn) Thread: any. Since: 1.0 */
+/** The subprotocol that was agreed on, "" when none and before open. @return (borrowed
+ * from conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_subprotocol(const wsock_conn *conn);
 /** A header field of the server's answer; NULL when there is none, before open, and at a
  *  server. @return (borrowed from conn, nullable) Thread: any. Since: 1.0 */
-WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn, const char *name);
-/** The peer's address, as wsock_request_remote_address(); "" before open. @return (borrowed
- *  from conn) Thread: any. Since: 1.0 */
+WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn,
+                                                 const char *name);
+/** The peer's address, as wsock_request_remote_address(); "" before open. @return
+ * (borrowed from conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_remote_address(const wsock_conn *conn);
 /** 1 from on_open until closing begins, else 0. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_conn_is_open(const wsock_conn *conn);

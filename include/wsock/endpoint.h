@@ -25,30 +25,31 @@ WSOCK_API wsock_endpoint *wsock_endpoint_ref(wsock_endpoint *endpoint);
 /** @param endpoint (nullable) Thread: any. Since: 1.0 */
 WSOCK_API void wsock_endpoint_unref(wsock_endpoint *endpoint);
 
-/** @return (borrowed from endpoint) the pattern it was made with. Thread: any. Since: 1.0 */
+/** @return (borrowed from endpoint) the pattern it was made with. Thread: any. Since: 1.0
+ */
 WSOCK_API const char *wsock_endpoint_pattern(const wsock_endpoint *endpoint);
 
 /**
  * Decide who may connect. Without a handler every valid upgrade is accepted.
  *
  * @param fn (nullable) NULL: no handler any more.
- * @return 0; WSOCK_ENOMEM; WSOCK_ECLOSED once the server is stopping. So do all that follow.
- * Thread: any, at any time. Since: 1.0
+ * @return 0; WSOCK_ENOMEM; WSOCK_ECLOSED once the server is stopping. So do all that
+ * follow. Thread: any, at any time. Since: 1.0
  */
 WSOCK_API int wsock_endpoint_on_request(wsock_endpoint *endpoint, wsock_request_fn fn,
                                         void *user, wsock_free_fn free_user);
-/** A request that was not answered yet has died, timed out, or met the server's stop; answers
- *  to it now return WSOCK_ECLOSED. As above. */
+/** A request that was not answered yet has died, timed out, or met the server's stop;
+ * answers to it now return WSOCK_ECLOSED. As above. */
 WSOCK_API int wsock_endpoint_on_request_cancelled(wsock_endpoint *endpoint,
                                                   wsock_request_fn fn, void *user,
                                                   wsock_free_fn free_user);
 /** The handlers of its connections; conn.h has their types. All as above. */
-WSOCK_API int wsock_endpoint_on_open(wsock_endpoint *endpoint, wsock_open_fn fn, void *user,
-                                     wsock_free_fn free_user);
+WSOCK_API int wsock_endpoint_on_open(wsock_endpoint *endpoint, wsock_open_fn fn,
+                                     void *user, wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_message(wsock_endpoint *endpoint, wsock_message_fn fn,
                                         void *user, wsock_free_fn free_user);
-WSOCK_API int wsock_endpoint_on_pong(wsock_endpoint *endpoint, wsock_pong_fn fn, void *user,
-                                     wsock_free_fn free_user);
+WSOCK_API int wsock_endpoint_on_pong(wsock_endpoint *endpoint, wsock_pong_fn fn,
+                                     void *user, wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_drain(wsock_endpoint *endpoint, wsock_drain_fn fn,
                                       void *user, wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_close(wsock_endpoint *endpoint, wsock_close_fn fn,

@@ -19,8 +19,8 @@ typedef void *(*wsock_realloc_fn)(void *block, size_t size);
 typedef void (*wsock_mfree_fn)(void *block);
 
 /**
- * Give the library its heap, process-wide. Three NULLs go back to malloc(). What one set of
- * functions allocated is never handed to another: so call it while the library holds
+ * Give the library its heap, process-wide. Three NULLs go back to malloc(). What one set
+ * of functions allocated is never handed to another: so call it while the library holds
  * nothing, at best before anything else of it.
  *
  * @return 0; WSOCK_EINVAL when only some of the three are NULL.

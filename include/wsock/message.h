@@ -15,9 +15,8 @@ extern "C" {
  * @param out  (out, owned)
  * @param type WSOCK_TEXT or WSOCK_BINARY.
  * @param data (borrowed until return) copied once.
- * @return 0; WSOCK_EUTF8 for text that is not; WSOCK_ETOOBIG from 2 GiB on; WSOCK_EINVAL for
- *         the type; WSOCK_ENOMEM.
- * Thread: any. Since: 1.0
+ * @return 0; WSOCK_EUTF8 for text that is not; WSOCK_ETOOBIG from 2 GiB on; WSOCK_EINVAL
+ * for the type; WSOCK_ENOMEM. Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_runtime_message(wsock_runtime *runtime, wsock_message **out, int type,
                                     const void *data, size_t len);
@@ -31,7 +30,8 @@ WSOCK_API void wsock_message_unref(wsock_message *message);
 /** WSOCK_TEXT or WSOCK_BINARY. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_message_type(const wsock_message *message);
 
-/** The bytes, not NUL-terminated. @return (borrowed from message) Thread: any. Since: 1.0 */
+/** The bytes, not NUL-terminated. @return (borrowed from message) Thread: any. Since: 1.0
+ */
 WSOCK_API const void *wsock_message_data(const wsock_message *message);
 
 /** How many bytes. Thread: any. Since: 1.0 */

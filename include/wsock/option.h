@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * Options are set by name: wsock_server_set(server, "max_message_bytes", "1MiB"). This is the
- * list of them all, for programs that offer them to their users. docs/options.md is made from
- * it.
+ * Options are set by name: wsock_server_set(server, "max_message_bytes", "1MiB"). This is
+ * the list of them all, for programs that offer them to their users. docs/options.md is
+ * made from it.
  *
- * Sizes take B, KiB, MiB, GiB (and K, M, G for the same); times take ms, s, min, h; a number
- * alone is in the option's unit. Booleans take true, false, yes, no, on, off, 1, 0. "off" turns
- * off a limit that allows it.
+ * Sizes take B, KiB, MiB, GiB (and K, M, G for the same); times take ms, s, min, h; a
+ * number alone is in the option's unit. Booleans take true, false, yes, no, on, off, 1,
+ * 0. "off" turns off a limit that allows it.
  */
 #ifndef WSOCK_OPTION_H
 #define WSOCK_OPTION_H
@@ -18,8 +18,8 @@
 extern "C" {
 #endif
 
-/** What takes an option, as bits. An option of servers and endpoints is the default of the
- *  server's endpoints when it is set on the server. */
+/** What takes an option, as bits. An option of servers and endpoints is the default of
+ * the server's endpoints when it is set on the server. */
 enum {
     WSOCK_SCOPE_RUNTIME = 1,
     WSOCK_SCOPE_SERVER = 2,
@@ -44,10 +44,10 @@ typedef struct wsock_option_info {
     int64_t value_default; /**< in the type's unit */
     int64_t value_min;
     int64_t value_max;
-    int32_t scope;         /**< bits of WSOCK_SCOPE_* */
-    int32_t type;          /**< WSOCK_OPTION_* */
-    int32_t is_live;       /**< 1: takes effect on what runs already */
-    int32_t can_be_off;    /**< 1: "off" (as a number: 0) means no limit */
+    int32_t scope;      /**< bits of WSOCK_SCOPE_* */
+    int32_t type;       /**< WSOCK_OPTION_* */
+    int32_t is_live;    /**< 1: takes effect on what runs already */
+    int32_t can_be_off; /**< 1: "off" (as a number: 0) means no limit */
 } wsock_option_info;
 
 /**
@@ -55,8 +55,8 @@ typedef struct wsock_option_info {
  *
  * @param info  (out) size must be set; it is lowered to what this library fills.
  * @param index from 0.
- * @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL for a size smaller than that of 1.0.
- * Thread: any. Since: 1.0
+ * @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL for a size smaller than that
+ * of 1.0. Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_option_at(wsock_option_info *info, size_t index);
 

@@ -2,12 +2,12 @@
 /**
  * @file
  * An HTTP request to a server: the one that asks for a WebSocket (on_request), or a plain
- * one (wsock_server_on_http()). It is answered once, now or later, from any thread; until the
- * option request_timeout, when it gets 503. What it says stays readable on the connection
- * after open (wsock_conn_request()).
+ * one (wsock_server_on_http()). It is answered once, now or later, from any thread; until
+ * the option request_timeout, when it gets 503. What it says stays readable on the
+ * connection after open (wsock_conn_request()).
  *
- * All strings are NUL-terminated and (borrowed from the request). What reads a request is for
- * any thread, allocates nothing, and is there since 1.0.
+ * All strings are NUL-terminated and (borrowed from the request). What reads a request is
+ * for any thread, allocates nothing, and is there since 1.0.
  */
 #ifndef WSOCK_REQUEST_H
 #define WSOCK_REQUEST_H
@@ -19,9 +19,9 @@ extern "C" {
 #endif
 
 /**
- * A request came in. Answer it with wsock_request_accept(), _reject() or _respond(); to do so
- * after the return, take a reference. A request that nobody answered and nobody kept gets 500
- * at the return.
+ * A request came in. Answer it with wsock_request_accept(), _reject() or _respond(); to
+ * do so after the return, take a reference. A request that nobody answered and nobody
+ * kept gets 500 at the return.
  *
  * @param request (borrowed until return)
  */
@@ -41,14 +41,17 @@ WSOCK_API const char *wsock_request_method(const wsock_request *request);
 WSOCK_API const char *wsock_request_target(const wsock_request *request);
 /** The path, decoded and without the query: "/chat/a b". */
 WSOCK_API const char *wsock_request_path(const wsock_request *request);
-/** What a capture of the pattern took, decoded; NULL when the pattern has no such name. */
+/** What a capture of the pattern took, decoded; NULL when the pattern has no such name.
+ */
 WSOCK_API const char *wsock_request_param(const wsock_request *request, const char *name);
 /** The first value of a name in the query, decoded; NULL when there is none. */
 WSOCK_API const char *wsock_request_query(const wsock_request *request, const char *name);
 /** The first header field of that name, case aside; NULL when there is none. */
-WSOCK_API const char *wsock_request_header(const wsock_request *request, const char *name);
+WSOCK_API const char *wsock_request_header(const wsock_request *request,
+                                           const char *name);
 /** The first cookie of that name; NULL when there is none. */
-WSOCK_API const char *wsock_request_cookie(const wsock_request *request, const char *name);
+WSOCK_API const char *wsock_request_cookie(const wsock_request *request,
+                                           const char *name);
 
 /** Kinds of fields, for wsock_request_field_at(). */
 enum {
@@ -86,10 +89,10 @@ WSOCK_API void *wsock_request_get_user(const wsock_request *request);
 /**
  * Add a header field to the answer.
  *
- * @return 0; WSOCK_EINVAL for what is no valid field, or one that the library itself writes
- *         (Upgrade, Connection, Sec-WebSocket-..., Content-Length, ...); WSOCK_ECLOSED once
- *         answered or cancelled; WSOCK_ETOOBIG above 16 KiB in all; WSOCK_ENOMEM.
- * Thread: any. Since: 1.0
+ * @return 0; WSOCK_EINVAL for what is no valid field, or one that the library itself
+ * writes (Upgrade, Connection, Sec-WebSocket-..., Content-Length, ...); WSOCK_ECLOSED
+ * once answered or cancelled; WSOCK_ETOOBIG above 16 KiB in all; WSOCK_ENOMEM. Thread:
+ * any. Since: 1.0
  */
 WSOCK_API int wsock_request_add_header(wsock_request *request, const char *name,
                                        const char *value);
@@ -98,9 +101,8 @@ WSOCK_API int wsock_request_add_header(wsock_request *request, const char *name,
  * Accept the upgrade; on_open follows.
  *
  * @param subprotocol (nullable) one that the client offers.
- * @return 0; WSOCK_ECLOSED once answered or cancelled; WSOCK_EINVAL for a subprotocol that
- *         was not offered, or a plain request.
- * Thread: any. Since: 1.0
+ * @return 0; WSOCK_ECLOSED once answered or cancelled; WSOCK_EINVAL for a subprotocol
+ * that was not offered, or a plain request. Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_request_accept(wsock_request *request, const char *subprotocol);
 
@@ -126,7 +128,8 @@ WSOCK_API int wsock_request_reject(wsock_request *request, int status, const cha
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_request_respond(wsock_request *request, int status,
-                                    const char *content_type, const void *data, size_t len);
+                                    const char *content_type, const void *data,
+                                    size_t len);
 
 #ifdef __cplusplus
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * A room: connections of a server, on whatever workers, that receive what is broadcast to it.
- * All members receive a room's messages in one order, each message once. A message is encoded
- * once and shared. What is sent to one connection by itself (wsock_conn_send()) may come
- * before or after a message to the room, whichever was called first.
+ * A room: connections of a server, on whatever workers, that receive what is broadcast to
+ * it. All members receive a room's messages in one order, each message once. A message is
+ * encoded once and shared. What is sent to one connection by itself (wsock_conn_send())
+ * may come before or after a message to the room, whichever was called first.
  *
- * A room exists while it has members or somebody holds its handle; a handle never comes to
- * mean another room. A connection that ends leaves its rooms by itself.
+ * A room exists while it has members or somebody holds its handle; a handle never comes
+ * to mean another room. A connection that ends leaves its rooms by itself.
  */
 #ifndef WSOCK_ROOM_H
 #define WSOCK_ROOM_H
@@ -22,16 +22,16 @@ extern "C" {
  * Get the room of that name, or make it.
  *
  * @param out  (out, owned)
- * @param name UTF-8, 1 to 255 bytes: tokens divided by '.', none empty, without '*', '>' and
- *             control characters.
+ * @param name UTF-8, 1 to 255 bytes: tokens divided by '.', none empty, without '*', '>'
+ * and control characters.
  * @return 0; WSOCK_EINVAL for the name; WSOCK_ECLOSED once the server is stopping;
  *         WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_server_room(wsock_server *server, wsock_room **out, const char *name);
 
-/** Get it only if it exists. @param out (out, owned) @return 0; WSOCK_ENOENT; WSOCK_EINVAL for
- *  the name. Thread: any. Since: 1.0 */
+/** Get it only if it exists. @param out (out, owned) @return 0; WSOCK_ENOENT;
+ * WSOCK_EINVAL for the name. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_server_find_room(wsock_server *server, wsock_room **out,
                                      const char *name);
 
@@ -45,13 +45,13 @@ WSOCK_API void wsock_room_unref(wsock_room *room);
 WSOCK_API const char *wsock_room_name(const wsock_room *room);
 
 /**
- * Make an open connection a member: it receives what is broadcast after this. Any connection
- * of the room's runtime will do; it is a member until it leaves or closing begins.
+ * Make an open connection a member: it receives what is broadcast after this. Any
+ * connection of the room's runtime will do; it is a member until it leaves or closing
+ * begins.
  *
- * @return 0; WSOCK_EEXIST when it is one; WSOCK_ECLOSED when it is not open; WSOCK_ETOOBIG at
- *         its option max_rooms_per_connection; WSOCK_EINVAL for a connection of another
- *         runtime; WSOCK_ENOMEM.
- * Thread: any. Since: 1.0
+ * @return 0; WSOCK_EEXIST when it is one; WSOCK_ECLOSED when it is not open;
+ * WSOCK_ETOOBIG at its option max_rooms_per_connection; WSOCK_EINVAL for a connection of
+ * another runtime; WSOCK_ENOMEM. Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_room_join(wsock_room *room, wsock_conn *conn);
 
@@ -60,18 +60,21 @@ WSOCK_API int wsock_room_join(wsock_room *room, wsock_conn *conn);
 WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
 
 /**
- * Send a message to every member. Members whose backlog is full miss it, and are not told.
+ * Send a message to every member. Members whose backlog is full miss it, and are not
+ * told.
  *
  * @param type WSOCK_TEXT or WSOCK_BINARY.
  * @param data (borrowed until return) copied once.
- * @return the number of members that it is meant for; WSOCK_EAGAIN while a worker is 16 MiB of
- *         this room's messages behind (nothing was queued, and no on_drain will follow);
- *         WSOCK_EUTF8; WSOCK_ETOOBIG from 2 GiB on; WSOCK_EINVAL for the type; WSOCK_ENOMEM.
- * Thread: any. From a handler: yes. Since: 1.0
+ * @return the number of members that it is meant for; WSOCK_EAGAIN while a worker is 16
+ * MiB of this room's messages behind (nothing was queued, and no on_drain will follow);
+ *         WSOCK_EUTF8; WSOCK_ETOOBIG from 2 GiB on; WSOCK_EINVAL for the type;
+ * WSOCK_ENOMEM. Thread: any. From a handler: yes. Since: 1.0
  */
-WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data, size_t len);
+WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data,
+                                   size_t len);
 
-/** The same to all but one, who need not be a member. @param except (borrowed, nullable) */
+/** The same to all but one, who need not be a member. @param except (borrowed, nullable)
+ */
 WSOCK_API int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
                                           const void *data, size_t len);
 
@@ -80,8 +83,8 @@ WSOCK_API int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, 
 typedef int (*wsock_member_fn)(wsock_conn *conn, void *user);
 
 /** The same to those whom a function accepts. @param user (borrowed until return) */
-WSOCK_API int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts, void *user,
-                                      int type, const void *data, size_t len);
+WSOCK_API int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts,
+                                      void *user, int type, const void *data, size_t len);
 
 /** The same with a message built before (message.h); it cannot be too big or bad text any
  *  more. @param except (borrowed, nullable) */

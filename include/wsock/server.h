@@ -50,8 +50,8 @@ WSOCK_API void wsock_server_free(wsock_server *server);
  * Where several patterns match a path, the one with the earlier literal segment wins.
  *
  * @param out (out, owned, nullable) the server keeps its endpoints anyway.
- * @return 0; WSOCK_EINVAL for a malformed pattern; WSOCK_EEXIST when a pattern of the same
- *         shape with other names is there; WSOCK_EBUSY for a new pattern once the server
+ * @return 0; WSOCK_EINVAL for a malformed pattern; WSOCK_EEXIST when a pattern of the
+ * same shape with other names is there; WSOCK_EBUSY for a new pattern once the server
  *         listens; WSOCK_ECLOSED once it is stopping; WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
@@ -60,9 +60,9 @@ WSOCK_API int wsock_server_endpoint(wsock_server *server, wsock_endpoint **out,
 
 /**
  * Answer plain HTTP requests (GET and HEAD without an upgrade) that no file of the option
- * www serves; without a handler they get 404, and 426 on the path of an endpoint. The handler
- * answers with wsock_request_respond(), now or later. Paths of endpoints come here too; files
- * are not looked for there.
+ * www serves; without a handler they get 404, and 426 on the path of an endpoint. The
+ * handler answers with wsock_request_respond(), now or later. Paths of endpoints come
+ * here too; files are not looked for there.
  *
  * @param fn (nullable) NULL: no handler any more.
  * @return 0; WSOCK_ENOMEM; WSOCK_ECLOSED once the server is stopping.
@@ -71,47 +71,47 @@ WSOCK_API int wsock_server_endpoint(wsock_server *server, wsock_endpoint **out,
 WSOCK_API int wsock_server_on_http(wsock_server *server, wsock_request_fn fn, void *user,
                                    wsock_free_fn free_user);
 
-/** The server has ended: no handler of it runs after this one. @param server (borrowed until
- *  return) */
+/** The server has ended: no handler of it runs after this one. @param server (borrowed
+ * until return) */
 typedef void (*wsock_stopped_fn)(wsock_server *server, void *user);
 
 /**
- * Called once, after the last on_close, when the server has stopped: on a worker, or inside
- * wsock_server_stop() when the runtime never started one.
+ * Called once, after the last on_close, when the server has stopped: on a worker, or
+ * inside wsock_server_stop() when the runtime never started one.
  *
  * @param fn (nullable) NULL: no handler any more.
  * @return 0; WSOCK_ENOMEM; WSOCK_ECLOSED once the server is stopping.
  * Thread: any. Since: 1.0
  */
-WSOCK_API int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn, void *user,
-                                      wsock_free_fn free_user);
+WSOCK_API int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn,
+                                      void *user, wsock_free_fn free_user);
 
 /**
  * Open a listener and accept connections from it.
  *
- * URLs: ws://127.0.0.1:8080, ws://[::1]:8080, ws://name:8080 (all addresses of the name), the
- * same with "*" for the host (all addresses, v4 and v6), ws+unix:/run/app.sock. Without a port
- * it is 80; port 0 takes a free one: see wsock_server_url(). A name is looked up inside the
- * call, which can take seconds. The socket of a server that died is replaced; a Unix path
- * where something else is counts as in use.
+ * URLs: ws://127.0.0.1:8080, ws://[::1]:8080, ws://name:8080 (all addresses of the name),
+ * the same with "*" for the host (all addresses, v4 and v6), ws+unix:/run/app.sock.
+ * Without a port it is 80; port 0 takes a free one: see wsock_server_url(). A name is
+ * looked up inside the call, which can take seconds. The socket of a server that died is
+ * replaced; a Unix path where something else is counts as in use.
  *
  * The first listener starts the threads, opens the directory of the option www, and fixes
  * the patterns of endpoints and the options that are not live.
  *
- * @return 0; WSOCK_EURL; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS; WSOCK_ERESOLVE;
- *         WSOCK_ENOTSUP for a path, a user, or wss (no TLS yet); WSOCK_ENOENT, WSOCK_EINVAL or
- *         WSOCK_EACCESS for the directory of www, which is not there, no directory, or closed
- *         to us; WSOCK_EMFILE, WSOCK_ESYSTEM, WSOCK_ENOMEM; WSOCK_ECLOSED once stopping.
- *         wsock_server_error() then names the address and why.
- * Thread: any. Since: 1.0
+ * @return 0; WSOCK_EURL; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS;
+ * WSOCK_ERESOLVE; WSOCK_ENOTSUP for a path, a user, or wss (no TLS yet); WSOCK_ENOENT,
+ * WSOCK_EINVAL or WSOCK_EACCESS for the directory of www, which is not there, no
+ * directory, or closed to us; WSOCK_EMFILE, WSOCK_ESYSTEM, WSOCK_ENOMEM; WSOCK_ECLOSED
+ * once stopping. wsock_server_error() then names the address and why. Thread: any.
+ * Since: 1.0
  */
 WSOCK_API int wsock_server_listen(wsock_server *server, const char *url);
 
 /**
  * Close a listener; its connections stay. The socket closes soon after, on its worker.
  *
- * @param url as given to wsock_server_listen(), or as wsock_server_url() tells it, letter for
- *            letter.
+ * @param url as given to wsock_server_listen(), or as wsock_server_url() tells it, letter
+ * for letter.
  * @return 0; WSOCK_ENOENT, also once the server is stopping.
  * Thread: any. Since: 1.0
  */
@@ -126,7 +126,8 @@ WSOCK_API int wsock_server_unlisten(wsock_server *server, const char *url);
  *         WSOCK_ETOOBIG when size is too small.
  * Thread: any. Since: 1.0
  */
-WSOCK_API int wsock_server_url(wsock_server *server, char *out, size_t size, size_t index);
+WSOCK_API int wsock_server_url(wsock_server *server, char *out, size_t size,
+                               size_t index);
 
 /**
  * Leave new connections waiting in the kernel's queue, on all listeners; soon after the
@@ -141,9 +142,10 @@ WSOCK_API int wsock_server_resume_accept(wsock_server *server);
 
 /**
  * Begin to end: listeners close, every connection gets close code 1001 and may finish its
- * closing handshake until the option stop_timeout (or its close_timeout, if that is sooner),
- * then it is cut off. Requests that were not answered get 503. Each connection gets its
- * on_close, and on_stopped comes last. Returns at once; calling it again does nothing.
+ * closing handshake until the option stop_timeout (or its close_timeout, if that is
+ * sooner), then it is cut off. Requests that were not answered get 503. Each connection
+ * gets its on_close, and on_stopped comes last. Returns at once; calling it again does
+ * nothing.
  *
  * @param server (nullable)
  * Thread: any. From a handler: yes. Since: 1.0
@@ -159,7 +161,8 @@ WSOCK_API void wsock_server_stop(wsock_server *server);
  */
 WSOCK_API int wsock_server_wait(wsock_server *server, int64_t timeout_ms);
 
-/** Connections that are open or closing now, handshakes not counted. Thread: any. Since: 1.0 */
+/** Connections that are open or closing now, handshakes not counted. Thread: any.
+ * Since: 1.0 */
 WSOCK_API size_t wsock_server_conn_count(const wsock_server *server);
 
 /**
@@ -170,8 +173,10 @@ WSOCK_API size_t wsock_server_conn_count(const wsock_server *server);
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_server_set(wsock_server *server, const char *name, const char *value);
-WSOCK_API int wsock_server_set_int64(wsock_server *server, const char *name, int64_t value);
-WSOCK_API int wsock_server_get_int64(wsock_server *server, const char *name, int64_t *out);
+WSOCK_API int wsock_server_set_int64(wsock_server *server, const char *name,
+                                     int64_t value);
+WSOCK_API int wsock_server_get_int64(wsock_server *server, const char *name,
+                                     int64_t *out);
 /** Any option as text, as it could be set again. @param out size bytes, NUL-terminated.
  *  @return the length; WSOCK_EOPTION; WSOCK_ETOOBIG when size is too small. Thread: any.
  *  Since: 1.0 */
@@ -179,9 +184,9 @@ WSOCK_API int wsock_server_get_string(wsock_server *server, char *out, size_t si
                                       const char *name);
 
 /**
- * Why the last call on this server that failed did so, with the address, pattern, directory
- * or option it was about: wsock_server_endpoint(), _listen(), _unlisten(), _room(), and those
- * that set or get options. "no error" before any did.
+ * Why the last call on this server that failed did so, with the address, pattern,
+ * directory or option it was about: wsock_server_endpoint(), _listen(), _unlisten(),
+ * _room(), and those that set or get options. "no error" before any did.
  *
  * @param server (nullable)
  * @return (borrowed until the next failing call on it) one sentence, never NULL.

@@ -5,14 +5,14 @@
  *
  * **Lifetime.** Every handle is reference counted: `wsock_x_ref()` takes a reference and
  * returns its argument, `wsock_x_unref()` drops one and takes NULL; any thread may do
- * either. A child (endpoint, connection, room, ...) keeps its runtime, so nothing you hold
- * can dangle. A handle whose object has ended stays valid; its calls answer WSOCK_ECLOSED.
- * Handlers get borrowed handles: take a reference to keep one.
+ * either. A child (endpoint, connection, room, ...) keeps its runtime, so nothing you
+ * hold can dangle. A handle whose object has ended stays valid; its calls answer
+ * WSOCK_ECLOSED. Handlers get borrowed handles: take a reference to keep one.
  *
  * **Threads.** Every call is safe from any thread, handlers included, unless it says
  * otherwise. Only wsock_runtime_run(), wsock_runtime_free() and wsock_server_wait() wait
- * for workers; from a handler they answer WSOCK_EDEADLK instead. (wsock_server_listen() may
- * have to look up a name.)
+ * for workers; from a handler they answer WSOCK_EDEADLK instead. (wsock_server_listen()
+ * may have to look up a name.)
  *
  * **NULL.** Where a handle is not (nullable), calls that return `int` answer WSOCK_EINVAL
  * for NULL, as for any other pointer that they need; those that look something up answer
@@ -26,8 +26,8 @@
  * called exactly once, after the last use, from any thread; and not at all when the
  * call that took them failed.
  *
- * Ownership words in these headers: (borrowed), (borrowed until X), (owned), (out, owned),
- * (out, borrowed from X), (consumed), (nullable).
+ * Ownership words in these headers: (borrowed), (borrowed until X), (owned), (out,
+ * owned), (out, borrowed from X), (consumed), (nullable).
  */
 #ifndef WSOCK_TYPES_H
 #define WSOCK_TYPES_H

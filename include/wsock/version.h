@@ -8,7 +8,7 @@
 #define WSOCK_VERSION_MAJOR 0
 #define WSOCK_VERSION_MINOR 1
 #define WSOCK_VERSION_PATCH 0
-#define WSOCK_VERSION "0.1.0"
+#define WSOCK_VERSION       "0.1.0"
 
 #ifdef __cplusplus
 extern "C" {

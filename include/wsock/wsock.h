@@ -37,10 +37,10 @@
  *         return r < 0;
  *     }
  *
- * Where to read on: types.h (lifetimes and threads, for all handles), server.h, endpoint.h,
- * request.h, conn.h; client.h for the other end; room.h and message.h for many at once;
- * timer.h for later; option.h for limits; runtime.h for threads, signals and the log;
- * error.h for what calls answer; memory.h for a heap of your own.
+ * Where to read on: types.h (lifetimes and threads, for all handles), server.h,
+ * endpoint.h, request.h, conn.h; client.h for the other end; room.h and message.h for
+ * many at once; timer.h for later; option.h for limits; runtime.h for threads, signals
+ * and the log; error.h for what calls answer; memory.h for a heap of your own.
  */
 #ifndef WSOCK_WSOCK_H
 #define WSOCK_WSOCK_H

@@ -23,8 +23,8 @@ struct wsi_blob {
 /** @return (out, owned, nullable) an empty blob with room for capacity bytes. */
 struct wsi_blob *wsi_blob_new(size_t capacity);
 
-/** Make a blob of memory that holds sizeof(struct wsi_blob) + capacity bytes and is freed by
- *  release. */
+/** Make a blob of memory that holds sizeof(struct wsi_blob) + capacity bytes and is freed
+ * by release. */
 void wsi_blob_init(struct wsi_blob *blob, size_t capacity,
                    void (*release)(struct wsi_blob *blob));
 

@@ -9,8 +9,8 @@ const char *wsock_strerror(int code)
     switch (code) {
     case 0:
         return "no error";
-#define TEXT_CASE(name, value, text)                                                     \
-    case (value):                                                                        \
+#define TEXT_CASE(name, value, text) \
+    case (value):                    \
         return text;
         WSOCK_ERROR_MAP(TEXT_CASE)
 #undef TEXT_CASE
@@ -22,8 +22,8 @@ const char *wsock_strerror(int code)
 const char *wsock_error_name(int code)
 {
     switch (code) {
-#define NAME_CASE(name, value, text)                                                     \
-    case (value):                                                                        \
+#define NAME_CASE(name, value, text) \
+    case (value):                    \
         return "WSOCK_" #name;
         WSOCK_ERROR_MAP(NAME_CASE)
 #undef NAME_CASE

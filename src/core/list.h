@@ -13,12 +13,12 @@ struct wsi_list {
     struct wsi_list *next, *prev;
 };
 
-#define WSI_CONTAINER_OF(node, type, member)                                             \
-    ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define WSI_CONTAINER_OF(node, type, member) \
+    ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 /* Walks a list; the current node may be removed (or freed) by the body. */
-#define WSI_LIST_EACH(node, list)                                                        \
-    for (struct wsi_list *node = (list)->next, *node##_next = node->next;                \
+#define WSI_LIST_EACH(node, list)                                         \
+    for (struct wsi_list *node = (list)->next, *node##_next = node->next; \
          node != (list); node = node##_next, node##_next = node->next)
 
 /** Makes an empty list, or a node that is in none. */

@@ -32,9 +32,8 @@ static inline bool wsi_mailbox_post(struct wsi_mailbox *box, struct wsi_mail *ma
 
     do
         mail->next = newest;
-    while (!atomic_compare_exchange_weak_explicit(&box->newest, &newest, mail,
-                                                  memory_order_seq_cst,
-                                                  memory_order_relaxed));
+    while (!atomic_compare_exchange_weak_explicit(
+        &box->newest, &newest, mail, memory_order_seq_cst, memory_order_relaxed));
     return newest == NULL;
 }
 
@@ -46,8 +45,8 @@ static inline bool wsi_mailbox_is_empty(struct wsi_mailbox *box)
 /** @return (nullable) all that was posted, the oldest first, linked by next. */
 static inline struct wsi_mail *wsi_mailbox_take(struct wsi_mailbox *box)
 {
-    struct wsi_mail *newest =
-        atomic_exchange_explicit(&box->newest, NULL, memory_order_acq_rel);
+    struct wsi_mail *newest = atomic_exchange_explicit(&box->newest, NULL,
+                                                       memory_order_acq_rel);
     struct wsi_mail *oldest = NULL;
 
     while (newest != NULL) {

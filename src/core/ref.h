@@ -18,7 +18,8 @@ static inline void wsi_ref_init(struct wsi_ref *ref)
 
 static inline void wsi_ref_take(struct wsi_ref *ref)
 {
-    const unsigned before = atomic_fetch_add_explicit(&ref->count, 1, memory_order_relaxed);
+    const unsigned before = atomic_fetch_add_explicit(&ref->count, 1,
+                                                      memory_order_relaxed);
 
     assert(before != 0);
     (void)before;
@@ -27,7 +28,8 @@ static inline void wsi_ref_take(struct wsi_ref *ref)
 /** @return true to the one caller that dropped the last reference and must free. */
 static inline bool wsi_ref_drop(struct wsi_ref *ref)
 {
-    const unsigned before = atomic_fetch_sub_explicit(&ref->count, 1, memory_order_acq_rel);
+    const unsigned before = atomic_fetch_sub_explicit(&ref->count, 1,
+                                                      memory_order_acq_rel);
 
     assert(before != 0);
     return before == 1;

@@ -23,7 +23,7 @@ enum wsi_opcode {
 enum {
     WSI_FRAME_FIN = 0x80,
     WSI_FRAME_RSV1 = 0x40,
-    WSI_FRAME_HEADER_MAX = 14,  /* with a 64-bit length and a masking key */
+    WSI_FRAME_HEADER_MAX = 14,     /* with a 64-bit length and a masking key */
     WSI_CONTROL_PAYLOAD_MAX = 125, /* section 5.5 */
     WSI_CLOSE_REASON_MAX = 123,
 };

@@ -26,8 +26,8 @@ enum { WSI_KEY_SIZE = 24 }; /* base64 of 16 bytes */
  *
  * @param is_upgrade (out) false for a plain request, which is no error; untouched when
  *                   refused.
- * @return 0, or -1 and *refusal: 400, 405 (upgrade by another method than GET), 426 (another
- *         Sec-WebSocket-Version, also one that is no number; the answer must carry
+ * @return 0, or -1 and *refusal: 400, 405 (upgrade by another method than GET), 426
+ * (another Sec-WebSocket-Version, also one that is no number; the answer must carry
  *         "Sec-WebSocket-Version: 13", as that of wsi_http_write_response() does).
  */
 int wsi_handshake_check_request(const struct wsi_http_head *head, bool *is_upgrade,
@@ -60,9 +60,10 @@ int wsi_handshake_write_accept(struct wsi_buf *out, struct wsi_str key,
  * @param status       100 to 999.
  * @param content_type of length 0 for none.
  */
-int wsi_http_write_response(struct wsi_buf *out, unsigned status, struct wsi_str content_type,
-                            struct wsi_str headers, const void *body, size_t body_len,
-                            bool head_only, size_t limit_bytes);
+int wsi_http_write_response(struct wsi_buf *out, unsigned status,
+                            struct wsi_str content_type, struct wsi_str headers,
+                            const void *body, size_t body_len, bool head_only,
+                            size_t limit_bytes);
 
 /** The same without a body, for a body of body_len bytes that the caller sends itself. */
 int wsi_http_write_response_head(struct wsi_buf *out, unsigned status,
@@ -72,12 +73,12 @@ int wsi_http_write_response_head(struct wsi_buf *out, unsigned status,
 /* ---- client ---- */
 
 struct wsi_handshake_request {
-    struct wsi_str host;       /* as it goes into Host: with the port unless the default */
-    struct wsi_str target;     /* origin-form: path and query */
-    struct wsi_str key;        /* WSI_KEY_SIZE characters */
-    struct wsi_str protocols;  /* comma-separated, of length 0 for none */
+    struct wsi_str host;      /* as it goes into Host: with the port unless the default */
+    struct wsi_str target;    /* origin-form: path and query */
+    struct wsi_str key;       /* WSI_KEY_SIZE characters */
+    struct wsi_str protocols; /* comma-separated, of length 0 for none */
     struct wsi_str extensions; /* of length 0 for none */
-    struct wsi_str headers;    /* further lines, each ended by CRLF, checked by the caller */
+    struct wsi_str headers; /* further lines, each ended by CRLF, checked by the caller */
 };
 
 /** Sixteen random bytes in base64 (4.1, item 7). */
@@ -94,8 +95,8 @@ int wsi_handshake_write_request(struct wsi_buf *out,
  * @param extensions_offered whether the request had extensions: then the answer's are the
  *                 caller's to judge, otherwise any is a refusal.
  * @param protocol (out) what the server chose, pointing into the head; length 0 for none.
- * @return 0, or -1 and *refusal: its status is the server's when that is not 101 (why names
- *         it), and 0 for an answer of 101 that breaks the rules.
+ * @return 0, or -1 and *refusal: its status is the server's when that is not 101 (why
+ * names it), and 0 for an answer of 101 that breaks the rules.
  */
 int wsi_handshake_check_response(const struct wsi_http_head *head, struct wsi_str key,
                                  struct wsi_str offered, bool extensions_offered,

@@ -55,8 +55,8 @@ ptrdiff_t wsi_http_scan(struct wsi_http_scan *scan, const uint8_t *data, size_t 
  *
  * @return 0, or -1 and *refusal: 400 malformed (obs-fold, blank before the colon, bad
  *         token, duplicate or missing or empty Host, Content-Length or Transfer-Encoding
- *         that differ or are malformed, ...), 431 more than max_fields fields, 505 version.
- *         The head's content means nothing then.
+ *         that differ or are malformed, ...), 431 more than max_fields fields, 505
+ * version. The head's content means nothing then.
  *
  * The target of an accepted head is what wsi_target_split() takes, except "*" of OPTIONS
  * and host:port of CONNECT. HTTP/1.0 passes, with or without Host.
@@ -78,7 +78,8 @@ bool wsi_http_find_raw(struct wsi_str raw_head, struct wsi_str name, unsigned nt
                        struct wsi_str *value);
 
 /** The index-th field of an accepted raw head, of any name. */
-bool wsi_http_field_at(struct wsi_str raw_head, unsigned index, struct wsi_http_field *out);
+bool wsi_http_field_at(struct wsi_str raw_head, unsigned index,
+                       struct wsi_http_field *out);
 
 /** True when a comma-separated list of tokens (all fields of that name together) has the
  *  token, ASCII case aside. */

@@ -19,25 +19,26 @@
 #include "core/str.h"
 
 struct wsi_url {
-    bool secure;           /* wss */
+    bool secure; /* wss */
     bool is_unix;
-    uint16_t port;         /* 80 or 443 when the URL has none; 0 may be asked for */
+    uint16_t port; /* 80 or 443 when the URL has none; 0 may be asked for */
     bool port_given;
-    struct wsi_str host;   /* without the brackets of an IPv6 literal */
+    struct wsi_str host; /* without the brackets of an IPv6 literal */
     bool host_is_ipv6;
     struct wsi_str userinfo; /* "user:password", still percent-encoded; usually empty */
-    struct wsi_str path;   /* of a Unix socket, as it stands in the file system */
-    struct wsi_str target; /* path and query of the request; "/" when the URL has none, and
-                              with a '/' in front of a bare query only through
-                              wsi_url_write_target() */
+    struct wsi_str path;     /* of a Unix socket, as it stands in the file system */
+    struct wsi_str target;   /* path and query of the request; "/" when the URL has none,
+                                and with a '/' in front of a bare query only through
+                                wsi_url_write_target() */
 };
 
 /**
  * Split a URL; every string points into text.
  *
  * Refused: other schemes, a fragment, an empty or malformed host (authority.h), a port
- * that is no number or above 65535, characters that must be percent-encoded, a malformed percent-encoding, an
- * unclosed bracket, a Unix path longer than 107 bytes, user information with ws+unix.
+ * that is no number or above 65535, characters that must be percent-encoded, a malformed
+ * percent-encoding, an unclosed bracket, a Unix path longer than 107 bytes, user
+ * information with ws+unix.
  *
  * @param why (out) set on failure: a static sentence.
  * @return 0, or WSOCK_EURL.
@@ -45,16 +46,18 @@ struct wsi_url {
 int wsi_url_parse(const char *text, struct wsi_url *url, const char **why);
 
 /** What goes into the Host header: host, brackets for IPv6, the port unless default;
- *  "localhost" for a Unix socket. NUL-terminated; @return its length, or WSOCK_ETOOBIG. */
+ *  "localhost" for a Unix socket. NUL-terminated; @return its length, or WSOCK_ETOOBIG.
+ */
 int wsi_url_write_host(const struct wsi_url *url, char *out, size_t size);
 
-/** The request target in origin-form. NUL-terminated; @return its length, or WSOCK_ETOOBIG. */
+/** The request target in origin-form. NUL-terminated; @return its length, or
+ * WSOCK_ETOOBIG. */
 int wsi_url_write_target(const struct wsi_url *url, char *out, size_t size);
 
 /** A request target as RFC 9112 section 3.2 allows it for GET, in two parts. */
 struct wsi_target {
-    struct wsi_str path;  /* still percent-encoded, begins with '/' */
-    struct wsi_str query; /* without the '?' */
+    struct wsi_str path;      /* still percent-encoded, begins with '/' */
+    struct wsi_str query;     /* without the '?' */
     struct wsi_str authority; /* of an absolute-form target; else empty */
 };
 
@@ -74,6 +77,7 @@ bool wsi_percent_decode(struct wsi_str in, bool form, char *out, size_t *size);
 bool wsi_query_next(struct wsi_str *query, struct wsi_str *name, struct wsi_str *value);
 
 /** Take the next cookie of a Cookie header (RFC 6265 section 4.2); false at its end. */
-bool wsi_cookie_next(struct wsi_str *cookies, struct wsi_str *name, struct wsi_str *value);
+bool wsi_cookie_next(struct wsi_str *cookies, struct wsi_str *name,
+                     struct wsi_str *value);
 
 #endif

@@ -38,25 +38,25 @@ int test_open_fds(void);
  * a refused allocation must give WSOCK_ENOMEM and leave no block behind. `undo` runs
  * after a success, so that the live count can be compared then too.
  */
-#define FOR_EACH_OOM(result, stmt, undo)                                                 \
-    do {                                                                                 \
-        for (int oom_ever = 0; oom_ever < 2; oom_ever++) {                               \
-            for (size_t oom_n = 1;; oom_n++) {                                           \
-                const size_t oom_live = test_live_blocks();                              \
-                test_fail_allocation(oom_n, oom_ever);                                   \
-                stmt;                                                                    \
-                const size_t oom_refused = test_stop_failing();                          \
-                if ((result) >= 0) {                                                     \
-                    undo;                                                                \
-                }                                                                        \
-                assert_int_equal(test_live_blocks(), oom_live);                          \
-                if (oom_refused == 0) {                                                  \
-                    assert_true((result) >= 0);                                          \
-                    break;                                                               \
-                }                                                                        \
-                assert_int_equal((result), -1 /* WSOCK_ENOMEM */);                       \
-            }                                                                            \
-        }                                                                                \
+#define FOR_EACH_OOM(result, stmt, undo)                           \
+    do {                                                           \
+        for (int oom_ever = 0; oom_ever < 2; oom_ever++) {         \
+            for (size_t oom_n = 1;; oom_n++) {                     \
+                const size_t oom_live = test_live_blocks();        \
+                test_fail_allocation(oom_n, oom_ever);             \
+                stmt;                                              \
+                const size_t oom_refused = test_stop_failing();    \
+                if ((result) >= 0) {                               \
+                    undo;                                          \
+                }                                                  \
+                assert_int_equal(test_live_blocks(), oom_live);    \
+                if (oom_refused == 0) {                            \
+                    assert_true((result) >= 0);                    \
+                    break;                                         \
+                }                                                  \
+                assert_int_equal((result), -1 /* WSOCK_ENOMEM */); \
+            }                                                      \
+        }                                                          \
     } while (0)
 
 #endif

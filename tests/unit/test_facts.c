@@ -256,7 +256,8 @@ static void captures_are_decoded(void **state)
 
     (void)state;
     request("/chat/x");
-    assert_int_equal(wsi_facts_from_request(&facts, "192.0.2.1:4711", &head, captures, 3), 0);
+    assert_int_equal(wsi_facts_from_request(&facts, "192.0.2.1:4711", &head, captures, 3),
+                     0);
     assert_string_equal(wsi_facts_param(facts, "room"), "a/b+\xC3\xA9");
     assert_string_equal(wsi_facts_param(facts, "rest"), "c/d");
     assert_null(wsi_facts_param(facts, "bad"));
@@ -342,7 +343,8 @@ static void an_absurd_size_is_refused(void **state)
     request("/");
     field("X", "x");
     head.fields[0].value.len = ((size_t)1 << 27) + 1; /* never looked at */
-    assert_int_equal(wsi_facts_from_request(&facts, "192.0.2.1:4711", &head, NULL, 0), WSOCK_ETOOBIG);
+    assert_int_equal(wsi_facts_from_request(&facts, "192.0.2.1:4711", &head, NULL, 0),
+                     WSOCK_ETOOBIG);
     assert_null(facts);
 }
 
