@@ -23,8 +23,9 @@ struct posted_close {
     char reason[WSI_CLOSE_REASON_MAX];
 };
 
-/* Queue a close frame; without memory the connection just ends. */
-static void write_close(struct wsock_conn *conn, unsigned code, const char *reason,
+/* Queue a close frame, unless one was. @return false without memory: then nothing is left
+ * to wait for. */
+static bool write_close(struct wsock_conn *conn, unsigned code, const char *reason,
                         size_t len)
 {
     uint8_t frame[WSI_FRAME_HEADER_MAX + WSI_CONTROL_PAYLOAD_MAX];
@@ -36,12 +37,13 @@ static void write_close(struct wsock_conn *conn, unsigned code, const char *reas
         wsi_random_bytes(&conn->worker->random, key, sizeof key);
     size = wsi_session_close(&conn->session, frame, code, key, reason, len);
     if (size == 0)
-        return;
+        return true;
     out = wsi_stream_reserve(&conn->stream, size);
-    if (out != NULL) {
-        memcpy(out, frame, size);
-        wsi_stream_commit(&conn->stream, size);
-    }
+    if (out == NULL)
+        return false;
+    memcpy(out, frame, size);
+    wsi_stream_commit(&conn->stream, size);
+    return true;
 }
 
 void wsi_conn_start_close(struct wsock_conn *conn, unsigned code, const char *reason,
@@ -56,7 +58,10 @@ void wsi_conn_start_close(struct wsock_conn *conn, unsigned code, const char *re
     wsi_conn_set_state(conn, WSI_CONN_CLOSING);
     wsi_members_leave_all(conn);
     conn->began = WSOCK_BY_US;
-    write_close(conn, code, reason, len);
+    if (!write_close(conn, code, reason, len)) {
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+        return;
+    }
     /* The peer's answer must be read, whatever reading waited for. */
     conn->user_pauses = 0;
     wsi_conn_resume(conn, WSI_PAUSE_USER | WSI_PAUSE_BACKLOG | WSI_PAUSE_PRESSURE);
@@ -92,8 +97,10 @@ void wsi_conn_answer_close(struct wsock_conn *conn)
         return;
     wsi_conn_set_state(conn, WSI_CONN_CLOSING);
     wsi_members_leave_all(conn);
-    write_close(conn, wsi_session_reply_code(&conn->session), NULL, 0);
-    finish_handshake(conn);
+    if (write_close(conn, wsi_session_reply_code(&conn->session), NULL, 0))
+        finish_handshake(conn);
+    else
+        wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_CLOSED, WSOCK_BY_PEER, NULL);
 }
 
 static int cause_of(unsigned code)
