@@ -37,13 +37,15 @@ struct wsi_opening {
     bool head_only;  /* HEAD: the answer has no body */
     bool handed_out; /* the application knows of the request */
     bool in_handler;
-    bool answered;     /* this and the answer below are under worker->lock */
     struct wsi_buf in; /* received: an unfinished head, then what came behind it */
     struct wsi_http_scan scan;
     uint64_t deadline_ms;
     char key[WSI_KEY_SIZE + 1];
 
-    unsigned status; /* of the answer; 101 accepts */
+    /* The answer, under worker->lock until it is there. Its flag lies apart from those
+     * above, which compilers read together. */
+    bool answered;
+    unsigned status; /* 101 accepts */
     struct wsi_buf headers, body;
     char *content_type;
 
