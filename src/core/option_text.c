@@ -90,8 +90,10 @@ int wsi_option_parse(int64_t *out, const struct wsi_option_row *row, const char 
     if (row->type == WSOCK_OPTION_BOOL)
         return parse_bool(out, text);
     if (same(text, "off")) {
+        if (!row->can_be_off)
+            return WSOCK_EINVAL;
         *out = 0;
-        return row->can_be_off ? 0 : WSOCK_EINVAL;
+        return 0;
     }
     text += negative;
     if (*text < '0' || *text > '9')

@@ -7,6 +7,7 @@
 #include <wsock/error.h>
 
 #include "core/option.h"
+#include "core/option_text.h"
 
 static char why[WSI_OPTION_WHY_SIZE];
 
@@ -167,6 +168,20 @@ static void bad_values_are_refused_and_change_nothing(void **state)
     assert_int_equal(get(&options, "max_message_bytes"), 1 << 20);
     assert_true(options.explicit_bits == 0);
     wsi_options_fini(&options);
+}
+
+static void refused_text_leaves_the_number_alone(void **state)
+{
+    static const char *const texts[] = {"off", "", "x", "1x", "99999999999999999999"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        int64_t number = 77;
+
+        assert_true(wsi_option_parse(&number, &wsi_option_rows[WSI_OPT_MAX_HEADERS],
+                                     texts[i]) < 0);
+        assert_int_equal(number, 77);
+    }
 }
 
 static void sentences_name_option_value_and_range(void **state)
@@ -428,6 +443,7 @@ int main(void)
         TEST(defaults_are_those_of_the_manual),
         TEST(values_are_read_with_their_units),
         TEST(bad_values_are_refused_and_change_nothing),
+        TEST(refused_text_leaves_the_number_alone),
         TEST(sentences_name_option_value_and_range),
         TEST(long_values_are_cut_in_sentences),
         TEST(numbers_are_checked_like_text),
