@@ -101,6 +101,11 @@ class InstallDeps(unittest.TestCase):
         machine.fake("apt-get", "exit 100")
         self.assertNotEqual(machine.install("--yes", "demo")[0], 0)
 
+    def test_each_job_gets_what_it_needs(self):
+        said = self.machine().install("--yes", "coverage")[1]
+        self.assertRegex(said, r": clang\b.* llvm\b")
+        self.assertNotIn("nodejs", said)
+
     def test_another_job_is_wrong_usage(self):
         self.assertEqual(self.machine().install("lunch")[0], 2)
 

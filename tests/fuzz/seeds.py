@@ -1,0 +1,320 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes the seeds of the fuzz targets: seeds.py [DIRECTORY], corpus/ beside this file unless
+named. Valid samples of each kind, and inputs that miss being valid by one thing. A file
+that is not from here (a finding) is left alone."""
+import pathlib
+import struct
+import sys
+
+KEY = bytes.fromhex("37fa213d")
+SERVER, CLIENT = 0, 1
+# Limits of target frame: ample, 300 bytes in 3 fragments, nothing in 1, none.
+AMPLE, TIGHT, EMPTY, NONE = 0, 2, 4, 6
+
+
+def frame(byte0, payload=b"", masked=True, size=None):
+    """One frame; `size` lies about the length."""
+    size = len(payload) if size is None else size
+    mask = 0x80 if masked else 0
+    if size < 126:
+        head = bytes([byte0, mask | size])
+    elif size < 65536:
+        head = struct.pack(">BBH", byte0, mask | 126, size)
+    else:
+        head = struct.pack(">BBQ", byte0, mask | 127, size)
+    if not masked:
+        return head + payload
+    return head + KEY + bytes(b ^ KEY[i % 4] for i, b in enumerate(payload))
+
+
+# Seeds of frames that are worth having for a client as well.
+FOR_CLIENTS = "text fragments close wrong_mask huge".split()
+
+
+def received(data, role=SERVER, limits=AMPLE, cuts=7):
+    return bytes([role | limits, cuts]) + data
+
+
+def frames():
+    text = "a\u00e9\u20ac\U0001f600\ud7ff\U0010ffff".encode()
+    for role, masked in (("server", True), ("client", False)):
+        number = SERVER if masked else CLIENT
+
+        def f(byte0, payload=b"", size=None, masked=masked):
+            return frame(byte0, payload, masked, size)
+
+        yield f"{role}_text", received(f(0x81, b"Hello"), number)
+        yield f"{role}_text_utf8", received(f(0x81, text) + f(0x81, text * 9), number)
+        yield f"{role}_empty", received(f(0x81) + f(0x82), number)
+        yield f"{role}_binary_126", received(f(0x82, bytes(range(126))), number)
+        yield f"{role}_binary_600", received(f(0x82, bytes(range(200)) * 3), number, NONE)
+        yield f"{role}_fragments", received(
+            f(0x01, text[:4]) + f(0x89, b"in between") + f(0x00, text[4:5]) + f(0x80, text[5:]),
+            number)
+        yield f"{role}_too_many_fragments", received(
+            f(0x01) + f(0x00) * 3 + f(0x80), number, TIGHT)
+        yield f"{role}_sum_over_limit", received(
+            f(0x02, bytes(200)) + f(0x80, bytes(101)), number, TIGHT)
+        yield f"{role}_at_limit", received(f(0x82, bytes(300)), number, TIGHT)
+        yield f"{role}_over_limit", received(f(0x82, b"x"), number, EMPTY)
+        yield f"{role}_pings", received(f(0x89) + f(0x89, bytes(125)) + f(0x8A, b"x"), number)
+        yield f"{role}_close", received(f(0x88, b"\x03\xe8bye") + f(0x81, b"late"), number)
+        yield f"{role}_close_empty", received(f(0x88), number)
+        yield f"{role}_close_inside_message", received(f(0x01, b"x") + f(0x88, b"\x0f\xa0"), number)
+        yield f"{role}_close_half_code", received(f(0x88, b"\x03"), number)
+        yield f"{role}_close_1005", received(f(0x88, b"\x03\xed"), number)
+        yield f"{role}_close_bad_reason", received(f(0x88, b"\x03\xe8\xff"), number)
+        yield f"{role}_close_123", received(f(0x88, b"\x03\xe9" + b"r" * 123), number)
+        yield f"{role}_wrong_mask", received(frame(0x81, b"x", not masked), number)
+        yield f"{role}_rsv1", received(f(0xC1, b"x"), number)
+        yield f"{role}_reserved_opcode", received(f(0x83), number)
+        yield f"{role}_reserved_control", received(f(0x8B), number)
+        yield f"{role}_ping_fragment", received(f(0x09), number)
+        yield f"{role}_ping_126", received(f(0x89, bytes(126)), number)
+        yield f"{role}_stray_continuation", received(f(0x80, b"x"), number)
+        yield f"{role}_text_inside_text", received(f(0x01, b"x") + f(0x81, b"y"), number)
+        yield f"{role}_bad_utf8", received(f(0x81, b"good\xc0\x80"), number)
+        yield f"{role}_surrogate", received(f(0x01, b"\xed") + f(0x80, b"\xa0\x80"), number)
+        yield f"{role}_cut_utf8", received(f(0x81, b"\xe2\x82"), number)
+        mask = 0x80 if masked else 0
+        yield f"{role}_long_16", received(bytes([0x82, mask | 126, 0, 125]), number)
+        yield f"{role}_long_64", received(
+            bytes([0x82, mask | 127]) + struct.pack(">Q", 65535), number)
+        yield f"{role}_top_bit", received(
+            bytes([0x82, mask | 127]) + b"\x80" + bytes(7), number, NONE)
+        yield f"{role}_huge", received(
+            bytes([0x82, mask | 127]) + b"\x7f" + b"\xff" * 7 + KEY + b"some", number, NONE)
+        yield f"{role}_sum_overflows", received(
+            f(0x02, b"xx") + bytes([0x80, mask | 127]) + b"\x7f" + b"\xff" * 7 + KEY + b"z",
+            number, NONE)
+        yield f"{role}_unfinished", received(f(0x82, b"xy", 70000), number)
+
+
+GET = "GET {} HTTP/1.1\r\n"
+UPGRADE = ("Host: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n")
+
+
+def requests():
+    def upgrade(target="/chat", more="", start=GET, fields=UPGRADE):
+        return start.format(target) + fields + more + "\r\n"
+
+    yield "upgrade", upgrade()
+    yield "with_frames_behind", upgrade() + "\x01\x02"
+    yield "protocols", upgrade(more="Sec-WebSocket-Protocol: soap, chat\r\n"
+                                    "Sec-WebSocket-Protocol: ,v2.x ,\r\n")
+    yield "deflate_offer", upgrade(more="Sec-WebSocket-Extensions: permessage-deflate; "
+                                        "client_max_window_bits\r\n")
+    yield "query", upgrade("/chat/a%20b/c?x=1&y=%41+b&&z&=q&w=%zz&x=%00")
+    yield "escaped_slash", upgrade("/chat/a%2Fb")
+    yield "rest", upgrade("/files/a//b%2e/%2e%2e/c")
+    yield "dots", upgrade("/chat/../x")
+    yield "absolute", upgrade("http://a.example:80/chat?q")
+    yield "absolute_only_query", upgrade("http://[::1]?q")
+    yield "cookies", upgrade(more='Cookie: a=1; b="two"; =x; c\r\nCookie: d=\t\r\n')
+    yield "browser", upgrade(more="Origin: http://a.example\r\nUser-Agent: M/5.0\r\n"
+                                  "Accept-Encoding: gzip, deflate\r\nPragma: no-cache\r\n"
+                                  "Cache-Control: no-cache\r\nAccept-Language: en\r\n")
+    yield "foreign_origin", upgrade(more="Origin: https://b.example:8443\r\n")
+    yield "two_origins", upgrade(more="Origin: http://a.example\r\n" * 2)
+    yield "keep_alive", upgrade(fields=UPGRADE.replace(
+        "Connection: Upgrade", "Connection: keep-alive,Upgrade\r\nConnection: x"))
+    yield "host_port", upgrade(fields=UPGRADE.replace("a.example", "[2001:db8::1]:8080"))
+    yield "plain", "GET /page.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
+    yield "plain_1_0", "GET / HTTP/1.0\r\n\r\n"
+    yield "head", "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"
+    yield "options", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"
+    yield "connect", "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n"
+    yield "post", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nabcde"
+    yield "obs_text", upgrade(more="X: caf\xe9\r\nY:\t blank \t\r\nZ:\r\n")
+    # Misses by one thing.
+    yield "post_upgrade", upgrade(start="POST {} HTTP/1.1\r\n")
+    yield "http_2", upgrade(start="GET {} HTTP/2.0\r\n")
+    yield "two_blanks", upgrade(start="GET  {} HTTP/1.1\r\n")
+    yield "no_target", "GET HTTP/1.1\r\nHost: h\r\n\r\n"
+    yield "fragment", upgrade("/chat#x")
+    yield "relative", upgrade("chat")
+    yield "bad_escape", upgrade("/chat/%4")
+    yield "version_8", upgrade(fields=UPGRADE.replace(": 13", ": 8"))
+    yield "version_twice", upgrade(more="Sec-WebSocket-Version: 13\r\n")
+    yield "no_key", upgrade(fields=UPGRADE.replace("Sec-WebSocket-Key", "X"))
+    yield "short_key", upgrade(fields=UPGRADE.replace("dGhl", ""))
+    yield "loose_key", upgrade(fields=UPGRADE.replace("jZQ==", "jZR=="))
+    yield "two_keys", upgrade(more="Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
+    yield "no_connection", upgrade(fields=UPGRADE.replace("Connection", "X"))
+    yield "no_host", upgrade(fields=UPGRADE.replace("Host: a.example\r\n", ""))
+    yield "two_hosts", upgrade(more="Host: a.example\r\n")
+    yield "empty_host", upgrade(fields=UPGRADE.replace("a.example", ""))
+    yield "bad_host", upgrade(fields=UPGRADE.replace("a.example", "a@b"))
+    yield "octal_host", upgrade(fields=UPGRADE.replace("a.example", "010.0.0.1"))
+    yield "lengths_differ", upgrade(more="Content-Length: 0\r\nContent-Length: 1\r\n")
+    yield "length_sign", upgrade(more="Content-Length: +1\r\n")
+    yield "length_on_upgrade", upgrade(more="Content-Length: 5\r\n")
+    yield "chunked", upgrade(more="Transfer-Encoding: chunked\r\n")
+    yield "chunked_and_length", upgrade(more="Transfer-Encoding: chunked\r\nContent-Length: 1\r\n")
+    yield "fold", upgrade(more="X: a\r\n b\r\n")
+    yield "blank_before_colon", upgrade(more="X : a\r\n")
+    yield "no_colon", upgrade(more="X\r\n")
+    yield "no_name", upgrade(more=": x\r\n")
+    yield "bad_name", upgrade(more="X(: x\r\n")
+    yield "empty_protocol", upgrade(more="Sec-WebSocket-Protocol: ,\r\n")
+    yield "bad_protocol", upgrade(more="Sec-WebSocket-Protocol: a b\r\n")
+    yield "protocol_twice", upgrade(more="Sec-WebSocket-Protocol: a, a\r\n")
+    yield "bare_lf", upgrade().replace("\r\n", "\n")
+    yield "bare_cr", upgrade(more="X: a\rb\r\n")
+    yield "nul", upgrade(more="X: a\0b\r\n")
+    yield "tls_hello", "\x16\x03\x01\x02\0\x01"
+    yield "unfinished", upgrade()[:-2]
+    yield "fields_25", upgrade(more="".join(f"X{i}: {i}\r\n" for i in range(20)))
+    yield "too_large", upgrade(more="X: " + "x" * 2000 + "\r\n")
+
+
+SWITCH = "HTTP/1.1 101 Switching Protocols\r\n"
+ACCEPT = ("Upgrade: websocket\r\nConnection: Upgrade\r\n"
+          "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
+
+
+def responses():
+    def answer(start=SWITCH, fields=ACCEPT, more=""):
+        return start + fields + more + "\r\n"
+
+    yield "accept", answer()
+    yield "accept_with_frames", answer() + "\x81\x02hi"
+    yield "protocol", answer(more="Sec-WebSocket-Protocol: chat\r\n")
+    yield "extensions", answer(more="Sec-WebSocket-Extensions: permessage-deflate\r\n")
+    yield "no_extension", answer(more="Sec-WebSocket-Extensions: ,\r\n")
+    yield "no_reason", answer("HTTP/1.1 101 \r\n")
+    yield "other_case", answer(fields=ACCEPT.replace("websocket", "WebSocket").lower()
+                               .replace("s3pplmbitxaq9kygzzhzrbk+xoo=",
+                                        "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
+    yield "refused_403", answer("HTTP/1.1 403 Forbidden\r\n", "Content-Length: 0\r\n")
+    yield "status_200", answer("HTTP/1.1 200 OK\r\n")
+    yield "http_1_0", answer("HTTP/1.0 101 Switching Protocols\r\n")
+    yield "no_blank_behind_status", answer("HTTP/1.1 101\r\n")
+    yield "status_99", answer("HTTP/1.1 099 x\r\n")
+    yield "http_2", answer("HTTP/2 101 x\r\n")
+    yield "wrong_accept", answer(fields=ACCEPT.replace("s3p", "S3p"))
+    yield "no_upgrade", answer(fields=ACCEPT.replace("Upgrade: websocket\r\n", ""))
+    yield "upgrade_list", answer(fields=ACCEPT.replace("websocket", "websocket, h2c"))
+    yield "no_connection", answer(fields=ACCEPT.replace("Connection", "X"))
+    yield "two_protocols", answer(more="Sec-WebSocket-Protocol: chat, soap\r\n")
+    yield "protocol_twice", answer(more="Sec-WebSocket-Protocol: chat\r\n" * 2)
+    yield "unknown_protocol", answer(more="Sec-WebSocket-Protocol: other\r\n")
+    yield "empty_protocol", answer(more="Sec-WebSocket-Protocol:\r\n")
+    yield "chunked", answer(more="Transfer-Encoding: chunked\r\n")
+    yield "length", answer(more="Content-Length: 0\r\n")
+    yield "fold", answer(more="X: a\r\n\tb\r\n")
+    yield "unfinished", answer()[:-1]
+    yield "fields_25", answer(more="".join(f"X{i}: {i}\r\n" for i in range(22)))
+
+
+def urls():
+    for name, text in {
+        "plain": "ws://a.example/chat?room=1",
+        "secure_port": "wss://a.example:8443",
+        "default_port": "wss://a.example:443/",
+        "any_port": "ws://127.0.0.1:0",
+        "upper": "WS://A.Example:80/",
+        "ipv6": "ws://[2001:db8::1]:9/x",
+        "ipv6_mapped": "ws://[::ffff:127.0.0.1]",
+        "ipv6_zone": "ws://[fe80::1%25eth0]/",
+        "ipv6_unclosed": "ws://[::1/x",
+        "star": "ws://*:8080",
+        "user": "ws://me:p%40ss@a.example/",
+        "user_bad_escape": "ws://me%4@a.example/",
+        "only_query": "ws://h?q=1",
+        "escapes": "ws://h/a%20b?c=%ff",
+        "bad_escape": "ws://h/%g0",
+        "blank": "ws://h/a b",
+        "fragment": "ws://h/#x",
+        "no_host": "ws:///x",
+        "http": "http://h/",
+        "port_65536": "ws://h:65536",
+        "port_empty": "ws://h:/",
+        "digits": "ws://127.1/",
+        "octal": "ws://010.0.0.1/",
+        "long_host": "ws://" + "h" * 255,
+        "longer_host": "ws://" + "h" * 256,
+        "unix": "ws+unix:/run/chat.sock",
+        "unix_target": "wss+unix:/run/a b.sock:/chat?x=1",
+        "unix_query": "ws+unix:/run/s:?x",
+        "unix_long": "ws+unix:/" + "s" * 107,
+        "unix_relative": "ws+unix:run/s",
+    }.items():
+        yield name, text
+
+
+def options():
+    for name, text in {
+        "workers": "1=workers=4",
+        "mib": "2max_message_bytes=1MiB",
+        "blank": "6max_message_bytes=64 KiB",
+        "range": "2max_head_bytes=1",
+        "more_hours": "3idle_timeout=25h",
+        "off": "3ping_interval=off",
+        "zero": "3ping_interval=0",
+        "not_off": "3close_timeout=off",
+        "negative": "1max_connections=-1",
+        "overflow": "2max_byte_rate=9223372036854775808",
+        "overflow_unit": "2max_byte_rate=9007199254740992 KiB",
+        "int64_max": "2max_byte_rate=9223372036854775807",
+        "text": "1origins=https://a.example, *",
+        "empty_text": "1www=",
+        "no_unit": "2max_fragments=5 s",
+        "other_scope": "0max_message_bytes=1",
+        "near_name": "2max_mesage_bytes=1",
+        "newline": "0log_level=4\n5",
+    }.items():
+        yield name, text
+
+
+def pairs():
+    """Steps: see pair.c. The low bit chooses the end, the next three what it does."""
+    def message(end, how, size, *cuts, wide=False, masked=None):
+        masked = end == 0 if masked is None else masked
+        head = bytes([end, how | (8 if wide else 0)])
+        head += struct.pack(">H", size) if wide else bytes([size])
+        head += bytes([0, 1, 2, 3, 4, 5, 6, 7])
+        for cut in cuts:
+            head += struct.pack(">H", cut) + KEY
+        return head + KEY
+
+    all_of = bytes([0x0E, 0x0F])
+    one = bytes([0x08, 0x09])
+    yield "empty", b""
+    yield "text", message(0, 1, 30) + all_of + message(1, 1, 30) + all_of
+    yield "binary", message(0, 0, 200) + bytes([0x0B, 50]) * 5 + message(1, 0, 0) + one * 3
+    yield "fragments", message(0, 1 | 6, 60, 5, 7, 9) + one * 40 + all_of
+    yield "fragments_with_pings", message(1, 1 | 4 | 32, 90, 11, 13) + one * 60 + all_of * 2
+    yield "length_16", message(0, 0, 126) + message(1, 1, 125) + message(0, 0, 1000, wide=True)
+    yield "length_64", message(0, 16, 0x9000, wide=True) + bytes([0x0B, 255]) * 4 + all_of
+    yield "length_64_text", message(1, 17 | 2, 0x8800, 40000, wide=True) + one * 20
+    yield "pings", bytes([0x14]) + bytes(12) + bytes([0xF5]) + bytes(12) + one * 30
+    yield "pongs", bytes([0x44]) + bytes(12) + bytes([0xE5]) + bytes(12) + all_of
+    yield "close_by_client", message(1, 1, 9) + bytes([0xF6, 3, 232, 20]) + bytes(12) + one * 40
+    yield "close_by_server", bytes([0xF7, 15, 160, 123]) + bytes(12) + one * 200
+    yield "both_close", bytes([0xF6, 3, 233, 9]) + bytes(12) + bytes([0xF7, 15, 161, 8]) + bytes(12)
+    yield "close_then_message", message(0, 1, 9) + bytes([0xF7, 0, 0, 0]) + bytes(12) \
+        + message(0, 0, 70) + one * 90
+
+
+TARGETS = {"frame": frames, "request": requests, "response": responses, "url": urls,
+           "option": options, "pair": pairs}
+
+
+def main():
+    here = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 \
+        else pathlib.Path(__file__).parent / "corpus"
+    for target, seeds in TARGETS.items():
+        (here / target).mkdir(parents=True, exist_ok=True)
+        for name, content in seeds():
+            if name.startswith("client_") and name[7:] not in FOR_CLIENTS:
+                continue
+            if isinstance(content, str):
+                content = content.encode("latin-1")
+            (here / target / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
