@@ -164,6 +164,7 @@ def requests():
     yield "bare_lf", upgrade().replace("\r\n", "\n")
     yield "bare_cr", upgrade(more="X: a\rb\r\n")
     yield "nul", upgrade(more="X: a\0b\r\n")
+    yield "escape", upgrade(more="X: a\x1bb\r\n")
     yield "tls_hello", "\x16\x03\x01\x02\0\x01"
     yield "unfinished", upgrade()[:-2]
     yield "fields_25", upgrade(more="".join(f"X{i}: {i}\r\n" for i in range(20)))
@@ -270,7 +271,7 @@ def options():
 
 
 def pairs():
-    """Steps: see pair.c. The low bit chooses the end, the next three what it does."""
+    """Steps: see fuzz_pair.c. The low bit chooses the end, the next three what it does."""
     def message(end, how, size, *cuts, wide=False, masked=None):
         masked = end == 0 if masked is None else masked
         head = bytes([end, how | (8 if wide else 0)])
