@@ -2,10 +2,12 @@
 /*
  * Received frames. The first byte of the input chooses the role and the limits, the
  * second seeds the cuts; the rest arrives. It is decoded at once, byte by byte and in
- * random pieces: all three must tell the same. What ends the connection is answered by a
- * close frame that the other role takes.
+ * random pieces: all three must tell the same, and what frame_oracle.h tells. What ends
+ * the connection is answered by a close frame that the other role takes.
  */
 #include "fuzz.h"
+
+#include "frame_oracle.h"
 
 #include "proto/session.h"
 #include "proto/utf8.h"
@@ -22,7 +24,8 @@ struct told {
     uint64_t sum;
     size_t events;
     struct wsi_session session;
-    unsigned code; /* of the last event */
+    unsigned code;   /* of the last event */
+    const char *why; /* of an error */
 };
 
 static void add(struct told *told, const void *data, size_t len)
@@ -33,16 +36,21 @@ static void add(struct told *told, const void *data, size_t len)
         told->sum = (told->sum ^ bytes[i]) * UINT64_C(0x100000001b3);
 }
 
-static void note(struct told *told, const struct wsi_event *event,
-                 const struct wsi_session_limits *limit)
+static void count(struct told *told, const struct wsi_event *event)
 {
     const uint64_t facts[] = {event->kind, event->opcode, event->code, event->len};
 
-    CHECK(event->kind > WSI_EVENT_NONE && event->kind <= WSI_EVENT_ERROR);
     add(told, facts, sizeof facts);
     add(told, event->data, event->len);
     told->code = event->code;
     told->events++;
+}
+
+static void note(struct told *told, const struct wsi_event *event,
+                 const struct wsi_session_limits *limit)
+{
+    CHECK(event->kind > WSI_EVENT_NONE && event->kind <= WSI_EVENT_ERROR);
+    count(told, event);
     if (event->kind == WSI_EVENT_MESSAGE) {
         CHECK(event->opcode == WSI_OP_TEXT || event->opcode == WSI_OP_BINARY);
         CHECK(event->len <= limit->max_message_bytes);
@@ -51,7 +59,7 @@ static void note(struct told *told, const struct wsi_event *event,
         CHECK(event->len == 0 && wsi_close_code_is_sendable(event->code));
         CHECK(event->code != 1011); /* memory does not run out here */
         CHECK(strlen(event->why) <= WSI_CLOSE_REASON_MAX);
-        add(told, event->why, strlen(event->why));
+        told->why = event->why;
     } else {
         CHECK(event->len <= WSI_CONTROL_PAYLOAD_MAX);
     }
@@ -103,6 +111,26 @@ static void decode(struct told *told, const uint8_t *data, size_t len, unsigned 
     }
 }
 
+static void ask_oracle(struct told *told, const uint8_t *data, size_t len, unsigned role,
+                       const struct wsi_session_limits *limit)
+{
+    struct oracle oracle = {
+        .in = data,
+        .len = len,
+        .from_client = role == WSI_SERVER,
+        .max_message_bytes = limit->max_message_bytes,
+        .max_fragments = limit->max_fragments,
+        .message = fuzz_copy(data, len),
+    };
+    struct wsi_event event = {0};
+
+    *told = (struct told){.sum = 1};
+    while (event.kind != WSI_EVENT_CLOSE && event.kind != WSI_EVENT_ERROR &&
+           oracle_next(&oracle, &event))
+        count(told, &event);
+    free(oracle.message);
+}
+
 static void answer(struct told *told)
 {
     struct wsi_session *session = &told->session, peer;
@@ -122,7 +150,7 @@ static void answer(struct told *told)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    struct told whole, bytes, pieces;
+    struct told whole, bytes, pieces, right;
     const struct wsi_session_limits *limit;
     unsigned role;
 
@@ -133,8 +161,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     decode(&whole, data + 2, len - 2, role, limit, 0);
     decode(&bytes, data + 2, len - 2, role, limit, 1);
     decode(&pieces, data + 2, len - 2, role, limit, 2U + data[1]);
+    ask_oracle(&right, data + 2, len - 2, role, limit);
+    CHECK(whole.events == right.events && whole.sum == right.sum);
     CHECK(whole.events == bytes.events && whole.sum == bytes.sum);
     CHECK(whole.events == pieces.events && whole.sum == pieces.sum);
+    CHECK(whole.why == bytes.why && whole.why == pieces.why);
     CHECK(whole.session.failed == bytes.session.failed);
     CHECK(whole.session.close_received == bytes.session.close_received);
     if (whole.session.failed || whole.session.close_received)

@@ -53,7 +53,9 @@ def frames():
             f(0x01, text[:4]) + f(0x89, b"in between") + f(0x00, text[4:5]) + f(0x80, text[5:]),
             number)
         yield f"{role}_too_many_fragments", received(
-            f(0x01) + f(0x00) * 3 + f(0x80), number, TIGHT)
+            f(0x01) + f(0x00) * 2 + f(0x80), number, TIGHT)
+        yield f"{role}_three_fragments", received(
+            f(0x01) + f(0x00) + f(0x80), number, TIGHT)
         yield f"{role}_sum_over_limit", received(
             f(0x02, bytes(200)) + f(0x80, bytes(101)), number, TIGHT)
         yield f"{role}_at_limit", received(f(0x82, bytes(300)), number, TIGHT)
@@ -64,6 +66,7 @@ def frames():
         yield f"{role}_close_inside_message", received(f(0x01, b"x") + f(0x88, b"\x0f\xa0"), number)
         yield f"{role}_close_half_code", received(f(0x88, b"\x03"), number)
         yield f"{role}_close_1005", received(f(0x88, b"\x03\xed"), number)
+        yield f"{role}_close_1015", received(f(0x88, b"\x03\xf7"), number)
         yield f"{role}_close_bad_reason", received(f(0x88, b"\x03\xe8\xff"), number)
         yield f"{role}_close_123", received(f(0x88, b"\x03\xe9" + b"r" * 123), number)
         yield f"{role}_wrong_mask", received(frame(0x81, b"x", not masked), number)
