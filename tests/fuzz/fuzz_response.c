@@ -112,15 +112,41 @@ static void check_requests(void)
     }
 }
 
+/* Every status that a server can answer with reaches the client as it was meant. */
+static void check_statuses(void)
+{
+    static struct wsi_http_head head;
+    struct wsi_http_refusal refusal;
+    struct wsi_str protocol;
+
+    for (unsigned status = 100; status <= 999; status++) {
+        struct wsi_buf out = {0};
+
+        if (status == 101)
+            continue;
+        CHECK(wsi_http_write_response(&out, status, WSI_STR("text/plain"), WSI_STR(""),
+                                      "why", 3, false, FUZZ_WRITE_MAX) == 0);
+        fuzz_parse_written(&out, &head);
+        CHECK(head.status == status);
+        CHECK(wsi_str_equal(head.reason, wsi_str_of(wsi_http_reason(status))));
+        CHECK(wsi_handshake_check_response(&head, key, offers[0], false, &protocol,
+                                           &refusal) < 0);
+        CHECK(refusal.status == status && strlen(refusal.why) != 0);
+        wsi_buf_fini(&out);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static bool requests_are_checked;
+    static bool writers_are_checked;
     const size_t end = fuzz_head_end(data, len);
     uint8_t *head;
 
-    if (!requests_are_checked)
+    if (!writers_are_checked) {
         check_requests();
-    requests_are_checked = true;
+        check_statuses();
+    }
+    writers_are_checked = true;
     if (end == 0)
         return 0;
     head = fuzz_copy(data, end);
