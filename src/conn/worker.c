@@ -271,30 +271,75 @@ void wsi_worker_post(struct wsi_worker *worker, struct wsi_mail *mail)
         sweep(worker);
 }
 
+/* A round's mail to one worker. */
+struct wsi_visit {
+    struct wsi_mail mail;
+    struct wsi_round *round;
+};
+
+static void visit(struct wsi_round *round, struct wsi_worker *worker)
+{
+    if (round->visit != NULL)
+        round->visit(round, worker);
+}
+
+/* Without memory: the round's own mail goes on to the next worker. */
 static void run_round(struct wsi_mail *mail)
 {
     struct wsi_round *round = WSI_CONTAINER_OF(mail, struct wsi_round, mail);
 
-    if (round->visit != NULL)
-        round->visit(round, &round->pool->workers[round->next]);
+    visit(round, &round->pool->workers[round->next]);
     if (++round->next < wsi_pool_count(round->pool))
         wsi_worker_post(&round->pool->workers[round->next], &round->mail);
     else
         round->done(round);
 }
 
+static void run_visit(struct wsi_mail *mail)
+{
+    struct wsi_visit *own = WSI_CONTAINER_OF(mail, struct wsi_visit, mail);
+    struct wsi_round *round = own->round;
+
+    visit(round, &round->pool->workers[own - round->visits]);
+    if (atomic_fetch_sub(&round->left, 1) == 1) {
+        wsi_free(round->visits);
+        round->done(round);
+    }
+}
+
+/* All workers at once: the round takes as long as the worker with the most mail. */
+static void visit_all(struct wsi_round *round, unsigned count)
+{
+    struct wsi_worker *workers = round->pool->workers;
+    struct wsi_visit *visits = round->visits;
+
+    atomic_init(&round->left, count);
+    for (unsigned i = 0; i < count; i++)
+        visits[i] = (struct wsi_visit){.mail = {.run = run_visit}, .round = round};
+    /* With the last post the round may be over, and its memory gone. */
+    for (unsigned i = 0; i < count; i++)
+        wsi_worker_post(&workers[i], &visits[i].mail);
+}
+
 void wsi_pool_round(struct wsi_pool *pool, struct wsi_round *round)
 {
+    const unsigned count = wsi_pool_count(pool);
     bool running;
 
     pthread_mutex_lock(&pool->lock);
     running = pool->state != WSI_POOL_NEW;
     pthread_mutex_unlock(&pool->lock);
     round->pool = pool;
+    if (!running || count == 0) {
+        round->done(round);
+        return;
+    }
+    round->visits = wsi_alloc_array(count, sizeof *round->visits);
+    if (round->visits != NULL) {
+        visit_all(round, count);
+        return;
+    }
     round->next = 0;
     round->mail.run = run_round;
-    if (running && wsi_pool_count(pool) > 0)
-        wsi_worker_post(&pool->workers[0], &round->mail);
-    else
-        round->done(round);
+    wsi_worker_post(&pool->workers[0], &round->mail);
 }

@@ -139,14 +139,17 @@ void wsi_pool_release(struct wsi_pool *pool);
 void wsi_worker_post(struct wsi_worker *worker, struct wsi_mail *mail);
 
 /**
- * A visit to each worker, one after the other, on its thread and between its handlers;
- * then done() on the last one. Without threads done() runs at once, here. What nobody can
- * find any more but a handler may still be using is released by a round without a visit.
+ * A visit to each worker, on its thread and between its handlers, behind the mail that it
+ * has; done() on the one that comes last. Without threads done() runs at once, here. What
+ * nobody can find any more but a handler may still be using is released by a round
+ * without a visit.
  */
 struct wsi_round {
-    struct wsi_mail mail;
+    struct wsi_mail mail; /* without memory for `visits`: goes from worker to worker */
     struct wsi_pool *pool;
     unsigned next;
+    struct wsi_visit *visits; /* one for each worker, all under way at once */
+    atomic_uint left;
     void (*visit)(struct wsi_round *round, struct wsi_worker *worker); /* nullable */
     void (*done)(struct wsi_round *round);
 };

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -349,7 +350,8 @@ struct tour {
     struct wsi_round round;
     struct wsi_worker *visited[WORKERS];
     struct wsi_worker *current[WORKERS];
-    int visits, dones;
+    atomic_int visits;
+    int dones;
     sem_t done;
 };
 
@@ -357,8 +359,10 @@ static void visit(struct wsi_round *round, struct wsi_worker *worker)
 {
     struct tour *tour = WSI_CONTAINER_OF(round, struct tour, round);
 
-    tour->visited[tour->visits] = worker;
-    tour->current[tour->visits++] = wsi_worker_current;
+    /* Workers are visited at the same time, each once. */
+    tour->visited[worker->index] = worker;
+    tour->current[worker->index] = wsi_worker_current;
+    atomic_fetch_add(&tour->visits, 1);
 }
 
 static void arrived(struct wsi_round *round)
@@ -395,6 +399,22 @@ static void round_visits_every_worker_on_its_thread(void **state)
     tour_init(&tour);
     make_and_start(WORKERS);
     wsi_pool_round(&pool, &tour.round);
+    assert_int_equal(sem_wait(&tour.done), 0);
+    assert_toured(&tour);
+    end();
+    sem_destroy(&tour.done);
+}
+
+static void round_without_memory_goes_from_worker_to_worker(void **state)
+{
+    struct tour tour;
+
+    (void)state;
+    tour_init(&tour);
+    make_and_start(WORKERS);
+    test_fail_allocation(1, 0);
+    wsi_pool_round(&pool, &tour.round);
+    assert_int_equal(test_stop_failing(), 1);
     assert_int_equal(sem_wait(&tour.done), 0);
     assert_toured(&tour);
     end();
@@ -467,6 +487,7 @@ int main(void)
         TEST(mail_after_the_end_may_post_more),
         TEST(mail_that_races_with_the_end_is_run_once),
         TEST(round_visits_every_worker_on_its_thread),
+        TEST(round_without_memory_goes_from_worker_to_worker),
         TEST(round_without_threads_is_done_at_once),
         TEST(round_after_the_end_is_run_here),
         TEST(round_that_races_with_the_end_is_finished),

@@ -25,4 +25,5 @@ server.on('connection', (ws, request) => {
   else if (request.url === '/close')
     ws.close(4001, 'asked');
 });
-process.stdin.resume().on('end', () => process.exit(0));
+// Not before the last connection has told its close.
+process.stdin.resume().on('end', () => server.close(() => process.exit(0)));
