@@ -20,7 +20,7 @@ struct run {
     char **options; /* NAME=VALUE */
     int step;       /* 0: the number; 1 to cases: a case; cases + 1: the report */
     int cases;
-    int failed;
+    int finished;
 };
 
 static int start_step(struct run *run);
@@ -48,23 +48,28 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
 static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 {
     struct run *run = user;
-    int r = 0;
+    int r;
 
     (void)conn;
     if (!info->opened || run->cases == 0) {
         fprintf(stderr, "echo_client: step %d of %d: %s\n", run->step, run->cases + 1,
                 info->detail);
-        run->failed = 1;
-    } else if (++run->step <= run->cases + 1) {
-        r = start_step(run);
+        wsock_runtime_stop(run->runtime);
+        return;
     }
+    if (run->step > run->cases) {
+        run->finished = 1;
+        wsock_runtime_stop(run->runtime);
+        return;
+    }
+    run->step++;
+    /* Once this succeeds, run belongs to the worker of the next connection. */
+    r = start_step(run);
     if (r < 0) {
         fprintf(stderr, "echo_client: %s: %s\n", wsock_strerror(r),
                 wsock_runtime_error(run->runtime));
-        run->failed = 1;
-    }
-    if (run->failed || run->step > run->cases + 1)
         wsock_runtime_stop(run->runtime);
+    }
 }
 
 static int set_options(wsock_client *client, char **options)
@@ -135,5 +140,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "echo_client: %s: %s\n", wsock_strerror(r),
                 wsock_runtime_error(run.runtime));
     wsock_runtime_free(run.runtime);
-    return r < 0 || run.failed || run.step <= run.cases + 1 || run.cases == 0;
+    return r < 0 || !run.finished;
 }
