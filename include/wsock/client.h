@@ -73,7 +73,8 @@ WSOCK_API int wsock_client_get_int64(wsock_client *client, const char *name,
                                      int64_t *out);
 
 /**
- * Open a connection. Returns at once; on_open or on_close tell the rest.
+ * Open a connection. Returns at once; on_open or on_close tell the rest. They may run on
+ * another worker before this returns, so what they share with the caller is in place first.
  *
  * @param out (out, owned, nullable) the connection, usable for close and as an identity
  *            before it opens; sends answer WSOCK_ECLOSED until then. It is set before any
