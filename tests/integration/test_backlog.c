@@ -381,6 +381,7 @@ static void pauses_are_counted_and_stop_the_idle_timeout(void **state)
     (void)state;
     world_begin(&world, 0);
     assert_int_equal(wsock_server_set(world.server, "idle_timeout", "80ms"), 0);
+    assert_int_equal(wsock_server_set(world.server, "ping_interval", "off"), 0);
     world_listen(&world, NULL);
     fd = raw_open(world.url);
     await(&world.side.opened, 1);

@@ -408,6 +408,58 @@ static void handlers_are_freed_once_when_replaced_in_traffic(void **state)
     free(guarded);
 }
 
+struct busy {
+    int entered, replaced, freed, left;
+};
+
+static void busy_free(void *user)
+{
+    struct busy *busy = user;
+
+    CHECK(told(&busy->left) == 1);
+    tell(&busy->freed);
+}
+
+/* Stays until it has been replaced, and a little longer. */
+static void busy_message(wsock_conn *conn, int type, const void *data, size_t len,
+                         void *user)
+{
+    struct busy *busy = user;
+
+    (void)conn;
+    (void)type;
+    (void)data;
+    (void)len;
+    tell(&busy->entered);
+    CHECK(!stays_below(&busy->replaced, 1, 20000));
+    CHECK(stays_below(&busy->freed, 1, 50));
+    tell(&busy->left);
+}
+
+static void replaced_handler_is_not_freed_while_it_runs(void **state)
+{
+    struct world world;
+    struct side side = {0};
+    struct busy busy = {0};
+    wsock_client *client;
+
+    (void)state;
+    world_begin(&world, 2);
+    wsock_endpoint_on_message(world.endpoint, busy_message, &busy, busy_free);
+    world_listen(&world, NULL);
+    client = world_client(&world, &side);
+    world_connect(&world, client, &side);
+    assert_int_equal(wsock_conn_send(side.conn, WSOCK_TEXT, "stay", 4), 0);
+    await(&busy.entered, 1);
+    assert_int_equal(wsock_endpoint_on_message(world.endpoint, NULL, NULL, NULL), 0);
+    tell(&busy.replaced);
+    await(&busy.freed, 1);
+    side_fini(&side);
+    wsock_client_unref(client);
+    world_end(&world);
+    assert_int_equal(busy.freed, 1);
+}
+
 static int frees[32]; /* one for each registration below */
 
 #define FREED(i) &frees[i], free_counted
@@ -716,6 +768,7 @@ int main(void)
         TEST(runtime_free_ends_live_servers_and_clients),
         TEST(stopped_comes_for_a_server_that_never_listened),
         TEST(handlers_are_freed_once_when_replaced_in_traffic),
+        TEST(replaced_handler_is_not_freed_while_it_runs),
         TEST(every_free_function_runs_once),
         TEST(failed_registration_frees_nothing),
         TEST(runtime_may_be_freed_with_posted_work_in_flight),
