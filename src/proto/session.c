@@ -30,6 +30,11 @@ void wsi_session_init(struct wsi_session *session, enum wsi_role role)
     };
 }
 
+void wsi_session_allow_compressed(struct wsi_session *session)
+{
+    session->rsv_bits = WSI_FRAME_RSV1;
+}
+
 size_t wsi_session_control(const struct wsi_session *session, uint8_t *out,
                            enum wsi_opcode opcode, const uint8_t key[4], const void *data,
                            size_t len)

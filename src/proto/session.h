@@ -42,9 +42,10 @@ enum wsi_event_kind {
 
 struct wsi_event {
     enum wsi_event_kind kind;
-    uint8_t opcode; /* of a message: WSI_OP_TEXT or WSI_OP_BINARY */
-    uint16_t code;  /* of CLOSE: the peer's; of ERROR: the one to send */
-    uint8_t *data;  /* payload, or the close reason; valid until the next call */
+    uint8_t opcode;  /* of a message: WSI_OP_TEXT or WSI_OP_BINARY */
+    bool compressed; /* of a message: inflate it, and then check that text is UTF-8 */
+    uint16_t code;   /* of CLOSE: the peer's; of ERROR: the one to send */
+    uint8_t *data;   /* payload, or the close reason; valid until the next call */
     size_t len;
     const char *why; /* of ERROR: static text naming the rule that was broken */
 };
@@ -53,7 +54,8 @@ struct wsi_event {
  *  max_message_bytes of 0 admits empty messages only; an unfragmented message passes
  *  whatever max_fragments says. */
 struct wsi_session_limits {
-    uint64_t max_message_bytes; /* above: error 1009; UINT64_MAX: no limit */
+    uint64_t max_message_bytes; /* above: error 1009; UINT64_MAX: no limit. A compressed
+                                   message may be longer by what zlib may add to one */
     uint64_t max_fragments;     /* frames of one message; above: error 1008 */
 };
 
@@ -72,11 +74,16 @@ struct wsi_session {
     uint8_t mask_bit;   /* of received frames: 0x80 for a server, 0 for a client */
     uint8_t header_min; /* the shortest header that may come: 6 or 2 bytes */
     uint8_t step;       /* enum step in session_receive.c */
+    uint8_t rsv_bits;   /* that the first frame of a message may have */
     struct wsi_partial *partial; /* (owned, nullable) of what is incomplete */
 };
 
 void wsi_session_init(struct wsi_session *session, enum wsi_role role);
 void wsi_session_fini(struct wsi_session *session);
+
+/** permessage-deflate was agreed: RSV1 on the first frame of a message says that it is
+ *  compressed (RFC 7692 section 6). Before the first byte. */
+void wsi_session_allow_compressed(struct wsi_session *session);
 
 /**
  * Decode up to and including the next event.

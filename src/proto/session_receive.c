@@ -4,6 +4,9 @@
  * peer send, and the close code that answers everything else. Which limits hold is the
  * caller's matter, and so is what to do with an event.
  *
+ * The payload of a compressed message is gathered as it comes; inflating it, with the
+ * real limit, and checking what comes out as text, is the caller's.
+ *
  * A verdict depends on the bytes up to the one that decides it, never on how reads cut
  * them: a header is refused at its first wrong byte, a text at its first bad one.
  */
@@ -73,6 +76,7 @@ struct wsi_partial {
     uint8_t header[WSI_FRAME_HEADER_MAX];
     uint8_t header_have;    /* bytes of the current header, kept in header[] */
     uint8_t message_opcode; /* 0: no message is under way */
+    bool compressed;        /* the message under way, by RSV1 of its first frame */
     uint8_t control[WSI_CONTROL_PAYLOAD_MAX]; /* payload of a cut control frame */
 };
 
@@ -180,13 +184,14 @@ static bool byte0_is_refused(struct turn *turn)
     const struct wsi_partial *partial = turn->partial;
     const unsigned byte0 = partial->header[0];
     const unsigned opcode = byte0 & OPCODE_BITS;
-    /* permessage-deflate, once agreed, allows RSV1 on the first frame of a message:
-     * opcodes text and binary (RFC 7692 section 6). */
-    const unsigned rsv_allowed = 0;
+    const unsigned rsv = byte0 & RSV_BITS;
 
-    if ((byte0 & RSV_BITS & ~rsv_allowed) != 0)
+    if ((rsv & ~(unsigned)turn->session->rsv_bits) != 0)
         return refuse(turn, PROTOCOL_ERROR,
                       "a reserved bit is set without an extension that gives it meaning");
+    if (rsv != 0 && (opcode == WSI_OP_CONTINUATION || (opcode & CONTROL_BIT) != 0))
+        return refuse(turn, PROTOCOL_ERROR,
+                      "RSV1 is set on a frame that does not begin a message");
     if ((opcode & ~(unsigned)CONTROL_BIT) > WSI_OP_BINARY)
         return refuse(turn, PROTOCOL_ERROR, "the opcode is reserved");
     if ((opcode & CONTROL_BIT) != 0)
@@ -203,12 +208,35 @@ static bool byte0_is_refused(struct turn *turn)
     return false;
 }
 
+/* By how much zlib may exceed the length of what it cannot compress, with the poorest of
+ * settings and some flushes in between. */
+static uint64_t slack(uint64_t len)
+{
+    enum { ROUNDING_AND_FLUSHES = 64 };
+
+    return len / 8 + len / 64 + ROUNDING_AND_FLUSHES;
+}
+
+/* What the payload of this message may have as it travels. */
+static uint64_t payload_limit(const struct turn *turn)
+{
+    const struct wsi_partial *partial = turn->partial;
+    const uint64_t limit = turn->limits->max_message_bytes;
+    const bool compressed = partial->message_opcode != 0
+                                ? partial->compressed
+                                : (partial->header[0] & WSI_FRAME_RSV1) != 0;
+
+    if (compressed && limit < UINT64_MAX - slack(limit))
+        return limit + slack(limit);
+    return limit;
+}
+
 /* A payload of len bytes is declared. */
 static bool length_is_refused(struct turn *turn, uint64_t len)
 {
     const struct wsi_partial *partial = turn->partial;
     const uint64_t gathered = partial->message.len;
-    uint64_t limit = turn->limits->max_message_bytes;
+    uint64_t limit = payload_limit(turn);
 
     if ((partial->header[0] & CONTROL_BIT) != 0)
         return false;
@@ -318,6 +346,7 @@ static void begin_payload(struct wsi_session *session, struct wsi_partial *parti
         return;
     }
     partial->message_opcode = (uint8_t)opcode;
+    partial->compressed = (partial->header[0] & WSI_FRAME_RSV1) != 0;
     partial->fragments = 1;
     assert(partial->utf8 == 0); /* no text was delivered in the middle of a sequence */
 }
@@ -346,7 +375,7 @@ static bool text_is_refused(struct turn *turn, const uint8_t *data, size_t len)
 {
     struct wsi_partial *partial = turn->partial;
 
-    if (partial->message_opcode != WSI_OP_TEXT)
+    if (partial->message_opcode != WSI_OP_TEXT || partial->compressed)
         return false;
     if (wsi_utf8_check(&partial->utf8, data, len) != len)
         return refuse(turn, INVALID_DATA, bad_text);
@@ -362,6 +391,7 @@ static bool deliver_message(struct turn *turn, uint8_t *data, size_t len)
     *turn->event = (struct wsi_event){
         .kind = WSI_EVENT_MESSAGE,
         .opcode = partial->message_opcode,
+        .compressed = partial->compressed,
         .data = data,
         .len = len,
     };
@@ -625,15 +655,15 @@ void wsi_session_next(struct wsi_session *session,
             run_steps(session, limits, data, len, event);
         return;
     }
-    event->kind = WSI_EVENT_MESSAGE;
-    event->opcode = in[0] & OPCODE_BITS;
+    *event = (struct wsi_event){
+        .kind = WSI_EVENT_MESSAGE,
+        .opcode = in[0] & OPCODE_BITS,
+        .data = in + header,
+        .len = payload,
+    };
     in += header;
     *data = in + payload;
     *len -= header + payload;
-    event->code = 0;
-    event->data = in;
-    event->len = payload;
-    event->why = NULL;
     if (event->opcode == WSI_OP_TEXT)
         finish_whole_text(session, event);
     else if (is_masked(session))

@@ -32,6 +32,7 @@ static const uint8_t some_key[4] = {0x37, 0xfa, 0x21, 0x3d};
 struct end {
     enum wsi_role role;
     const struct wsi_session_limits *limits;
+    bool compression; /* was agreed */
 };
 
 static void add_event(struct test_transcript *out, const struct wsi_event *event)
@@ -40,7 +41,7 @@ static void add_event(struct test_transcript *out, const struct wsi_event *event
 
     switch (event->kind) {
     case WSI_EVENT_MESSAGE:
-        test_transcript_add(out, "%s %s",
+        test_transcript_add(out, "%s%s %s", event->compressed ? "compressed " : "",
                             event->opcode == WSI_OP_TEXT ? "text" : "binary", hex);
         break;
     case WSI_EVENT_PING:
@@ -78,6 +79,8 @@ static void decode(struct test_piece *pieces, size_t count, struct test_transcri
     bool ended = false;
 
     wsi_session_init(&session, end->role);
+    if (end->compression)
+        wsi_session_allow_compressed(&session);
     for (size_t i = 0; i < count; i++) {
         uint8_t *data = pieces[i].data;
         size_t left = pieces[i].len;
@@ -183,12 +186,13 @@ struct frames_case {
     const char *frames;
     const char *events;
     const struct wsi_session_limits *limits; /* NULL: ordinary */
+    bool compression;                        /* was agreed */
 };
 
 static void check_cuts(enum wsi_role role, const struct frames_case *c,
                        const char *behind)
 {
-    struct end end = {role, c->limits != NULL ? c->limits : &ordinary};
+    struct end end = {role, c->limits != NULL ? c->limits : &ordinary, c->compression};
     struct bytes in = frames(role, c->frames);
     struct bytes more = frames(role, behind);
 
@@ -246,6 +250,22 @@ static const struct frames_case valid[] = {
     {"82*08[#8] 02*04[#4] 80*04[#4]", "binary 6161616161616161 | binary 6161616161616161",
      &tight},
     {"89*0a[#10]", "ping 61616161616161616161", &tight},
+    /* compressed: not looked into, and no matter what text it is in the end */
+    {"c1*07[f248cdc9c90700]", "compressed text f248cdc9c90700", NULL, true},
+    {"c2*01[00] 81*01[(a)] c1*00[]", "compressed binary 00 | text 61 | compressed text ",
+     NULL, true},
+    {"c1*02[c3ff] 82*01[ff]", "compressed text c3ff | binary ff", NULL, true},
+    {"41*02[f0ff] 89*01[(p)] 00*01[c3] 80*01[(x)] 81*01[(y)]",
+     "ping 70 | compressed text f0ffc378 | text 79", NULL, true},
+    {"42*00[] 80*02[0100] 02*01[05] 80*01[06] 88*00[]",
+     "compressed binary 0100 | binary 0506 | close 1005 ", NULL, true},
+    {"c1*7e0100[#256]", "compressed text 256 bytes 6c44e2c5", NULL, true},
+    {"41*01[c3] 80*00[] 81*02[c3a9]", "compressed text c3 | text c3a9", NULL, true},
+    {"c2*49[#73] 42*08[#8] 80*41[#65]",
+     "compressed binary 73 bytes f9a39724 | compressed binary 73 bytes f9a39724", &tight,
+     true},
+    {"42*01[01] 80", "more", NULL, true},
+    {"c2*7f7fffffffffffffff", "more", &unlimited, true},
     /* not whole */
     {"", ""},
     {"81", "more"},
@@ -269,6 +289,7 @@ static void session_decodes_what_is_valid_however_it_is_cut(void **state)
 /* ---- what is not ---- */
 
 #define RSV      "error 1002: a reserved bit is set without an extension that gives it meaning"
+#define RSV1     "error 1002: RSV1 is set on a frame that does not begin a message"
 #define OPCODE   "error 1002: the opcode is reserved"
 #define CONTROL  "error 1002: a control frame is fragmented"
 #define TOO_LONG "error 1002: a control frame is longer than 125 bytes"
@@ -292,6 +313,31 @@ static const struct frames_case invalid[] = {
     {"c9", RSV},
     {"f1", RSV},
     {"01*01[(a)] c0", RSV},
+    {"a1", RSV, NULL, true},
+    {"91", RSV, NULL, true},
+    {"e1", RSV, NULL, true},
+    {"f1", RSV, NULL, true},
+    {"c8", RSV1, NULL, true},
+    {"c9", RSV1, NULL, true},
+    {"ca", RSV1, NULL, true},
+    {"48", RSV1, NULL, true},
+    {"c0", RSV1, NULL, true},
+    {"41*01[00] c0", RSV1, NULL, true},
+    {"41*01[00] 40", RSV1, NULL, true},
+    {"01*01[(a)] c0", RSV1, NULL, true},
+    {"41*01[00] c9", RSV1, NULL, true},
+    {"41*01[00] 89*00[] c1", "ping  | " INSIDE, NULL, true},
+    {"41*01[00] 81", INSIDE, NULL, true},
+    {"c3", OPCODE, NULL, true},
+    {"c7", OPCODE, NULL, true},
+    {"c1*01[00] 81*01[ff", "compressed text 00 | " BAD_TEXT, NULL, true},
+    {"41*01[c3] 80*00[] 01*01[c3] 80*00[]", "compressed text c3 | " CUT_TEXT, NULL, true},
+    /* a compressed message may be longer, one that is not may not */
+    {"c2*4a", TOO_BIG, &tight, true},
+    {"42*40[#64] 80*0a", TOO_BIG, &tight, true},
+    {"c2*49[#73] 82*09", "compressed binary 73 bytes f9a39724 | " TOO_BIG, &tight, true},
+    {"c2*7f7fffffffffffffff", TOO_BIG, NULL, true},
+    {"42*00[] 00*00[] 80", TOO_MANY, &tight, true},
     {"83", OPCODE},
     {"84", OPCODE},
     {"85", OPCODE},
@@ -395,7 +441,8 @@ static void session_refuses_at_the_first_wrong_byte(void **state)
     for (size_t i = 0; i < 2 * COUNT(invalid); i++) {
         const struct frames_case *c = &invalid[i / 2];
         const enum wsi_role role = i % 2 == 0 ? WSI_SERVER : WSI_CLIENT;
-        struct end end = {role, c->limits != NULL ? c->limits : &ordinary};
+        struct end end = {role, c->limits != NULL ? c->limits : &ordinary,
+                          c->compression};
         struct bytes in = frames(role, c->frames);
         char *before = test_decode_cut(in.data, in.len - 1, NULL, 0, decode, &end);
 
