@@ -194,7 +194,8 @@ typedef void (*wsock_post_fn)(wsock_conn *conn, void *user);
  * only free_user is called.
  *
  * @param free_user (nullable) called after fn.
- * @return 0; WSOCK_ECLOSED once it has ended; WSOCK_ENOMEM.
+ * @return 0; WSOCK_EAGAIN while 65,536 calls wait at its worker (no on_drain follows);
+ *         WSOCK_ECLOSED once it has ended; WSOCK_ENOMEM; WSOCK_EINVAL.
  * Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,

@@ -61,7 +61,8 @@ WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
 
 /**
  * Send a message to every member. Members whose backlog is full miss it, and are not
- * told.
+ * told; so do members whose end begins before their worker comes to it. It has no order
+ * towards messages that are sent to one member alone.
  *
  * @param type WSOCK_TEXT or WSOCK_BINARY.
  * @param data (borrowed until return) copied once.

@@ -79,6 +79,8 @@ int wsock_conn_reset(wsock_conn *conn)
 
 /* ---- calls on its worker ---- */
 
+enum { CALLS_MAX = 65536 }; /* that wait at one worker */
+
 struct posted_call {
     struct wsi_mail mail;
     struct wsock_conn *conn; /* a reference */
@@ -91,6 +93,7 @@ static void run_call(struct wsi_mail *mail)
 {
     struct posted_call *call = WSI_CONTAINER_OF(mail, struct posted_call, mail);
 
+    atomic_fetch_sub_explicit(&call->conn->worker->calls, 1, memory_order_relaxed);
     if (wsi_conn_state(call->conn) < WSI_CONN_CLOSED)
         call->fn(call->conn, call->user);
     if (call->free_user != NULL)
@@ -99,13 +102,11 @@ static void run_call(struct wsi_mail *mail)
     wsi_free(call);
 }
 
-int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
-                    wsock_free_fn free_user)
+static int post_call(wsock_conn *conn, wsock_post_fn fn, void *user,
+                     wsock_free_fn free_user)
 {
     struct posted_call *call;
 
-    if (conn == NULL || fn == NULL)
-        return WSOCK_EINVAL;
     if (wsi_conn_state(conn) == WSI_CONN_CLOSED)
         return WSOCK_ECLOSED;
     call = wsi_alloc(sizeof *call);
@@ -118,8 +119,20 @@ int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
         .user = user,
         .free_user = free_user,
     };
+    atomic_fetch_add_explicit(&conn->worker->calls, 1, memory_order_relaxed);
     wsi_worker_post(conn->worker, &call->mail);
     return 0;
+}
+
+int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
+                    wsock_free_fn free_user)
+{
+    if (conn == NULL || fn == NULL)
+        return WSOCK_EINVAL;
+    /* Whoever posts faster than the worker calls must not fill the memory. */
+    if (atomic_load_explicit(&conn->worker->calls, memory_order_relaxed) >= CALLS_MAX)
+        return WSOCK_EAGAIN;
+    return post_call(conn, fn, user, free_user);
 }
 
 /* The answer to a client's handshake is read in any case; wsi_conn_open() looks at the
@@ -146,7 +159,7 @@ static int act(wsock_conn *conn, wsock_post_fn fn)
     if (wsi_conn_state(conn) >= WSI_CONN_CLOSING)
         return WSOCK_ECLOSED;
     if (wsi_worker_current != conn->worker)
-        return wsock_conn_post(conn, fn, NULL, NULL);
+        return post_call(conn, fn, NULL, NULL);
     fn(conn, NULL);
     return 0;
 }

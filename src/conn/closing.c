@@ -143,8 +143,12 @@ void wsi_conn_go_away(struct wsock_conn *conn)
     case WSI_CONN_OPEN:
         wsi_conn_start_close(conn, 1001, reason, sizeof reason - 1);
         break;
-    case WSI_CONN_CLOSING:
     case WSI_CONN_ENDING:
+        /* All was said; only the peer's FIN is missing, and may be for long. */
+        if (wsi_stream_queued(&conn->stream) == 0)
+            wsi_stream_close(&conn->stream, WSI_CLOSE_NOW);
+        break;
+    case WSI_CONN_CLOSING:
     case WSI_CONN_CLOSED:
         break;
     }

@@ -122,6 +122,7 @@ int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned i
     wsi_list_init(&worker->conns);
     wsi_list_init(&worker->timers);
     wsi_random_init(&worker->random);
+    atomic_init(&worker->calls, 0);
     atomic_init(&worker->ended, false);
     wsi_timer_init(&worker->relief, wsi_pressure_relief);
     return 0;

@@ -34,6 +34,7 @@ struct wsi_worker {
     struct wsi_random random;
     pthread_t thread;
     unsigned index;
+    atomic_uint calls; /* of wsock_conn_post() that wait */
     bool quit;                 /* on the worker: leave after this turn */
     atomic_bool ended;         /* the thread will take no more mail */
     bool sweeping;             /* its mail is run after the end; under pool->sweep */

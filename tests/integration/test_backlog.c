@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -451,9 +452,54 @@ static void only_the_newest_ping_is_answered_to_who_does_not_read(void **state)
     world_end(&world);
 }
 
+/* ---- calls that wait for a worker ---- */
+
+static void hold_worker(wsock_conn *conn, void *user)
+{
+    (void)conn;
+    sem_wait(user);
+}
+
+static void count_call(wsock_conn *conn, void *user)
+{
+    (void)conn;
+    tell(user);
+}
+
+static void calls_that_wait_are_limited(void **state)
+{
+    enum { LIMIT = 65536 };
+    struct world world;
+    struct side side = {0};
+    wsock_client *client;
+    int called = 0, accepted = 0, r;
+    sem_t go;
+
+    (void)state;
+    sem_init(&go, 0, 0);
+    world_begin(&world, 1);
+    world_listen(&world, NULL);
+    client = world_client(&world, &side);
+    world_connect(&world, client, &side);
+    assert_int_equal(wsock_conn_post(side.conn, hold_worker, &go, NULL), 0);
+    while ((r = wsock_conn_post(side.conn, count_call, &called, NULL)) == 0)
+        accepted++;
+    assert_int_equal(r, WSOCK_EAGAIN);
+    assert_true(accepted <= LIMIT && accepted >= LIMIT - 1);
+    sem_post(&go);
+    await(&called, accepted);
+    assert_int_equal(wsock_conn_post(side.conn, count_call, &called, NULL), 0);
+    await(&called, accepted + 1);
+    wsock_client_unref(client);
+    side_fini(&side);
+    world_end(&world);
+    sem_destroy(&go);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(calls_that_wait_are_limited),
         TEST(buffered_is_what_the_kernel_did_not_take),
         TEST(everything_accepted_arrives_and_empties_the_backlog),
         TEST(drain_follows_every_refusal_of_any_thread),

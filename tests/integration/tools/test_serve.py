@@ -114,7 +114,7 @@ class Page(unittest.TestCase):
                 self.assertEqual(get(serve.port, "/chat.js")[0], 404)
 
     def test_a_directory_that_is_none_is_refused(self):
-        result = run("serve", "--www", "/nonexistent/directory")
+        result = run("serve", "ws://127.0.0.1:0", "--www", "/nonexistent/directory")
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("/nonexistent/directory", result.stderr)
 
