@@ -51,8 +51,8 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
     (void)conn;
     talk->status = info->cause != WSOCK_CAUSE_CLOSED || info->code != 1000;
     if (talk->status != 0)
-        fprintf(stderr, "client: %s (%d %s)\n", info->detail, (int)info->code,
-                info->reason);
+        fprintf(stderr, "client: %s (%d%s%s)\n", info->detail, (int)info->code,
+                *info->reason != '\0' ? " " : "", info->reason);
     wsock_runtime_stop(talk->runtime);
 }
 
