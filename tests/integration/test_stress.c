@@ -221,10 +221,13 @@ static void stress_end(struct stress *stress)
     assert_true(stress->echoes > 0);
 }
 
+static unsigned round_number; /* of main(): each draws other numbers */
+
 static void run_threads(struct stress *stress, pthread_t *threads, struct thread *args)
 {
     for (unsigned i = 0; i < THREADS; i++) {
-        args[i] = (struct thread){.stress = stress, .seed = 17 * i + 1};
+        args[i] = (struct thread){.stress = stress,
+                                  .seed = 17 * i + 1 + 1000 * round_number};
         assert_int_equal(pthread_create(&threads[i], NULL, act, &args[i]), 0);
     }
 }
@@ -285,13 +288,18 @@ static void runtime_is_freed_in_the_middle_of_it(void **state)
     free(stress);
 }
 
-int main(void)
+/* test_stress [ROUNDS] */
+int main(int argc, char **argv)
 {
+    const unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 1;
     const struct CMUnitTest tests[] = {
         TEST(everything_at_once_ends_as_it_should),
         TEST(server_stops_in_the_middle_of_it),
         TEST(runtime_is_freed_in_the_middle_of_it),
     };
+    int failed = 0;
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    for (; failed == 0 && round_number < rounds; round_number++)
+        failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return failed;
 }
