@@ -44,7 +44,7 @@ struct wsi_stream_events {
     /** After a flush, when wsi_stream_want_writable() asked for it or a blocked queue
      * made progress. The queue may be anything from empty to nearly full. */
     void (*on_writable)(struct wsi_stream *stream);
-    /** A flush left bytes queued: the kernel takes no more for now. Once each time it
+    /** A flush left bytes queued: the kernel takes no more at present. Once each time it
      * comes to that, after the flush, before on_writable if both are due. (nullable) */
     void (*on_blocked)(struct wsi_stream *stream);
     /** The socket is gone; error is 0 after a close that was asked for, else errno. An
