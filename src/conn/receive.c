@@ -52,6 +52,7 @@ static void deliver_control(struct wsock_conn *conn, const struct wsi_event *eve
         wsi_conn_fail(conn, event->code, event->why);
         break;
     case WSI_EVENT_MESSAGE:
+    case WSI_EVENT_PART: /* nobody asks for them yet */
     case WSI_EVENT_NONE:
         assert(false); /* the caller has them */
     }

@@ -5,7 +5,7 @@
  *
  *   caller                         session
  *   ------ received bytes -------> wsi_session_next() ... one event at a time
- *   <----- message, ping, close, error
+ *   <----- message, part, ping, close, error
  *   ------ "close 1000" ---------> wsi_session_close() -> bytes of a close frame
  *
  * The closing handshake, as seen by the flags (either side may begin):
@@ -18,7 +18,8 @@
  * The session allocates only for what arrives in pieces: the state of a frame or message
  * that is not whole inside the caller's buffer, and a buffer that grows with the bytes
  * that really arrived, never with a length that a header only declares. Both are gone
- * when the input ends between two messages.
+ * when the input ends between two messages. A message that is delivered in parts needs
+ * the state alone, whatever its length.
  */
 #ifndef WSI_PROTO_SESSION_H
 #define WSI_PROTO_SESSION_H
@@ -34,18 +35,22 @@ struct wsi_partial;
 enum wsi_event_kind {
     WSI_EVENT_NONE,    /* all input was taken; feed more */
     WSI_EVENT_MESSAGE, /* a whole text or binary message */
+    WSI_EVENT_PART,    /* the next bytes of one: wsi_session_deliver_parts() */
     WSI_EVENT_PING,    /* answer with a pong of the same payload, unless closing */
     WSI_EVENT_PONG,
     WSI_EVENT_CLOSE, /* the peer's close frame; code 1005 when it carried none */
     WSI_EVENT_ERROR, /* fail the connection with `code`; nothing is decoded after */
 };
 
+/* Every call writes one: hence bits, which leave it at four words. */
 struct wsi_event {
     enum wsi_event_kind kind;
-    uint8_t opcode;  /* of a message: WSI_OP_TEXT or WSI_OP_BINARY */
-    bool compressed; /* of a message: inflate it, and then check that text is UTF-8 */
-    uint16_t code;   /* of CLOSE: the peer's; of ERROR: the one to send */
-    uint8_t *data;   /* payload, or the close reason; valid until the next call */
+    uint8_t opcode;      /* of the message: WSI_OP_TEXT or WSI_OP_BINARY */
+    bool compressed : 1; /* the message is: inflate it, then check that text is UTF-8 */
+    bool first : 1;      /* of PART: the message begins with it */
+    bool last : 1;       /* of PART: the message ends with it */
+    uint16_t code;       /* of CLOSE: the peer's; of ERROR: the one to send */
+    uint8_t *data;       /* payload, or the close reason; valid until the next call */
     size_t len;
     const char *why; /* of ERROR: static text naming the rule that was broken */
 };
@@ -75,6 +80,7 @@ struct wsi_session {
     uint8_t header_min; /* the shortest header that may come: 6 or 2 bytes */
     uint8_t step;       /* enum step in session_receive.c */
     uint8_t rsv_bits;   /* that the first frame of a message may have */
+    bool in_parts;      /* how the next message is delivered */
     struct wsi_partial *partial; /* (owned, nullable) of what is incomplete */
 };
 
@@ -84,6 +90,27 @@ void wsi_session_fini(struct wsi_session *session);
 /** permessage-deflate was agreed: RSV1 on the first frame of a message says that it is
  *  compressed (RFC 7692 section 6). Before the first byte. */
 void wsi_session_allow_compressed(struct wsi_session *session);
+
+/**
+ * Deliver messages in parts as they arrive (true), or whole (false, as at first). At any
+ * time, also from within an event; a message of which a byte was decoded goes on as it
+ * began.
+ *
+ * Instead of one MESSAGE come PART events, each with the opcode and `compressed` of the
+ * message and with a span of its payload, unmasked, inside the input. Exactly one is
+ * `first` and one, maybe the same, is `last`. Where one part ends and the next begins
+ * depends on how frames and reads cut the message, so it means nothing: not a frame, and
+ * in text not a character either. Only the last part may be empty, when nothing was left
+ * to come but the end; an empty message is one empty part. Control frames of the peer
+ * are delivered between the parts.
+ *
+ * What is refused is the same as of whole messages, at the same byte: 1009 before the
+ * payload of the frame with which the message would exceed its limit, 1008, and 1007 for
+ * text instead of the part with the first bad byte or with the end of a text that ends
+ * inside a character. So a message may fail after parts of it were delivered, and with
+ * any other end of the connection its last part never comes.
+ */
+void wsi_session_deliver_parts(struct wsi_session *session, bool in_parts);
 
 /**
  * Decode up to and including the next event.

@@ -4,8 +4,10 @@
  * peer send, and the close code that answers everything else. Which limits hold is the
  * caller's matter, and so is what to do with an event.
  *
- * The payload of a compressed message is gathered as it comes; inflating it, with the
- * real limit, and checking what comes out as text, is the caller's.
+ * A message is gathered until it is whole, or goes out in the parts in which it arrives;
+ * both ways are held to the same rules. The payload of a compressed message is left as it
+ * comes; inflating it, with the real limit, and checking what comes out as text, is the
+ * caller's.
  *
  * A verdict depends on the bytes up to the one that decides it, never on how reads cut
  * them: a header is refused at its first wrong byte, a text at its first bad one.
@@ -29,6 +31,9 @@
  *                       +---------> CONTROL -- ping, pong ----> IDLE, or HEADER inside
  *                                    |                          a message
  *                                    +-- close --> ENDED <-- an error in any step
+ *
+ * Where messages are delivered in parts, IDLE_FOR_PARTS and PARTS stand for IDLE and
+ * DATA.
  */
 enum step {
     STEP_IDLE,    /* between messages; a whole one may be taken in a straight line */
@@ -36,6 +41,8 @@ enum step {
     STEP_DATA,    /* inside the payload of a text, binary or continuation frame */
     STEP_CONTROL, /* inside the payload of a close, ping or pong frame */
     STEP_ENDED,   /* after CLOSE or ERROR */
+    STEP_IDLE_FOR_PARTS, /* apart, so that the straight line need not ask */
+    STEP_PARTS,
 };
 
 enum {
@@ -63,12 +70,13 @@ enum {
  * stack of a call, owning nothing there, and moves to the heap when it has to gather
  * bytes or to outlive the call: what is whole in the input costs no allocation.
  *
- * In STEP_IDLE and STEP_ENDED nothing is incomplete; one on the heap is then kept for
- * what the last event points to and for the next message, until the input ends.
+ * In the idle steps and STEP_ENDED nothing is incomplete; one on the heap is then kept
+ * for what the last event points to and for the next message, until the input ends.
  */
 struct wsi_partial {
-    uint64_t fragments;  /* frames of the current message, this one included */
-    uint64_t frame_left; /* payload bytes of the current frame still to come */
+    uint64_t fragments;   /* frames of the current message, this one included */
+    uint64_t message_len; /* payload bytes that these declare */
+    uint64_t frame_left;  /* payload bytes of the current frame still to come */
     uint64_t frame_len;
     struct wsi_buf message; /* what arrived of a message that is not whole yet */
     wsi_utf8_state utf8;
@@ -77,6 +85,7 @@ struct wsi_partial {
     uint8_t header_have;    /* bytes of the current header, kept in header[] */
     uint8_t message_opcode; /* 0: no message is under way */
     bool compressed;        /* the message under way, by RSV1 of its first frame */
+    bool in_parts;          /* the message under way, or the next one */
     uint8_t control[WSI_CONTROL_PAYLOAD_MAX]; /* payload of a cut control frame */
 };
 
@@ -157,6 +166,16 @@ static size_t payload_at_hand(const struct turn *turn)
     return turn->left < frame_left ? turn->left : (size_t)frame_left;
 }
 
+static bool is_between_messages(const struct wsi_session *session)
+{
+    return session->step == STEP_IDLE || session->step == STEP_IDLE_FOR_PARTS;
+}
+
+static uint8_t step_between_messages(const struct wsi_session *session)
+{
+    return session->in_parts ? STEP_IDLE_FOR_PARTS : STEP_IDLE;
+}
+
 static bool is_masked(const struct wsi_session *session)
 {
     return session->mask_bit != 0;
@@ -235,15 +254,15 @@ static uint64_t payload_limit(const struct turn *turn)
 static bool length_is_refused(struct turn *turn, uint64_t len)
 {
     const struct wsi_partial *partial = turn->partial;
-    const uint64_t gathered = partial->message.len;
+    const uint64_t before = partial->message_len;
     uint64_t limit = payload_limit(turn);
 
     if ((partial->header[0] & CONTROL_BIT) != 0)
         return false;
-    if (limit > SIZE_MAX)
+    if (limit > SIZE_MAX && !partial->in_parts)
         limit = SIZE_MAX;
-    /* The limit may have been lowered below what is gathered. */
-    if (gathered > limit || len > limit - gathered)
+    /* The limit may have been lowered below what came before. */
+    if (before > limit || len > limit - before)
         return refuse(turn, TOO_BIG, "the message is larger than max_message_bytes");
     return false;
 }
@@ -340,7 +359,8 @@ static void begin_payload(struct wsi_session *session, struct wsi_partial *parti
         session->step = STEP_CONTROL;
         return;
     }
-    session->step = STEP_DATA;
+    session->step = partial->in_parts ? STEP_PARTS : STEP_DATA;
+    partial->message_len += partial->frame_len;
     if (opcode == WSI_OP_CONTINUATION) {
         partial->fragments++;
         return;
@@ -366,7 +386,7 @@ static bool step_header(struct turn *turn)
     return false;
 }
 
-/* ---- messages ---- */
+/* ---- whole messages ---- */
 
 static const char bad_text[] = "a text message is not valid UTF-8";
 static const char cut_text[] = "a text message ends inside a UTF-8 sequence";
@@ -382,12 +402,17 @@ static bool text_is_refused(struct turn *turn, const uint8_t *data, size_t len)
     return false;
 }
 
+static bool end_of_text_is_refused(struct turn *turn)
+{
+    return turn->partial->utf8 != 0 && refuse(turn, INVALID_DATA, cut_text);
+}
+
 static bool deliver_message(struct turn *turn, uint8_t *data, size_t len)
 {
     struct wsi_partial *partial = turn->partial;
 
-    if (partial->message_opcode == WSI_OP_TEXT && partial->utf8 != 0)
-        return refuse(turn, INVALID_DATA, cut_text);
+    if (end_of_text_is_refused(turn))
+        return true;
     *turn->event = (struct wsi_event){
         .kind = WSI_EVENT_MESSAGE,
         .opcode = partial->message_opcode,
@@ -396,7 +421,7 @@ static bool deliver_message(struct turn *turn, uint8_t *data, size_t len)
         .len = len,
     };
     partial->message_opcode = 0;
-    turn->session->step = STEP_IDLE;
+    turn->session->step = step_between_messages(turn->session);
     return true;
 }
 
@@ -468,6 +493,53 @@ static bool step_data(struct turn *turn)
     return false;
 }
 
+/* ---- messages in parts ---- */
+
+static bool deliver_part(struct turn *turn, uint8_t *data, size_t len, bool first,
+                         bool last)
+{
+    struct wsi_partial *partial = turn->partial;
+
+    *turn->event = (struct wsi_event){
+        .kind = WSI_EVENT_PART,
+        .opcode = partial->message_opcode,
+        .compressed = partial->compressed,
+        .first = first,
+        .last = last,
+        .data = data,
+        .len = len,
+    };
+    if (last) {
+        partial->message_opcode = 0;
+        turn->session->step = step_between_messages(turn->session);
+    } else if (partial->frame_left == 0) {
+        turn->session->step = STEP_HEADER;
+    }
+    return true;
+}
+
+static bool step_parts(struct turn *turn)
+{
+    const struct wsi_partial *partial = turn->partial;
+    /* Only the current frame has bytes that were not taken. */
+    const bool first = partial->message_len == partial->frame_left;
+    const size_t len = payload_at_hand(turn);
+    uint8_t *data = turn->at;
+    bool last;
+
+    if (len == 0 && partial->frame_left != 0)
+        return want_more(turn);
+    take_payload(turn, data, len);
+    last = partial->frame_left == 0 && (partial->header[0] & WSI_FRAME_FIN) != 0;
+    if (len == 0 && !last) { /* an empty frame that does not end the message */
+        turn->session->step = STEP_HEADER;
+        return false;
+    }
+    if (text_is_refused(turn, data, len) || (last && end_of_text_is_refused(turn)))
+        return true;
+    return deliver_part(turn, data, len, first, last);
+}
+
 /* ---- control frames ---- */
 
 static bool deliver_close(struct turn *turn, uint8_t *data, size_t len)
@@ -511,7 +583,9 @@ static bool deliver_control(struct turn *turn, uint8_t *data)
         .data = data,
         .len = len,
     };
-    turn->session->step = partial->message_opcode == 0 ? STEP_IDLE : STEP_HEADER;
+    turn->session->step = partial->message_opcode == 0
+                              ? step_between_messages(turn->session)
+                              : STEP_HEADER;
     return true;
 }
 
@@ -542,15 +616,22 @@ static bool step_control(struct turn *turn)
  * The bytes that the last event pointed to are free now. A message's buffer is kept as
  * long as there is more input at hand, which in a stream of large messages is mostly the
  * head of the next one; when the input ends between two messages everything goes, so
- * that an idle connection holds nothing.
+ * that an idle connection holds nothing. The next byte settles how a message that begins
+ * with it is delivered.
  */
 static bool step_idle(struct turn *turn)
 {
+    struct wsi_partial *partial = turn->partial;
+
     if (turn->left == 0) {
         release(turn->session);
         return want_more(turn);
     }
-    turn->partial->message.len = 0;
+    partial->message_len = 0;
+    partial->message.len = 0;
+    partial->in_parts = turn->session->in_parts;
+    if (partial->in_parts)
+        wsi_buf_fini(&partial->message);
     turn->session->step = STEP_HEADER;
     return false;
 }
@@ -565,12 +646,14 @@ static bool step_ended(struct turn *turn)
 
 static bool is_incomplete(const struct wsi_session *session)
 {
-    return session->step != STEP_IDLE && session->step != STEP_ENDED;
+    return !is_between_messages(session) && session->step != STEP_ENDED;
 }
 
 static step_fn *const steps[] = {
-    [STEP_IDLE] = step_idle,       [STEP_HEADER] = step_header, [STEP_DATA] = step_data,
-    [STEP_CONTROL] = step_control, [STEP_ENDED] = step_ended,
+    [STEP_IDLE] = step_idle,   [STEP_HEADER] = step_header,
+    [STEP_DATA] = step_data,   [STEP_CONTROL] = step_control,
+    [STEP_ENDED] = step_ended, [STEP_IDLE_FOR_PARTS] = step_idle,
+    [STEP_PARTS] = step_parts,
 };
 
 /* Out of line: its frame must not burden the hot path. */
@@ -668,6 +751,13 @@ void wsi_session_next(struct wsi_session *session,
         finish_whole_text(session, event);
     else if (is_masked(session))
         wsi_mask(in, in, payload, in - KEY_SIZE, 0);
+}
+
+void wsi_session_deliver_parts(struct wsi_session *session, bool in_parts)
+{
+    session->in_parts = in_parts;
+    if (is_between_messages(session))
+        session->step = step_between_messages(session);
 }
 
 size_t wsi_session_held_bytes(const struct wsi_session *session)

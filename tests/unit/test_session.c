@@ -27,12 +27,35 @@ static const struct wsi_session_limits tight = {
 };
 static const uint8_t some_key[4] = {0x37, 0xfa, 0x21, 0x3d};
 
+/* All that an incomplete frame may hold besides the bytes of its message. */
+enum { STATE_MAX = 256 };
+
+struct bytes {
+    uint8_t *data;
+    size_t len, capacity;
+};
+
+static void put(struct bytes *bytes, const void *data, size_t len)
+{
+    if (bytes->len + len >= bytes->capacity) {
+        bytes->capacity = 2 * (bytes->len + len) + 1;
+        bytes->data = realloc(bytes->data, bytes->capacity);
+        assert_non_null(bytes->data);
+    }
+    if (len != 0)
+        memcpy(bytes->data + bytes->len, data, len);
+    bytes->len += len;
+}
+
 /* ---- decoding into transcripts ---- */
+
+enum delivery { WHOLE, IN_PARTS, BY_TURNS, DELIVERIES };
 
 struct end {
     enum wsi_role role;
     const struct wsi_session_limits *limits;
     bool compression; /* was agreed */
+    enum delivery delivery;
 };
 
 static void add_event(struct test_transcript *out, const struct wsi_event *event)
@@ -43,6 +66,11 @@ static void add_event(struct test_transcript *out, const struct wsi_event *event
     case WSI_EVENT_MESSAGE:
         test_transcript_add(out, "%s%s %s", event->compressed ? "compressed " : "",
                             event->opcode == WSI_OP_TEXT ? "text" : "binary", hex);
+        break;
+    case WSI_EVENT_PART: /* "<" begins a message, ">" ends it */
+        test_transcript_add(out, "%s%s %s%s%s", event->compressed ? "compressed " : "",
+                            event->opcode == WSI_OP_TEXT ? "text" : "binary",
+                            event->first ? "<" : "", hex, event->last ? ">" : "");
         break;
     case WSI_EVENT_PING:
         test_transcript_add(out, "ping %s", hex);
@@ -62,12 +90,66 @@ static void add_event(struct test_transcript *out, const struct wsi_event *event
     free(hex);
 }
 
-static void check_invariants(const struct wsi_session *session, size_t left)
+/* The parts of the message under way, put together again. */
+struct parts {
+    struct bytes bytes;
+    uint8_t opcode; /* 0: none is under way */
+    bool compressed;
+};
+
+/* A message that came in parts stands in the transcript as if it had come whole. */
+static void add_part(struct test_transcript *out, struct parts *parts,
+                     const struct wsi_event *event)
+{
+    struct wsi_event message = *event;
+
+    assert_int_equal(event->first, parts->opcode == 0);
+    assert_true(event->opcode == WSI_OP_TEXT || event->opcode == WSI_OP_BINARY);
+    assert_true(event->len > 0 || event->last);
+    if (event->first) {
+        parts->bytes.len = 0;
+        parts->opcode = event->opcode;
+        parts->compressed = event->compressed;
+    }
+    assert_int_equal(event->opcode, parts->opcode);
+    assert_int_equal(event->compressed, parts->compressed);
+    put(&parts->bytes, event->data, event->len);
+    if (!event->last)
+        return;
+    message.kind = WSI_EVENT_MESSAGE;
+    message.data = parts->bytes.data;
+    message.len = parts->bytes.len;
+    add_event(out, &message);
+    parts->opcode = 0;
+}
+
+static void add_as_delivered(struct test_transcript *out, struct parts *parts,
+                             enum delivery delivery, const struct wsi_event *event,
+                             const struct test_piece *input)
+{
+    if (event->kind == WSI_EVENT_PART) {
+        assert_int_not_equal(delivery, WHOLE);
+        assert_true(event->data >= input->data);
+        assert_true(event->data + event->len <= input->data + input->len);
+        add_part(out, parts, event);
+        return;
+    }
+    if (event->kind == WSI_EVENT_MESSAGE) {
+        assert_int_not_equal(delivery, IN_PARTS);
+        assert_int_equal(parts->opcode, 0);
+    }
+    add_event(out, event);
+}
+
+static void check_invariants(const struct wsi_session *session, enum delivery delivery,
+                             size_t left)
 {
     assert_int_equal(left, 0);
     assert_int_equal(wsi_session_is_idle(session), wsi_session_held_bytes(session) == 0);
     if (session->failed || session->close_received)
         assert_true(wsi_session_is_idle(session));
+    if (delivery == IN_PARTS)
+        assert_true(wsi_session_held_bytes(session) <= STATE_MAX);
 }
 
 /* A test_decode_fn; "more" says that a frame or message was left unfinished. */
@@ -76,11 +158,15 @@ static void decode(struct test_piece *pieces, size_t count, struct test_transcri
 {
     const struct end *end = user;
     struct wsi_session session;
+    struct parts parts = {0};
+    uint32_t seed = 1 + (uint32_t)pieces[0].len;
     bool ended = false;
 
     wsi_session_init(&session, end->role);
     if (end->compression)
         wsi_session_allow_compressed(&session);
+    if (end->delivery == IN_PARTS)
+        wsi_session_deliver_parts(&session, true);
     for (size_t i = 0; i < count; i++) {
         uint8_t *data = pieces[i].data;
         size_t left = pieces[i].len;
@@ -88,41 +174,27 @@ static void decode(struct test_piece *pieces, size_t count, struct test_transcri
         for (;;) {
             struct wsi_event event;
 
+            if (end->delivery == BY_TURNS)
+                wsi_session_deliver_parts(&session, test_random(&seed) % 2 != 0);
             wsi_session_next(&session, end->limits, &data, &left, &event);
             assert_ptr_equal(data + left, pieces[i].data + pieces[i].len);
             if (event.kind == WSI_EVENT_NONE)
                 break;
             assert_false(ended);
-            add_event(out, &event);
+            add_as_delivered(out, &parts, end->delivery, &event, &pieces[i]);
             ended = event.kind == WSI_EVENT_CLOSE || event.kind == WSI_EVENT_ERROR;
             assert_int_equal(session.failed, event.kind == WSI_EVENT_ERROR);
             assert_int_equal(session.close_received, event.kind == WSI_EVENT_CLOSE);
         }
-        check_invariants(&session, left);
+        check_invariants(&session, end->delivery, left);
     }
     if (!wsi_session_is_idle(&session))
         test_transcript_add(out, "more");
     wsi_session_fini(&session);
+    free(parts.bytes.data);
 }
 
 /* ---- frames written down ---- */
-
-struct bytes {
-    uint8_t *data;
-    size_t len, capacity;
-};
-
-static void put(struct bytes *bytes, const void *data, size_t len)
-{
-    if (bytes->len + len >= bytes->capacity) {
-        bytes->capacity = 2 * (bytes->len + len) + 1;
-        bytes->data = realloc(bytes->data, bytes->capacity);
-        assert_non_null(bytes->data);
-    }
-    if (len != 0)
-        memcpy(bytes->data + bytes->len, data, len);
-    bytes->len += len;
-}
 
 static void end_payload(struct bytes *bytes, size_t from, const uint8_t *key)
 {
@@ -197,7 +269,10 @@ static void check_cuts(enum wsi_role role, const struct frames_case *c,
     struct bytes more = frames(role, behind);
 
     put(&in, more.data, more.len);
-    test_all_cuts(in.data, in.len, c->events, decode, &end);
+    for (int i = WHOLE; i < DELIVERIES; i++) {
+        end.delivery = (enum delivery)i;
+        test_all_cuts(in.data, in.len, c->events, decode, &end);
+    }
     free(in.data);
     free(more.data);
 }
@@ -444,11 +519,16 @@ static void session_refuses_at_the_first_wrong_byte(void **state)
         struct end end = {role, c->limits != NULL ? c->limits : &ordinary,
                           c->compression};
         struct bytes in = frames(role, c->frames);
-        char *before = test_decode_cut(in.data, in.len - 1, NULL, 0, decode, &end);
 
-        if (strstr(before, "error") != NULL)
-            fail_msg("%s: %s before the last byte", c->frames, before);
-        free(before);
+        for (int j = WHOLE; j < DELIVERIES; j++) {
+            char *before;
+
+            end.delivery = (enum delivery)j;
+            before = test_decode_cut(in.data, in.len - 1, NULL, 0, decode, &end);
+            if (strstr(before, "error") != NULL)
+                fail_msg("%s: %s before the last byte", c->frames, before);
+            free(before);
+        }
         free(in.data);
     }
 }
@@ -579,15 +659,16 @@ static void session_neither_copies_nor_allocates_for_whole_messages(void **state
     };
 
     (void)state;
-    for (size_t i = 0; i < 2 * COUNT(whole); i++) {
+    for (size_t i = 0; i < 4 * COUNT(whole); i++) {
         const enum wsi_role role = i % 2 == 0 ? WSI_SERVER : WSI_CLIENT;
-        struct bytes in = frames(role, whole[i / 2]);
+        struct bytes in = frames(role, whole[i / 4]);
         struct wsi_session session;
         struct wsi_event event;
         uint8_t *data = in.data;
         size_t left = in.len;
 
         wsi_session_init(&session, role);
+        wsi_session_deliver_parts(&session, i / 2 % 2 != 0);
         test_fail_allocation(1, 1);
         wsi_session_next(&session, &ordinary, &data, &left, &event);
         assert_int_equal(test_stop_failing(), 0);
@@ -599,9 +680,6 @@ static void session_neither_copies_nor_allocates_for_whole_messages(void **state
         free(in.data);
     }
 }
-
-/* All that an incomplete frame may hold besides the bytes of its message. */
-enum { STATE_MAX = 256 };
 
 static void session_grows_with_what_arrived_not_with_what_was_declared(void **state)
 {
@@ -734,7 +812,7 @@ static void session_holds_what_events_point_to_until_the_next_call(void **state)
 }
 
 /* Decodes with a cut in every payload, so that everything has to be kept. */
-static int decode_piecemeal(void)
+static int decode_piecemeal(bool in_parts)
 {
     static const char *const pieces[] = {
         "01*00[] 89*01[07]",
@@ -757,6 +835,7 @@ static int decode_piecemeal(void)
 
     wsi_session_init(&session,
                      WSI_CLIENT); /* unmasked, so that a frame can be cut here */
+    wsi_session_deliver_parts(&session, in_parts);
     for (size_t i = 0; i < COUNT(pieces) && result == 0; i++) {
         char *seen = feed(&session, &ordinary, pieces[i]);
 
@@ -775,7 +854,228 @@ static void session_reports_a_failed_allocation_as_1011(void **state)
     int result = 0;
 
     (void)state;
-    FOR_EACH_OOM(result, result = decode_piecemeal(), (void)0);
+    FOR_EACH_OOM(result, result = decode_piecemeal(false), (void)0);
+    FOR_EACH_OOM(result, result = decode_piecemeal(true), (void)0);
+}
+
+/* ---- messages in parts ---- */
+
+/* What the client is fed, each string as one read, and the events of each. */
+struct parts_case {
+    const char *reads[4];
+    const char *events[4];
+    const struct wsi_session_limits *limits; /* NULL: ordinary */
+};
+
+static void check_parts(const struct parts_case *c)
+{
+    struct wsi_session session;
+
+    wsi_session_init(&session, WSI_CLIENT);
+    wsi_session_allow_compressed(&session);
+    wsi_session_deliver_parts(&session, true);
+    for (size_t i = 0; i < COUNT(c->reads) && c->reads[i] != NULL; i++)
+        assert_feed(&session, c->limits != NULL ? c->limits : &ordinary, c->reads[i],
+                    c->events[i]);
+    wsi_session_fini(&session);
+}
+
+static void session_delivers_each_part_when_it_arrives(void **state)
+{
+    static const struct parts_case cases[] = {
+        {{"81*05[(Hello)]"}, {"text <48656c6c6f>"}},
+        {{"82*05[(He)", "(l)", "(lo)]"}, {"binary <4865", "binary 6c", "binary 6c6f>"}},
+        {{"81", "05", "(Hello)"}, {"", "", "text <48656c6c6f>"}},
+        /* parts of fragments, and control frames between them */
+        {{"01*03[(Hel)] 80*02[(lo)]"}, {"text <48656c | text 6c6f>"}},
+        {{"02*03[01", "0203] 89*01[(p)] 00*01[04]", "80*02[05", "06]"},
+         {"binary <01", "binary 0203 | ping 70 | binary 04", "binary 05", "binary 06>"}},
+        /* an empty frame is a part only when it ends the message */
+        {{"81*00[] 82*00[]"}, {"text <> | binary <>"}},
+        {{"01*00[] 00*00[] 80*00[]"}, {"text <>"}},
+        {{"01*00[] 89*00[] 80*01[(a)]"}, {"ping  | text <61>"}},
+        {{"01*01[(a)] 00*00[]", "80*00[]"}, {"text <61", "text >"}},
+        /* characters are cut, compressed text is not looked into */
+        {{"81*04[f09f", "98", "80]"}, {"text <f09f", "text 98", "text 80>"}},
+        {{"41*02[c3ff]", "00*01[fe] 80*00[]"},
+         {"compressed text <c3ff", "compressed text fe | compressed text >"}},
+        {{"c2*02[01", "02] 82*01[03]"},
+         {"compressed binary <01", "compressed binary 02> | binary <03>"}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        check_parts(&cases[i]);
+}
+
+static void session_may_refuse_a_message_after_some_of_its_parts(void **state)
+{
+    static const struct parts_case cases[] = {
+        /* not the good bytes before the bad one either */
+        {{"81*06[(ab)", "(c) ff"}, {"text <6162", BAD_TEXT}},
+        {{"81*06[(ab) ff"}, {BAD_TEXT}},
+        {{"81*02[c3", "20]"}, {"text <c3", BAD_TEXT}},
+        {{"01*01[c3] 80*02[(ab)]"}, {"text <c3 | " BAD_TEXT}},
+        {{"81*03[(ab)", "c3]"}, {"text <6162", CUT_TEXT}},
+        {{"01*01[c3] 80*00[]"}, {"text <c3 | " CUT_TEXT}},
+        {{"02*05[#5] 80*04"}, {"binary <6161616161 | " TOO_BIG}, &tight},
+        {{"02*05[#3", "#2] 80*7f7fffffffffffffff"},
+         {"binary <616161", "binary 6161 | " TOO_BIG},
+         &tight},
+        {{"42*40[#64] 80*0a"},
+         {"compressed binary <64 bytes d96f0f85 | " TOO_BIG},
+         &tight},
+        {{"02*01[00] 00*01[01] 80"}, {"binary <00 | binary 01 | " TOO_MANY}, &tight},
+        {{"01*01[(a)] 81"}, {"text <61 | " INSIDE}},
+        {{"01*01[(a)] 89*00[] 09"}, {"text <61 | ping  | " CONTROL}},
+        {{"81*01[(a)] 80"}, {"text <61> | " NO_START}},
+        {{"01*01[(a)] 88*02[03e8] 80*01[(b)]"}, {"text <61 | close 1000 "}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        check_parts(&cases[i]);
+}
+
+static void session_changes_its_delivery_with_the_next_message(void **state)
+{
+    static const struct {
+        bool in_parts; /* set before this is read */
+        const char *frames;
+        const char *events;
+    } reads[] = {
+        {false, "81*01[(a)]", "text 61"},
+        {true, "81*01[(b)]", "text <62>"},
+        {true, "01*02[(c)", "text <63"},
+        {false, "(d)] 89*00[]", "text 64 | ping "},
+        {false, "80*01[(e)] 81*01[(f)]", "text 65> | text 66"},
+        {false, "01*02[(g)", ""},
+        {true, "(h)] 89*00[]", "ping "},
+        {true, "80*01[(i)] 82*01[00]", "text 676869 | binary <00>"},
+        /* the first byte of its first frame begins a message, that of a ping does not */
+        {false, "81", ""},
+        {true, "01 (j) 81", "text 6a"},
+        {false, "01 (k) 89", "text <6b>"},
+        {true, "00 81*01[(l)] 89", "ping  | text <6c>"},
+        {false, "00 81*01[(m)]", "ping  | text 6d"},
+        /* asked for and taken back inside a message */
+        {false, "01*01[(n)]", ""},
+        {true, "00*01[(o)]", ""},
+        {false, "80*01[(p)] 81*01[(q)]", "text 6e6f70 | text 71"},
+        {true, "03", OPCODE},
+        {false, "81*01[(r)]", ""},
+        {true, "81*01[(s)]", ""},
+    };
+    struct wsi_session session;
+
+    (void)state;
+    wsi_session_init(&session, WSI_CLIENT);
+    for (size_t i = 0; i < COUNT(reads); i++) {
+        wsi_session_deliver_parts(&session, reads[i].in_parts);
+        assert_feed(&session, &ordinary, reads[i].frames, reads[i].events);
+    }
+    wsi_session_fini(&session);
+}
+
+static void session_changes_its_delivery_from_within_an_event(void **state)
+{
+    (void)state;
+    for (int role = WSI_SERVER; role <= WSI_CLIENT; role++) {
+        struct bytes in = frames((enum wsi_role)role,
+                                 "81*01[(a)] 81*01[(b)] 01*01[(c)] 80*01[(d)] 81*01[(e)] "
+                                 "82*00[] 02*01[00]");
+        struct test_transcript out = {0};
+        struct wsi_session session;
+        struct wsi_event event;
+        uint8_t *data = in.data;
+        size_t left = in.len;
+        bool in_parts = false;
+
+        wsi_session_init(&session, (enum wsi_role)role);
+        while (wsi_session_next(&session, &ordinary, &data, &left, &event),
+               event.kind != WSI_EVENT_NONE) {
+            add_event(&out, &event);
+            in_parts = !in_parts;
+            wsi_session_deliver_parts(&session, in_parts);
+        }
+        assert_string_equal(out.text,
+                            "text 61 | text <62> | text 6364 | text <65> | binary  | "
+                            "binary <00");
+        wsi_session_fini(&session);
+        free(out.text);
+        free(in.data);
+    }
+}
+
+static void session_holds_no_payload_of_a_message_in_parts(void **state)
+{
+    struct wsi_session session;
+    char *seen;
+
+    (void)state;
+    wsi_session_init(&session, WSI_CLIENT);
+    wsi_session_deliver_parts(&session, true);
+    free(feed(&session, &unlimited, "02*7e0400[#1024] 00*7f7000000000000000[#10"));
+    assert_in_range(wsi_session_held_bytes(&session), 1, STATE_MAX);
+    test_fail_allocation(1, 1);
+    seen = feed(&session, &unlimited, "#100000");
+    assert_int_equal(test_stop_failing(), 0);
+    assert_string_equal(seen, "binary 100000 bytes 3d694ca5");
+    free(seen);
+    assert_in_range(wsi_session_held_bytes(&session), 1, STATE_MAX);
+    wsi_session_fini(&session);
+
+    /* nor a buffer that a whole one left, which its event pointed to until now */
+    wsi_session_init(&session, WSI_CLIENT);
+    assert_feed(&session, &ordinary, "82*7f0000000000020000[#100000", "");
+    wsi_session_deliver_parts(&session, true);
+    assert_feed(&session, &ordinary, "#31072] 82*0a[#5",
+                "binary 131072 bytes 9da69dc5 | binary <6161616161");
+    assert_in_range(wsi_session_held_bytes(&session), 1, STATE_MAX);
+    assert_feed(&session, &ordinary, "#5]", "binary 6161616161>");
+    assert_true(wsi_session_is_idle(&session));
+    wsi_session_fini(&session);
+}
+
+static void session_reads_its_limits_on_every_frame_of_parts(void **state)
+{
+    struct wsi_session_limits limits = {.max_message_bytes = 8, .max_fragments = 2};
+    struct wsi_session session;
+
+    (void)state;
+    wsi_session_init(&session, WSI_CLIENT);
+    wsi_session_deliver_parts(&session, true);
+    assert_feed(&session, &limits, "02*08[#6", "binary <616161616161");
+    limits.max_message_bytes = 3; /* the frame was accepted */
+    assert_feed(&session, &limits, "#2]", "binary 6161");
+    limits = (struct wsi_session_limits){.max_message_bytes = 10, .max_fragments = 3};
+    assert_feed(&session, &limits, "00*02[#2] 80*00[]", "binary 6161 | binary >");
+    assert_feed(&session, &limits, "02*0a[#10]", "binary <61616161616161616161");
+    limits.max_message_bytes = 9; /* below what was delivered */
+    assert_feed(&session, &limits, "80*00", TOO_BIG);
+    wsi_session_fini(&session);
+}
+
+/* The first part of an unfinished message is lost with the memory for its state. */
+static void session_delivers_no_part_that_it_cannot_go_on_from(void **state)
+{
+    static const char *const begun[] = {"81*05[(a)", "01*01[(a)]"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(begun); i++) {
+        struct wsi_session session;
+        char *seen;
+
+        wsi_session_init(&session, WSI_CLIENT);
+        wsi_session_deliver_parts(&session, true);
+        test_fail_allocation(1, 0);
+        seen = feed(&session, &ordinary, begun[i]);
+        assert_int_equal(test_stop_failing(), 1);
+        assert_string_equal(seen, "error 1011: out of memory for an incomplete frame");
+        assert_true(session.failed && wsi_session_is_idle(&session));
+        free(seen);
+        wsi_session_fini(&session);
+    }
 }
 
 /* ---- sessions by chance ---- */
@@ -921,9 +1221,11 @@ static void session_decodes_random_sessions_under_random_cuts(void **state)
         struct test_transcript events = {0};
         struct bytes in = random_session(&seed, end.role, 12, &events);
 
-        for (int i = 0; i < 5; i++) {
-            char *seen = decode_at_random_cuts(&in, &seed, &end);
+        for (int i = 0; i < 2 * DELIVERIES; i++) {
+            char *seen;
 
+            end.delivery = (enum delivery)(i % DELIVERIES);
+            seen = decode_at_random_cuts(&in, &seed, &end);
             assert_string_equal(seen, events.text);
             free(seen);
         }
@@ -956,9 +1258,11 @@ static void session_survives_mutations_and_says_the_same_under_any_cut(void **st
                                                                  : test_random(&seed));
         }
         uncut = test_decode_cut(in.data, in.len, NULL, 0, decode, &end);
-        for (int i = 0; i < 3; i++) {
-            char *seen = decode_at_random_cuts(&in, &seed, &end);
+        for (int i = 0; i < DELIVERIES; i++) {
+            char *seen;
 
+            end.delivery = (enum delivery)i;
+            seen = decode_at_random_cuts(&in, &seed, &end);
             assert_string_equal(seen, uncut);
             free(seen);
         }
@@ -1101,6 +1405,13 @@ int main(void)
         TEST(session_is_idle_only_between_messages),
         TEST(session_holds_what_events_point_to_until_the_next_call),
         TEST(session_reports_a_failed_allocation_as_1011),
+        TEST(session_delivers_each_part_when_it_arrives),
+        TEST(session_may_refuse_a_message_after_some_of_its_parts),
+        TEST(session_changes_its_delivery_with_the_next_message),
+        TEST(session_changes_its_delivery_from_within_an_event),
+        TEST(session_holds_no_payload_of_a_message_in_parts),
+        TEST(session_reads_its_limits_on_every_frame_of_parts),
+        TEST(session_delivers_no_part_that_it_cannot_go_on_from),
         TEST(session_decodes_random_sessions_under_random_cuts),
         TEST(session_survives_mutations_and_says_the_same_under_any_cut),
         TEST(session_writes_control_frames_for_its_role),
