@@ -24,8 +24,8 @@ static void format_value(char *out, size_t size, const wsock_option_info *info)
     int64_t value = info->value_default;
     size_t unit = 0;
 
-    if (info->can_be_off && value == 0) {
-        snprintf(out, size, "off");
+    if (info->words[0] != '\0' && value == 0) {
+        snprintf(out, size, "%.*s", (int)strcspn(info->words, "|"), info->words);
     } else if (info->type == WSOCK_OPTION_BYTES) {
         for (; unit < 3 && value != 0 && value % 1024 == 0; unit++)
             value /= 1024;

@@ -7,7 +7,7 @@
  *
  * Sizes take B, KiB, MiB, GiB (and K, M, G for the same); times take ms, s, min, h; a
  * number alone is in the option's unit. Booleans take true, false, yes, no, on, off, 1,
- * 0. "off" turns off a limit that allows it.
+ * 0. "off" turns off a limit that allows it, "auto" lets the library choose.
  */
 #ifndef WSOCK_OPTION_H
 #define WSOCK_OPTION_H
@@ -34,6 +34,7 @@ enum {
     WSOCK_OPTION_MS = 3,
     WSOCK_OPTION_BOOL = 4,
     WSOCK_OPTION_STRING = 5,
+    WSOCK_OPTION_CHOICE = 6, /**< one of the words; as a number: which, from 0 */
 };
 
 /** One option. Later versions may add members at the end: look at size. */
@@ -41,13 +42,15 @@ typedef struct wsock_option_info {
     size_t size;           /**< set it to sizeof before the call */
     const char *name;      /**< static */
     const char *text;      /**< static, one line */
+    const char *words;     /**< static; stand for 0, 1, ..., divided by '|': of a choice
+                                all its values; else "off" (no limit), "auto" or "" */
     int64_t value_default; /**< in the type's unit */
     int64_t value_min;
     int64_t value_max;
-    int32_t scope;      /**< bits of WSOCK_SCOPE_* */
-    int32_t type;       /**< WSOCK_OPTION_* */
-    int32_t is_live;    /**< 1: takes effect on what runs already */
-    int32_t can_be_off; /**< 1: "off" (as a number: 0) means no limit */
+    int32_t scope;    /**< bits of WSOCK_SCOPE_* */
+    int32_t type;     /**< WSOCK_OPTION_* */
+    int32_t is_live;  /**< 1: takes effect on what runs already */
+    int32_t reserved; /**< 0 */
 } wsock_option_info;
 
 /**

@@ -15,17 +15,17 @@
 #include "core/alloc.h"
 #include "core/option_text.h"
 
-#define ROW(id, name_, scope_, type_, def, min, max, live, off, text_) \
-    [WSI_OPT_##id] = {                                                 \
-        .name = name_,                                                 \
-        .text = text_,                                                 \
-        .value_default = def,                                          \
-        .value_min = min,                                              \
-        .value_max = max,                                              \
-        .scope = scope_,                                               \
-        .type = WSOCK_OPTION_##type_,                                  \
-        .is_live = live,                                               \
-        .can_be_off = off,                                             \
+#define ROW(id, name_, scope_, type_, def, min, max, live, words_, text_) \
+    [WSI_OPT_##id] = {                                                    \
+        .name = name_,                                                    \
+        .text = text_,                                                    \
+        .value_default = def,                                             \
+        .value_min = min,                                                 \
+        .value_max = max,                                                 \
+        .scope = scope_,                                                  \
+        .type = WSOCK_OPTION_##type_,                                     \
+        .is_live = live,                                                  \
+        .words = words_,                                                  \
     },
 const struct wsi_option_row wsi_option_rows[WSI_OPT_COUNT] = {WSI_OPTION_MAP(ROW)};
 #undef ROW
@@ -34,7 +34,7 @@ _Static_assert(WSI_OPT_COUNT <= 64, "explicit_bits has a bit for each option");
 
 /* Sizes of wsock_option_info by version; no tail padding, or size could not tell them
  * apart. */
-enum { INFO_SIZE_1_0 = offsetof(wsock_option_info, can_be_off) + sizeof(int32_t) };
+enum { INFO_SIZE_1_0 = offsetof(wsock_option_info, reserved) + sizeof(int32_t) };
 _Static_assert(sizeof(wsock_option_info) == INFO_SIZE_1_0, "no tail padding");
 
 static const struct wsi_option_row *row_of(enum wsi_option_id id)
@@ -57,12 +57,13 @@ static unsigned text_index(enum wsi_option_id id)
 /* Off is 0 outside and INT64_MAX inside. */
 static int64_t to_stored(const struct wsi_option_row *row, int64_t value)
 {
-    return row->can_be_off && value == 0 ? INT64_MAX : value;
+    return value == 0 && wsi_option_zero(row) == WSI_ZERO_IS_OFF ? INT64_MAX : value;
 }
 
 static int64_t to_public(const struct wsi_option_row *row, int64_t stored)
 {
-    return row->can_be_off && wsi_option_is_off(stored) ? 0 : stored;
+    return wsi_option_is_off(stored) && wsi_option_zero(row) == WSI_ZERO_IS_OFF ? 0
+                                                                                : stored;
 }
 
 static void store(struct wsi_options *options, enum wsi_option_id id, int64_t stored)
@@ -133,9 +134,9 @@ static int set_text(struct wsi_options *options, enum wsi_option_id id, const ch
 static int set_number(struct wsi_options *options, enum wsi_option_id id, int64_t value)
 {
     const struct wsi_option_row *row = row_of(id);
-    const bool off = row->can_be_off && value == 0;
+    const bool is_word = value == 0 && wsi_option_zero(row) != WSI_ZERO_IS_ZERO;
 
-    if (!off && (value < row->value_min || value > row->value_max))
+    if (!is_word && (value < row->value_min || value > row->value_max))
         return WSOCK_ERANGE;
     store(options, id, to_stored(row, value));
     return 0;
@@ -261,7 +262,7 @@ int wsock_option_at(wsock_option_info *info, size_t index)
     full.scope = (int32_t)row->scope;
     full.type = row->type;
     full.is_live = row->is_live;
-    full.can_be_off = row->can_be_off;
+    full.words = row->words;
     memcpy(info, &full, full.size);
     return 0;
 }

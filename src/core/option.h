@@ -29,95 +29,119 @@
 
 /*
  * X(ID, name, scope,
- *   type, default, min, max, live, can_be_off,
+ *   type, default, min, max, live, words,
  *   text)
  *
- * Where can_be_off is 1, a default of 0 means off, and min is the least value that is not
- * off. The default of a string is "", its max a length.
+ * Words stand for 0, 1, ... and are divided by '|': all the values of a choice; of a
+ * number "off" (no limit, stored as INT64_MAX) or "auto", and min is then the least value
+ * that is neither. The default of a string is "", its max a length.
  */
 /* clang-format off */
 #define WSI_OPTION_MAP(X)                                                                \
     X(WORKERS, "workers", WSOCK_SCOPE_RUNTIME,                                           \
-      COUNT, 0, 0, 256, 0, 0,                                                            \
-      "Worker threads; 0: one per core")                                                 \
+      COUNT, 0, 1, 256, 0, "auto",                                                       \
+      "Worker threads; auto: one per core")                                              \
     X(LOG_LEVEL, "log_level", WSOCK_SCOPE_RUNTIME,                                       \
-      COUNT, 2, 0, 4, 1, 0,                                                              \
+      COUNT, 2, 0, 4, 1, "",                                                             \
       "What is logged: 0 nothing, 1 errors, 2 warnings too, 3 starts and stops, "        \
       "4 every connection")                                                              \
     X(MAX_BUFFERED_BYTES, "max_buffered_bytes", WSOCK_SCOPE_RUNTIME,                     \
-      BYTES, 0, 0, WSI_TIB, 1, 0,                                                        \
-      "What all connections together may have buffered; 0: a quarter of the memory, "    \
+      BYTES, 0, 1, WSI_TIB, 1, "auto",                                                   \
+      "What all connections together may have buffered; auto: a quarter of the memory, " \
       "or the cgroup's limit if that is smaller")                                        \
     X(MAX_CONNECTIONS, "max_connections", WSOCK_SCOPE_SERVER,                            \
-      COUNT, 0, 0, WSI_LOTS, 1, 0,                                                       \
-      "Connections at one time; 0: what the limit of open files allows, less a reserve") \
+      COUNT, 0, 1, WSI_LOTS, 1, "auto",                                                  \
+      "Connections at one time; auto: what the limit of open files allows, less a "      \
+      "reserve")                                                                         \
     X(REQUEST_TIMEOUT, "request_timeout", WSOCK_SCOPE_SERVER,                            \
-      MS, 30 * WSI_SECOND, 1, WSI_DAY, 0, 0,                                             \
+      MS, 30 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time that the application may take to answer a request")                          \
     X(STOP_TIMEOUT, "stop_timeout", WSOCK_SCOPE_SERVER,                                  \
-      MS, 5 * WSI_SECOND, 0, WSI_DAY, 1, 0,                                              \
+      MS, 5 * WSI_SECOND, 0, WSI_DAY, 1, "",                                             \
       "Time that connections get to close when the server stops")                        \
     X(LISTEN_BACKLOG, "listen_backlog", WSOCK_SCOPE_SERVER,                              \
-      COUNT, 1024, 1, 65535, 0, 0,                                                       \
+      COUNT, 1024, 1, 65535, 0, "",                                                      \
       "Connections that may wait in the kernel to be accepted, for each listener")       \
     X(REUSE_PORT, "reuse_port", WSOCK_SCOPE_SERVER,                                      \
-      BOOL, 0, 0, 1, 0, 0,                                                               \
+      BOOL, 0, 0, 1, 0, "",                                                              \
       "Give each worker a listening socket of its own (SO_REUSEPORT)")                   \
     X(WWW, "www", WSOCK_SCOPE_SERVER,                                                    \
-      STRING, 0, 0, 4095, 0, 0,                                                          \
+      STRING, 0, 0, 4095, 0, "",                                                         \
       "Directory whose files answer plain GET requests; empty: none")                    \
     X(ORIGINS, "origins", WSOCK_SCOPE_SERVER,                                            \
-      STRING, 0, 0, 65535, 0, 0,                                                         \
+      STRING, 0, 0, 65535, 0, "",                                                        \
       "Origins whose pages may connect, separated by commas; \"*\": any; "               \
       "empty: pages of the same host and port")                                          \
     X(HANDSHAKE_TIMEOUT, "handshake_timeout", WSI_SCOPE_HEADS,                           \
-      MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, 0,                                             \
+      MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
       "Time that the opening handshake may take")                                        \
     X(MAX_HEAD_BYTES, "max_head_bytes", WSI_SCOPE_HEADS,                                 \
-      BYTES, 16 * WSI_KIB, WSI_KIB, WSI_MIB, 1, 0,                                       \
+      BYTES, 16 * WSI_KIB, WSI_KIB, WSI_MIB, 1, "",                                      \
       "Size of the head of an HTTP request or response")                                 \
     X(MAX_HEADERS, "max_headers", WSI_SCOPE_HEADS,                                       \
-      COUNT, 100, 8, 256, 1, 0,                                                          \
+      COUNT, 100, 8, 256, 1, "",                                                         \
       "Header fields of an HTTP request or response")                                    \
     X(CONNECT_TIMEOUT, "connect_timeout", WSOCK_SCOPE_CLIENT,                            \
-      MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, 0,                                             \
+      MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time to resolve the name and to connect")                                         \
     X(MAX_MESSAGE_BYTES, "max_message_bytes", WSI_SCOPE_CONNS,                           \
-      BYTES, WSI_MIB, 1, WSI_TIB, 1, 1,                                                  \
+      BYTES, WSI_MIB, 1, WSI_TIB, 1, "off",                                              \
       "Size of an incoming message; above it the connection ends with 1009")             \
     X(MAX_FRAGMENTS, "max_fragments", WSI_SCOPE_CONNS,                                   \
-      COUNT, 1024, 1, WSI_LOTS, 1, 1,                                                    \
+      COUNT, 1024, 1, WSI_LOTS, 1, "off",                                                \
       "Fragments of an incoming message; above it the connection ends with 1008")        \
     X(MAX_MESSAGE_RATE, "max_message_rate", WSI_SCOPE_CONNS,                             \
-      COUNT, 0, 1, WSI_LOTS, 1, 1,                                                       \
+      COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
       "Incoming messages a second; above it the connection ends with 1008")              \
     X(MAX_BYTE_RATE, "max_byte_rate", WSI_SCOPE_CONNS,                                   \
-      BYTES, 0, 1, WSI_TIB, 1, 1,                                                        \
+      BYTES, 0, 1, WSI_TIB, 1, "off",                                                    \
       "Incoming bytes a second; above it the connection ends with 1008")                 \
     X(IDLE_TIMEOUT, "idle_timeout", WSI_SCOPE_CONNS,                                     \
-      MS, 60 * WSI_SECOND, 1, WSI_DAY, 1, 1,                                             \
+      MS, 60 * WSI_SECOND, 1, WSI_DAY, 1, "off",                                         \
       "A connection from which nothing came for so long ends")                           \
     X(PING_INTERVAL, "ping_interval", WSI_SCOPE_CONNS,                                   \
-      MS, 25 * WSI_SECOND, 1, WSI_DAY, 1, 1,                                             \
+      MS, 25 * WSI_SECOND, 1, WSI_DAY, 1, "off",                                         \
       "A ping is sent when nothing came for so long")                                    \
     X(CLOSE_TIMEOUT, "close_timeout", WSI_SCOPE_CONNS,                                   \
-      MS, 5 * WSI_SECOND, 1, WSI_DAY, 1, 0,                                              \
+      MS, 5 * WSI_SECOND, 1, WSI_DAY, 1, "",                                             \
       "Time that the closing handshake may take before the connection is cut off")       \
     X(WRITE_TIMEOUT, "write_timeout", WSI_SCOPE_CONNS,                                   \
-      MS, 30 * WSI_SECOND, 1, WSI_DAY, 1, 1,                                             \
+      MS, 30 * WSI_SECOND, 1, WSI_DAY, 1, "off",                                         \
       "A connection that takes nothing of what waits for it for so long is cut off")     \
     X(MAX_BACKLOG_BYTES, "max_backlog_bytes", WSI_SCOPE_CONNS,                           \
-      BYTES, WSI_MIB, 1, WSI_TIB, 1, 0,                                                  \
+      BYTES, WSI_MIB, 1, WSI_TIB, 1, "",                                                 \
       "Bytes waiting to be sent at which a send answers WSOCK_EAGAIN")                   \
     X(PAUSE_READ_WHEN_BACKLOGGED, "pause_read_when_backlogged", WSI_SCOPE_CONNS,         \
-      BOOL, 1, 0, 1, 1, 0,                                                               \
+      BOOL, 1, 0, 1, 1, "",                                                              \
       "Read nothing from a connection while its backlog is full")                        \
     X(MAX_ROOMS_PER_CONNECTION, "max_rooms_per_connection", WSI_SCOPE_CONNS,             \
-      COUNT, 100, 1, WSI_LOTS, 1, 1,                                                     \
-      "Rooms that a connection may be in at one time")
+      COUNT, 100, 1, WSI_LOTS, 1, "off",                                                 \
+      "Rooms that a connection may be in at one time")                                   \
+    X(COMPRESSION, "compression", WSI_SCOPE_CONNS,                                       \
+      CHOICE, 0, 0, 2, 1, "off|shared|dedicated",                                        \
+      "permessage-deflate (RFC 7692) for new connections; shared: messages are "         \
+      "compressed one by one; dedicated: each connection has contexts of its own")       \
+    X(COMPRESSION_LEVEL, "compression_level", WSI_SCOPE_CONNS,                           \
+      COUNT, 6, 1, 9, 1, "",                                                             \
+      "1 is the fastest, 9 the smallest")                                                \
+    X(COMPRESSION_MEMORY_LEVEL, "compression_memory_level", WSI_SCOPE_CONNS,             \
+      COUNT, 0, 1, 9, 1, "auto",                                                         \
+      "Memory of a compressor: 2 to the power of this, times 512 bytes; auto: 8 when "   \
+      "shared, 5 when dedicated")                                                        \
+    X(COMPRESSION_WINDOW_BITS, "compression_window_bits", WSI_SCOPE_CONNS,               \
+      COUNT, 0, 8, 15, 1, "auto",                                                        \
+      "How far what is sent refers back: 2 to the power of this; a compressor takes 4 "  \
+      "times that; auto: 15 when shared, 12 when dedicated")                             \
+    X(COMPRESSION_PEER_WINDOW_BITS, "compression_peer_window_bits", WSI_SCOPE_CONNS,     \
+      COUNT, 0, 8, 15, 1, "auto",                                                        \
+      "The same for what the peer sends, which is what we keep of it; auto: 15 when "    \
+      "shared, 12 when dedicated")                                                       \
+    X(COMPRESSION_MIN_BYTES, "compression_min_bytes", WSI_SCOPE_CONNS,                   \
+      BYTES, 256, 0, WSI_TIB, 1, "",                                                     \
+      "Smaller messages are not compressed")
 /* clang-format on */
 
-#define WSI_OPTION_ID_(id, name, scope, type, def, min, max, live, off, text) \
+#define WSI_OPTION_ID_(id, name, scope, type, def, min, max, live, words, text) \
     WSI_OPT_##id,
 enum wsi_option_id { WSI_OPTION_MAP(WSI_OPTION_ID_) WSI_OPT_COUNT };
 #undef WSI_OPTION_ID_

@@ -41,6 +41,36 @@ static const struct unit *units_of(const struct wsi_option_row *row)
     return no_units;
 }
 
+/* ---- words ---- */
+
+enum wsi_option_zero wsi_option_zero(const struct wsi_option_row *row)
+{
+    if (row->type == WSOCK_OPTION_CHOICE || row->words[0] == '\0')
+        return WSI_ZERO_IS_ZERO;
+    return row->words[0] == 'o' ? WSI_ZERO_IS_OFF : WSI_ZERO_IS_AUTO;
+}
+
+/* The word that stands for a number, of length 0 when none does. */
+static struct wsi_str word_at(const struct wsi_option_row *row, int64_t number)
+{
+    const char *word = row->words;
+
+    for (; number > 0 && *word != '\0'; number--) {
+        word += strcspn(word, "|");
+        word += *word == '|';
+    }
+    return (struct wsi_str){word, number == 0 ? strcspn(word, "|") : 0};
+}
+
+/* @return the number that a word stands for; -1 when it is none of the row's. */
+static int64_t number_of_word(const struct wsi_option_row *row, const char *text)
+{
+    for (int64_t number = 0; word_at(row, number).len > 0; number++)
+        if (wsi_str_equal_nocase(word_at(row, number), wsi_str_of(text)))
+            return number;
+    return -1;
+}
+
 /* ---- text to value ---- */
 
 static bool same(const char *text, const char *word)
@@ -83,18 +113,19 @@ static int parse_unit(int64_t *factor, const struct unit *units, const char *tex
 int wsi_option_parse(int64_t *out, const struct wsi_option_row *row, const char *text)
 {
     const bool negative = text[0] == '-';
-    int64_t number = 0, factor;
+    int64_t number = 0, factor, word;
     bool overflow = false;
     int r;
 
     if (row->type == WSOCK_OPTION_BOOL)
         return parse_bool(out, text);
-    if (same(text, "off")) {
-        if (!row->can_be_off)
-            return WSOCK_EINVAL;
-        *out = 0;
+    word = number_of_word(row, text);
+    if (word >= 0) {
+        *out = word;
         return 0;
     }
+    if (row->type == WSOCK_OPTION_CHOICE)
+        return WSOCK_EINVAL;
     text += negative;
     if (*text < '0' || *text > '9')
         return WSOCK_EINVAL;
@@ -121,8 +152,10 @@ static int format_row(char *out, size_t size, const struct wsi_option_row *row,
 {
     const struct unit *unit = units_of(row);
 
-    if (row->can_be_off && (number == 0 || wsi_option_is_off(number)))
-        return snprintf(out, size, "off");
+    const struct wsi_str word = word_at(row, wsi_option_is_off(number) ? 0 : number);
+
+    if (word.len > 0)
+        return snprintf(out, size, "%.*s", (int)word.len, word.ptr);
     if (row->type == WSOCK_OPTION_BOOL)
         return snprintf(out, size, "%s", number != 0 ? "true" : "false");
     for (; unit->name != NULL; unit++) {
@@ -255,6 +288,20 @@ int wsi_option_why_scope(const struct wsi_option_row *row, unsigned scope, char 
     return WSOCK_EOPTION;
 }
 
+/* "off, shared or dedicated". */
+static void describe_choice(char *out, size_t size, const struct wsi_option_row *row)
+{
+    size_t len = 0;
+
+    for (int64_t i = 0; i <= row->value_max && len < size; i++) {
+        const struct wsi_str word = word_at(row, i);
+        const char *before = i == 0 ? "" : i == row->value_max ? " or " : ", ";
+
+        len += (size_t)snprintf(out + len, size - len, "%s%.*s", before, (int)word.len,
+                                word.ptr);
+    }
+}
+
 /* "1 KiB to 1 MiB", "1 ms to 24 h, or off", "true or false". */
 static void describe_range(char *out, size_t size, const struct wsi_option_row *row)
 {
@@ -262,12 +309,15 @@ static void describe_range(char *out, size_t size, const struct wsi_option_row *
 
     if (row->type == WSOCK_OPTION_BOOL) {
         snprintf(out, size, "true or false");
+    } else if (row->type == WSOCK_OPTION_CHOICE) {
+        describe_choice(out, size, row);
     } else if (row->type == WSOCK_OPTION_STRING) {
         snprintf(out, size, "text of at most %" PRId64 " bytes", row->value_max);
     } else {
         format_row(min, sizeof min, row, row->value_min);
         format_row(max, sizeof max, row, row->value_max);
-        snprintf(out, size, "%s to %s%s", min, max, row->can_be_off ? ", or off" : "");
+        snprintf(out, size, "%s to %s%s%s", min, max,
+                 row->words[0] != '\0' ? ", or " : "", row->words);
     }
 }
 

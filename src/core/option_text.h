@@ -18,8 +18,14 @@ struct wsi_option_row {
     unsigned scope;
     int type;
     bool is_live;
-    bool can_be_off;
+    const char *words; /* see WSI_OPTION_MAP */
 };
+
+/* Words of numbers. */
+enum wsi_option_zero { WSI_ZERO_IS_ZERO, WSI_ZERO_IS_OFF, WSI_ZERO_IS_AUTO };
+
+/** What 0 means, when it is not one of a range or a choice. */
+enum wsi_option_zero wsi_option_zero(const struct wsi_option_row *row);
 
 extern const struct wsi_option_row wsi_option_rows[WSI_OPT_COUNT];
 

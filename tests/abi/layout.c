@@ -16,7 +16,7 @@
                   #type ": padding behind " #last)
 
 GROWS_AT_THE_TAIL(wsock_close_info, opened);
-GROWS_AT_THE_TAIL(wsock_option_info, can_be_off);
+GROWS_AT_THE_TAIL(wsock_option_info, reserved);
 
 int main(void)
 {

@@ -28,11 +28,16 @@ static void print_range(FILE *out, const wsock_option_info *info, int id)
         fprintf(out, "true, false");
     } else if (info->type == WSOCK_OPTION_STRING) {
         fprintf(out, "text");
+    } else if (info->type == WSOCK_OPTION_CHOICE) {
+        for (int64_t i = 0; i <= info->value_max; i++) {
+            fprintf(out, "%s", i == 0 ? "" : ", ");
+            print_value(out, info, id, i);
+        }
     } else {
         print_value(out, info, id, info->value_min);
         fprintf(out, " to ");
         print_value(out, info, id, info->value_max);
-        fprintf(out, "%s", info->can_be_off ? ", off" : "");
+        fprintf(out, "%s%s", info->words[0] != '\0' ? ", " : "", info->words);
     }
 }
 
@@ -73,7 +78,8 @@ static void print_all(FILE *out)
         "Sizes take B, KiB, MiB, GiB, and K, M, G for the same; times take ms, s, min, "
         "h. "
         "Booleans take\ntrue, false, yes, no, on, off, 1, 0. \"off\", or the number 0, "
-        "turns a limit off where the table\nsays so. Case does not matter. An option "
+        "turns a limit off where the table\nsays so; \"auto\", or 0, leaves the value to "
+        "the library. Case does not matter. An option "
         "that "
         "is live also takes effect on what runs already;\nthe others are fixed once the "
         "runtime's threads run or the server listens, and at a\nclient are for "

@@ -36,7 +36,8 @@ static void every_row_is_consistent(void **state)
         assert_int_equal(info.size, sizeof info);
         assert_true(info.scope != 0 && info.scope < 2 * WSOCK_SCOPE_CLIENT);
         assert_true(info.value_min <= info.value_max);
-        if (info.value_default == 0 && info.can_be_off)
+        if (info.value_default == 0 && info.words[0] != '\0' &&
+            info.type != WSOCK_OPTION_CHOICE)
             assert_true(info.value_min > 0);
         else if (info.type != WSOCK_OPTION_STRING)
             assert_in_range(info.value_default, info.value_min, info.value_max);
@@ -98,6 +99,13 @@ static void values_are_read_with_their_units(void **state)
         {"idle_timeout", "24h", 86400000},
         {"idle_timeout", "OFF", 0},
         {"stop_timeout", "0", 0},
+        {"max_connections", "auto", 0},
+        {"max_connections", "0", 0},
+        {"compression_window_bits", "AUTO", 0},
+        {"compression_window_bits", "8", 8},
+        {"compression", "off", 0},
+        {"compression", "Shared", 1},
+        {"compression", "dedicated", 2},
         {"max_fragments", "00012", 12},
         {"reuse_port", "true", 1},
         {"reuse_port", "no", 0},
@@ -151,6 +159,14 @@ static void bad_values_are_refused_and_change_nothing(void **state)
         {"max_message_bytes", "1s", WSOCK_EINVAL},
         {"idle_timeout", "1MiB", WSOCK_EINVAL},
         {"idle_timeout", "25h", WSOCK_ERANGE},
+        {"compression", "share", WSOCK_EINVAL},
+        {"compression", "off|shared", WSOCK_EINVAL},
+        {"compression", "1", WSOCK_EINVAL},
+        {"compression", "", WSOCK_EINVAL},
+        {"compression", "auto", WSOCK_EINVAL},
+        {"compression_window_bits", "off", WSOCK_EINVAL},
+        {"compression_window_bits", "7", WSOCK_ERANGE},
+        {"compression_window_bits", "16", WSOCK_ERANGE},
         {"reuse_port", "2", WSOCK_EINVAL},
         {"reuse_port", "", WSOCK_EINVAL},
         {"reuse_port", NULL, WSOCK_EINVAL},
@@ -194,6 +210,10 @@ static void sentences_name_option_value_and_range(void **state)
          "option \"max_head_bytes\" takes 1 KiB to 1 MiB, not \"12\""},
         {"idle_timeout", "10x",
          "option \"idle_timeout\" takes 1 ms to 24 h, or off, not \"10x\""},
+        {"compression", "on",
+         "option \"compression\" takes off, shared or dedicated, not \"on\""},
+        {"compression_window_bits", "7",
+         "option \"compression_window_bits\" takes 8 to 15, or auto, not \"7\""},
         {"reuse_port", "a\nb", "option \"reuse_port\" takes true or false, not \"a?b\""},
         {"max_mesage_bytes", "1",
          "unknown option \"max_mesage_bytes\"; did you mean \"max_message_bytes\"?"},
@@ -320,7 +340,10 @@ static void text_comes_back_as_it_may_be_set(void **state)
         {"stop_timeout", "0", "0"},
         {"reuse_port", "on", "true"},
         {"reuse_port", "off", "false"},
-        {"max_connections", "0", "0"},
+        {"max_connections", "0", "auto"},
+        {"compression", "dedicated", "dedicated"},
+        {"compression", "off", "off"},
+        {"compression_window_bits", "15", "15"},
         {"www", "/srv/www", "/srv/www"},
         {"www", "", ""},
     };
