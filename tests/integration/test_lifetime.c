@@ -651,9 +651,10 @@ static void *flood(void *user)
     int r = 0;
 
     /* A few ahead of the workers, so that there is work in flight all the time. */
-    while (r == 0 && !stays_below(&flood->ended, flood->posted - 50, 20000)) {
+    while ((r == 0 || r == WSOCK_EAGAIN) &&
+           !stays_below(&flood->ended, flood->posted - 50, 20000)) {
         r = wsock_conn_post(flood->conn, on_post, &flood->ended, free_counted);
-        CHECK(r == 0 || r == WSOCK_ECLOSED);
+        CHECK(r == 0 || r == WSOCK_ECLOSED || r == WSOCK_EAGAIN);
         flood->posted += r == 0;
     }
     do {
