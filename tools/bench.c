@@ -644,6 +644,7 @@ enum {
     OPT_JSON,
     OPT_HEADER,
     OPT_SUBPROTOCOL,
+    OPT_COMPRESSED,
     OPT_SET,
     OPT_HELP
 };
@@ -659,6 +660,7 @@ static const struct arg_option options[] = {
     {"json", 0, 0, OPT_JSON},
     {"header", 'H', 1, OPT_HEADER},
     {"subprotocol", 's', 1, OPT_SUBPROTOCOL},
+    {"compressed", 0, 0, OPT_COMPRESSED},
     {"set", 0, 1, OPT_SET},
     {"help", 'h', 0, OPT_HELP},
 };
@@ -695,6 +697,8 @@ static int take_option(struct plan *p, int option, const char *value)
         return add(p->headers, &p->header_count, value, "--header");
     case OPT_SUBPROTOCOL:
         return add(p->subprotocols, &p->subprotocol_count, value, "--subprotocol");
+    case OPT_COMPRESSED:
+        return add(p->sets, &p->set_count, "compression=shared", "--compressed");
     case OPT_SET:
         return add(p->sets, &p->set_count, value, "--set");
     case OPT_FANOUT:

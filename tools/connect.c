@@ -117,12 +117,15 @@ static void tell_open(const struct client *c)
     const wsock_conn *conn = c->link->conn;
     const char *subprotocol = wsock_conn_subprotocol(conn);
     const char *server = wsock_conn_response_header(conn, "Server");
+    char extensions[256] = "";
 
     if (c->is_verbose) {
         fprintf(stderr, "connected to %s\n", c->url != NULL ? c->url : c->urls[0]);
         fprintf(stderr, "address: %s\n", wsock_conn_remote_address(conn));
         fprintf(stderr, "subprotocol: %s\n",
                 subprotocol[0] != '\0' ? subprotocol : "none");
+        wsock_conn_extensions(conn, extensions, sizeof extensions);
+        fprintf(stderr, "extensions: %s\n", extensions[0] != '\0' ? extensions : "none");
         if (server != NULL)
             fprintf(stderr, "server: %s\n", server);
     } else if (c->is_interactive) {
@@ -426,6 +429,7 @@ enum {
     OPT_JSON,
     OPT_HEADER,
     OPT_SUBPROTOCOL,
+    OPT_COMPRESSED,
     OPT_SET,
     OPT_VERBOSE,
     OPT_HELP
@@ -439,6 +443,7 @@ static const struct arg_option options[] = {
     {"json", 0, 0, OPT_JSON},
     {"header", 'H', 1, OPT_HEADER},
     {"subprotocol", 's', 1, OPT_SUBPROTOCOL},
+    {"compressed", 0, 0, OPT_COMPRESSED},
     {"set", 0, 1, OPT_SET},
     {"verbose", 'v', 0, OPT_VERBOSE},
     {"help", 'h', 0, OPT_HELP},
@@ -483,6 +488,8 @@ static int take_option(struct client *c, int option, const char *value)
         return add(c->headers, value, "--header");
     case OPT_SUBPROTOCOL:
         return add(c->subprotocols, value, "--subprotocol");
+    case OPT_COMPRESSED:
+        return add(c->sets, "compression=shared", "--compressed");
     case OPT_SET:
         return add(c->sets, value, "--set");
     case OPT_VERBOSE:

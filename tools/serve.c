@@ -410,6 +410,8 @@ int serve_main(int argc, char **argv)
     r = wsock_runtime_new(&s.runtime);
     if (r == 0)
         r = wsock_server_new(s.runtime, &s.server);
+    if (r == 0)
+        r = wsock_server_set(s.server, "compression", "shared");
     if (r < 0)
         fail(command, "cannot start: %s", wsock_strerror(r));
     else

@@ -9,6 +9,10 @@
  * the order of the calls of a thread; those of a room (room.h) have an order of their
  * own.
  *
+ * **Compression** (RFC 7692) happens by itself where the option compression is on and the
+ * peer agrees: messages below compression_min_bytes, and those with WSOCK_UNCOMPRESSED in
+ * their type, are sent as they are.
+ *
  * **Doing something later** on the connection's worker, where its handlers run:
  * wsock_conn_post() below, wsock_conn_timer() in timer.h.
  */
@@ -108,7 +112,7 @@ WSOCK_API uint64_t wsock_conn_id(const wsock_conn *conn);
 /**
  * Queue one message. It leaves in order, when the socket can take it.
  *
- * @param type WSOCK_TEXT or WSOCK_BINARY.
+ * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED.
  * @param data (borrowed until return) copied; wsock_conn_send_message() shares instead.
  * @return 0; WSOCK_EAGAIN at the high-water mark (nothing was queued; on_drain follows);
  *         WSOCK_ECLOSED before open and once closing began; WSOCK_EUTF8 for text that is
@@ -207,6 +211,15 @@ WSOCK_API wsock_request *wsock_conn_request(wsock_conn *conn);
 /** The subprotocol that was agreed on, "" when none and before open. @return (borrowed
  * from conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_subprotocol(const wsock_conn *conn);
+/**
+ * The extensions that were agreed on, as the server's answer names them, such as
+ * "permessage-deflate; server_no_context_takeover"; "" when none and before open.
+ *
+ * @param out  (out) NUL-terminated.
+ * @param size of out; 160 is enough for what this library offers.
+ * @return the length; WSOCK_ETOOBIG; WSOCK_EINVAL. Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_conn_extensions(const wsock_conn *conn, char *out, size_t size);
 /** A header field of the server's answer; NULL when there is none, before open, and at a
  *  server. @return (borrowed from conn, nullable) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn,

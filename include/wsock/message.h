@@ -13,7 +13,7 @@ extern "C" {
  * Build a message. wsock_conn_send_message() and wsock_room_broadcast_message() send it.
  *
  * @param out  (out, owned)
- * @param type WSOCK_TEXT or WSOCK_BINARY.
+ * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED.
  * @param data (borrowed until return) copied once.
  * @return 0; WSOCK_EUTF8 for text that is not; WSOCK_ETOOBIG from 2 GiB on; WSOCK_EINVAL
  * for the type; WSOCK_ENOMEM. Thread: any. Since: 1.0

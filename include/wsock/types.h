@@ -61,5 +61,8 @@ typedef void (*wsock_free_fn)(void *user);
 
 /** The type of a message (RFC 6455 section 5.6). Text is UTF-8. */
 enum { WSOCK_TEXT = 1, WSOCK_BINARY = 2 };
+/** May be added to the type of a message that is sent: leave it as it is where others are
+ *  compressed (option compression), because it is secret or compressed already. */
+enum { WSOCK_UNCOMPRESSED = 0x100 };
 
 #endif

@@ -26,19 +26,18 @@ uint64_t wsock_conn_id(const wsock_conn *conn)
 
 int wsock_conn_send(wsock_conn *conn, int type, const void *data, size_t len)
 {
-    if (conn == NULL || (data == NULL && len > 0) ||
-        (type != WSOCK_TEXT && type != WSOCK_BINARY))
+    if (conn == NULL || (data == NULL && len > 0) || !wsi_is_message_type(type))
         return WSOCK_EINVAL;
     if (len > WSI_MESSAGE_MAX)
         return WSOCK_ETOOBIG;
-    return wsi_conn_send(conn, (unsigned)type, data, len);
+    return wsi_conn_send(conn, type, data, len);
 }
 
 int wsock_conn_send_message(wsock_conn *conn, wsock_message *message)
 {
     if (conn == NULL || message == NULL)
         return WSOCK_EINVAL;
-    return wsi_conn_send_frame(conn, message->frame);
+    return wsi_conn_send_frame(conn, wsi_message_frame_for(message, conn));
 }
 
 int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len)
@@ -232,6 +231,27 @@ const char *wsock_conn_subprotocol(const wsock_conn *conn)
     const struct wsi_facts *facts = facts_of(conn);
 
     return facts != NULL ? wsi_facts_subprotocol(facts) : "";
+}
+
+int wsock_conn_extensions(const wsock_conn *conn, char *out, size_t size)
+{
+    const char *text = wsock_conn_response_header(conn, "Sec-WebSocket-Extensions");
+    char answer[WSI_PMD_TEXT_MAX + 1] = "";
+    size_t len;
+
+    if (conn == NULL || out == NULL)
+        return WSOCK_EINVAL;
+    if (wsi_conn_state(conn) == WSI_CONN_OPENING || conn->pmd.own_window_bits == 0)
+        text = "";
+    else if (wsi_conn_role(conn) == WSI_SERVER)
+        answer[wsi_pmd_write_answer(answer, &conn->pmd)] = '\0';
+    if (answer[0] != '\0')
+        text = answer;
+    len = text != NULL ? strlen(text) : 0;
+    if (len >= size)
+        return WSOCK_ETOOBIG;
+    memcpy(out, text, len + 1);
+    return (int)len;
 }
 
 const char *wsock_conn_response_header(const wsock_conn *conn, const char *name)

@@ -17,15 +17,16 @@ int wsock_runtime_message(wsock_runtime *runtime, wsock_message **out, int type,
 
     if (runtime == NULL || out == NULL)
         return WSOCK_EINVAL;
-    message = wsi_alloc(sizeof *message);
+    message = wsi_zalloc(sizeof *message);
     if (message == NULL)
         return WSOCK_ENOMEM;
-    r = wsi_encode_message(&message->frame, type, data, len);
+    r = wsi_encode_message(&message->frames.plain, type, data, len);
     if (r < 0) {
         wsi_free(message);
         return r;
     }
     wsi_ref_init(&message->ref);
+    message->compressible = (type & WSOCK_UNCOMPRESSED) == 0;
     message->pool = wsi_pool_ref(&runtime->pool);
     *out = message;
     return 0;
@@ -41,22 +42,40 @@ void wsock_message_unref(wsock_message *message)
 {
     if (message == NULL || !wsi_ref_drop(&message->ref))
         return;
-    wsi_blob_unref(message->frame);
+    wsi_frames_drop_packed(&message->frames);
+    wsi_blob_unref(message->frames.plain);
     wsi_pool_unref(message->pool);
     wsi_free(message);
 }
 
+void wsi_message_pack(struct wsock_message *message, const struct wsi_options *options,
+                      unsigned windows)
+{
+    if (message->compressible)
+        wsi_frames_pack(&message->frames, message->pool, options, windows);
+}
+
+struct wsi_blob *wsi_message_frame_for(struct wsock_message *message,
+                                       const struct wsock_conn *conn)
+{
+    const unsigned window = wsi_window_of(conn);
+
+    if (window != 0)
+        wsi_message_pack(message, &conn->profile->options, window);
+    return wsi_frames_for(&message->frames, conn);
+}
+
 int wsock_message_type(const wsock_message *message)
 {
-    return message != NULL ? message->frame->data[0] & 0x0f : 0;
+    return message != NULL ? message->frames.plain->data[0] & 0x0f : 0;
 }
 
 const void *wsock_message_data(const wsock_message *message)
 {
-    return message != NULL ? wsi_encoded_payload(message->frame).data : NULL;
+    return message != NULL ? wsi_encoded_payload(message->frames.plain).data : NULL;
 }
 
 size_t wsock_message_len(const wsock_message *message)
 {
-    return message != NULL ? wsi_encoded_payload(message->frame).len : 0;
+    return message != NULL ? wsi_encoded_payload(message->frames.plain).len : 0;
 }

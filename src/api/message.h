@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The public message: a frame that was encoded once, as servers send it. */
+/* The public message: encoded once, and compressed once for each kind of peer. */
 #ifndef WSI_API_MESSAGE_H
 #define WSI_API_MESSAGE_H
 
 #include <wsock/types.h>
 
-#include "core/blob.h"
+#include "conn/frames.h"
 #include "core/ref.h"
 
 struct wsi_pool;
@@ -13,7 +13,16 @@ struct wsi_pool;
 struct wsock_message {
     struct wsi_ref ref;
     struct wsi_pool *pool; /* a reference */
-    struct wsi_blob *frame;
+    bool compressible;
+    struct wsi_frames frames;
 };
+
+/** Make the forms for these windows that are missing. Any thread. */
+void wsi_message_pack(struct wsock_message *message, const struct wsi_options *options,
+                      unsigned windows);
+
+/** The form that a connection takes. @return (borrowed from message) Any thread. */
+struct wsi_blob *wsi_message_frame_for(struct wsock_message *message,
+                                       const struct wsock_conn *conn);
 
 #endif

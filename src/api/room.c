@@ -5,6 +5,7 @@
 
 #include "api/message.h"
 #include "api/server.h"
+#include "conn/service.h"
 #include "room/room.h"
 
 int wsock_server_room(wsock_server *server, wsock_room **out, const char *name)
@@ -33,5 +34,7 @@ int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
 {
     if (room == NULL || message == NULL)
         return WSOCK_EINVAL;
-    return wsi_room_broadcast_frame(room, except, message->frame);
+    wsi_message_pack(message, wsi_service_options(room->registry->owner),
+                     wsi_room_windows(room));
+    return wsi_room_broadcast_frames(room, except, &message->frames);
 }

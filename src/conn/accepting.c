@@ -9,6 +9,7 @@
 
 #include <wsock/error.h>
 
+#include "conn/compress.h"
 #include "conn/conn.h"
 #include "conn/opening.h"
 #include "conn/origin.h"
@@ -70,13 +71,18 @@ static void accept_now(struct wsock_conn *conn)
     struct wsi_opening *opening = conn->opening;
     const struct wsi_str headers = {(const char *)opening->headers.data,
                                     opening->headers.len};
+    char extensions[WSI_PMD_TEXT_MAX];
+    size_t extensions_len = 0;
     struct wsi_buf out = {0};
     struct wsi_buf rest;
     int r;
 
+    if (conn->pmd.own_window_bits != 0)
+        extensions_len = wsi_pmd_write_answer(extensions, &conn->pmd);
     r = wsi_handshake_write_accept(&out, (struct wsi_str){opening->key, WSI_KEY_SIZE},
                                    wsi_str_of(wsi_facts_subprotocol(conn->facts)),
-                                   WSI_STR(""), headers, WSI_ANSWER_HEADERS_MAX + 1024);
+                                   (struct wsi_str){extensions, extensions_len}, headers,
+                                   WSI_ANSWER_HEADERS_MAX + 1024);
     if (r == 0)
         r = wsi_opening_write(conn, out.data, out.len);
     wsi_buf_fini(&out);
@@ -193,6 +199,21 @@ static void plain_request(struct wsock_conn *conn, bool has_route)
         wsi_reply_text(conn, (unsigned)status, wsi_http_reason((unsigned)status));
 }
 
+/* @return 0, or -1 when the request has been refused. */
+static int agree_on_compression(struct wsock_conn *conn, const struct wsi_http_head *head)
+{
+    const struct wsi_pmd_config config = wsi_compress_config(&conn->profile->options);
+    struct wsi_pmd_params params;
+    const char *why;
+    const int r = wsi_pmd_accept(head, &config, &params, &why);
+
+    if (r < 0)
+        wsi_reply_text(conn, 400, why);
+    else if (r > 0)
+        wsi_conn_agree_compression(conn, &params);
+    return r < 0 ? -1 : 0;
+}
+
 static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head *head,
                             size_t head_len)
 {
@@ -209,6 +230,8 @@ static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head 
         wsi_reply_text(conn, 403, "this origin may not connect");
         return;
     }
+    if (agree_on_compression(conn, head) < 0)
+        return;
     memcpy(conn->opening->key, key->value.ptr, WSI_KEY_SIZE);
     wsi_buf_consume(&conn->opening->in, head_len); /* from here on, head is void */
     handler = wsi_profile_handler(conn->profile, WSI_ON_REQUEST);

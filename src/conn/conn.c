@@ -12,9 +12,9 @@
 
 #include <wsock/error.h>
 
+#include "conn/extra.h"
 #include "conn/member.h"
 #include "conn/opening.h"
-#include "conn/rate.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
 
@@ -223,8 +223,7 @@ static void release_resources(struct wsock_conn *conn)
     wsi_session_fini(&conn->session);
     wsi_blob_unref(conn->pong);
     conn->pong = NULL;
-    wsi_rate_free(conn->rate);
-    conn->rate = NULL;
+    wsi_conn_drop_extra(conn);
     wsi_conn_account(conn);
 }
 

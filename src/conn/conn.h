@@ -17,6 +17,7 @@
  *   conn.c      making, ending, releasing, what is told about the end
  *   receive.c   bytes in: events of the session, control frames, limits
  *   send.c      messages out, from this thread and others; the backlog and on_drain
+ *   compress.c  permessage-deflate, in both directions
  *   closing.c   the closing handshake
  *   timeout.c   everything that time does to a connection
  *   pressure.c  what the memory of all connections together does to one
@@ -41,10 +42,11 @@
 #include "core/list.h"
 #include "core/ref.h"
 #include "io/stream.h"
+#include "proto/pmd.h"
 #include "proto/session.h"
 
+struct wsi_extra;
 struct wsi_opening;
-struct wsi_rate;
 
 /* How long a peer that never opened may take to read our answer. */
 enum { WSI_LINGER_MS = 5000 };
@@ -85,10 +87,10 @@ struct wsock_conn {
     atomic_uint posted;         /* those mails */
     uint32_t user_pauses;
     struct wsi_mail drain;
-    struct wsi_list rooms; /* memberships; guarded by worker->lock */
-    struct wsi_buf held;   /* received while paused, not decoded yet */
-    struct wsi_blob *pong; /* the newest ping that waits for its answer */
-    struct wsi_rate *rate; /* (owned, nullable) while a rate limit is set */
+    struct wsi_list rooms;   /* memberships; guarded by worker->lock */
+    struct wsi_buf held;     /* received while paused, not decoded yet */
+    struct wsi_blob *pong;   /* the newest ping that waits for its answer */
+    struct wsi_extra *extra; /* (owned, nullable) what few need: extra.h */
     _Atomic(void *) user;
     wsock_free_fn free_user;
     char *ending_text;    /* (owned, nullable) "reason\0detail\0" */
@@ -97,11 +99,12 @@ struct wsock_conn {
     uint64_t since_ms;    /* the state began; while open: we pinged last */
     size_t accounted;     /* what this connection holds of pool->buffered */
     uint16_t sys_errno, http_status;
-    uint8_t pauses;       /* WSI_PAUSE_* */
-    uint8_t cause, began; /* WSOCK_CAUSE_*, WSOCK_BY_* */
-    bool ended;           /* cause is set: the first one stays */
-    bool opened;          /* on_open ran */
-    bool receiving;       /* inside on_data: do not re-enter */
+    uint8_t pauses;            /* WSI_PAUSE_* */
+    uint8_t cause, began;      /* WSOCK_CAUSE_*, WSOCK_BY_* */
+    bool ended;                /* cause is set: the first one stays */
+    bool opened;               /* on_open ran */
+    bool receiving;            /* inside on_data: do not re-enter */
+    struct wsi_pmd_params pmd; /* own_window_bits is 0 without compression */
 };
 
 /* ---- conn.c ---- */

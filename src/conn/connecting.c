@@ -11,6 +11,7 @@
 
 #include <wsock/error.h>
 
+#include "conn/compress.h"
 #include "conn/conn.h"
 #include "conn/opening.h"
 #include "conn/remote.h"
@@ -215,9 +216,13 @@ static int write_request(struct wsock_conn *conn, struct wsi_buf *out)
         .target = wsi_str_of(remote->target),
         .key = {conn->opening->key, WSI_KEY_SIZE},
     };
+    char extensions[WSI_PMD_TEXT_MAX];
     uint8_t nonce[16];
     int r;
 
+    conn->opening->offered = wsi_compress_config(&conn->profile->options);
+    request.extensions = (struct wsi_str){
+        extensions, wsi_pmd_write_offer(extensions, &conn->opening->offered)};
     wsi_random_bytes(&conn->worker->random, nonce, sizeof nonce);
     wsi_handshake_make_key(conn->opening->key, nonce);
     pthread_mutex_lock(&remote->lock);
@@ -251,6 +256,21 @@ void wsi_connecting_connected(struct wsock_conn *conn, int error)
 
 /* ---- the answer ---- */
 
+/* @return 0, or -1 and the refusal. */
+static int check_compression(struct wsock_conn *conn, const struct wsi_http_head *head,
+                             struct wsi_http_refusal *refusal)
+{
+    struct wsi_pmd_params params;
+    int r = 0;
+
+    if (conn->opening->offered.mode != WSI_PMD_OFF)
+        r = wsi_pmd_check_answer(head, &conn->opening->offered, &params, &refusal->why);
+    if (r > 0)
+        wsi_conn_agree_compression(conn, &params);
+    refusal->status = 0;
+    return r < 0 ? -1 : 0;
+}
+
 /* Check the head and note what it says. @return 0, or -1 when the connection has failed.
  */
 static int check_answer(struct wsock_conn *conn, const uint8_t *data, size_t head_len)
@@ -271,10 +291,12 @@ static int check_answer(struct wsock_conn *conn, const uint8_t *data, size_t hea
         offered = (struct wsi_str){(const char *)remote->protocols.data,
                                    remote->protocols.len};
         r = wsi_handshake_check_response(
-            head, (struct wsi_str){conn->opening->key, WSI_KEY_SIZE}, offered, false,
-            &protocol, &refusal);
+            head, (struct wsi_str){conn->opening->key, WSI_KEY_SIZE}, offered,
+            conn->opening->offered.mode != WSI_PMD_OFF, &protocol, &refusal);
         pthread_mutex_unlock(&remote->lock);
     }
+    if (r == 0)
+        r = check_compression(conn, head, &refusal);
     if (r < 0) {
         conn->http_status = (uint16_t)refusal.status;
         wsi_connecting_fail(

@@ -12,19 +12,19 @@
 
 int wsi_encode_check(int type, const void *data, size_t len)
 {
-    if ((data == NULL && len > 0) || (type != WSOCK_TEXT && type != WSOCK_BINARY))
+    if ((data == NULL && len > 0) || !wsi_is_message_type(type))
         return WSOCK_EINVAL;
     if (len > WSI_MESSAGE_MAX)
         return WSOCK_ETOOBIG;
-    if (type == WSOCK_TEXT && !wsi_utf8_is_valid(data, len))
+    if (wsi_opcode_of(type) == WSI_OP_TEXT && !wsi_utf8_is_valid(data, len))
         return WSOCK_EUTF8;
     return 0;
 }
 
 size_t wsi_encode_frame(uint8_t *out, int type, const void *data, size_t len)
 {
-    const size_t header = wsi_frame_write_header(out, WSI_FRAME_FIN | (unsigned)type, len,
-                                                 NULL);
+    const size_t header = wsi_frame_write_header(out, WSI_FRAME_FIN | wsi_opcode_of(type),
+                                                 len, NULL);
 
     if (len > 0)
         memcpy(out + header, data, len);

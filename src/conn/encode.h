@@ -3,13 +3,29 @@
 #ifndef WSI_CONN_ENCODE_H
 #define WSI_CONN_ENCODE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <wsock/types.h>
 
 #include "core/blob.h"
 
 /** Larger messages are refused with WSOCK_ETOOBIG: lengths fit everywhere. */
 #define WSI_MESSAGE_MAX ((size_t)INT32_MAX)
+
+/** A type as the calls that send take it, WSOCK_UNCOMPRESSED included. */
+static inline bool wsi_is_message_type(int type)
+{
+    const int opcode = type & ~WSOCK_UNCOMPRESSED;
+
+    return opcode == WSOCK_TEXT || opcode == WSOCK_BINARY;
+}
+
+static inline unsigned wsi_opcode_of(int type)
+{
+    return (unsigned)type & 0x0f;
+}
 
 /**
  * Check a message and encode it as a server sends it: one frame, unmasked.

@@ -19,6 +19,7 @@
 #include "io/resolve.h"
 #include "proto/handshake.h"
 #include "proto/http.h"
+#include "proto/pmd.h"
 
 struct wsock_conn;
 struct wsi_file;
@@ -51,6 +52,8 @@ struct wsi_opening {
 
     int file; /* being sent; -1 when none */
     uint64_t file_left;
+
+    struct wsi_pmd_config offered; /* client: what the request offers of compression */
 
     struct wsi_address peer; /* server: who connected; client: what is being tried */
     struct wsi_resolve *resolve;

@@ -6,6 +6,7 @@
 #include "conn/rate.h"
 
 #include "conn/conn.h"
+#include "conn/extra.h"
 #include "core/alloc.h"
 
 struct wsi_rate {
@@ -27,31 +28,42 @@ static bool spend(double *spent, double now, int64_t per_second, double seconds)
     return wsi_option_is_off(per_second) || *spent <= (double)per_second;
 }
 
+/* @return (nullable) NULL without memory. */
+static struct wsi_rate *rate_of(struct wsock_conn *conn)
+{
+    struct wsi_extra *extra = wsi_conn_extra(conn);
+
+    if (extra != NULL && extra->rate == NULL) {
+        extra->rate = wsi_zalloc(sizeof *extra->rate);
+        if (extra->rate != NULL)
+            extra->rate->at_ms = wsi_worker_now_ms(conn->worker);
+    }
+    return extra != NULL ? extra->rate : NULL;
+}
+
 bool wsi_rate_allows(struct wsock_conn *conn, const struct wsi_event *event)
 {
     const struct wsi_options *options = &conn->profile->options;
     const int64_t messages = wsi_option(options, WSI_OPT_MAX_MESSAGE_RATE);
     const int64_t bytes = wsi_option(options, WSI_OPT_MAX_BYTE_RATE);
     const uint64_t now = wsi_worker_now_ms(conn->worker);
+    struct wsi_rate *rate;
     double seconds;
 
     if (event->kind == WSI_EVENT_ERROR || event->kind == WSI_EVENT_CLOSE)
         return true;
-    if (conn->rate == NULL) {
-        conn->rate = wsi_zalloc(sizeof *conn->rate);
-        if (conn->rate == NULL) {
-            wsi_conn_fail(conn, 1011, "out of memory");
-            return false;
-        }
-        conn->rate->at_ms = now;
+    rate = rate_of(conn);
+    if (rate == NULL) {
+        wsi_conn_fail(conn, 1011, "out of memory");
+        return false;
     }
-    seconds = (double)(now - conn->rate->at_ms) / 1000.0;
-    conn->rate->at_ms = now;
-    if (!spend(&conn->rate->messages, 1, messages, seconds)) {
+    seconds = (double)(now - rate->at_ms) / 1000.0;
+    rate->at_ms = now;
+    if (!spend(&rate->messages, 1, messages, seconds)) {
         wsi_conn_fail(conn, 1008, "more messages a second than max_message_rate");
         return false;
     }
-    if (!spend(&conn->rate->bytes, (double)event->len, bytes, seconds)) {
+    if (!spend(&rate->bytes, (double)event->len, bytes, seconds)) {
         wsi_conn_fail(conn, 1008, "more bytes a second than max_byte_rate");
         return false;
     }

@@ -8,10 +8,17 @@
 
 #include <wsock/error.h>
 
+#include "conn/compress.h"
 #include "conn/conn.h"
+#include "conn/extra.h"
 #include "conn/rate.h"
 
 enum { HELD_MAX = 4 * 1024 * 1024 };
+
+static inline bool has_rate(const struct wsock_conn *conn)
+{
+    return conn->extra != NULL && conn->extra->rate != NULL;
+}
 
 static inline struct wsi_session_limits limits_of(const struct wsock_conn *conn)
 {
@@ -23,12 +30,26 @@ static inline struct wsi_session_limits limits_of(const struct wsock_conn *conn)
     };
 }
 
-static void deliver_message(struct wsock_conn *conn, const struct wsi_event *event)
+static __attribute__((noinline, cold)) void deliver_compressed(struct wsock_conn *conn,
+                                                               struct wsi_event *event);
+
+static inline void deliver_message(struct wsock_conn *conn, struct wsi_event *event)
 {
     struct wsi_handler *handler = wsi_profile_handler(conn->profile, WSI_ON_MESSAGE);
 
-    if (handler != NULL)
+    if (event->compressed)
+        deliver_compressed(conn, event);
+    else if (handler != NULL)
         handler->fn.message(conn, event->opcode, event->data, event->len, handler->user);
+}
+
+static void deliver_compressed(struct wsock_conn *conn, struct wsi_event *event)
+{
+    if (wsi_conn_inflate(conn, event) < 0)
+        return;
+    event->compressed = false;
+    deliver_message(conn, event);
+    wsi_conn_inflated(conn);
 }
 
 static void deliver_control(struct wsock_conn *conn, const struct wsi_event *event)
@@ -73,7 +94,7 @@ static void hold(struct wsock_conn *conn, const uint8_t *data, size_t len)
 static size_t decode(struct wsock_conn *conn, uint8_t *data, size_t len)
 {
     const struct wsi_session_limits limits = limits_of(conn);
-    const bool rated = conn->rate != NULL || wsi_rate_is_limited(conn->profile);
+    const bool rated = has_rate(conn) || wsi_rate_is_limited(conn->profile);
     struct wsi_event event;
 
     do {

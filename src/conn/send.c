@@ -11,8 +11,10 @@
 
 #include <wsock/error.h>
 
+#include "conn/compress.h"
 #include "conn/conn.h"
 #include "conn/encode.h"
+#include "conn/frames.h"
 #include "conn/opening.h"
 #include "core/alloc.h"
 #include "proto/mask.h"
@@ -25,6 +27,7 @@ struct posted {
     struct wsi_blob *frame;  /* (nullable) a shared one instead of the bytes below */
     size_t counted;          /* in posted_bytes */
     size_t len;
+    bool compress; /* with the connection's own context, when its turn comes */
     uint8_t byte0;
     uint8_t data[];
 };
@@ -121,6 +124,8 @@ int wsi_conn_write(struct wsock_conn *conn, unsigned byte0, const void *data, si
 
 int wsi_conn_write_frame(struct wsock_conn *conn, struct wsi_blob *frame)
 {
+    if ((frame->data[0] & WSI_FRAME_RSV1) != 0)
+        wsi_conn_forget_sent(conn);
     if (wsi_conn_role(conn) == WSI_CLIENT) {
         const struct wsi_payload payload = wsi_encoded_payload(frame);
 
@@ -136,6 +141,17 @@ int wsi_conn_write_frame(struct wsock_conn *conn, struct wsi_blob *frame)
         return 0;
     }
     return wsi_stream_send_blob(&conn->stream, frame, 0, frame->len);
+}
+
+/* Compress with the connection's own context; what cannot be compressed goes plain. */
+static int write_deflated(struct wsock_conn *conn, unsigned byte0, const void *data,
+                          size_t len)
+{
+    const struct wsi_buf *out;
+
+    if (!wsi_conn_deflate(conn, data, len, &out))
+        return wsi_conn_write(conn, byte0, data, len);
+    return wsi_conn_write(conn, byte0 | WSI_FRAME_RSV1, out->data, out->len);
 }
 
 /* ---- the backlog ---- */
@@ -256,6 +272,15 @@ static bool is_open(const struct wsock_conn *conn)
            !atomic_load_explicit(&conn->close_begun, memory_order_relaxed);
 }
 
+static int write_posted(struct wsock_conn *conn, const struct posted *posted)
+{
+    if (posted->frame != NULL)
+        return wsi_conn_write_frame(conn, posted->frame);
+    if (posted->compress)
+        return write_deflated(conn, posted->byte0, posted->data, posted->len);
+    return wsi_conn_write(conn, posted->byte0, posted->data, posted->len);
+}
+
 static void run_posted(struct wsi_mail *mail)
 {
     struct posted *posted = WSI_CONTAINER_OF(mail, struct posted, mail);
@@ -265,9 +290,7 @@ static void run_posted(struct wsi_mail *mail)
     atomic_fetch_sub_explicit(&conn->posted, 1, memory_order_release);
     /* A close that was asked for after this message comes after it here as well. */
     if (wsi_conn_state(conn) == WSI_CONN_OPEN)
-        r = posted->frame != NULL
-                ? wsi_conn_write_frame(conn, posted->frame)
-                : wsi_conn_write(conn, posted->byte0, posted->data, posted->len);
+        r = write_posted(conn, posted);
     atomic_fetch_sub_explicit(&conn->posted_bytes, posted->counted, memory_order_relaxed);
     atomic_fetch_sub_explicit(&conn->worker->pool->buffered, (int64_t)posted->counted,
                               memory_order_relaxed);
@@ -281,22 +304,24 @@ static void run_posted(struct wsi_mail *mail)
     wsock_conn_unref(conn);
 }
 
-static int post(struct wsock_conn *conn, unsigned byte0, const void *data, size_t len,
-                struct wsi_blob *frame)
+/* @return (nullable) room for a message of so many bytes. */
+static struct posted *new_posted(size_t len)
 {
-    const size_t copied = frame == NULL ? len : 0;
-    struct posted *posted = wsi_alloc(sizeof *posted + copied);
+    struct posted *posted = wsi_alloc(sizeof *posted + len);
 
-    if (posted == NULL)
-        return WSOCK_ENOMEM;
-    posted->mail.run = run_posted;
+    if (posted != NULL) {
+        memset(posted, 0, sizeof *posted);
+        posted->mail.run = run_posted;
+        posted->len = len;
+    }
+    return posted;
+}
+
+/* Send it on its way, counted as so many bytes until it is written. */
+static int post(struct wsock_conn *conn, struct posted *posted, size_t counted)
+{
     posted->conn = wsock_conn_ref(conn);
-    posted->frame = frame != NULL ? wsi_blob_ref(frame) : NULL;
-    posted->counted = frame != NULL ? frame->len : frame_size(conn, len);
-    posted->len = len;
-    posted->byte0 = (uint8_t)byte0;
-    if (copied > 0)
-        memcpy(posted->data, data, len);
+    posted->counted = counted;
     atomic_fetch_add_explicit(&conn->posted_bytes, posted->counted, memory_order_relaxed);
     atomic_fetch_add_explicit(&conn->worker->pool->buffered, (int64_t)posted->counted,
                               memory_order_relaxed);
@@ -305,22 +330,122 @@ static int post(struct wsock_conn *conn, unsigned byte0, const void *data, size_
     return 0;
 }
 
-int wsi_conn_send(struct wsock_conn *conn, unsigned opcode, const void *data, size_t len)
+static int post_bytes(struct wsock_conn *conn, unsigned byte0, bool compress,
+                      const void *data, size_t len)
+{
+    struct posted *posted = new_posted(len);
+
+    if (posted == NULL)
+        return WSOCK_ENOMEM;
+    posted->byte0 = (uint8_t)byte0;
+    posted->compress = compress;
+    if (len > 0)
+        memcpy(posted->data, data, len);
+    return post(conn, posted, frame_size(conn, len));
+}
+
+static int post_frame(struct wsock_conn *conn, struct wsi_blob *frame)
+{
+    struct posted *posted = new_posted(0);
+
+    if (posted == NULL)
+        return WSOCK_ENOMEM;
+    posted->frame = wsi_blob_ref(frame);
+    return post(conn, posted, frame->len);
+}
+
+/* Send as it is, now or by mail. */
+static inline __attribute__((always_inline)) int
+send_bytes(struct wsock_conn *conn, unsigned byte0, const void *data, size_t len)
 {
     int r;
 
+    if (!wsi_conn_is_direct(conn))
+        return post_bytes(conn, byte0, false, data, len);
+    r = wsi_conn_write(conn, byte0, data, len);
+    if (r == 0)
+        look_at_backlog(conn);
+    return r;
+}
+
+static int send_with_context(struct wsock_conn *conn, unsigned byte0, const void *data,
+                             size_t len)
+{
+    int r;
+
+    if (!wsi_conn_is_direct(conn))
+        return post_bytes(conn, byte0, true, data, len);
+    r = write_deflated(conn, byte0, data, len);
+    if (r == 0)
+        look_at_backlog(conn);
+    return r;
+}
+
+/* Compress here, on the caller's thread, with a compressor on loan. */
+static int send_shared(struct wsock_conn *conn, unsigned byte0, const void *data,
+                       size_t len)
+{
+    const struct wsi_deflate_settings settings = wsi_conn_deflate_settings(conn);
+    struct wsi_compressors *compressors = &conn->worker->pool->compressors;
+    struct wsi_compressor *compressor = wsi_compressor_take(compressors, &settings);
+    int r;
+
+    if (compressor == NULL)
+        return send_bytes(conn, byte0, data, len);
+    if (wsi_compressor_run(compressor, data, len))
+        r = send_bytes(conn, byte0 | WSI_FRAME_RSV1, compressor->out.data,
+                       compressor->out.len);
+    else
+        r = send_bytes(conn, byte0, data, len);
+    wsi_compressor_give(compressors, compressor);
+    return r;
+}
+
+static bool is_to_be_compressed(const struct wsock_conn *conn, int type, size_t len)
+{
+    const struct wsi_options *options = &conn->profile->options;
+
+    return conn->pmd.own_window_bits != 0 && (type & WSOCK_UNCOMPRESSED) == 0 &&
+           (int64_t)len >= wsi_option(options, WSI_OPT_COMPRESSION_MIN_BYTES);
+}
+
+/* @return 0 when a message may be sent now. */
+static inline __attribute__((always_inline)) int
+may_send(struct wsock_conn *conn, unsigned opcode, const void *data, size_t len)
+{
     if (!is_open(conn))
         return WSOCK_ECLOSED;
     if (wsi_conn_buffered(conn) >= mark_of(conn))
         return refuse(conn);
     if (opcode == WSI_OP_TEXT && !wsi_utf8_is_valid(data, len))
         return WSOCK_EUTF8;
-    if (!wsi_conn_is_direct(conn))
-        return post(conn, WSI_FRAME_FIN | opcode, data, len, NULL);
-    r = wsi_conn_write(conn, WSI_FRAME_FIN | opcode, data, len);
-    if (r == 0)
-        look_at_backlog(conn);
-    return r;
+    return 0;
+}
+
+static __attribute__((noinline)) int send_compressible(struct wsock_conn *conn, int type,
+                                                       const void *data, size_t len)
+{
+    const unsigned opcode = wsi_opcode_of(type);
+    const unsigned byte0 = WSI_FRAME_FIN | opcode;
+    const int r = may_send(conn, opcode, data, len);
+
+    if (r < 0)
+        return r;
+    if (!is_to_be_compressed(conn, type, len))
+        return send_bytes(conn, byte0, data, len);
+    return conn->pmd.own_takeover ? send_with_context(conn, byte0, data, len)
+                                  : send_shared(conn, byte0, data, len);
+}
+
+int wsi_conn_send(struct wsock_conn *conn, int type, const void *data, size_t len)
+{
+    const unsigned opcode = (unsigned)type;
+    int r;
+
+    if (conn->pmd.own_window_bits != 0 || opcode > WSI_OP_BINARY)
+        return send_compressible(conn, type, data, len);
+    r = may_send(conn, opcode, data, len);
+    return r < 0 ? r : send_bytes(conn, WSI_FRAME_FIN | opcode, data, len);
 }
 
 int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame)
@@ -332,7 +457,7 @@ int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame)
     if (wsi_conn_buffered(conn) >= mark_of(conn))
         return refuse(conn);
     if (!wsi_conn_is_direct(conn))
-        return post(conn, 0, NULL, 0, frame);
+        return post_frame(conn, frame);
     r = wsi_conn_write_frame(conn, frame);
     if (r == 0)
         look_at_backlog(conn);
@@ -344,17 +469,17 @@ int wsi_conn_send_ping(struct wsock_conn *conn, const void *data, size_t len)
     if (!is_open(conn))
         return WSOCK_ECLOSED;
     if (!wsi_conn_is_direct(conn))
-        return post(conn, WSI_FRAME_FIN | WSI_OP_PING, data, len, NULL);
+        return post_bytes(conn, WSI_FRAME_FIN | WSI_OP_PING, false, data, len);
     return wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PING, data, len);
 }
 
-bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_blob *frame)
+bool wsi_conn_deliver(struct wsock_conn *conn, const struct wsi_frames *frames)
 {
     /* A close that has begun has not been sent yet: this comes before it. */
     if (wsi_conn_state(conn) != WSI_CONN_OPEN ||
         wsi_stream_queued(&conn->stream) >= mark_of(conn))
         return false;
-    if (wsi_conn_write_frame(conn, frame) < 0)
+    if (wsi_conn_write_frame(conn, wsi_frames_for(frames, conn)) < 0)
         return false;
     look_at_backlog(conn);
     return true;

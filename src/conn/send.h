@@ -8,11 +8,11 @@
 
 #include "core/blob.h"
 
+struct wsi_frames;
 struct wsock_conn;
 
-/** @param opcode WSI_OP_TEXT or WSI_OP_BINARY. @return as wsock_conn_send(). Any thread.
- */
-int wsi_conn_send(struct wsock_conn *conn, unsigned opcode, const void *data, size_t len);
+/** @return as wsock_conn_send(). Any thread. */
+int wsi_conn_send(struct wsock_conn *conn, int type, const void *data, size_t len);
 
 /** The same for a frame that is encoded as servers send it. Any thread. */
 int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame);
@@ -22,6 +22,6 @@ int wsi_conn_send_ping(struct wsock_conn *conn, const void *data, size_t len);
 
 /** A room's message, on the connection's worker: false when it misses it, because its
  *  backlog is full or it is closing. */
-bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_blob *frame);
+bool wsi_conn_deliver(struct wsock_conn *conn, const struct wsi_frames *frames);
 
 #endif

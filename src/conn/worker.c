@@ -47,6 +47,7 @@ int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
     pthread_mutex_init(&pool->sweep, &recursive);
     pthread_mutexattr_destroy(&recursive);
     wsi_options_init(&pool->options, WSOCK_SCOPE_RUNTIME);
+    wsi_compressors_init(&pool->compressors);
     wsi_log_init(&pool->log, (int)wsi_option(&pool->options, WSI_OPT_LOG_LEVEL));
     pool->state = WSI_POOL_NEW;
     pool->buffered_automatic = wsi_pressure_automatic_limit();
@@ -56,6 +57,9 @@ int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
 void wsi_worker_fini(struct wsi_worker *worker)
 {
     wsi_loop_free(worker->loop);
+    wsi_buf_fini(&worker->deflated);
+    wsi_buf_fini(&worker->inflated);
+    wsi_inflater_free(worker->inflater);
     pthread_mutex_destroy(&worker->lock);
 }
 
@@ -65,6 +69,7 @@ void wsi_pool_fini(struct wsi_pool *pool)
     for (unsigned i = 0; i < wsi_pool_count(pool); i++)
         wsi_worker_fini(&pool->workers[i]);
     wsi_free(pool->workers);
+    wsi_compressors_fini(&pool->compressors);
     wsi_log_fini(&pool->log);
     wsi_options_fini(&pool->options);
     pthread_cond_destroy(&pool->changed);

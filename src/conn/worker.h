@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "conn/compress.h"
+#include "core/buf.h"
 #include "core/list.h"
 #include "core/log.h"
 #include "core/mailbox.h"
@@ -34,7 +36,7 @@ struct wsi_worker {
     struct wsi_random random;
     pthread_t thread;
     unsigned index;
-    atomic_uint calls; /* of wsock_conn_post() that wait */
+    atomic_uint calls;         /* of wsock_conn_post() that wait */
     bool quit;                 /* on the worker: leave after this turn */
     atomic_bool ended;         /* the thread will take no more mail */
     bool sweeping;             /* its mail is run after the end; under pool->sweep */
@@ -42,6 +44,9 @@ struct wsi_worker {
     struct wsi_timer relief;   /* while the pool is over its memory limit */
     struct wsi_mail end;       /* of wsi_pool_end() */
     struct wsi_http_head head; /* scratch for parsing */
+    struct wsi_buf deflated;   /* scratch for a payload that is being sent */
+    struct wsi_buf inflated;   /* the message that is being delivered */
+    struct wsi_inflater *inflater; /* (owned, nullable) for messages without context */
 };
 
 enum { WSI_WORKERS_MAX = 256 };
@@ -64,6 +69,7 @@ struct wsi_pool {
     atomic_bool stopping;
     void (*on_idle)(struct wsi_pool *pool); /* with the lock held: live fell to zero */
 
+    struct wsi_compressors compressors;
     struct wsi_worker *workers;
     atomic_uint count;          /* 0 until the threads run; workers is set before it */
     atomic_uint next;           /* whose turn it is to get a connection */

@@ -8,6 +8,7 @@
 
 #include "conn/conn.h"
 #include "conn/encode.h"
+#include "conn/service.h"
 #include "core/alloc.h"
 #include "room/room.h"
 
@@ -31,12 +32,13 @@ static void drop_conns(wsock_conn **conns, size_t count)
  * not with the frame, whose last reference falls in the middle of a flush. */
 void wsi_envelope_unref(struct wsi_envelope *envelope)
 {
-    struct wsi_blob *frame = envelope->frame;
+    struct wsi_blob *frame = envelope->frames.plain;
 
     if (!wsi_ref_drop(&envelope->ref))
         return;
     wsock_conn_unref(envelope->except);
     drop_conns(envelope->only, envelope->only_count);
+    wsi_frames_drop_packed(&envelope->frames);
     if (frame->release == NULL)
         wsi_free(envelope);
     wsi_blob_unref(frame);
@@ -79,6 +81,8 @@ static int envelope_with_frame(struct wsi_envelope **out, const wsock_room *room
     const size_t capacity = len + WSI_FRAME_HEADER_MAX;
     const unsigned shards = shards_of(room);
     struct wsi_envelope *envelope;
+    struct wsi_blob *frame;
+    unsigned windows;
     int r;
 
     r = wsi_encode_check(type, data, len);
@@ -87,10 +91,15 @@ static int envelope_with_frame(struct wsi_envelope **out, const wsock_room *room
     envelope = envelope_new(shards, sizeof(struct wsi_blob) + capacity + sizeof envelope);
     if (envelope == NULL)
         return WSOCK_ENOMEM;
-    envelope->frame = (struct wsi_blob *)(void *)((char *)envelope + ops_size(shards));
-    wsi_blob_init(envelope->frame, capacity, release_inner);
-    memcpy(envelope->frame->data + capacity, &envelope, sizeof envelope);
-    envelope->frame->len = wsi_encode_frame(envelope->frame->data, type, data, len);
+    frame = (struct wsi_blob *)(void *)((char *)envelope + ops_size(shards));
+    wsi_blob_init(frame, capacity, release_inner);
+    memcpy(frame->data + capacity, &envelope, sizeof envelope);
+    frame->len = wsi_encode_frame(frame->data, type, data, len);
+    envelope->frames.plain = frame;
+    windows = wsi_room_windows(room);
+    if (windows != 0 && (type & WSOCK_UNCOMPRESSED) == 0)
+        wsi_frames_pack(&envelope->frames, room->registry->owner->pool,
+                        wsi_service_options(room->registry->owner), windows);
     *out = envelope;
     return 0;
 }
@@ -128,7 +137,7 @@ static void append_to_shard(struct wsi_shard *shard, struct wsi_envelope *envelo
     if (shard->count == 0)
         return;
     wsi_ref_take(&envelope->ref);
-    shard->pending_bytes += envelope->frame->len + sizeof *envelope;
+    shard->pending_bytes += envelope->frames.plain->len + sizeof *envelope;
     *post = wsi_shard_append(shard, &envelope->ops[shard - shard->room->shards]);
 }
 
@@ -193,13 +202,15 @@ int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
     return r < 0 ? r : queue_except(room, envelope, except);
 }
 
-int wsi_room_broadcast_frame(wsock_room *room, wsock_conn *except, struct wsi_blob *frame)
+int wsi_room_broadcast_frames(wsock_room *room, wsock_conn *except,
+                              const struct wsi_frames *frames)
 {
     struct wsi_envelope *envelope = envelope_new(shards_of(room), 0);
 
     if (envelope == NULL)
         return WSOCK_ENOMEM;
-    envelope->frame = wsi_blob_ref(frame);
+    envelope->frames.plain = wsi_blob_ref(frames->plain);
+    wsi_frames_share(&envelope->frames, frames);
     return queue_except(room, envelope, except);
 }
 

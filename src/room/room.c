@@ -76,7 +76,7 @@ static void deliver_run(struct wsi_shard *shard, struct wsi_room_op *first,
             const struct wsi_envelope *envelope = op->subject;
 
             if (wsi_envelope_is_for(envelope, conn))
-                wsi_conn_deliver(conn, envelope->frame);
+                wsi_conn_deliver(conn, &envelope->frames);
         }
     }
     while (first != end) {
@@ -148,6 +148,21 @@ void wsi_shard_post(struct wsi_shard *shard)
 }
 
 /* ---- joining and leaving ---- */
+
+/* With the room's lock held. */
+static void count_window(wsock_room *room, const wsock_conn *conn, bool joins)
+{
+    const unsigned window = wsi_window_of(conn);
+    const unsigned set = atomic_load_explicit(&room->window_set, memory_order_relaxed);
+    uint32_t *count;
+
+    if (window == 0)
+        return;
+    count = &room->windows[conn->pmd.own_window_bits - WSI_PMD_BITS_MIN];
+    *count = joins ? *count + 1 : *count - 1;
+    atomic_store_explicit(&room->window_set, *count > 0 ? set | window : set & ~window,
+                          memory_order_relaxed);
+}
 
 static int make_shards(wsock_room *room)
 {
@@ -251,6 +266,7 @@ int wsock_room_join(wsock_room *room, wsock_conn *conn)
         shard = &room->shards[conn->worker->index];
         wsi_list_append(&room->members, &member->node);
         room->count++;
+        count_window(room, conn, true);
         shard->count++;
         post = wsi_shard_append(shard, &member->join);
     }
@@ -271,6 +287,7 @@ static struct wsi_shard *end_member(struct wsi_member *member)
 
     wsi_list_remove(&member->node);
     room->count--;
+    count_window(room, member->conn, false);
     shard->count--;
     return wsi_shard_append(shard, &member->leave) ? shard : NULL;
 }

@@ -24,6 +24,7 @@
 
 #include <wsock/room.h>
 
+#include "conn/frames.h"
 #include "conn/member.h"
 #include "conn/worker.h"
 #include "core/blob.h"
@@ -54,10 +55,10 @@ struct wsi_member {
 
 /* A message on its way to the members. */
 struct wsi_envelope {
-    struct wsi_ref ref;     /* of who has it still to deliver */
-    struct wsi_blob *frame; /* a reference; it may lie inside this very allocation */
-    wsock_conn *except;     /* (owned, nullable) */
-    wsock_conn **only;      /* (owned, nullable) sorted by address; references */
+    struct wsi_ref ref;       /* of who has it still to deliver */
+    struct wsi_frames frames; /* `plain` may lie inside this very allocation */
+    wsock_conn *except;       /* (owned, nullable) */
+    wsock_conn **only;        /* (owned, nullable) sorted by address; references */
     size_t only_count;
     unsigned shards;
     struct wsi_room_op ops[]; /* one for each shard */
@@ -82,7 +83,9 @@ struct wsock_room {
     pthread_mutex_t lock; /* what follows */
     struct wsi_list members;
     size_t count;
-    struct wsi_shard *shards; /* (owned, nullable) made for the first member */
+    uint32_t windows[WSI_WINDOWS]; /* members that take messages compressed for each */
+    atomic_uint window_set;        /* those of which there are; any thread may look */
+    struct wsi_shard *shards;      /* (owned, nullable) made for the first member */
     unsigned shard_count;
     char name[];
 };
@@ -99,10 +102,17 @@ void wsi_shard_post(struct wsi_shard *shard);
 /** Is it a member now? Takes the worker's lock. */
 bool wsi_room_has(wsock_room *room, wsock_conn *conn);
 
+/** The windows for which messages to the room are compressed; who joins with another one
+ *  meanwhile gets them as they are. Any thread. */
+static inline unsigned wsi_room_windows(const wsock_room *room)
+{
+    return atomic_load_explicit(&room->window_set, memory_order_relaxed);
+}
+
 /* broadcast.c */
-/** As wsock_room_broadcast_message(), of an encoded frame. */
-int wsi_room_broadcast_frame(wsock_room *room, wsock_conn *except,
-                             struct wsi_blob *frame);
+/** As wsock_room_broadcast_message(), of a message in the forms that it has. */
+int wsi_room_broadcast_frames(wsock_room *room, wsock_conn *except,
+                              const struct wsi_frames *frames);
 void wsi_envelope_unref(struct wsi_envelope *envelope);
 /** Does the message go to this member? */
 bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn);

@@ -64,7 +64,7 @@ static void saw_message(wsock_conn *conn, int type, const void *data, size_t len
         free(hex);
     }
     if (stage->echo)
-        wsi_conn_send(conn, (unsigned)type, data, len);
+        wsi_conn_send(conn, type, data, len);
     if (stage->on_message != NULL)
         stage->on_message(conn);
 }

@@ -375,7 +375,9 @@ static void shared_message_is_not_copied(void **state)
     assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT, text, 100000), 0);
     for (int i = 0; i < MEMBERS; i++)
         peer[i].write_room = 0;
-    assert_int_equal(wsi_room_broadcast_frame(room, conn[3], frame), MEMBERS - 1);
+    assert_int_equal(
+        wsi_room_broadcast_frames(room, conn[3], &(struct wsi_frames){.plain = frame}),
+        MEMBERS - 1);
     settle();
     assert_int_equal(atomic_load(&frame->ref.count), MEMBERS); /* queued by reference */
     for (int i = 0; i < MEMBERS; i++)

@@ -9,6 +9,7 @@
 
 #include "conn/closing.h"
 #include "conn/encode.h"
+#include "conn/frames.h"
 #include "conn/send.h"
 #include "stage.h"
 
@@ -357,8 +358,8 @@ static void room_message_misses_who_is_behind(void **state)
     set("max_backlog_bytes", "10");
     assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT, "12345678", 8), 0);
     peer.write_room = 0;
-    assert_true(wsi_conn_deliver(conn, frame));
-    assert_false(wsi_conn_deliver(conn, frame));
+    assert_true(wsi_conn_deliver(conn, &(struct wsi_frames){.plain = frame}));
+    assert_false(wsi_conn_deliver(conn, &(struct wsi_frames){.plain = frame}));
     wsi_blob_unref(frame);
     stage_settle(&stage);
     assert_int_equal(wsi_conn_buffered(conn), 10);
