@@ -195,8 +195,12 @@ int wsi_deflater_end(struct wsi_deflater *deflater, struct wsi_buf *out,
 {
     int r;
 
-    if (!deflater->has_input) /* zlib would write nothing: 7.2.3.6 */
-        return wsi_buf_append(out, "\0", 1, limit_bytes);
+    if (!deflater->has_input) { /* zlib would write nothing: 7.2.3.6 */
+        r = wsi_buf_append(out, "\0", 1, limit_bytes);
+        if (r < 0)
+            wsi_deflater_reset(deflater);
+        return r;
+    }
     deflater->codec.z.avail_in = 0;
     r = deflate_all(deflater, out, Z_SYNC_FLUSH, with_spare_room(limit_bytes));
     if (r == 0 && out->len - TAIL_SIZE > limit_bytes)

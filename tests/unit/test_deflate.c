@@ -714,6 +714,20 @@ static void deflater_stops_at_its_limit(void **state)
     wsi_deflater_free(deflater);
 }
 
+static void deflater_begins_anew_when_an_empty_message_fails(void **state)
+{
+    struct wsi_deflater *deflater = new_deflater(15, true);
+    struct wsi_buf out = {0};
+
+    (void)state;
+    assert_deflates_to(deflater, "Hello", HELLO);
+    assert_deflates_to(deflater, "Hello", "f200110000");
+    assert_int_equal(wsi_deflater_end(deflater, &out, 0), WSOCK_ETOOBIG);
+    assert_deflates_to(deflater, "Hello", HELLO);
+    wsi_buf_fini(&out);
+    wsi_deflater_free(deflater);
+}
+
 /* The session admits so much more than a message may hold. */
 static void noise_grows_by_less_than_the_slack_of_a_session(void **state)
 {
@@ -842,6 +856,7 @@ int main(void)
         TEST(reset_follows_a_message_that_was_compressed_elsewhere),
         TEST(message_lost_half_way_leaves_both_ends_usable),
         TEST(deflater_stops_at_its_limit),
+        TEST(deflater_begins_anew_when_an_empty_message_fails),
         TEST(noise_grows_by_less_than_the_slack_of_a_session),
         TEST(held_bytes_are_told),
         TEST(every_lack_of_memory_is_told_and_leaves_nothing),
