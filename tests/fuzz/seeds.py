@@ -6,6 +6,7 @@ that is not from here (a finding) is left alone."""
 import pathlib
 import struct
 import sys
+import zlib
 
 KEY = bytes.fromhex("37fa213d")
 SERVER, CLIENT = 0, 1
@@ -303,8 +304,194 @@ def pairs():
         + message(0, 0, 70) + one * 90
 
 
+def extensions():
+    """Server, client, fields: see fuzz_extension.c."""
+    pmd = "permessage-deflate"
+    both = "; server_no_context_takeover; client_no_context_takeover"
+    full = bytes([2, 0x00])
+    shared = bytes([1, 0x00])
+    small = bytes([2, 0x34])  # 11 bits for what it sends, 12 for what it keeps
+    tiny = bytes([2, 0x77])
+    one_way = bytes([2 | 8, 0x00])
+    no_way = bytes([2 | 4 | 8, 0x21])
+    off = bytes([0, 0x00])
+
+    def seed(fields, server=full, client=full):
+        return server + client + fields.encode("latin-1")
+
+    for name, server in {"full": full, "shared": shared, "small": small, "tiny": tiny,
+                         "one_way": one_way, "no_way": no_way, "off": off}.items():
+        for number, client in enumerate((full, shared, small, tiny, one_way, off)):
+            yield f"meet_{name}_{number}", seed("", server, client)
+        yield f"{name}_bare", seed(pmd, server, full)
+        yield f"{name}_all", seed(pmd + both + "; server_max_window_bits=10; "
+                                  "client_max_window_bits=9", server, small)
+        yield f"{name}_no_bits", seed(pmd + "; client_max_window_bits", server, tiny)
+    for bits in range(8, 14):
+        yield f"answer_{bits}", seed(pmd + both + f"; server_max_window_bits={bits}; "
+                                     f"client_max_window_bits={21 - bits}", full, small)
+    for name, fields in {
+        "fallback": pmd + "; server_max_window_bits=7, " + pmd + "; mystery,\n" + pmd,
+        "others_around": 'x-mux; a=b; c, foo; bar="baz", ' + pmd + ", y",
+        "blanks": "\t" + pmd + " ;\tserver_max_window_bits = 9 ; client_max_window_bits ,",
+        "commas": " , ," + pmd + ",,",
+        "only_commas": ",, ,\n,",
+        "quoted": pmd + '; server_max_window_bits="\\1\\0"',
+        "quoted_leading_zero": pmd + '; server_max_window_bits="010"',
+        "server_bits_8": pmd + "; server_max_window_bits=8",
+        "server_bits_15": pmd + "; server_max_window_bits=15",
+        "server_bits_16": pmd + "; server_max_window_bits=16",
+        "server_bits_none": pmd + "; server_max_window_bits",
+        "server_bits_huge": pmd + "; server_max_window_bits=18446744073709551625",
+        "server_bits_twice": pmd + "; server_max_window_bits=9; server_max_window_bits=9",
+        "client_bits_8": pmd + "; client_max_window_bits=8",
+        "client_bits_07": pmd + "; client_max_window_bits=07",
+        "client_bits_twice": pmd + "; client_max_window_bits; client_max_window_bits=9",
+        "server_takeover": pmd + "; server_no_context_takeover",
+        "server_takeover_value": pmd + "; server_no_context_takeover=1",
+        "client_takeover": pmd + "; client_no_context_takeover",
+        "client_takeover_twice": pmd + both + "; client_no_context_takeover",
+        "twice": pmd + ", " + pmd,
+        "two_fields": pmd + "\n" + pmd + "; client_max_window_bits",
+        "upper": "Permessage-Deflate",
+        "unknown": pmd + "; mystery=8",
+        # Misses the grammar by one thing.
+        "no_separator": pmd + " x",
+        "no_param": pmd + ";",
+        "empty_param": pmd + "; ; x",
+        "empty_value": pmd + "; x=",
+        "empty_quoted": pmd + '; x=""',
+        "quoted_blank": pmd + '; x="a b"',
+        "quoted_unclosed": pmd + '; x="a',
+        "quoted_escape_at_end": pmd + '; x="a\\',
+        "quoted_and_more": pmd + '; x="a"b',
+        "no_name": "; x",
+        "slash": pmd + "/1",
+        "obs_text": pmd + "; x=\xff",
+        "malformed_behind": pmd + ", y; =",
+        "nul": pmd + "\0; x",
+    }.items():
+        yield name, seed(fields)
+
+
+HELLO = bytes.fromhex("f248cdc9c90700")
+FINAL = bytes.fromhex("f348cdc9c90700")  # the same in a final block
+
+
+def deflated(*messages, bits=15):
+    """Payloads of one context."""
+    codec = zlib.compressobj(9, zlib.DEFLATED, -bits)
+    return [(codec.compress(m) + codec.flush(zlib.Z_SYNC_FLUSH))[:-4] for m in messages]
+
+
+def hostile_payloads():
+    """See fuzz_inflate.c."""
+    def seed(*payloads, bits=15, takeover=True, limit=5000, abandon=-1):
+        out = bytes([(15 - bits) << 1 | (0 if takeover else 16), 6])
+        for i, payload in enumerate(payloads):
+            out += struct.pack(">BHH", i == abandon, limit, len(payload)) + payload
+        return out
+
+    def h(text):
+        return bytes.fromhex(text)
+
+    yield "hello", seed(HELLO, h("f200110000"), b"\0", h("f200110000"), b"", h("f200110000"))
+    yield "hello_forgotten", seed(HELLO, h("f200110000"), HELLO, takeover=False)
+    yield "hello_without_history", seed(h("f200110000"), HELLO, h("f200110000"))
+    yield "hello_abandoned", seed(HELLO, h("f200"), HELLO, h("f200110000"), abandon=1)
+    yield "final_blocks", seed(FINAL + b"\0", FINAL * 2 + b"\0", FINAL + HELLO,
+                               h("0300030003 0000"), h("01"), h("010500faff48656c6c6f00"))
+    yield "final_blocks_cut", seed(FINAL, h("010500faff48656c6c6f"), FINAL + h("f200110000"))
+    yield "two_blocks", seed(h("f24805000000ffffcac9c90700"))
+    yield "stored", seed(h("000500faff48656c6c6f00"))
+    yield "bytes_behind", seed(FINAL + b"\0\0", FINAL + h("00ffff"), HELLO + b"\0",
+                               HELLO + b"\xff", HELLO + h("0000ffff"),
+                               HELLO + h("0000ffff00"))
+    yield "cut_short", seed(*(HELLO[:n] for n in range(1, 7)))
+    yield "stored_cut_short", seed(*(h("000500faff48656c6c6f")[:n] for n in range(1, 11)))
+    yield "stored_filled_by_the_tail", seed(h("00 0400 fbff"), h("00 0800 f7ff 01020304"),
+                                            h("00 ffff 0000"))
+    yield "no_deflate", seed(b"\x06", b"\xff", h("000500fbff48656c6c6f00"), b"\x02", h("7801"),
+                             h("1f8b08"))
+    for limit in (0, 4, 5, 6):
+        yield f"limit_{limit}", seed(HELLO, FINAL * 2 + b"\0", b"\0", b"", HELLO, limit=limit)
+    bomb = deflated(bytes(65000))[0]
+    for limit in (4999, 64999, 65000):
+        yield f"bomb_{limit}", seed(bomb, HELLO, bomb, limit=limit)
+    # Short codes: a run and the end of its block share the last byte, and the run is more
+    # than what is left of a buffer that doubles.
+    yield "run_at_the_end", seed(*[deflated(bytes(258 * n + 1))[0] for n in (32, 64, 128)],
+                                 limit=40000)
+    yield "bomb_without_limit", seed(bomb[:40], HELLO, limit=0xffff)
+    text = b"".join(b"%d times %d is %d. " % (i, i, i * i) for i in range(40))
+    yield "text", seed(*deflated(text, text[100:], text[:50], b"", text * 3))
+    yield "text_dynamic_cut", seed(deflated(text)[0][:30], deflated(text)[0][:-1])
+    noise = bytes(i * i * 7 % 251 ^ i >> 3 & 255 for i in range(900))
+    for bits in (8, 9, 12):
+        yield f"text_{bits}", seed(*deflated(text, text, bits=max(bits, 9)), bits=bits)
+        yield f"too_far_{bits}", seed(*deflated(noise + noise, noise), HELLO, bits=bits)
+
+
+def round_trips():
+    """See fuzz_inflate.c: parts of a message are literal, again, and noise."""
+    def literal(data):
+        return bytes([1, len(data)]) + data
+
+    def again(distance, size):
+        return struct.pack(">BHH", 2, distance - 1, size)
+
+    def noise(number, size):
+        return struct.pack(">BBH", 3, number, size)
+
+    def message(*parts, at_once=False, limit=None, reset=False, too_long=False):
+        out = bytes([at_once | (limit is not None) << 1 | reset << 2 | too_long << 3])
+        out += struct.pack(">H", limit) if limit is not None else b""
+        return out + b"".join(parts) + b"\0"
+
+    def seed(*messages, bits=15, takeover=True, keeps=False, empties=False, level=6,
+             memory=8, step=0, reader_bits=0, reader_step=7):
+        first = 1 | (15 - bits) << 1 | (not takeover) << 4 | keeps << 5 | empties << 6
+        return bytes([first, memory - 1 | level << 4, reader_bits | reader_step << 3, step]) \
+            + b"".join(messages)
+
+    hello = message(literal(b"Hello"))
+    yield "trip_hello", seed(hello, hello, message(), hello)
+    yield "trip_hello_forgotten", seed(hello, hello, takeover=False, keeps=True, empties=True)
+    for end in (noise(5, 500), again(500, 400)):
+        yield f"trip_forgotten_{end[0]}", seed(message(noise(5, 500)), message(end), message(end),
+                                               takeover=False, step=90)
+    yield "trip_at_once", seed(message(literal(b"Hello, hello"), at_once=True) * 3, step=5)
+    yield "trip_empty", seed(message() * 3, message(at_once=True), hello, message(), hello)
+    yield "trip_empty_limited", seed(hello, message(limit=0), hello, message(limit=1), hello)
+    yield "trip_limited", seed(message(noise(1, 300)), message(noise(1, 300), limit=100),
+                               message(again(300, 300)), message(noise(1, 300), limit=4),
+                               message(again(300, 300), limit=50))
+    yield "trip_reset", seed(hello, message(literal(b"Hello"), reset=True), hello)
+    yield "trip_too_long", seed(hello, message(literal(b"Hello"), too_long=True), hello, hello)
+    for bits in range(8, 16):
+        window = 1 << bits
+        far = [message(noise(bits, 3000), noise(bits + 1, 2000))]
+        for distance in (window - 262, window - 261, window - 1, window, window + 1):
+            far.append(message(again(max(distance, 3), 300), noise(distance & 255, 700)))
+        yield f"trip_window_{bits}", seed(message(noise(3, 8000)) * (bits - 12 if bits > 12 else 0),
+                                          *far, bits=bits, step=100, level=9)
+    yield "trip_larger_window", seed(hello, message(again(5, 900)), bits=9, reader_bits=6)
+    for level in (0, 1, 3, 9):
+        yield f"trip_level_{level}", seed(message(noise(1, 4000), again(4000, 3000)), hello,
+                                          level=level, memory=1, step=33, reader_step=11)
+    yield "trip_poorest", seed(message(noise(9, 8191)) * 3, level=1, memory=1, bits=9)
+    yield "trip_long", seed(message(noise(1, 8000), *[again(8000, 4000)] * 10) * 2, step=250,
+                            reader_step=12, memory=9)
+
+
+def inflatings():
+    yield from hostile_payloads()
+    yield from round_trips()
+
+
 TARGETS = {"frame": frames, "request": requests, "response": responses, "url": urls,
-           "option": options, "pair": pairs}
+           "option": options, "pair": pairs, "extension": extensions,
+           "inflate": inflatings}
 
 
 def main():
