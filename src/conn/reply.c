@@ -20,6 +20,14 @@ enum {
     TIMEOUT_MS = 30 * 1000, /* without progress */
 };
 
+/* From here on nothing that the client sent is looked at. It may be much, and an end that
+ * lingers takes seconds. */
+static void begin_reply(struct wsi_opening *opening)
+{
+    opening->phase = WSI_OPENING_REPLY;
+    wsi_buf_fini(&opening->in);
+}
+
 static void ends(struct wsock_conn *conn, int r)
 {
     wsi_conn_end(conn, r < 0 ? WSI_CLOSE_RESET : WSI_CLOSE_LINGER,
@@ -39,7 +47,7 @@ void wsi_reply(struct wsock_conn *conn, unsigned status, const char *content_typ
     struct wsi_buf out = {0};
     int r;
 
-    conn->opening->phase = WSI_OPENING_REPLY;
+    begin_reply(conn->opening);
     r = wsi_http_write_response(&out, status, wsi_str_of(content_type), headers, body,
                                 len, conn->opening->head_only,
                                 len + WSI_ANSWER_HEADERS_MAX + 1024);
@@ -104,7 +112,7 @@ void wsi_reply_file(struct wsock_conn *conn, const struct wsi_file *file)
     struct wsi_buf out = {0};
     int r;
 
-    opening->phase = WSI_OPENING_REPLY;
+    begin_reply(opening);
     opening->file = file->fd;
     opening->file_left = opening->head_only ? 0 : file->size;
     r = wsi_http_write_response_head(

@@ -210,3 +210,18 @@ def silent_connections_by_the_hundred(run):
         while peer.is_quiet(0.02):
             run.target.echo()
         run.expect_answer(peer, 408)
+
+
+CROWD = 100
+family("Refused peers by the hundred that sent much and stay", "what they sent is not kept for them")
+
+
+@script(SERVER, heap=CROWD * 4 * KIB + 512 * KIB)
+def refused_by_the_hundred_and_stay(run):
+    peers = [run.connect() for _ in range(CROWD)]
+    for number, peer in enumerate(peers):
+        bad = request(host=None) if number % 2 else b""
+        peer.send(bad + b"x" * 200 * KIB)
+        run.target.echo()
+    for number, peer in enumerate(peers):
+        run.expect_answer(peer, 400 if number % 2 else 431)
