@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A second opinion on received frames: RFC 6455 sections 5.2 to 5.5, 7.4 and 8.1 over a
- * whole input that lies in memory, a rule after the other and without any state between
- * calls. Slow, and short enough to be read beside the RFC.
+ * A second opinion on received frames: RFC 6455 sections 5.2 to 5.5, 7.4 and 8.1, and RFC
+ * 7692 section 6, over a whole input that lies in memory, a rule after the other and
+ * without any state between calls. Slow, and short enough to be read beside the RFCs.
  */
 #ifndef WSI_TEST_FRAME_ORACLE_H
 #define WSI_TEST_FRAME_ORACLE_H
@@ -16,30 +16,52 @@ struct oracle {
     const uint8_t *in; /* what is left of the input */
     size_t len;
     bool from_client;
+    bool compression; /* was agreed */
     uint64_t max_message_bytes, max_fragments;
     uint8_t *message; /* (owned) gathered of the current one, room for the whole input */
     size_t gathered;
     uint64_t fragments; /* 0: no message is under way */
     uint8_t message_opcode;
+    bool compressed;      /* the current message is */
     uint8_t control[125]; /* payload of a control frame */
 };
+
+/* What the message under way, or the one that begins here, may have of payload. */
+static inline uint64_t oracle_limit(const struct oracle *o)
+{
+    const uint64_t limit = o->max_message_bytes;
+    const bool compressed = o->fragments != 0 ? o->compressed : (o->in[0] & 0x40) != 0;
+
+    if (!compressed || limit == UINT64_MAX)
+        return limit;
+    return limit + limit / 8 + limit / 64 + 64; /* what zlib may add */
+}
+
+/* What is wrong with the first byte of a frame: a close code or 0. */
+static inline unsigned oracle_judge_first(const struct oracle *o)
+{
+    const unsigned opcode = o->in[0] & 15;
+    const bool fin = (o->in[0] & 0x80) != 0, control = opcode >= 8;
+    const bool rsv1 = (o->in[0] & 0x40) != 0;
+
+    if ((o->in[0] & 0x30) != 0 || (rsv1 && (!o->compression || opcode == 0 || control)) ||
+        (opcode > 2 && opcode < 8) || opcode > 10 || (control && !fin) ||
+        (opcode == 0 && o->fragments == 0) ||
+        ((opcode == 1 || opcode == 2) && o->fragments != 0))
+        return 1002;
+    return opcode == 0 && o->fragments >= o->max_fragments ? 1008 : 0;
+}
 
 /* What is wrong with a frame that begins here as far as it is there: a close code or 0.
  */
 static inline unsigned oracle_judge(const struct oracle *o, uint64_t payload,
                                     size_t length_bytes)
 {
-    const unsigned opcode = o->in[0] & 15;
-    const bool fin = (o->in[0] & 0x80) != 0, control = opcode >= 8;
+    const unsigned opcode = o->in[0] & 15, code = oracle_judge_first(o);
+    const bool control = opcode >= 8;
 
-    if ((o->in[0] & 0x70) != 0 || (opcode > 2 && opcode < 8) || opcode > 10 ||
-        (control && !fin) || (opcode == 0 && o->fragments == 0) ||
-        ((opcode == 1 || opcode == 2) && o->fragments != 0))
-        return 1002;
-    if (opcode == 0 && o->fragments >= o->max_fragments)
-        return 1008;
-    if (o->len < 2)
-        return 0;
+    if (code != 0 || o->len < 2)
+        return code;
     if ((o->in[1] >= 0x80) != o->from_client || (control && (o->in[1] & 127) > 125) ||
         (opcode == 8 && (o->in[1] & 127) == 1))
         return 1002;
@@ -51,8 +73,8 @@ static inline unsigned oracle_judge(const struct oracle *o, uint64_t payload,
         return 0;
     if (length_bytes == 2 && payload < 126)
         return 1002;
-    return !control && (payload > o->max_message_bytes ||
-                        payload + o->gathered > o->max_message_bytes)
+    return !control &&
+                   (payload > oracle_limit(o) || payload + o->gathered > oracle_limit(o))
                ? 1009
                : 0;
 }
@@ -94,7 +116,7 @@ static inline bool oracle_data(struct oracle *o, bool fin, bool arrived,
 {
     bool whole = true;
 
-    if (o->message_opcode == WSI_OP_TEXT &&
+    if (o->message_opcode == WSI_OP_TEXT && !o->compressed &&
         oracle_check(o->message, o->gathered, &whole) != o->gathered)
         return oracle_fail(event, 1007);
     if (!fin || !arrived)
@@ -103,6 +125,7 @@ static inline bool oracle_data(struct oracle *o, bool fin, bool arrived,
         return oracle_fail(event, 1007);
     *event = (struct wsi_event){.kind = WSI_EVENT_MESSAGE,
                                 .opcode = o->message_opcode,
+                                .compressed = o->compressed,
                                 .data = o->message,
                                 .len = o->gathered};
     o->fragments = 0;
@@ -137,6 +160,7 @@ static inline bool oracle_next(struct oracle *o, struct wsi_event *event)
             out = o->message + o->gathered;
             o->gathered += here;
             o->message_opcode = opcode != 0 ? (uint8_t)opcode : o->message_opcode;
+            o->compressed = opcode != 0 ? (in[0] & 0x40) != 0 : o->compressed;
             o->fragments++;
         }
         for (size_t i = 0; i < here; i++)

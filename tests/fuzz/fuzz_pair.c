@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A client and a server back to back. The input is a script: who sends which message in
- * how many fragments, who pings, who closes, and how many bytes of which direction arrive
- * next. What one end sent has to arrive at the other, in order and unchanged; and once an
- * end closes, both have to end with each other's codes.
+ * how many fragments, compressed or not, who pings, who closes, who has messages
+ * delivered in parts, and how many bytes of which direction arrive next. What one end
+ * sent has to arrive at the other, in order and unchanged; and once an end closes, both
+ * have to end with each other's codes.
  */
 #include "fuzz.h"
 
@@ -22,17 +23,28 @@ enum {
 struct sent {
     enum wsi_event_kind kind;
     uint8_t opcode;
+    bool compressed;
     unsigned code;
     uint8_t *data;
     size_t len;
 };
 
+/* How messages are delivered. */
+enum delivery { WHOLE, IN_PARTS, BY_TURNS };
+
 struct end {
     struct wsi_session session;
-    struct wsi_buf wire; /* what it wrote and the other end has not read */
+    struct wsi_buf wire; /* what it wrote */
+    size_t taken;        /* of that, by the other end */
     struct sent sent[EXPECTED_MAX];
     size_t first, count;
     struct end *other;
+    bool compression; /* was agreed */
+    bool begun;       /* has written something */
+    enum delivery delivery;
+    bool in_parts;        /* as the session was told last */
+    struct wsi_buf parts; /* of the message under way */
+    bool has_parts;
 };
 
 static const struct wsi_session_limits limits = {
@@ -44,25 +56,24 @@ static const struct wsi_session_limits limits = {
 
 static bool is_full(const struct end *end)
 {
-    return end->count >= EXPECTED_MAX - 4 || end->wire.len > WIRE_MAX / 2;
+    return end->count >= EXPECTED_MAX - 4 || end->wire.len - end->taken > WIRE_MAX / 2;
 }
 
-static void expect(struct end *end, enum wsi_event_kind kind, uint8_t opcode,
-                   unsigned code, const void *data, size_t len)
+/* @return what it is to become, of kind and payload. */
+static struct sent *expect(struct end *end, enum wsi_event_kind kind, const void *data,
+                           size_t len)
 {
-    CHECK(end->count < EXPECTED_MAX);
-    end->sent[(end->first + end->count++) % EXPECTED_MAX] = (struct sent){
-        .kind = kind,
-        .opcode = opcode,
-        .code = code,
-        .data = fuzz_copy(data, len),
-        .len = len,
-    };
+    struct sent *sent = &end->sent[(end->first + end->count++) % EXPECTED_MAX];
+
+    CHECK(end->count <= EXPECTED_MAX);
+    *sent = (struct sent){.kind = kind, .data = fuzz_copy(data, len), .len = len};
+    return sent;
 }
 
 static void write_wire(struct end *end, const void *data, size_t len)
 {
     CHECK(wsi_buf_append(&end->wire, data, len, WIRE_MAX) == 0);
+    end->begun = true;
 }
 
 static void take_key(struct fuzz_source *in, uint8_t key[4])
@@ -100,7 +111,7 @@ static void send_control(struct end *end, struct fuzz_source *in, bool ping,
     write_wire(end, frame,
                wsi_session_control(&end->session, frame, ping ? WSI_OP_PING : WSI_OP_PONG,
                                    key, data, len));
-    expect(end, ping ? WSI_EVENT_PING : WSI_EVENT_PONG, 0, 0, data, len);
+    expect(end, ping ? WSI_EVENT_PING : WSI_EVENT_PONG, data, len);
 }
 
 /* Valid text or any bytes, made of a few bytes of the input over and over. */
@@ -135,31 +146,34 @@ static size_t fill(uint8_t *out, size_t len, struct fuzz_source *in, bool text)
     return at;
 }
 
+/* A session takes the payload of a compressed message as it is: any bytes will do. */
 static void send_message(struct end *end, struct fuzz_source *in)
 {
-    const unsigned how = fuzz_byte(in);
+    const unsigned how = fuzz_byte(in), cuts = how >> 1 & 3;
     const uint8_t opcode = (how & 1) != 0 ? WSI_OP_TEXT : WSI_OP_BINARY;
-    unsigned fragments = how >> 1 & 3;
-    size_t len = (how & 8) != 0 ? fuzz_short(in) : fuzz_byte(in);
+    const bool compressed = end->compression && (how & 64) != 0;
+    unsigned byte0 = opcode | (compressed ? WSI_FRAME_RSV1 : 0U);
+    size_t len = (how & 8) != 0 ? fuzz_short(in) : fuzz_byte(in), at = 0;
     uint8_t *message = malloc(len * 2 + 1);
-    size_t at = 0;
+    struct sent *sent;
 
     CHECK(message != NULL);
     if ((how & 16) != 0)
         len *= 2; /* beyond what 16 bits of length can tell */
-    len = fill(message, len, in, opcode == WSI_OP_TEXT);
-    while (fragments-- > 0) {
+    len = fill(message, len, in, opcode == WSI_OP_TEXT && !compressed);
+    for (unsigned i = 0; i < cuts; i++) {
         const size_t size = fuzz_short(in) % (len - at + 1);
 
-        send_frame(end, in, at == 0 && fragments == (how >> 1 & 3) - 1 ? opcode : 0,
-                   message + at, size);
+        send_frame(end, in, byte0, message + at, size);
+        byte0 = WSI_OP_CONTINUATION;
         at += size;
         if ((how & 32) != 0)
             send_control(end, in, true, message, len < 9 ? len : 9);
     }
-    send_frame(end, in, WSI_FRAME_FIN | ((how >> 1 & 3) == 0 ? opcode : 0U), message + at,
-               len - at);
-    expect(end, WSI_EVENT_MESSAGE, opcode, 0, message, len);
+    send_frame(end, in, WSI_FRAME_FIN | byte0, message + at, len - at);
+    sent = expect(end, WSI_EVENT_MESSAGE, message, len);
+    sent->opcode = opcode;
+    sent->compressed = compressed;
     free(message);
 }
 
@@ -173,7 +187,7 @@ static void send_close(struct end *end, struct fuzz_source *in, unsigned code)
     take_key(in, key);
     write_wire(end, frame,
                wsi_session_close(&end->session, frame, code, key, reason, len));
-    expect(end, WSI_EVENT_CLOSE, 0, code, reason, len);
+    expect(end, WSI_EVENT_CLOSE, reason, len)->code = code;
 }
 
 static void begin_close(struct end *end, struct fuzz_source *in)
@@ -201,6 +215,7 @@ static void receive(struct end *end, struct fuzz_source *in,
     from->first = (from->first + 1) % EXPECTED_MAX;
     from->count--;
     CHECK(event->kind == sent.kind && event->opcode == sent.opcode);
+    CHECK(event->compressed == sent.compressed);
     CHECK(event->code == sent.code && event->len == sent.len);
     CHECK(sent.len == 0 || memcmp(event->data, sent.data, sent.len) == 0);
     free(sent.data);
@@ -210,26 +225,85 @@ static void receive(struct end *end, struct fuzz_source *in,
         send_close(end, in, wsi_session_reply_code(&end->session));
 }
 
+/* A message whose last part this is counts as if it had come whole. */
+static void receive_part(struct end *end, struct fuzz_source *in,
+                         const struct wsi_event *part)
+{
+    struct wsi_event message = *part;
+
+    CHECK(part->first == !end->has_parts && (part->len != 0 || part->last));
+    CHECK(wsi_buf_append(&end->parts, part->data, part->len, WIRE_MAX) == 0);
+    end->has_parts = !part->last;
+    if (!part->last)
+        return;
+    message.kind = WSI_EVENT_MESSAGE;
+    message.data = end->parts.data;
+    message.len = end->parts.len;
+    receive(end, in, &message);
+    end->parts.len = 0;
+}
+
+static void deliver(struct end *end, bool in_parts)
+{
+    wsi_session_deliver_parts(&end->session, in_parts);
+    end->in_parts = in_parts;
+}
+
+/* @return the size of (*piece), a copy; moves the rest up only now and then. */
+static size_t take_wire(struct end *end, uint8_t **piece, size_t len)
+{
+    const size_t left = end->wire.len - end->taken, size = len < left ? len : left;
+
+    *piece = fuzz_copy(size != 0 ? end->wire.data + end->taken : NULL, size);
+    end->taken += size;
+    if (end->taken == end->wire.len || end->taken > WIRE_MAX / 4) {
+        wsi_buf_consume(&end->wire, end->taken);
+        end->taken = 0;
+    }
+    return size;
+}
+
 /* Up to len bytes of what the other end wrote arrive, in a block of their own. */
 static void arrive(struct end *end, struct fuzz_source *in, size_t len)
 {
-    struct wsi_buf *wire = &end->other->wire;
-    size_t left = len < wire->len ? len : wire->len;
-    uint8_t *piece = fuzz_copy(wire->data, left), *at = piece;
+    uint8_t *piece, *at;
+    size_t left = take_wire(end->other, &piece, len);
     struct wsi_event event;
 
-    wsi_buf_consume(wire, left);
+    at = piece;
     for (;;) {
+        if (end->delivery == BY_TURNS)
+            deliver(end, !end->in_parts);
         wsi_session_next(&end->session, &limits, &at, &left, &event);
         if (event.kind == WSI_EVENT_NONE)
             break;
-        receive(end, in, &event);
+        if (event.kind == WSI_EVENT_PART)
+            receive_part(end, in, &event);
+        else
+            receive(end, in, &event);
     }
     CHECK(left == 0);
     free(piece);
 }
 
 /* ---- the script ---- */
+
+static void agree_on_compression(struct end ends[2])
+{
+    if (ends[0].begun || ends[1].begun || ends[0].compression)
+        return;
+    for (int i = 0; i < 2; i++) {
+        wsi_session_allow_compressed(&ends[i].session);
+        ends[i].compression = true;
+    }
+}
+
+static void change_delivery(struct end *end, enum delivery delivery)
+{
+    end->delivery = delivery;
+    if (delivery != BY_TURNS)
+        deliver(end, delivery == IN_PARTS);
+}
 
 static void step(struct end ends[2], struct fuzz_source *in)
 {
@@ -248,8 +322,12 @@ static void step(struct end ends[2], struct fuzz_source *in)
                      fill(ping, what >> 4 == 15 ? sizeof ping : what >> 4, in, false));
         break;
     case 3:
-        if ((what & 0xf0) == 0xf0) /* rare, or all scripts would be short */
+        if (what >> 4 == 15) /* rare, or all scripts would be short */
             begin_close(end, in);
+        else if (what >> 4 == 8)
+            agree_on_compression(ends);
+        else if (what >> 4 < 3)
+            change_delivery(end, (enum delivery)(what >> 4));
         break;
     case 4:
         arrive(end, in, 1);
@@ -272,12 +350,13 @@ static void finish(struct end ends[2], struct fuzz_source *in)
     for (int i = 0; i < 2; i++) {
         struct end *end = &ends[i];
 
-        CHECK(end->count == 0 && end->wire.len == 0);
+        CHECK(end->count == 0 && end->wire.len == 0 && !end->has_parts);
         CHECK(end->session.close_sent && end->session.close_received);
         CHECK(end->session.received_code == end->other->session.sent_code);
         CHECK(wsi_session_is_idle(&end->session) && !end->session.failed);
         wsi_session_fini(&end->session);
         wsi_buf_fini(&end->wire);
+        wsi_buf_fini(&end->parts);
     }
 }
 

@@ -12,6 +12,9 @@ KEY = bytes.fromhex("37fa213d")
 SERVER, CLIENT = 0, 1
 # Limits of target frame: ample, 300 bytes in 3 fragments, nothing in 1, none.
 AMPLE, TIGHT, EMPTY, NONE = 0, 2, 4, 6
+# Compression was agreed; delivery in parts when the input comes at once, byte by byte, in
+# random pieces; by turns in random pieces.
+COMPRESSION, PARTS, TURNS = 8, 0x80 | 0x40 | 0x10, 0x80 | 0x20
 
 
 def frame(byte0, payload=b"", masked=True, size=None):
@@ -30,11 +33,12 @@ def frame(byte0, payload=b"", masked=True, size=None):
 
 
 # Seeds of frames that are worth having for a client as well.
-FOR_CLIENTS = "text fragments close wrong_mask huge".split()
+FOR_CLIENTS = ("text fragments close wrong_mask huge compressed compressed_fragments "
+               "parts_fragments turns_fragments").split()
 
 
-def received(data, role=SERVER, limits=AMPLE, cuts=7):
-    return bytes([role | limits, cuts]) + data
+def received(data, role=SERVER, limits=AMPLE, cuts=7, more=0):
+    return bytes([role | limits | more, cuts]) + data
 
 
 def frames():
@@ -93,6 +97,47 @@ def frames():
             f(0x02, b"xx") + bytes([0x80, mask | 127]) + b"\x7f" + b"\xff" * 7 + KEY + b"z",
             number, NONE)
         yield f"{role}_unfinished", received(f(0x82, b"xy", 70000), number)
+        # RSV1
+        def deflate(*frames, limits=AMPLE, more=0, number=number):
+            return received(b"".join(frames), number, limits, more=COMPRESSION | more)
+
+        yield f"{role}_compressed", deflate(f(0xC1, b"\xff\xfe"), f(0x81, b"plain"), f(0xC2))
+        yield f"{role}_compressed_fragments", deflate(
+            f(0x41, b"\xf2\x48\xcd"), f(0x89), f(0x00), f(0x80, b"\xc9\xc9\x07\x00"),
+            f(0x01, text[:1]), f(0x80, text[1:]))
+        yield f"{role}_compressed_continuation", deflate(f(0x41, b"x"), f(0xC0, b"y"))
+        yield f"{role}_compressed_ping", deflate(f(0xC9, b"x"))
+        yield f"{role}_compressed_rsv2", deflate(f(0xA1, b"x"))
+        yield f"{role}_compressed_rsv_both", deflate(f(0xE1, b"x"))
+        yield f"{role}_compressed_at_limit", deflate(f(0xC2, bytes(405)), limits=TIGHT)
+        yield f"{role}_compressed_over_limit", deflate(f(0x42, bytes(400)), f(0x80, bytes(6)),
+                                                       limits=TIGHT)
+        yield f"{role}_compressed_sum_at_limit", deflate(f(0x42, bytes(200)), f(0x80, bytes(205)),
+                                                         limits=TIGHT)
+        yield f"{role}_compressed_empty_limit", deflate(f(0xC2, bytes(64)), f(0xC2, bytes(65)),
+                                                        limits=EMPTY)
+        yield f"{role}_plain_after_compressed_over_limit", deflate(
+            f(0xC2, bytes(400)), f(0x82, bytes(301)), limits=TIGHT)
+        yield f"{role}_compressed_no_limit", deflate(f(0x42, b"x"), f(0x80, b"y", 1 << 40),
+                                                     limits=NONE)
+        # Parts, or whole and parts by turns.
+        for name, flags in (("parts", PARTS), ("turns", TURNS)):
+            def parts(*frames, limits=AMPLE, number=number, flags=flags):
+                return received(b"".join(frames), number, limits, more=COMPRESSION | flags)
+
+            yield f"{role}_{name}_text", parts(f(0x81, text * 5), f(0x81), f(0x82, b"x"))
+            yield f"{role}_{name}_fragments", parts(
+                f(0x01), f(0x00, text[:4]), f(0x89, b"ping"), f(0x00, text[4:5]), f(0x00),
+                f(0x8A), f(0x80, text[5:]), f(0x42, bytes(30)), f(0x80), f(0x82, text))
+            yield f"{role}_{name}_many", parts(*[f(0x82, bytes(n)) for n in range(12)])
+            yield f"{role}_{name}_cut_utf8", parts(f(0x01, text[:4]), f(0x80))
+            yield f"{role}_{name}_bad_utf8", parts(f(0x01, b"good"), f(0x80, b"bad \xff more"))
+            yield f"{role}_{name}_over_limit", parts(f(0x02, bytes(200)), f(0x80, bytes(101)),
+                                                     limits=TIGHT)
+            yield f"{role}_{name}_close", parts(f(0x02, b"never ended"), f(0x88, b"\x03\xe8"))
+            yield f"{role}_{name}_overflow", parts(
+                f(0x02, b"xx"), bytes([0x80, mask | 127]) + b"\x7f" + b"\xff" * 7 + KEY + b"z",
+                limits=NONE)
 
 
 GET = "GET {} HTTP/1.1\r\n"
@@ -276,6 +321,9 @@ def options():
 
 def pairs():
     """Steps: see fuzz_pair.c. The low bit chooses the end, the next three what it does."""
+    compression = bytes([0x86])
+    whole, parts, turns = ([bytes([0x06 | end | how << 4]) for end in (0, 1)] for how in range(3))
+
     def message(end, how, size, *cuts, wide=False, masked=None):
         masked = end == 0 if masked is None else masked
         head = bytes([end, how | (8 if wide else 0)])
@@ -300,6 +348,21 @@ def pairs():
     yield "close_by_client", message(1, 1, 9) + bytes([0xF6, 3, 232, 20]) + bytes(12) + one * 40
     yield "close_by_server", bytes([0xF7, 15, 160, 123]) + bytes(12) + one * 200
     yield "both_close", bytes([0xF6, 3, 233, 9]) + bytes(12) + bytes([0xF7, 15, 161, 8]) + bytes(12)
+    yield "compressed", compression + message(0, 0x41, 40) + message(1, 0x40, 90) + all_of \
+        + message(0, 1, 40) + all_of
+    yield "compressed_fragments", compression \
+        + message(0, 0x41 | 6 | 32, 60, 5, 7, 9) + one * 60 + message(1, 1 | 2, 60, 5) + all_of
+    yield "compressed_too_late", message(0, 0x41, 20) + compression + message(1, 0x41, 20) + all_of
+    for name, end in (("client", 0), ("server", 1)):
+        yield f"parts_of_{name}", parts[end] + message(1 - end, 1 | 6 | 32, 90, 11, 0, 13) \
+            + one * 70 + message(1 - end, 0, 0) + message(1 - end, 1, 200) \
+            + bytes([0x0A | end, 40]) * 9 + whole[end] + message(1 - end, 1, 70) + one * 80
+        yield f"turns_of_{name}", compression + turns[end] \
+            + (message(1 - end, 1 | 6, 60, 5, 7, 9) + message(1 - end, 0x41, 30)) * 4 \
+            + bytes([0x0A | end, 9]) * 40
+        yield f"parts_then_whole_{name}", parts[end] + message(1 - end, 1, 90) + one * 20 \
+            + whole[end] + one * 30 + parts[end] + message(1 - end, 1, 90) + all_of
+    yield "parts_64", parts[1] + message(0, 16, 0x9000, wide=True) + bytes([0x0B, 255]) * 40 + all_of
     yield "close_then_message", message(0, 1, 9) + bytes([0xF7, 0, 0, 0]) + bytes(12) \
         + message(0, 0, 70) + one * 90
 
