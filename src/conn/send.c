@@ -148,10 +148,14 @@ static int write_deflated(struct wsock_conn *conn, unsigned byte0, const void *d
                           size_t len)
 {
     const struct wsi_buf *out;
+    int r;
 
     if (!wsi_conn_deflate(conn, data, len, &out))
         return wsi_conn_write(conn, byte0, data, len);
-    return wsi_conn_write(conn, byte0 | WSI_FRAME_RSV1, out->data, out->len);
+    r = wsi_conn_write(conn, byte0 | WSI_FRAME_RSV1, out->data, out->len);
+    if (r < 0) /* our context has it, and the peer never will */
+        wsi_conn_forget_sent(conn);
+    return r;
 }
 
 /* ---- the backlog ---- */
