@@ -43,6 +43,10 @@ WSOCK_API int wsock_client_on_open(wsock_client *client, wsock_open_fn fn, void 
                                    wsock_free_fn free_user);
 WSOCK_API int wsock_client_on_message(wsock_client *client, wsock_message_fn fn,
                                       void *user, wsock_free_fn free_user);
+/** Instead of on_message, for connections that open from then on; see
+ *  wsock_endpoint_on_part(). */
+WSOCK_API int wsock_client_on_part(wsock_client *client, wsock_part_fn fn, void *user,
+                                   wsock_free_fn free_user);
 WSOCK_API int wsock_client_on_pong(wsock_client *client, wsock_pong_fn fn, void *user,
                                    wsock_free_fn free_user);
 WSOCK_API int wsock_client_on_drain(wsock_client *client, wsock_drain_fn fn, void *user,
@@ -74,7 +78,8 @@ WSOCK_API int wsock_client_get_int64(wsock_client *client, const char *name,
 
 /**
  * Open a connection. Returns at once; on_open or on_close tell the rest. They may run on
- * another worker before this returns, so what they share with the caller is in place first.
+ * another worker before this returns, so what they share with the caller is in place
+ * first.
  *
  * @param out (out, owned, nullable) the connection, usable for close and as an identity
  *            before it opens; sends answer WSOCK_ECLOSED until then. It is set before any

@@ -35,6 +35,26 @@ typedef void (*wsock_open_fn)(wsock_conn *conn, void *user);
  */
 typedef void (*wsock_message_fn)(wsock_conn *conn, int type, const void *data, size_t len,
                                  void *user);
+/** What a part is of its message, as bits. */
+enum {
+    WSOCK_PART_FIRST = 1, /**< the message begins with it */
+    WSOCK_PART_LAST = 2,  /**< the message ends with it */
+};
+/**
+ * The next bytes of a message came, for receivers that want no message assembled. Parts
+ * end where the peer, the network and the library happened to cut: not where frames do,
+ * and in text not between characters either, though the text as a whole is valid UTF-8.
+ * An empty message is one empty part; else only the last part may be empty.
+ *
+ * A message may fail after parts of it came: for a bad byte, or max_message_bytes, which
+ * counts the whole. Then, and when the connection ends in between, its last part never
+ * comes, and on_close says why.
+ *
+ * @param data  (borrowed until return)
+ * @param flags WSOCK_PART_*, or 0.
+ */
+typedef void (*wsock_part_fn)(wsock_conn *conn, int type, const void *data, size_t len,
+                              int flags, void *user);
 /** A pong came: an answer to wsock_conn_send_ping() or to a ping of the library's (option
  *  ping_interval; those are empty), or unasked. @param data (borrowed until return) */
 typedef void (*wsock_pong_fn)(wsock_conn *conn, const void *data, size_t len, void *user);
@@ -125,6 +145,42 @@ WSOCK_API int wsock_conn_send(wsock_conn *conn, int type, const void *data, size
  *  shared at a server and masked into a copy at a client. @return 0; WSOCK_EAGAIN;
  *  WSOCK_ECLOSED; WSOCK_ENOMEM. Thread: any. From a handler: yes. Since: 1.0 */
 WSOCK_API int wsock_conn_send_message(wsock_conn *conn, wsock_message *message);
+
+/**
+ * Begin a message that is sent in parts, for what is too large to be built, or comes
+ * slowly: then wsock_conn_send_append() any number of times, and wsock_conn_send_end().
+ * Other messages to the connection, those of rooms included, wait for its end (and count
+ * in `buffered`); pings and a close frame do not.
+ *
+ * Each part becomes a frame, unless it is compressed: then a frame leaves when some 16
+ * KiB have gathered. Receivers may limit the number of frames (option max_fragments).
+ *
+ * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED.
+ * @return 0; WSOCK_EBUSY while another is under way; WSOCK_ECLOSED as for
+ *         wsock_conn_send(); WSOCK_EINVAL for the type; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_conn_send_begin(wsock_conn *conn, int type);
+/**
+ * Append a part to the message that is under way. Text may be cut inside a character.
+ *
+ * @param data (borrowed until return) copied.
+ * @return 0; WSOCK_EAGAIN at the high-water mark, for which messages that wait for the
+ *         end do not count (nothing was appended; on_drain follows); WSOCK_ENOENT when no
+ *         message is under way; WSOCK_EUTF8 for text that is not (nothing was appended);
+ *         WSOCK_ETOOBIG from 2 GiB on; WSOCK_ECLOSED; WSOCK_ENOMEM.
+ * Thread: any; parts go in the order of the calls. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_conn_send_append(wsock_conn *conn, const void *data, size_t len);
+/**
+ * End it. There is no way to abandon a message: who cannot finish one closes the
+ * connection.
+ *
+ * @return 0; WSOCK_ENOENT when none is under way; WSOCK_EUTF8 when the text ends inside a
+ *         character (it is still under way); WSOCK_ECLOSED; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_conn_send_end(wsock_conn *conn);
 
 /**
  * Send a ping of the application's; on_pong brings the answer. Not held up by the

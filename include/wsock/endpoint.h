@@ -48,6 +48,10 @@ WSOCK_API int wsock_endpoint_on_open(wsock_endpoint *endpoint, wsock_open_fn fn,
                                      void *user, wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_message(wsock_endpoint *endpoint, wsock_message_fn fn,
                                         void *user, wsock_free_fn free_user);
+/** Instead of on_message, for connections that open from then on: their messages come in
+ *  parts, whatever is set later. */
+WSOCK_API int wsock_endpoint_on_part(wsock_endpoint *endpoint, wsock_part_fn fn,
+                                     void *user, wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_pong(wsock_endpoint *endpoint, wsock_pong_fn fn,
                                      void *user, wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_drain(wsock_endpoint *endpoint, wsock_drain_fn fn,

@@ -201,6 +201,13 @@ int wsock_client_on_message(wsock_client *client, wsock_message_fn fn, void *use
                        fn != NULL, user, free_user);
 }
 
+int wsock_client_on_part(wsock_client *client, wsock_part_fn fn, void *user,
+                         wsock_free_fn free_user)
+{
+    return set_handler(client, WSI_ON_PART, (union wsi_handler_fn){.part = fn},
+                       fn != NULL, user, free_user);
+}
+
 int wsock_client_on_pong(wsock_client *client, wsock_pong_fn fn, void *user,
                          wsock_free_fn free_user)
 {

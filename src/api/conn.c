@@ -13,6 +13,7 @@
 #include "conn/conn.h"
 #include "conn/encode.h"
 #include "conn/send.h"
+#include "conn/send_parts.h"
 #include "conn/timer.h"
 #include "core/alloc.h"
 #include "proto/utf8.h"
@@ -38,6 +39,27 @@ int wsock_conn_send_message(wsock_conn *conn, wsock_message *message)
     if (conn == NULL || message == NULL)
         return WSOCK_EINVAL;
     return wsi_conn_send_frame(conn, wsi_message_frame_for(message, conn));
+}
+
+int wsock_conn_send_begin(wsock_conn *conn, int type)
+{
+    if (conn == NULL || !wsi_is_message_type(type))
+        return WSOCK_EINVAL;
+    return wsi_conn_send_begin(conn, type);
+}
+
+int wsock_conn_send_append(wsock_conn *conn, const void *data, size_t len)
+{
+    if (conn == NULL || (data == NULL && len > 0))
+        return WSOCK_EINVAL;
+    if (len > WSI_MESSAGE_MAX)
+        return WSOCK_ETOOBIG;
+    return wsi_conn_send_append(conn, data, len);
+}
+
+int wsock_conn_send_end(wsock_conn *conn)
+{
+    return conn != NULL ? wsi_conn_send_end(conn) : WSOCK_EINVAL;
 }
 
 int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len)

@@ -141,6 +141,13 @@ int wsock_endpoint_on_message(wsock_endpoint *endpoint, wsock_message_fn fn, voi
                        fn != NULL, user, free_user);
 }
 
+int wsock_endpoint_on_part(wsock_endpoint *endpoint, wsock_part_fn fn, void *user,
+                           wsock_free_fn free_user)
+{
+    return set_handler(endpoint, WSI_ON_PART, (union wsi_handler_fn){.part = fn},
+                       fn != NULL, user, free_user);
+}
+
 int wsock_endpoint_on_pong(wsock_endpoint *endpoint, wsock_pong_fn fn, void *user,
                            wsock_free_fn free_user)
 {

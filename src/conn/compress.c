@@ -13,9 +13,8 @@
 #include "proto/utf8.h"
 
 enum {
-    IDLE_MAX = 16,             /* compressors that are kept for the next who asks */
-    SCRATCH_MAX = 256 * 1024,  /* what a buffer may keep for the next message */
-    INFLATER_WINDOW_BITS = 15, /* of the worker's, which serves everybody */
+    IDLE_MAX = 16,            /* compressors that are kept for the next who asks */
+    SCRATCH_MAX = 256 * 1024, /* what a buffer may keep for the next message */
 };
 
 /* Defaults of "auto". A context of one's own is for thousands of connections, a shared
@@ -235,7 +234,7 @@ struct wsi_blob *wsi_compress_frame(struct wsi_pool *pool,
     return frame;
 }
 
-static struct wsi_deflater *own_deflater(struct wsock_conn *conn)
+struct wsi_deflater *wsi_conn_own_deflater(struct wsock_conn *conn)
 {
     struct wsi_extra *extra = wsi_conn_extra(conn);
 
@@ -251,7 +250,7 @@ static struct wsi_deflater *own_deflater(struct wsock_conn *conn)
 bool wsi_conn_deflate(struct wsock_conn *conn, const void *data, size_t len,
                       const struct wsi_buf **out)
 {
-    struct wsi_deflater *deflater = own_deflater(conn);
+    struct wsi_deflater *deflater = wsi_conn_own_deflater(conn);
     struct wsi_buf *scratch = &conn->worker->deflated;
 
     trim(scratch);
@@ -261,32 +260,52 @@ bool wsi_conn_deflate(struct wsock_conn *conn, const void *data, size_t len,
 
 void wsi_conn_forget_sent(struct wsock_conn *conn)
 {
-    if (conn->extra != NULL && conn->extra->deflater != NULL)
-        wsi_deflater_reset(conn->extra->deflater);
+    const struct wsi_extra *extra = wsi_extra_of(conn);
+
+    if (extra != NULL && extra->deflater != NULL)
+        wsi_deflater_reset(extra->deflater);
 }
 
 /* ---- messages in ---- */
 
-/* @return (nullable) NULL without memory. */
-static struct wsi_inflater *inflater_for(struct wsock_conn *conn)
+/* @return (nullable) one of the connection's own, made now if need be. */
+static struct wsi_inflater *own_inflater(struct wsock_conn *conn)
 {
-    struct wsi_inflater **slot = &conn->worker->inflater;
-    unsigned window_bits = INFLATER_WINDOW_BITS;
+    struct wsi_extra *extra = wsi_conn_extra(conn);
 
-    if (conn->pmd.peer_takeover) {
-        struct wsi_extra *extra = wsi_conn_extra(conn);
-
-        if (extra == NULL)
-            return NULL;
-        slot = &extra->inflater;
-        window_bits = conn->pmd.peer_window_bits;
-    }
-    if (*slot == NULL)
-        wsi_inflater_new(slot, window_bits, conn->pmd.peer_takeover);
-    return *slot;
+    if (extra != NULL && extra->inflater == NULL)
+        wsi_inflater_new(&extra->inflater, conn->pmd.peer_window_bits,
+                         conn->pmd.peer_takeover);
+    return extra != NULL ? extra->inflater : NULL;
 }
 
-static int fail(struct wsock_conn *conn, int error)
+static struct wsi_inflater *inflater_for(struct wsock_conn *conn)
+{
+    struct wsi_worker *worker = conn->worker;
+
+    if (conn->pmd.peer_takeover)
+        return own_inflater(conn);
+    if (worker->inflater == NULL)
+        wsi_inflater_new(&worker->inflater, WSI_PMD_BITS_MAX, false);
+    return worker->inflater;
+}
+
+struct wsi_inflater *wsi_conn_part_inflater(struct wsock_conn *conn)
+{
+    return own_inflater(conn);
+}
+
+void wsi_conn_part_inflated(struct wsock_conn *conn)
+{
+    struct wsi_extra *extra = wsi_extra_of(conn);
+
+    if (extra == NULL || conn->pmd.peer_takeover)
+        return;
+    wsi_inflater_free(extra->inflater);
+    extra->inflater = NULL;
+}
+
+void wsi_conn_fail_inflate(struct wsock_conn *conn, int error)
 {
     wsi_conn_inflated(conn);
     switch (error) {
@@ -302,7 +321,6 @@ static int fail(struct wsock_conn *conn, int error)
     default:
         wsi_conn_fail(conn, 1011, "out of memory");
     }
-    return -1;
 }
 
 int wsi_conn_inflate(struct wsock_conn *conn, struct wsi_event *event)
@@ -316,8 +334,10 @@ int wsi_conn_inflate(struct wsock_conn *conn, struct wsi_event *event)
         r = wsi_inflater_message(inflater, out, event->data, event->len, (uint64_t)limit);
     if (r == 0 && event->opcode == WSI_OP_TEXT && !wsi_utf8_is_valid(out->data, out->len))
         r = WSOCK_EUTF8;
-    if (r < 0)
-        return fail(conn, r);
+    if (r < 0) {
+        wsi_conn_fail_inflate(conn, r);
+        return -1;
+    }
     event->data = out->data;
     event->len = out->len;
     return 0;

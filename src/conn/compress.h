@@ -92,6 +92,10 @@ struct wsi_deflate_settings wsi_conn_deflate_settings(const struct wsock_conn *c
 bool wsi_conn_deflate(struct wsock_conn *conn, const void *data, size_t len,
                       const struct wsi_buf **out);
 
+/** The connection's own context. @return (borrowed from conn, nullable) made now if need
+ *  be; NULL without memory. On the worker. */
+struct wsi_deflater *wsi_conn_own_deflater(struct wsock_conn *conn);
+
 /** A message that was compressed elsewhere goes to the peer: ours is a new context. */
 void wsi_conn_forget_sent(struct wsock_conn *conn);
 
@@ -105,6 +109,15 @@ void wsi_conn_forget_sent(struct wsock_conn *conn);
  * @return 0, or -1 when the connection has failed: 1007, 1009 or 1011.
  */
 int wsi_conn_inflate(struct wsock_conn *conn, struct wsi_event *event);
+
+/** The inflater of a message that comes in parts. @return (borrowed from conn, nullable)
+ *  NULL without memory. */
+struct wsi_inflater *wsi_conn_part_inflater(struct wsock_conn *conn);
+/** That message has ended. */
+void wsi_conn_part_inflated(struct wsock_conn *conn);
+
+/** Fail the connection for what inflating answered, or WSOCK_EUTF8. */
+void wsi_conn_fail_inflate(struct wsock_conn *conn, int error);
 
 /** The message was delivered: give back what a large one took. */
 void wsi_conn_inflated(struct wsock_conn *conn);

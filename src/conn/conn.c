@@ -63,6 +63,7 @@ static void free_conn(struct wsock_conn *conn)
     wsi_opening_free(conn->opening);
     wsi_session_fini(&conn->session);
     wsi_facts_free(conn->facts);
+    wsi_conn_free_extra(conn);
     wsi_free(conn);
     wsi_owner_unref(owner);
 }
@@ -223,7 +224,7 @@ static void release_resources(struct wsock_conn *conn)
     wsi_session_fini(&conn->session);
     wsi_blob_unref(conn->pong);
     conn->pong = NULL;
-    wsi_conn_drop_extra(conn);
+    wsi_conn_empty_extra(conn);
     wsi_conn_account(conn);
 }
 
@@ -258,6 +259,8 @@ void wsi_conn_open(struct wsock_conn *conn, uint8_t *rest, size_t len)
     conn->heard_ms = wsi_worker_now_ms(conn->worker);
     atomic_fetch_add_explicit(&conn->owner->open, 1, memory_order_relaxed);
     wsi_conn_set_state(conn, WSI_CONN_OPEN);
+    if (wsi_profile_handler(conn->profile, WSI_ON_PART) != NULL)
+        wsi_session_deliver_parts(&conn->session, true);
     if (conn->user_pauses > 0)
         wsi_conn_pause(conn, WSI_PAUSE_USER);
     wsi_conn_start_timer(conn);

@@ -17,6 +17,8 @@
  *   conn.c      making, ending, releasing, what is told about the end
  *   receive.c   bytes in: events of the session, control frames, limits
  *   send.c      messages out, from this thread and others; the backlog and on_drain
+ *   send_parts.c, receive_parts.c    messages that go and come in parts
+ *   posted.c    messages on their way to the worker
  *   compress.c  permessage-deflate, in both directions
  *   closing.c   the closing handshake
  *   timeout.c   everything that time does to a connection
@@ -87,10 +89,10 @@ struct wsock_conn {
     atomic_uint posted;         /* those mails */
     uint32_t user_pauses;
     struct wsi_mail drain;
-    struct wsi_list rooms;   /* memberships; guarded by worker->lock */
-    struct wsi_buf held;     /* received while paused, not decoded yet */
-    struct wsi_blob *pong;   /* the newest ping that waits for its answer */
-    struct wsi_extra *extra; /* (owned, nullable) what few need: extra.h */
+    struct wsi_list rooms;             /* memberships; guarded by worker->lock */
+    struct wsi_buf held;               /* received while paused, not decoded yet */
+    struct wsi_blob *pong;             /* the newest ping that waits for its answer */
+    _Atomic(struct wsi_extra *) extra; /* (owned, nullable) what few need: extra.h */
     _Atomic(void *) user;
     wsock_free_fn free_user;
     char *ending_text;    /* (owned, nullable) "reason\0detail\0" */
@@ -125,9 +127,27 @@ static inline enum wsi_conn_state wsi_conn_state(const struct wsock_conn *conn)
     return (enum wsi_conn_state)atomic_load_explicit(&conn->state, memory_order_acquire);
 }
 
+static inline struct wsi_extra *wsi_extra_of(const struct wsock_conn *conn)
+{
+    return atomic_load_explicit(&conn->extra, memory_order_acquire);
+}
+
 static inline enum wsi_role wsi_conn_role(const struct wsock_conn *conn)
 {
     return (enum wsi_role)conn->session.role;
+}
+
+/** True when messages may be sent: it is open, and nobody asked for its end. */
+static inline bool wsi_conn_takes_messages(const struct wsock_conn *conn)
+{
+    return wsi_conn_state(conn) == WSI_CONN_OPEN &&
+           !atomic_load_explicit(&conn->close_begun, memory_order_relaxed);
+}
+
+/** True when what was received may be decoded. */
+static inline bool wsi_conn_goes_on(const struct wsock_conn *conn)
+{
+    return conn->pauses == 0 && wsi_conn_state(conn) < WSI_CONN_ENDING;
 }
 
 void wsi_conn_set_state(struct wsock_conn *conn, enum wsi_conn_state state);
@@ -202,6 +222,10 @@ int wsi_conn_write_frame(struct wsock_conn *conn, struct wsi_blob *frame);
 void wsi_conn_pong(struct wsock_conn *conn, const void *data, size_t len);
 /** Bytes accepted and not yet taken by the kernel. Any thread. */
 size_t wsi_conn_buffered(const struct wsock_conn *conn);
+/** Something was written: the backlog may be too much now. */
+void wsi_conn_written(struct wsock_conn *conn);
+/** Something was refused: on_drain must follow. Any thread. */
+void wsi_conn_refused(struct wsock_conn *conn);
 /** After the backlog shrank: on_drain, resume, the pong that waits. */
 void wsi_conn_drained(struct wsock_conn *conn);
 /** wsi_conn_drained() in a turn of its own. Any thread. */

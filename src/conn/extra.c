@@ -4,25 +4,47 @@
 
 #include "conn/conn.h"
 #include "conn/rate.h"
+#include "conn/receive_parts.h"
+#include "conn/send_parts.h"
 #include "core/alloc.h"
 #include "proto/deflate.h"
 
 struct wsi_extra *wsi_conn_extra(struct wsock_conn *conn)
 {
-    if (conn->extra == NULL)
-        conn->extra = wsi_zalloc(sizeof *conn->extra);
-    return conn->extra;
+    struct wsi_extra *extra = wsi_extra_of(conn), *made;
+
+    if (extra != NULL)
+        return extra;
+    made = wsi_zalloc(sizeof *made);
+    if (made != NULL && !atomic_compare_exchange_strong(&conn->extra, &extra, made)) {
+        wsi_free(made);
+        return extra;
+    }
+    return made;
 }
 
-void wsi_conn_drop_extra(struct wsock_conn *conn)
+void wsi_conn_empty_extra(struct wsock_conn *conn)
 {
-    struct wsi_extra *extra = conn->extra;
+    struct wsi_extra *extra = wsi_extra_of(conn);
 
-    conn->extra = NULL;
     if (extra == NULL)
         return;
     wsi_rate_free(extra->rate);
+    extra->rate = NULL;
     wsi_deflater_free(extra->deflater);
+    extra->deflater = NULL;
     wsi_inflater_free(extra->inflater);
+    extra->inflater = NULL;
+    wsi_incoming_free(extra->incoming);
+    extra->incoming = NULL;
+    wsi_outgoing_abandon(conn);
+}
+
+void wsi_conn_free_extra(struct wsock_conn *conn)
+{
+    struct wsi_extra *extra = wsi_extra_of(conn);
+
+    if (extra != NULL)
+        wsi_outgoing_free(atomic_load(&extra->outgoing));
     wsi_free(extra);
 }

@@ -1,29 +1,41 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What few connections need, kept apart from what all have: rates, contexts of
- * compression, a message that is under way in parts. It is made when the first of them is
- * needed, on the connection's worker, and goes when the connection has ended.
+ * compression, messages that come or go in parts. It is made when the first of them is
+ * needed and lives as long as the connection's memory; what it holds goes when the
+ * connection has ended.
  */
 #ifndef WSI_CONN_EXTRA_H
 #define WSI_CONN_EXTRA_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 struct wsi_deflater;
+struct wsi_incoming;
 struct wsi_inflater;
+struct wsi_outgoing;
 struct wsi_rate;
 struct wsock_conn;
 
+/* All but `outgoing` belong to the worker. */
 struct wsi_extra {
     struct wsi_rate *rate;         /* (owned, nullable) while a rate limit is set */
     struct wsi_deflater *deflater; /* (owned, nullable) our context, if we keep one */
-    struct wsi_inflater *inflater; /* (owned, nullable) the peer's, if we keep it */
+    struct wsi_inflater *inflater; /* (owned, nullable) the peer's, if we keep it; else
+                                      of a message that comes in parts */
+    struct wsi_incoming *incoming; /* (owned, nullable) see receive_parts.h */
+    _Atomic(struct wsi_outgoing *) outgoing; /* (owned, nullable) see send_parts.h */
 };
 
-/** @return (borrowed from conn, nullable) made now if need be; NULL without memory. */
+/** @return (borrowed from conn, nullable) made now if need be; NULL without memory. Any
+ * thread. */
 struct wsi_extra *wsi_conn_extra(struct wsock_conn *conn);
 
-/** Give all of it back. */
-void wsi_conn_drop_extra(struct wsock_conn *conn);
+/** The connection has ended: give back what it holds. On the worker. */
+void wsi_conn_empty_extra(struct wsock_conn *conn);
+
+/** Nobody can be using it any more. */
+void wsi_conn_free_extra(struct wsock_conn *conn);
 
 #endif

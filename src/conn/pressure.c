@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "conn/conn.h"
+#include "conn/receive_parts.h"
 
 enum { RELIEF_MS = 100 };
 
@@ -54,7 +55,7 @@ bool wsi_pressure_is_high(struct wsi_pool *pool)
 static size_t held_by(const struct wsock_conn *conn)
 {
     return wsi_conn_buffered(conn) + wsi_session_held_bytes(&conn->session) +
-           conn->held.capacity;
+           conn->held.capacity + wsi_conn_rest_bytes(conn);
 }
 
 void wsi_conn_account(struct wsock_conn *conn)
@@ -68,7 +69,7 @@ void wsi_conn_account(struct wsock_conn *conn)
     conn->accounted = gone ? 0
                            : wsi_stream_queued(&conn->stream) +
                                  wsi_session_held_bytes(&conn->session) +
-                                 conn->held.capacity;
+                                 conn->held.capacity + wsi_conn_rest_bytes(conn);
     atomic_fetch_add_explicit(&pool->buffered, (int64_t)conn->accounted - (int64_t)before,
                               memory_order_relaxed);
     if (conn->accounted <= before || !conn->opened || !wsi_pressure_is_high(pool))

@@ -22,6 +22,7 @@ enum wsi_on {
     WSI_ON_REQUEST_CANCELLED,
     WSI_ON_OPEN,
     WSI_ON_MESSAGE,
+    WSI_ON_PART,
     WSI_ON_PONG,
     WSI_ON_DRAIN,
     WSI_ON_CLOSE,
@@ -34,6 +35,7 @@ union wsi_handler_fn {
     wsock_request_fn request;
     wsock_open_fn open; /* drain has the same shape */
     wsock_message_fn message;
+    wsock_part_fn part;
     wsock_pong_fn pong;
     wsock_close_fn close;
     wsock_stopped_fn stopped;

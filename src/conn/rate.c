@@ -47,6 +47,7 @@ bool wsi_rate_allows(struct wsock_conn *conn, const struct wsi_event *event)
     const int64_t messages = wsi_option(options, WSI_OPT_MAX_MESSAGE_RATE);
     const int64_t bytes = wsi_option(options, WSI_OPT_MAX_BYTE_RATE);
     const uint64_t now = wsi_worker_now_ms(conn->worker);
+    const bool begins = event->kind != WSI_EVENT_PART || event->first;
     struct wsi_rate *rate;
     double seconds;
 
@@ -59,7 +60,7 @@ bool wsi_rate_allows(struct wsock_conn *conn, const struct wsi_event *event)
     }
     seconds = (double)(now - rate->at_ms) / 1000.0;
     rate->at_ms = now;
-    if (!spend(&rate->messages, 1, messages, seconds)) {
+    if (!spend(&rate->messages, begins ? 1 : 0, messages, seconds)) {
         wsi_conn_fail(conn, 1008, "more messages a second than max_message_rate");
         return false;
     }

@@ -12,12 +12,15 @@
 #include "conn/conn.h"
 #include "conn/extra.h"
 #include "conn/rate.h"
+#include "conn/receive_parts.h"
 
 enum { HELD_MAX = 4 * 1024 * 1024 };
 
 static inline bool has_rate(const struct wsock_conn *conn)
 {
-    return conn->extra != NULL && conn->extra->rate != NULL;
+    const struct wsi_extra *extra = wsi_extra_of(conn);
+
+    return extra != NULL && extra->rate != NULL;
 }
 
 static inline struct wsi_session_limits limits_of(const struct wsock_conn *conn)
@@ -52,11 +55,14 @@ static void deliver_compressed(struct wsock_conn *conn, struct wsi_event *event)
     wsi_conn_inflated(conn);
 }
 
-static void deliver_control(struct wsock_conn *conn, const struct wsi_event *event)
+static void deliver_other(struct wsock_conn *conn, const struct wsi_event *event)
 {
     struct wsi_handler *handler;
 
     switch (event->kind) {
+    case WSI_EVENT_PART:
+        wsi_conn_deliver_part(conn, event);
+        break;
     case WSI_EVENT_PING:
         if (!conn->session.close_sent)
             wsi_conn_pong(conn, event->data, event->len);
@@ -73,15 +79,15 @@ static void deliver_control(struct wsock_conn *conn, const struct wsi_event *eve
         wsi_conn_fail(conn, event->code, event->why);
         break;
     case WSI_EVENT_MESSAGE:
-    case WSI_EVENT_PART: /* nobody asks for them yet */
     case WSI_EVENT_NONE:
         assert(false); /* the caller has them */
     }
 }
 
-static bool goes_on(const struct wsock_conn *conn)
+/* Something that was received waits to be decoded. */
+static bool has_held(const struct wsock_conn *conn)
 {
-    return conn->pauses == 0 && wsi_conn_state(conn) < WSI_CONN_ENDING;
+    return conn->held.len > 0 || (wsi_extra_of(conn) != NULL && wsi_conn_has_rest(conn));
 }
 
 static void hold(struct wsock_conn *conn, const uint8_t *data, size_t len)
@@ -106,9 +112,9 @@ static size_t decode(struct wsock_conn *conn, uint8_t *data, size_t len)
         if (event.kind == WSI_EVENT_MESSAGE)
             deliver_message(conn, &event);
         else
-            deliver_control(conn, &event);
+            deliver_other(conn, &event);
         /* With nothing left to decode and nothing kept, asking again is needless. */
-    } while ((len > 0 || !wsi_session_is_idle(&conn->session)) && goes_on(conn));
+    } while ((len > 0 || !wsi_session_is_idle(&conn->session)) && wsi_conn_goes_on(conn));
     return len;
 }
 
@@ -118,7 +124,7 @@ void wsi_conn_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
 
     if (wsi_conn_state(conn) >= WSI_CONN_ENDING)
         return;
-    if (conn->pauses != 0 || conn->receiving || conn->held.len > 0) {
+    if (conn->pauses != 0 || conn->receiving || has_held(conn)) {
         hold(conn, data, len);
         return;
     }
@@ -137,12 +143,15 @@ void wsi_conn_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
 /* What was held is decoded before anything newer. */
 static void receive_held(struct wsock_conn *conn)
 {
-    size_t left;
+    size_t left = conn->held.len;
 
-    if (conn->held.len == 0 || conn->receiving)
+    if (!has_held(conn) || conn->receiving)
         return;
     conn->receiving = true;
-    left = decode(conn, conn->held.data, conn->held.len);
+    if (wsi_conn_has_rest(conn))
+        wsi_conn_deliver_rest(conn);
+    if (left > 0 && wsi_conn_goes_on(conn))
+        left = decode(conn, conn->held.data, left);
     conn->receiving = false;
     if (left == 0 || wsi_conn_state(conn) >= WSI_CONN_ENDING)
         wsi_buf_fini(&conn->held);
@@ -168,7 +177,7 @@ void wsi_conn_resume(struct wsock_conn *conn, unsigned why)
     conn->heard_ms = wsi_worker_now_ms(conn->worker);
     if (wsi_conn_state(conn) == WSI_CONN_OPEN)
         wsi_conn_start_timer(conn); /* the idle timeout runs again */
-    if (conn->held.len > 0)
+    if (has_held(conn))
         wsi_conn_post_drain(conn);
     else if (wsi_stream_is_attached(&conn->stream))
         wsi_stream_resume(&conn->stream);
@@ -176,9 +185,9 @@ void wsi_conn_resume(struct wsock_conn *conn, unsigned why)
 
 void wsi_conn_receive_held(struct wsock_conn *conn)
 {
-    if (!goes_on(conn) || conn->held.len == 0)
+    if (!wsi_conn_goes_on(conn) || !has_held(conn))
         return;
     receive_held(conn);
-    if (goes_on(conn) && conn->held.len == 0)
+    if (wsi_conn_goes_on(conn) && !has_held(conn))
         wsi_stream_resume(&conn->stream);
 }

@@ -16,21 +16,11 @@
 #include "conn/encode.h"
 #include "conn/frames.h"
 #include "conn/opening.h"
+#include "conn/posted.h"
+#include "conn/send_parts.h"
 #include "core/alloc.h"
 #include "proto/mask.h"
 #include "proto/utf8.h"
-
-/* A message on its way to the connection's worker. */
-struct posted {
-    struct wsi_mail mail;
-    struct wsock_conn *conn; /* a reference */
-    struct wsi_blob *frame;  /* (nullable) a shared one instead of the bytes below */
-    size_t counted;          /* in posted_bytes */
-    size_t len;
-    bool compress; /* with the connection's own context, when its turn comes */
-    uint8_t byte0;
-    uint8_t data[];
-};
 
 size_t wsi_conn_buffered(const struct wsock_conn *conn)
 {
@@ -174,6 +164,11 @@ static inline void look_at_backlog(struct wsock_conn *conn)
         wsi_conn_backlogged(conn);
 }
 
+void wsi_conn_written(struct wsock_conn *conn)
+{
+    look_at_backlog(conn);
+}
+
 void wsi_conn_backlogged(struct wsock_conn *conn)
 {
     if (wsi_option(&conn->profile->options, WSI_OPT_PAUSE_READ_WHEN_BACKLOGGED)) {
@@ -204,14 +199,21 @@ void wsi_conn_post_drain(struct wsock_conn *conn)
     wsi_worker_post(conn->worker, &wsock_conn_ref(conn)->drain);
 }
 
-/* A send met the mark: on_drain must follow. */
-static int refuse(struct wsock_conn *conn)
+void wsi_conn_refused(struct wsock_conn *conn)
 {
-    atomic_store(&conn->want_drain, true);
     if (wsi_worker_current == conn->worker && wsi_stream_queued(&conn->stream) > 0)
         wsi_stream_want_writable(&conn->stream);
     else
         wsi_conn_post_drain(conn);
+}
+
+/* A send met the mark: on_drain must follow. While a message leaves in parts, its end
+ * sees to that. */
+static __attribute__((noinline, cold)) int refuse(struct wsock_conn *conn)
+{
+    atomic_store(&conn->want_drain, true);
+    if (!wsi_outgoing_is_under_way(conn))
+        wsi_conn_refused(conn);
     return WSOCK_EAGAIN;
 }
 
@@ -235,12 +237,22 @@ static void tell_drain(struct wsock_conn *conn)
         handler->fn.open(conn, handler->user);
 }
 
+/* Who appends to a message in parts, and who waits for its end, may both have been
+ * refused. */
+static bool is_drain_due(struct wsock_conn *conn)
+{
+    const bool append = wsi_outgoing_take_refusal(conn);
+
+    return (!wsi_outgoing_is_open(conn) && atomic_exchange(&conn->want_drain, false)) ||
+           append;
+}
+
 void wsi_conn_drained(struct wsock_conn *conn)
 {
     send_kept_pong(conn);
-    if (wsi_conn_buffered(conn) <= mark_of(conn) / 2) {
+    if (wsi_conn_buffered(conn) <= mark_of(conn) / 2 + wsi_outgoing_waiting_bytes(conn)) {
         wsi_conn_resume(conn, WSI_PAUSE_BACKLOG);
-        if (atomic_exchange(&conn->want_drain, false))
+        if (is_drain_due(conn))
             tell_drain(conn);
     } else if (wsi_stream_queued(&conn->stream) > 0) {
         wsi_stream_want_writable(&conn->stream);
@@ -270,13 +282,7 @@ void wsi_conn_pong(struct wsock_conn *conn, const void *data, size_t len)
 
 /* ---- sending, from any thread ---- */
 
-static bool is_open(const struct wsock_conn *conn)
-{
-    return wsi_conn_state(conn) == WSI_CONN_OPEN &&
-           !atomic_load_explicit(&conn->close_begun, memory_order_relaxed);
-}
-
-static int write_posted(struct wsock_conn *conn, const struct posted *posted)
+int wsi_posted_write(struct wsock_conn *conn, const struct wsi_posted *posted)
 {
     if (posted->frame != NULL)
         return wsi_conn_write_frame(conn, posted->frame);
@@ -285,77 +291,39 @@ static int write_posted(struct wsock_conn *conn, const struct posted *posted)
     return wsi_conn_write(conn, posted->byte0, posted->data, posted->len);
 }
 
-static void run_posted(struct wsi_mail *mail)
+static __attribute__((noinline)) int post_bytes(struct wsock_conn *conn, unsigned byte0,
+                                                bool compress, const void *data,
+                                                size_t len)
 {
-    struct posted *posted = WSI_CONTAINER_OF(mail, struct posted, mail);
-    struct wsock_conn *conn = posted->conn;
-    int r = 0;
-
-    atomic_fetch_sub_explicit(&conn->posted, 1, memory_order_release);
-    /* A close that was asked for after this message comes after it here as well. */
-    if (wsi_conn_state(conn) == WSI_CONN_OPEN)
-        r = write_posted(conn, posted);
-    atomic_fetch_sub_explicit(&conn->posted_bytes, posted->counted, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&conn->worker->pool->buffered, (int64_t)posted->counted,
-                              memory_order_relaxed);
-    if (r == WSOCK_ENOMEM)
-        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
-                     "out of memory for a message that was accepted");
-    else if (r == 0 && wsi_conn_state(conn) == WSI_CONN_OPEN)
-        look_at_backlog(conn);
-    wsi_blob_unref(posted->frame);
-    wsi_free(posted);
-    wsock_conn_unref(conn);
-}
-
-/* @return (nullable) room for a message of so many bytes. */
-static struct posted *new_posted(size_t len)
-{
-    struct posted *posted = wsi_alloc(sizeof *posted + len);
-
-    if (posted != NULL) {
-        memset(posted, 0, sizeof *posted);
-        posted->mail.run = run_posted;
-        posted->len = len;
-    }
-    return posted;
-}
-
-/* Send it on its way, counted as so many bytes until it is written. */
-static int post(struct wsock_conn *conn, struct posted *posted, size_t counted)
-{
-    posted->conn = wsock_conn_ref(conn);
-    posted->counted = counted;
-    atomic_fetch_add_explicit(&conn->posted_bytes, posted->counted, memory_order_relaxed);
-    atomic_fetch_add_explicit(&conn->worker->pool->buffered, (int64_t)posted->counted,
-                              memory_order_relaxed);
-    atomic_fetch_add_explicit(&conn->posted, 1, memory_order_acq_rel);
-    wsi_worker_post(conn->worker, &posted->mail);
-    return 0;
-}
-
-static int post_bytes(struct wsock_conn *conn, unsigned byte0, bool compress,
-                      const void *data, size_t len)
-{
-    struct posted *posted = new_posted(len);
+    const bool is_control = (byte0 & 0x08) != 0; /* section 5.5 */
+    struct wsi_posted *posted = wsi_posted_new(
+        is_control ? WSI_POSTED_CONTROL : WSI_POSTED_MESSAGE, data, len);
 
     if (posted == NULL)
         return WSOCK_ENOMEM;
     posted->byte0 = (uint8_t)byte0;
     posted->compress = compress;
-    if (len > 0)
-        memcpy(posted->data, data, len);
-    return post(conn, posted, frame_size(conn, len));
+    wsi_posted_post(conn, posted, frame_size(conn, len));
+    return 0;
+}
+
+static struct wsi_posted *posted_frame(struct wsi_blob *frame)
+{
+    struct wsi_posted *posted = wsi_posted_new(WSI_POSTED_MESSAGE, NULL, 0);
+
+    if (posted != NULL)
+        posted->frame = wsi_blob_ref(frame);
+    return posted;
 }
 
 static int post_frame(struct wsock_conn *conn, struct wsi_blob *frame)
 {
-    struct posted *posted = new_posted(0);
+    struct wsi_posted *posted = posted_frame(frame);
 
     if (posted == NULL)
         return WSOCK_ENOMEM;
-    posted->frame = wsi_blob_ref(frame);
-    return post(conn, posted, frame->len);
+    wsi_posted_post(conn, posted, frame->len);
+    return 0;
 }
 
 /* Send as it is, now or by mail. */
@@ -417,7 +385,7 @@ static bool is_to_be_compressed(const struct wsock_conn *conn, int type, size_t 
 static inline __attribute__((always_inline)) int
 may_send(struct wsock_conn *conn, unsigned opcode, const void *data, size_t len)
 {
-    if (!is_open(conn))
+    if (!wsi_conn_takes_messages(conn))
         return WSOCK_ECLOSED;
     if (wsi_conn_buffered(conn) >= mark_of(conn))
         return refuse(conn);
@@ -456,7 +424,7 @@ int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame)
 {
     int r;
 
-    if (!is_open(conn))
+    if (!wsi_conn_takes_messages(conn))
         return WSOCK_ECLOSED;
     if (wsi_conn_buffered(conn) >= mark_of(conn))
         return refuse(conn);
@@ -470,11 +438,27 @@ int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame)
 
 int wsi_conn_send_ping(struct wsock_conn *conn, const void *data, size_t len)
 {
-    if (!is_open(conn))
+    if (!wsi_conn_takes_messages(conn))
         return WSOCK_ECLOSED;
     if (!wsi_conn_is_direct(conn))
         return post_bytes(conn, WSI_FRAME_FIN | WSI_OP_PING, false, data, len);
     return wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PING, data, len);
+}
+
+/* A room's message while another leaves in parts. */
+static __attribute__((noinline)) bool deliver_later(struct wsock_conn *conn,
+                                                    struct wsi_blob *frame)
+{
+    struct wsi_posted *posted;
+
+    if (wsi_conn_buffered(conn) >= mark_of(conn))
+        return false;
+    posted = posted_frame(frame);
+    if (posted == NULL)
+        return false;
+    wsi_posted_count(conn, posted, frame->len);
+    wsi_outgoing_wait(conn, posted);
+    return true;
 }
 
 bool wsi_conn_deliver(struct wsock_conn *conn, const struct wsi_frames *frames)
@@ -483,6 +467,8 @@ bool wsi_conn_deliver(struct wsock_conn *conn, const struct wsi_frames *frames)
     if (wsi_conn_state(conn) != WSI_CONN_OPEN ||
         wsi_stream_queued(&conn->stream) >= mark_of(conn))
         return false;
+    if (wsi_outgoing_is_open(conn))
+        return deliver_later(conn, wsi_frames_for(frames, conn));
     if (wsi_conn_write_frame(conn, wsi_frames_for(frames, conn)) < 0)
         return false;
     look_at_backlog(conn);

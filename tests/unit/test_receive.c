@@ -466,10 +466,10 @@ static void rate_that_is_off_costs_nothing(void **state)
     (void)state;
     begin();
     feed_messages(3);
-    assert_null(conn->extra);
+    assert_null(atomic_load(&conn->extra));
     set("max_message_rate", "100");
     feed_messages(1);
-    assert_non_null(conn->extra);
+    assert_non_null(atomic_load(&conn->extra));
     stage_saw(&stage, "binary 72 | binary 72 | binary 72 | binary 72");
     finish();
 }
