@@ -218,7 +218,9 @@ static void send_through_failures(char *text, size_t len, bool is_warm)
             int r;
 
             if (!is_warm) {
-                wsi_conn_drop_extra(conn); /* as the far end must know, too */
+                wsi_conn_empty_extra(conn); /* as the far end must know, too */
+                wsi_conn_free_extra(conn);
+                atomic_store(&conn->extra, NULL);
                 inflateReset(&far.inflater);
                 wsi_compressors_fini(&stage.pool.compressors);
                 wsi_compressors_init(&stage.pool.compressors);
