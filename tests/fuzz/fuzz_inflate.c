@@ -204,21 +204,38 @@ static void add(struct wsi_buf *buf, const void *data, size_t len)
     CHECK(wsi_buf_append(buf, data, least(len, SENT_MAX - buf->len), SENT_MAX) == 0);
 }
 
-static void add_noise(struct wsi_buf *buf, uint32_t seed, size_t len)
+enum { NOISES = 256, NOISE_MAX = 8192 };
+
+/* Made once, and copied: byte by byte it would take most of the time. */
+static void add_noise(struct wsi_buf *buf, unsigned number, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        seed = seed * 1664525 + 1013904223;
-        add(buf, &(uint8_t){(uint8_t)(seed >> 24)}, 1);
+    static uint8_t noise[NOISES][NOISE_MAX];
+    static bool is_made;
+    uint32_t random = 1;
+
+    for (size_t i = 0; !is_made && i < NOISES * NOISE_MAX; i += 2) {
+        random = random * 1664525 + 1013904223;
+        noise[i / NOISE_MAX][i % NOISE_MAX] = (uint8_t)(random >> 24);
+        noise[i / NOISE_MAX][i % NOISE_MAX + 1] = (uint8_t)(random >> 16);
     }
+    is_made = true;
+    add(buf, noise[number], len);
 }
 
+/* As DEFLATE does it: what is longer than the distance repeats itself. */
 static void add_again(struct wsi_buf *buf, size_t distance, size_t len)
 {
     if (buf->len == 0)
         return;
     distance = 1 + distance % buf->len;
-    for (size_t i = 0; i < len; i++)
-        add(buf, &(uint8_t){buf->data[buf->len - distance]}, 1);
+    while (len != 0 && buf->len < SENT_MAX) {
+        const size_t size = least(least(len, distance), SENT_MAX - buf->len);
+
+        CHECK(wsi_buf_reserve(buf, size, SENT_MAX) == 0);
+        memcpy(buf->data + buf->len, buf->data + buf->len - distance, size);
+        buf->len += size;
+        len -= size;
+    }
 }
 
 /* Appends a message to what was sent. @return where it begins. */
@@ -226,7 +243,6 @@ static size_t compose(struct wsi_buf *sent, struct fuzz_source *in)
 {
     const size_t begin = sent->len;
     size_t len;
-    uint32_t seed;
 
     while (in->left != 0) {
         switch (fuzz_byte(in) & 3) {
@@ -242,8 +258,8 @@ static size_t compose(struct wsi_buf *sent, struct fuzz_source *in)
             add_again(sent, len, fuzz_short(in) % 4096);
             break;
         case 3:
-            seed = fuzz_byte(in);
-            add_noise(sent, seed, fuzz_short(in) % 8192);
+            len = fuzz_byte(in);
+            add_noise(sent, (unsigned)len, fuzz_short(in) % NOISE_MAX);
             break;
         default:
             return begin;
