@@ -79,11 +79,9 @@ static void print_all(FILE *out)
         "h. "
         "Booleans take\ntrue, false, yes, no, on, off, 1, 0. \"off\", or the number 0, "
         "turns a limit off where the table\nsays so; \"auto\", or 0, leaves the value to "
-        "the library. Case does not matter. An option "
-        "that "
-        "is live also takes effect on what runs already;\nthe others are fixed once the "
-        "runtime's threads run or the server listens, and at a\nclient are for "
-        "connections to come.\n");
+        "the library. Case does not matter. An option\nthat is live also takes effect on "
+        "what runs already; the others are fixed once the runtime's\nthreads run or the "
+        "server listens, and at a client are for connections to come.\n");
     fprintf(out, "\n## Runtimes\n\n");
     print_table(out, WSOCK_SCOPE_RUNTIME);
     fprintf(out, "\n## Servers\n\n");
