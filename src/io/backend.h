@@ -44,8 +44,9 @@ struct wsi_backend {
     void (*remove_listener)(void *state, struct wsi_listener *listener);
     /** Negative errno on failure. */
     ssize_t (*receive)(void *state, struct wsi_stream *stream, void *buf, size_t len);
-    ssize_t (*send)(void *state, struct wsi_stream *stream, const struct iovec *iov,
-                    int count);
+    ssize_t (*send)(void *state, struct wsi_stream *stream, const void *data, size_t len);
+    ssize_t (*send_pieces)(void *state, struct wsi_stream *stream,
+                           const struct iovec *iov, int count);
 };
 
 extern const struct wsi_backend wsi_backend_epoll;

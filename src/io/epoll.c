@@ -190,22 +190,25 @@ static ssize_t epoll_receive(void *user, struct wsi_stream *stream, void *buf, s
     return n < 0 ? -errno : n;
 }
 
-static ssize_t epoll_send(void *user, struct wsi_stream *stream, const struct iovec *iov,
-                          int count)
+static ssize_t epoll_send(void *user, struct wsi_stream *stream, const void *data,
+                          size_t len)
 {
-    ssize_t n;
+    const ssize_t n = send(stream->fd, data, len, MSG_NOSIGNAL);
 
     (void)user;
-    if (count == 1) {
-        n = send(stream->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL);
-    } else {
-        const struct msghdr message = {
-            .msg_iov = (struct iovec *)iov,
-            .msg_iovlen = (size_t)count,
-        };
+    return n < 0 ? -errno : n;
+}
 
-        n = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
-    }
+static ssize_t epoll_send_pieces(void *user, struct wsi_stream *stream,
+                                 const struct iovec *iov, int count)
+{
+    const struct msghdr message = {
+        .msg_iov = (struct iovec *)iov,
+        .msg_iovlen = (size_t)count,
+    };
+    const ssize_t n = sendmsg(stream->fd, &message, MSG_NOSIGNAL);
+
+    (void)user;
     return n < 0 ? -errno : n;
 }
 
@@ -223,4 +226,5 @@ const struct wsi_backend wsi_backend_epoll = {
     .remove_listener = epoll_remove_listener,
     .receive = epoll_receive,
     .send = epoll_send,
+    .send_pieces = epoll_send_pieces,
 };

@@ -245,13 +245,9 @@ static void consume(struct wsi_stream *stream, size_t n)
     }
 }
 
-/* One system call. @return whether to go on with what is left. */
-static bool send_pieces(struct wsi_stream *stream, const struct iovec *iov, int count,
-                        size_t total)
+/* What came of sending total bytes. @return whether to go on with what is left. */
+static bool sent(struct wsi_stream *stream, ssize_t n, size_t total)
 {
-    struct wsi_loop *loop = stream->loop;
-    const ssize_t n = loop->backend->send(loop->backend_state, stream, iov, count);
-
     if (n >= 0) {
         if (n > 0 && (stream->flags & WSI_S_UNBLOCKED))
             wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
@@ -271,6 +267,7 @@ static bool send_pieces(struct wsi_stream *stream, const struct iovec *iov, int 
 
 static RARE void send_queue(struct wsi_stream *stream)
 {
+    const struct wsi_loop *loop = stream->loop;
     struct iovec iov[BATCH];
     bool more = true;
 
@@ -281,8 +278,21 @@ static RARE void send_queue(struct wsi_stream *stream)
         if (count == 0)
             consume(stream, 0);
         else
-            more = send_pieces(stream, iov, count, total);
+            more = sent(
+                stream,
+                loop->backend->send_pieces(loop->backend_state, stream, iov, count),
+                total);
     }
+}
+
+static bool send_head(struct wsi_stream *stream)
+{
+    const struct wsi_loop *loop = stream->loop;
+    const struct wsi_segment *head = stream->head;
+    const size_t len = head->len;
+
+    return sent(stream, loop->backend->send(loop->backend_state, stream, head->data, len),
+                len);
 }
 
 void wsi_send_flush(struct wsi_stream *stream)
@@ -295,14 +305,10 @@ void wsi_send_flush(struct wsi_stream *stream)
         wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
     if (stream->loop->open != NULL)
         arena_close_open(stream->loop);
-    if (head != NULL) {
-        const struct iovec only = {.iov_base = head->data, .iov_len = head->len};
-
-        /* Nearly always one piece is all there is. */
-        if (head->next != NULL || head->len == 0 ||
-            (send_pieces(stream, &only, 1, only.iov_len) && stream->head != NULL))
-            send_queue(stream);
-    }
+    /* Nearly always one piece is all there is. */
+    if (head != NULL && (head->next != NULL || head->len == 0 ||
+                         (send_head(stream) && stream->head != NULL)))
+        send_queue(stream);
     wsi_stream_clear(stream, WSI_S_UNBLOCKED);
 }
 

@@ -119,7 +119,9 @@ int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
 
 /* ---- readiness ---- */
 
-static int socket_error(const struct wsi_stream *stream)
+/* Out of line: within, its local whose address is taken would have every event that is
+ * ready pay for a guard of the stack. */
+__attribute__((noinline)) static int socket_error(const struct wsi_stream *stream)
 {
     int error = 0;
     socklen_t len = sizeof error;

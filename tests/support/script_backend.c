@@ -191,8 +191,8 @@ static ssize_t script_receive(void *state, struct wsi_stream *stream, void *buf,
     return (ssize_t)len;
 }
 
-static ssize_t script_send(void *state, struct wsi_stream *stream,
-                           const struct iovec *iov, int count)
+static ssize_t script_send_pieces(void *state, struct wsi_stream *stream,
+                                  const struct iovec *iov, int count)
 {
     struct script_peer *peer = peer_of(state, stream);
     size_t left = peer->write_max;
@@ -221,6 +221,14 @@ static ssize_t script_send(void *state, struct wsi_stream *stream,
     return (ssize_t)n;
 }
 
+static ssize_t script_send(void *state, struct wsi_stream *stream, const void *data,
+                           size_t len)
+{
+    const struct iovec only = {.iov_base = (void *)data, .iov_len = len};
+
+    return script_send_pieces(state, stream, &only, 1);
+}
+
 static uint64_t script_now_us(void *user)
 {
     return ((struct script *)user)->now_us;
@@ -245,6 +253,7 @@ void script_init(struct script *script)
                 .remove_listener = script_remove_listener,
                 .receive = script_receive,
                 .send = script_send,
+                .send_pieces = script_send_pieces,
             },
         .clock = {.now_us = script_now_us, .user = script},
     };
