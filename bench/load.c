@@ -9,37 +9,24 @@
  * and of the generator itself are read in this process at both ends of the measured
  * window.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "support.h"
 
 #define MAX_EVENTS   1024
 #define BUFFER_BYTES (512 * 1024)
-#define STALL_MS     10000 /* a server that says nothing for so long has failed */
-#define NS_PER_S     1000000000
-
-/* The example of RFC 6455 section 1.3: a fixed key needs no SHA-1 here. */
-#define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
-#define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 struct options {
-    struct sockaddr_in addr;
-    char host[64];
-    const char *path;
+    struct target target;
     size_t connections;
     size_t payload;
     size_t depth;
@@ -47,7 +34,6 @@ struct options {
     double warmup;
     size_t messages; /* 0: run by time */
     pid_t pid;       /* 0: do not read a server's clock */
-    bool raw;
     bool idle;
     bool json;
 };
@@ -70,73 +56,18 @@ struct load {
 };
 
 struct sample {
-    int64_t wall, own, server;
+    struct clocks clocks;
     uint64_t received;
 };
 
 static unsigned char buffer[BUFFER_BYTES];
 
-static void die(const char *what)
-{
-    fprintf(stderr, "load: %s\n", what);
-    exit(1);
-}
-
-static void die_errno(const char *what)
-{
-    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static void *must_alloc(size_t count, size_t size)
-{
-    void *block = calloc(count, size);
-
-    if (block == NULL)
-        die("out of memory");
-    return block;
-}
-
-static int64_t clock_ns(clockid_t id)
-{
-    struct timespec t;
-
-    if (clock_gettime(id, &t) < 0)
-        die_errno("clock");
-    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 static struct sample take_sample(const struct load *load)
 {
-    struct sample s = {.received = load->received};
-    clockid_t id;
-
-    if (load->options->pid != 0) {
-        if (clock_getcpuclockid(load->options->pid, &id) != 0)
-            die("no such server process");
-        s.server = clock_ns(id);
-    }
-    s.own = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    s.wall = clock_ns(CLOCK_MONOTONIC);
-    return s;
+    return (struct sample){read_clocks(load->options->pid), load->received};
 }
 
 /* Frames */
-
-static size_t put_header(unsigned char *out, size_t len, bool masked)
-{
-    unsigned char mask_bit = masked ? 0x80 : 0;
-    size_t at = 0;
-    int length_bytes = len < 126 ? 0 : len < 65536 ? 2 : 8;
-
-    out[at++] = 0x82; /* FIN, binary */
-    out[at++] = (unsigned char)(mask_bit | (length_bytes == 0   ? len
-                                            : length_bytes == 2 ? 126
-                                                                : 127));
-    for (int i = length_bytes - 1; i >= 0; i--)
-        out[at++] = (unsigned char)((uint64_t)len >> (8 * i));
-    return at;
-}
 
 /* The payloads of a batch differ, so that replies in the wrong order are seen. */
 static unsigned char payload_byte(size_t frame, size_t i)
@@ -147,80 +78,28 @@ static unsigned char payload_byte(size_t frame, size_t i)
 static size_t put_frame(unsigned char *out, size_t frame, size_t len, bool masked)
 {
     static const unsigned char key[4] = {0x37, 0xfa, 0x21, 0x3d};
-    size_t at = put_header(out, len, masked);
+    size_t header = put_header(out, BYTE0_BINARY, len, masked ? key : NULL);
 
-    if (masked) {
-        memcpy(out + at, key, sizeof key);
-        at += sizeof key;
-    }
     for (size_t i = 0; i < len; i++)
-        out[at++] = (unsigned char)(payload_byte(frame, i) ^
-                                    (masked ? key[i % sizeof key] : 0));
-    return at;
+        out[header + i] = payload_byte(frame, i);
+    if (masked)
+        apply_mask(out + header, len, key);
+    return header + len;
 }
 
 static void build_frames(struct load *load)
 {
     const struct options *o = load->options;
-    size_t room = o->depth * (o->payload + 14);
+    size_t room = o->depth * (o->payload + HEADER_MAX);
 
     load->batch = must_alloc(room, 1);
     load->replies = must_alloc(room, 1);
     for (size_t i = 0; i < o->depth; i++) {
         load->batch_len += put_frame(load->batch + load->batch_len, i, o->payload, true);
         load->replies_len += put_frame(load->replies + load->replies_len, i, o->payload,
-                                       o->raw);
+                                       o->target.raw);
     }
     load->reply_len = load->replies_len / o->depth;
-}
-
-/* Opening: one connection after the other, blocking, so that no backlog overflows */
-
-static void wait_for(int fd, short events)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-
-    if (poll(&p, 1, STALL_MS) <= 0)
-        die("the server does not answer the handshake");
-}
-
-static void check_response(const struct options *o, const char *head)
-{
-    if (strncmp(head, "HTTP/1.1 101 ", 13) != 0)
-        die("the server refused the handshake");
-    if (!o->raw && strstr(head, ": " ACCEPT "\r\n") == NULL)
-        die("the server's accept key is wrong");
-}
-
-static void shake_hands(const struct options *o, int fd)
-{
-    char head[4096];
-    size_t have = 0;
-    int len = snprintf(head, sizeof head,
-                       "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
-                       "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY "\r\n"
-                       "Sec-WebSocket-Version: 13\r\n\r\n",
-                       o->path, o->host, (unsigned)ntohs(o->addr.sin_port));
-
-    if (len < 0 || (size_t)len >= sizeof head)
-        die("the path is too long");
-    if (send(fd, head, (size_t)len, MSG_NOSIGNAL) != len)
-        die_errno("send");
-    for (;;) {
-        ssize_t n;
-
-        wait_for(fd, POLLIN);
-        n = recv(fd, head + have, sizeof head - 1 - have, 0);
-        if (n <= 0)
-            die("the server hung up during the handshake");
-        have += (size_t)n;
-        head[have] = '\0';
-        if (strstr(head, "\r\n\r\n") != NULL)
-            break;
-        if (have == sizeof head - 1)
-            die("the response's head is too long");
-    }
-    check_response(o, head);
 }
 
 static void open_connections(struct load *load)
@@ -230,14 +109,9 @@ static void open_connections(struct load *load)
     load->conns = must_alloc(o->connections, sizeof *load->conns);
     for (size_t i = 0; i < o->connections; i++) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
-        int on = 1;
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char head[RESPONSE_MAX];
+        int fd = open_connection(&o->target, head);
 
-        if (fd < 0 || connect(fd, (const struct sockaddr *)&o->addr, sizeof o->addr) < 0)
-            die_errno("connect");
-        if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-            die_errno("setsockopt");
-        shake_hands(o, fd);
         load->conns[i].fd = fd;
         event.data.ptr = &load->conns[i];
         if (epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
@@ -347,7 +221,7 @@ static void run_by_time(struct load *load, struct sample *from, struct sample *t
     begin_all(load, SIZE_MAX);
     turn_until(load, clock_ns(CLOCK_MONOTONIC) + (int64_t)(o->warmup * NS_PER_S));
     *from = take_sample(load);
-    turn_until(load, from->wall + (int64_t)(o->seconds * NS_PER_S));
+    turn_until(load, from->clocks.wall + (int64_t)(o->seconds * NS_PER_S));
     *to = take_sample(load);
     begin_all(load, 0);
     finish_all(load);
@@ -367,10 +241,10 @@ static void report(const struct load *load, const struct sample *from,
                    const struct sample *to)
 {
     const struct options *o = load->options;
-    double seconds = (double)(to->wall - from->wall) / NS_PER_S;
+    double seconds = (double)(to->clocks.wall - from->clocks.wall) / NS_PER_S;
     double messages = (double)(to->received - from->received) / (double)load->reply_len;
-    double own = (double)(to->own - from->own) / NS_PER_S;
-    double server = (double)(to->server - from->server) / NS_PER_S;
+    double own = (double)(to->clocks.own - from->clocks.own) / NS_PER_S;
+    double server = (double)(to->clocks.server - from->clocks.server) / NS_PER_S;
 
     if (o->json) {
         printf("{\"connections\": %zu, \"payload\": %zu, \"depth\": %zu, "
@@ -416,30 +290,6 @@ static const char usage[] =
     "nothing\n"
     "  --json           print the result as one JSON object\n"
     "Runs end before the server's first ping (25 s): a ping counts as a wrong reply.\n";
-
-static void parse_url(struct options *o, const char *url)
-{
-    unsigned port = 0;
-    int used = 0;
-
-    if (sscanf(url, "ws://%63[0-9.]:%u%n", o->host, &port, &used) != 2 || port > 65535 ||
-        inet_pton(AF_INET, o->host, &o->addr.sin_addr) != 1 ||
-        (url[used] != '/' && url[used] != '\0'))
-        die("the URL must be ws://ADDRESS:PORT/PATH with a numeric IPv4 address");
-    o->addr.sin_family = AF_INET;
-    o->addr.sin_port = htons((uint16_t)port);
-    o->path = url[used] == '/' ? url + used : "/";
-}
-
-static double number(const char *text)
-{
-    char *end;
-    double value = strtod(text, &end);
-
-    if (end == text || *end != '\0' || !(value >= 0) || value > 1e15)
-        die("a number is malformed (--help lists the options)");
-    return value;
-}
 
 /* The options in the order of their values; from RAW on they take no argument. */
 enum {
@@ -492,7 +342,7 @@ static void parse(struct options *o, int argc, char **argv)
             fputs(usage, stderr);
             exit(2);
         }
-        values[opt] = opt < RAW ? number(optarg) : 1;
+        values[opt] = opt < RAW ? parse_number(optarg) : 1;
     }
     if (values[HELP] != 0 || optind != argc - 1) {
         fputs(usage, values[HELP] != 0 ? stdout : stderr);
@@ -506,22 +356,12 @@ static void parse(struct options *o, int argc, char **argv)
         .warmup = values[WARMUP],
         .messages = (size_t)values[MESSAGES],
         .pid = (pid_t)values[PID],
-        .raw = values[RAW] != 0,
+        .target = {.raw = values[RAW] != 0, .extensions = ""},
         .idle = values[IDLE] != 0,
         .json = values[JSON] != 0,
     };
-    parse_url(o, argv[optind]);
+    parse_url(&o->target, argv[optind]);
     check(o);
-}
-
-static void raise_fd_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
 }
 
 int main(int argc, char **argv)

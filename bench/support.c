@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "support.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+/* The example of RFC 6455 section 1.3: a fixed key needs no SHA-1 here. */
+#define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
+#define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+void die(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", program_invocation_short_name, what);
+    exit(1);
+}
+
+void die_errno(const char *what)
+{
+    fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(errno));
+    exit(1);
+}
+
+void *must_alloc(size_t count, size_t size)
+{
+    void *block = calloc(count, size);
+
+    if (block == NULL)
+        die("out of memory");
+    return block;
+}
+
+int64_t clock_ns(clockid_t id)
+{
+    struct timespec t;
+
+    if (clock_gettime(id, &t) < 0)
+        die_errno("clock");
+    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+struct clocks read_clocks(pid_t server_pid)
+{
+    struct clocks c = {0};
+    clockid_t id;
+
+    if (server_pid != 0) {
+        if (clock_getcpuclockid(server_pid, &id) != 0)
+            die("no such server process");
+        c.server = clock_ns(id);
+    }
+    c.own = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    c.wall = clock_ns(CLOCK_MONOTONIC);
+    return c;
+}
+
+double parse_number(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(value >= 0) || value > 1e15)
+        die("a number is malformed (--help lists the options)");
+    return value;
+}
+
+void parse_url(struct target *target, const char *url)
+{
+    unsigned port = 0;
+    int used = 0;
+
+    if (sscanf(url, "ws://%63[0-9.]:%u%n", target->host, &port, &used) != 2 ||
+        port > 65535 || inet_pton(AF_INET, target->host, &target->addr.sin_addr) != 1 ||
+        (url[used] != '/' && url[used] != '\0'))
+        die("the URL must be ws://ADDRESS:PORT/PATH with a numeric IPv4 address");
+    target->addr.sin_family = AF_INET;
+    target->addr.sin_port = htons((uint16_t)port);
+    target->path = url[used] == '/' ? url + used : "/";
+}
+
+/* Frames */
+
+size_t put_header(unsigned char *out, unsigned byte0, size_t len,
+                  const unsigned char *key)
+{
+    unsigned char mask_bit = key != NULL ? 0x80 : 0;
+    size_t at = 0;
+    int length_bytes = len < 126 ? 0 : len < 65536 ? 2 : 8;
+
+    out[at++] = (unsigned char)byte0;
+    out[at++] = (unsigned char)(mask_bit | (length_bytes == 0   ? len
+                                            : length_bytes == 2 ? 126
+                                                                : 127));
+    for (int i = length_bytes - 1; i >= 0; i--)
+        out[at++] = (unsigned char)((uint64_t)len >> (8 * i));
+    if (key != NULL) {
+        memcpy(out + at, key, 4);
+        at += 4;
+    }
+    return at;
+}
+
+void apply_mask(unsigned char *data, size_t len, const unsigned char key[4])
+{
+    for (size_t i = 0; i < len; i++)
+        data[i] ^= key[i % 4];
+}
+
+/* Opening: blocking, one after the other, so that no backlog overflows */
+
+static void wait_for(int fd, short events)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+
+    if (poll(&p, 1, STALL_MS) <= 0)
+        die("the server does not answer the handshake");
+}
+
+static void check_response(const struct target *target, const char *head)
+{
+    if (strncmp(head, "HTTP/1.1 101 ", 13) != 0)
+        die("the server refused the handshake");
+    if (!target->raw && strstr(head, ": " ACCEPT "\r\n") == NULL)
+        die("the server's accept key is wrong");
+}
+
+static void shake_hands(const struct target *target, int fd, char *head)
+{
+    size_t have = 0;
+    int len = snprintf(head, RESPONSE_MAX,
+                       "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY "\r\n"
+                       "Sec-WebSocket-Version: 13\r\n%s\r\n",
+                       target->path, target->host, (unsigned)ntohs(target->addr.sin_port),
+                       target->extensions);
+
+    if (len < 0 || len >= RESPONSE_MAX)
+        die("the path is too long");
+    if (send(fd, head, (size_t)len, MSG_NOSIGNAL) != len)
+        die_errno("send");
+    for (;;) {
+        ssize_t n;
+
+        wait_for(fd, POLLIN);
+        n = recv(fd, head + have, RESPONSE_MAX - 1 - have, 0);
+        if (n <= 0)
+            die("the server hung up during the handshake");
+        have += (size_t)n;
+        head[have] = '\0';
+        if (strstr(head, "\r\n\r\n") != NULL)
+            break;
+        if (have == RESPONSE_MAX - 1)
+            die("the response's head is too long");
+    }
+    check_response(target, head);
+}
+
+int open_connection(const struct target *target, char *head)
+{
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 ||
+        connect(fd, (const struct sockaddr *)&target->addr, sizeof target->addr) < 0)
+        die_errno("connect");
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+        die_errno("setsockopt");
+    shake_hands(target, fd, head);
+    return fd;
+}
+
+void raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the C programs of the benchmarks share: they give up with one line, read clocks,
+ * write the headers of frames, and open WebSocket connections to a numeric address.
+ */
+#ifndef BENCH_SUPPORT_H
+#define BENCH_SUPPORT_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#define NS_PER_S      1000000000
+#define STALL_MS      10000 /* a server that says nothing for so long has failed */
+#define HEADER_MAX    14
+#define RESPONSE_MAX  4096
+#define BYTE0_BINARY  0x82u /* FIN */
+#define BYTE0_TEXT    0x81u /* FIN */
+#define BYTE0_RSV1    0x40u
+#define BYTE0_FIN     0x80u
+#define BYTE0_OPCODE  0x0fu
+#define BYTE0_CONTROL 0x08u
+
+struct target {
+    struct sockaddr_in addr;
+    char host[64];
+    const char *path;       /* of the URL, which must live as long */
+    const char *extensions; /* a whole header line with its end, or "" */
+    bool raw;               /* the server knows no accept key */
+};
+
+/* One moment of the clocks that bound a measured window. */
+struct clocks {
+    int64_t wall, own, server;
+};
+
+void die(const char *what);
+void die_errno(const char *what);
+
+/** Zeroed. */
+void *must_alloc(size_t count, size_t size);
+
+/** @param server_pid 0: do not read a server's clock. */
+struct clocks read_clocks(pid_t server_pid);
+
+int64_t clock_ns(clockid_t id);
+
+/** A number of the command line, not negative. */
+double parse_number(const char *text);
+
+void parse_url(struct target *target, const char *url);
+
+/** @param key four bytes of mask, or NULL. @return the header's length. */
+size_t put_header(unsigned char *out, unsigned byte0, size_t len,
+                  const unsigned char *key);
+
+void apply_mask(unsigned char *data, size_t len, const unsigned char key[4]);
+
+/**
+ * Connect and shake hands, blocking.
+ *
+ * @param head (out) RESPONSE_MAX bytes: the response's head, ended by NUL.
+ */
+int open_connection(const struct target *target, char *head);
+
+void raise_fd_limit(void);
+
+#endif
