@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The echo server that the benchmarks measure: the example of wsock.h, nothing tuned.
- * With
- * --control it also counts the library's live heap through its allocator hook and obeys
- * standard input: each line is answered with "connections N heap BYTES", and the end of
- * input stops it. Counting costs time, so only bench/memory asks for it.
+ * With --control it also counts the library's live heap through its allocator hook and
+ * obeys standard input: each line is answered with "connections N heap BYTES", and the
+ * end of input stops it. Counting costs time, so only bench/memory asks for it.
  */
 #include <getopt.h>
 #include <malloc.h>
@@ -12,10 +11,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <wsock/wsock.h>
 
+#define SETTINGS_MAX 16
+
 struct options {
+    const char *settings[SETTINGS_MAX]; /* NAME=VALUE */
+    size_t setting_count;
     const char *workers;
     const char *url;
     const char *listeners; /* value of the option reuse_port */
@@ -72,6 +76,23 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
     (void)user;
 }
 
+static int apply_settings(wsock_server *server, const struct options *o)
+{
+    int r = wsock_server_set(server, "reuse_port", o->listeners);
+
+    for (size_t i = 0; r == 0 && i < o->setting_count; i++) {
+        char name[64];
+        const size_t len = strcspn(o->settings[i], "=");
+
+        if (len >= sizeof name || o->settings[i][len] == '\0')
+            return WSOCK_EINVAL;
+        memcpy(name, o->settings[i], len);
+        name[len] = '\0';
+        r = wsock_server_set(server, name, o->settings[i] + len + 1);
+    }
+    return r;
+}
+
 static int start(wsock_server *server, const struct options *o)
 {
     wsock_endpoint *echo = NULL;
@@ -107,7 +128,7 @@ static int serve(wsock_runtime *runtime, const struct options *o)
     int r = wsock_server_new(runtime, &server);
 
     if (r == 0)
-        r = wsock_server_set(server, "reuse_port", o->listeners);
+        r = apply_settings(server, o);
     if (r == 0)
         r = start(server, o);
     if (r == 0) {
@@ -125,8 +146,9 @@ static int serve(wsock_runtime *runtime, const struct options *o)
 }
 
 static const char usage[] =
-    "usage: echo_server [--workers N] [--reuse-port] [--handlers] [--control] URL\n"
+    "usage: echo_server [options] URL\n"
     "  --workers N  worker threads (1)\n"
+    "  --set NAME=VALUE  an option of the server; as often as needed\n"
     "  --reuse-port a listening socket for each worker\n"
     "  --handlers   register on_open and on_close as well\n"
     "  --control    count the heap and obey standard input\n"
@@ -135,15 +157,21 @@ static const char usage[] =
 static void parse(struct options *o, int argc, char **argv)
 {
     static const struct option table[] = {
-        {"workers", required_argument, NULL, 'w'}, {"reuse-port", no_argument, NULL, 'r'},
-        {"handlers", no_argument, NULL, 'm'},      {"control", no_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},          {0},
+        {"workers", required_argument, NULL, 'w'},
+        {"reuse-port", no_argument, NULL, 'r'},
+        {"handlers", no_argument, NULL, 'm'},
+        {"control", no_argument, NULL, 'c'},
+        {"set", required_argument, NULL, 's'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     int opt;
 
     while ((opt = getopt_long(argc, argv, "", table, NULL)) != -1) {
         if (opt == 'w')
             o->workers = optarg;
+        else if (opt == 's' && o->setting_count < SETTINGS_MAX)
+            o->settings[o->setting_count++] = optarg;
         else if (opt == 'r')
             o->listeners = "true";
         else if (opt == 'm')

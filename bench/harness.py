@@ -63,12 +63,14 @@ def numbers(text):
 
 
 def placed(core, realtime):
-    """What a child does before it becomes the program."""
+    """What a child does before it becomes the program. realtime: True, or "in turns" for
+    one of many threads, which might wait for each other in vain without."""
     def place():
         if core is not None:
             os.sched_setaffinity(0, {core})
         if realtime:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            policy = os.SCHED_RR if realtime == "in turns" else os.SCHED_FIFO
+            os.sched_setscheduler(0, policy, os.sched_param(1))
     return place
 
 
@@ -116,20 +118,27 @@ def running(command, core=None, realtime=False, obeys=False):
     stop(process)
 
 
-def load(build_dir, url, core=None, realtime=False, **options):
-    """Run the generator once; its result as a dictionary. True stands for a bare flag."""
-    command = [program(build_dir, "load"), "--json"]
-    for name, value in options.items():
+def generate(build_dir, name, url, core=None, realtime=False, **options):
+    """Run a generator once; its result as a dictionary. True stands for a bare flag."""
+    command = [program(build_dir, name), "--json"]
+    for option, value in options.items():
         if value is True:
-            command.append(f"--{name}")
+            command.append(f"--{option}")
         elif value is not False:
-            command += [f"--{name}", str(value)]
-    done = subprocess.run(command + [url], stdout=subprocess.PIPE, text=True,
+            command += [f"--{option}", str(value)]
+    if url is not None:
+        command.append(url)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True,
                           preexec_fn=placed(core, realtime), check=False)
     if done.returncode != 0:
         raise Failed(f"the generator failed with status {done.returncode}: "
-                     f"{' '.join(command)} {url}")
+                     f"{' '.join(command)}")
     return json.loads(done.stdout)
+
+
+def load(build_dir, url, core=None, realtime=False, **options):
+    """Run the generator of the plain echo."""
+    return generate(build_dir, "load", url, core, realtime, **options)
 
 
 def main(run):

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "text_options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+static const char usage[] =
+    "usage: load_text [options] ws://ADDRESS:PORT/PATH\n"
+    "       bare_zlib [options]\n"
+    "  --mode MODE       plain: no compression; shared: no context is kept; dedicated:\n"
+    "                    the server keeps its context (shared)\n"
+    "  --connections N   connections to open (16)\n"
+    "  --depth D         messages sent at once, then awaited together; load_text (1)\n"
+    "  --size BYTES      of each text (1024)\n"
+    "  --count N         different texts; a multiple of depth times connections (256)\n"
+    "  --seed N          what they are made from (1)\n"
+    "  --level N, --memory-level N, --window-bits N   of zlib (6, 8, 15)\n"
+    "  --seconds S       length of the measured window (1)\n"
+    "  --warmup S        traffic before it (0.2)\n"
+    "  --pid PID         read the CPU clock of this server at both ends of the window\n"
+    "  --verify          no window: send every text once on each connection, inflate "
+    "the\n"
+    "                    answers and compare them; load_text\n"
+    "  --json            print the result as one JSON object\n";
+
+static const char *const modes[] = {"plain", "shared", "dedicated"};
+
+/* The options in the order of their values; from VERIFY on they take no argument. */
+enum {
+    CONNECTIONS,
+    DEPTH,
+    SIZE,
+    COUNT,
+    SEED,
+    LEVEL,
+    MEMORY_LEVEL,
+    WINDOW_BITS,
+    SECONDS,
+    WARMUP,
+    PID,
+    MODE,
+    VERIFY,
+    JSON,
+    HELP
+};
+
+static const struct option option_table[] = {
+    {"connections", required_argument, NULL, CONNECTIONS},
+    {"depth", required_argument, NULL, DEPTH},
+    {"size", required_argument, NULL, SIZE},
+    {"count", required_argument, NULL, COUNT},
+    {"seed", required_argument, NULL, SEED},
+    {"level", required_argument, NULL, LEVEL},
+    {"memory-level", required_argument, NULL, MEMORY_LEVEL},
+    {"window-bits", required_argument, NULL, WINDOW_BITS},
+    {"seconds", required_argument, NULL, SECONDS},
+    {"warmup", required_argument, NULL, WARMUP},
+    {"pid", required_argument, NULL, PID},
+    {"mode", required_argument, NULL, MODE},
+    {"verify", no_argument, NULL, VERIFY},
+    {"json", no_argument, NULL, JSON},
+    {"help", no_argument, NULL, HELP},
+    {0},
+};
+
+static int parse_mode(const char *text)
+{
+    for (int i = 0; i <= MODE_DEDICATED; i++)
+        if (strcmp(text, modes[i]) == 0)
+            return i;
+    die("the mode is plain, shared or dedicated");
+    return -1;
+}
+
+static void check(const struct text_options *o)
+{
+    if (o->connections == 0 || o->connections > 10000 || o->depth == 0)
+        die("--connections must be 1 to 10000, --depth 1 or more");
+    if (o->count == 0 || o->count % (o->connections * o->depth) != 0)
+        die("--count must be a multiple of connections times depth");
+    if (o->size < 64 || o->size > 16 << 20)
+        die("--size must be 64 bytes to 16 MiB");
+}
+
+void text_options_parse(struct text_options *options, int argc, char **argv)
+{
+    double values[HELP + 1] = {
+        [CONNECTIONS] = 16, [DEPTH] = 1,    [SIZE] = 1024,       [COUNT] = 256,
+        [SEED] = 1,         [LEVEL] = 6,    [MEMORY_LEVEL] = 8,  [WINDOW_BITS] = 15,
+        [SECONDS] = 1,      [WARMUP] = 0.2, [MODE] = MODE_SHARED};
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "", option_table, NULL)) != -1) {
+        if (opt == '?') {
+            fputs(usage, stderr);
+            exit(2);
+        }
+        values[opt] = opt == MODE    ? parse_mode(optarg)
+                      : opt < VERIFY ? parse_number(optarg)
+                                     : 1;
+    }
+    if (values[HELP] != 0 || optind < argc - 1) {
+        fputs(usage, values[HELP] != 0 ? stdout : stderr);
+        exit(values[HELP] != 0 ? 0 : 2);
+    }
+    *options = (struct text_options){
+        .mode = (enum text_mode)values[MODE],
+        .settings = {(int)values[LEVEL], (int)values[MEMORY_LEVEL],
+                     (int)values[WINDOW_BITS]},
+        .connections = (size_t)values[CONNECTIONS],
+        .depth = (size_t)values[DEPTH],
+        .size = (size_t)values[SIZE],
+        .count = (size_t)values[COUNT],
+        .seed = (uint64_t)values[SEED],
+        .seconds = values[SECONDS],
+        .warmup = values[WARMUP],
+        .pid = (pid_t)values[PID],
+        .verify = values[VERIFY] != 0,
+        .json = values[JSON] != 0,
+        .url = argv[optind],
+    };
+    check(options);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of load_text and bare_zlib, which must agree on what is sent. */
+#ifndef BENCH_TEXT_OPTIONS_H
+#define BENCH_TEXT_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "corpus.h"
+
+enum text_mode {
+    MODE_PLAIN,
+    MODE_SHARED,    /* no context is kept, in neither direction */
+    MODE_DEDICATED, /* the server keeps its context, the client does not */
+};
+
+struct text_options {
+    enum text_mode mode;
+    struct deflate_settings settings;
+    size_t connections, depth;
+    size_t size, count; /* of the texts */
+    uint64_t seed;
+    double seconds, warmup;
+    pid_t pid; /* 0: do not read a server's clock */
+    bool verify;
+    bool json;
+    const char *url; /* NULL: none was given */
+};
+
+void text_options_parse(struct text_options *options, int argc, char **argv);
+
+#endif
