@@ -70,7 +70,9 @@ int wsi_deflater_message(struct wsi_deflater *deflater, struct wsi_buf *out,
 struct wsi_inflater;
 
 /**
- * @param window_bits 8 to 15: at least what was agreed for this direction.
+ * @param window_bits 8 to 15: at least what was agreed for this direction. A peer that
+ *                    goes beyond it is refused where zlib has no more of the output, and
+ *                    otherwise understood: that depends on how the input is cut.
  * @param takeover    false: forget each message when it ends.
  * @return 0; WSOCK_ENOMEM.
  */
