@@ -58,8 +58,11 @@ void wsi_message_pack(struct wsock_message *message, const struct wsi_options *o
 struct wsi_blob *wsi_message_frame_for(struct wsock_message *message,
                                        const struct wsock_conn *conn)
 {
-    const unsigned window = wsi_window_of(conn);
+    unsigned window;
 
+    if (wsi_conn_state(conn) == WSI_CONN_OPENING) /* nothing is agreed yet */
+        return message->frames.plain;
+    window = wsi_window_of(conn);
     if (window != 0)
         wsi_message_pack(message, &conn->profile->options, window);
     return wsi_frames_for(&message->frames, conn);

@@ -397,12 +397,8 @@ may_send(struct wsock_conn *conn, unsigned opcode, const void *data, size_t len)
 static __attribute__((noinline)) int send_compressible(struct wsock_conn *conn, int type,
                                                        const void *data, size_t len)
 {
-    const unsigned opcode = wsi_opcode_of(type);
-    const unsigned byte0 = WSI_FRAME_FIN | opcode;
-    const int r = may_send(conn, opcode, data, len);
+    const unsigned byte0 = WSI_FRAME_FIN | wsi_opcode_of(type);
 
-    if (r < 0)
-        return r;
     if (!is_to_be_compressed(conn, type, len))
         return send_bytes(conn, byte0, data, len);
     return conn->pmd.own_takeover ? send_with_context(conn, byte0, data, len)
@@ -411,13 +407,15 @@ static __attribute__((noinline)) int send_compressible(struct wsock_conn *conn, 
 
 int wsi_conn_send(struct wsock_conn *conn, int type, const void *data, size_t len)
 {
-    const unsigned opcode = (unsigned)type;
-    int r;
+    const unsigned opcode = wsi_opcode_of(type);
+    const int r = may_send(conn, opcode, data, len);
 
-    if (conn->pmd.own_window_bits != 0 || opcode > WSI_OP_BINARY)
+    if (r < 0)
+        return r;
+    /* What was agreed is there to be read since the connection is seen to be open. */
+    if (conn->pmd.own_window_bits != 0)
         return send_compressible(conn, type, data, len);
-    r = may_send(conn, opcode, data, len);
-    return r < 0 ? r : send_bytes(conn, WSI_FRAME_FIN | opcode, data, len);
+    return send_bytes(conn, WSI_FRAME_FIN | opcode, data, len);
 }
 
 int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame)

@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -393,6 +394,42 @@ static void message_is_shared_by_threads_that_send_it_at_once(void **state)
     free(data);
 }
 
+/* ---- opening ---- */
+
+/* From connect on a connection may be sent to, though nothing is agreed yet. */
+static void send_may_race_with_the_opening(void **state)
+{
+    static char text[1000];
+    wsock_message *message = NULL;
+    wsock_client *client;
+    struct world world;
+    struct side side = {0};
+
+    (void)state;
+    world_begin(&world, 2);
+    set(world.server, "compression", "dedicated");
+    world_listen(&world, NULL);
+    client = world_client(&world, &side);
+    assert_int_equal(wsock_client_set(client, "compression", "dedicated"), 0);
+    assert_int_equal(
+        wsock_runtime_message(world.runtime, &message, WSOCK_TEXT, text, sizeof text), 0);
+    for (int i = 0; i < 20; i++) {
+        wsock_conn *conn = NULL;
+
+        assert_int_equal(wsock_client_connect(client, &conn), 0);
+        while (wsock_conn_send(conn, WSOCK_TEXT, text, sizeof text) == WSOCK_ECLOSED &&
+               wsock_conn_send_message(conn, message) == WSOCK_ECLOSED)
+            sched_yield();
+        await(&world.side.messages, i + 1);
+        wsock_conn_unref(conn);
+    }
+    assert_int_equal(world.side.len, sizeof text);
+    wsock_message_unref(message);
+    wsock_client_unref(client);
+    world_end(&world);
+    side_fini(&side);
+}
+
 /* ---- memory ---- */
 
 enum { FEW = 100, MANY = FEW + 1000 };
@@ -550,6 +587,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(room_of_all_kinds_hears_all_and_each_window_is_packed_once),
         TEST(message_is_shared_by_threads_that_send_it_at_once),
+        TEST(send_may_race_with_the_opening),
         TEST(idle_connections_hold_nothing_for_compression),
     };
 
