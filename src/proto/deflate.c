@@ -2,7 +2,8 @@
 /*
  * RFC 7692 section 7.2 over raw DEFLATE streams of zlib. A message is flushed to a byte
  * boundary with an empty stored block, whose last four bytes do not travel (7.2.1) and
- * are put back before inflating (7.2.2).
+ * are put back before inflating (7.2.2). Messages that are at hand as a whole may leave
+ * through libdeflate (whole.h) and look the same.
  *
  * zlib refuses raw windows of 8 bits for deflating. A window of 9 bits serves: zlib keeps
  * distances 262 bytes below the window's size, hence at most 250, within the 256 of 8
@@ -20,6 +21,7 @@
 #include <wsock/error.h>
 
 #include "core/alloc.h"
+#include "proto/whole.h"
 
 enum {
     TAIL_SIZE = 4,
@@ -90,6 +92,9 @@ static unsigned offer_room(z_stream *z, const struct wsi_buf *out, uint64_t most
 struct wsi_deflater {
     struct codec codec;
     bool has_input; /* the message under way is not empty */
+    uint8_t window_bits;
+    uint8_t level;
+    struct wsi_whole *whole; /* (nullable) made when first needed */
 };
 
 int wsi_deflater_new(struct wsi_deflater **out,
@@ -104,6 +109,8 @@ int wsi_deflater_new(struct wsi_deflater **out,
     if (deflater == NULL)
         return WSOCK_ENOMEM;
     codec_init(&deflater->codec, settings->takeover);
+    deflater->window_bits = settings->window_bits;
+    deflater->level = settings->level;
     if (deflateInit2(&deflater->codec.z, settings->level, Z_DEFLATED, -bits,
                      settings->memory_level, Z_DEFAULT_STRATEGY) != Z_OK) {
         wsi_free(deflater);
@@ -118,6 +125,9 @@ void wsi_deflater_free(struct wsi_deflater *deflater)
     if (deflater == NULL)
         return;
     deflateEnd(&deflater->codec.z);
+#ifdef WSI_HAVE_LIBDEFLATE
+    wsi_whole_free(deflater->whole);
+#endif
     wsi_free(deflater);
 }
 
@@ -215,15 +225,40 @@ int wsi_deflater_end(struct wsi_deflater *deflater, struct wsi_buf *out,
     return 0;
 }
 
+/* The one place that decides on libdeflate, which has no context and takes no pieces.
+ * @return whether `out` has the payload now; else it is for zlib. */
+static bool deflate_whole(struct wsi_deflater *deflater, struct wsi_buf *out,
+                          const void *data, size_t len)
+{
+#ifdef WSI_HAVE_LIBDEFLATE
+    if (deflater->codec.takeover || deflater->has_input || deflater->level == 0 ||
+        !wsi_whole_suits(deflater->window_bits, len))
+        return false;
+    if (deflater->whole == NULL)
+        deflater->whole = wsi_whole_new(deflater->level);
+    return deflater->whole != NULL &&
+           wsi_whole_message(deflater->whole, out, data, len) == 0;
+#else
+    (void)deflater;
+    (void)out;
+    (void)data;
+    (void)len;
+    return false;
+#endif
+}
+
 int wsi_deflater_message(struct wsi_deflater *deflater, struct wsi_buf *out,
                          const void *data, size_t len)
 {
     const size_t bound = len < ULONG_MAX / 2
                              ? deflateBound(&deflater->codec.z, (unsigned long)len)
                              : ROOM_AHEAD;
-    int r = wsi_buf_reserve(
-        out, (bound < ROOM_AHEAD ? (size_t)bound : ROOM_AHEAD) + ROOM_MIN, SIZE_MAX);
+    int r;
 
+    if (deflate_whole(deflater, out, data, len))
+        return 0;
+    r = wsi_buf_reserve(out, (bound < ROOM_AHEAD ? (size_t)bound : ROOM_AHEAD) + ROOM_MIN,
+                        SIZE_MAX);
     if (r == 0)
         r = wsi_deflater_append(deflater, out, data, len, SIZE_MAX);
     if (r == 0)

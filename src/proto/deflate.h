@@ -41,7 +41,8 @@ void wsi_deflater_free(struct wsi_deflater *deflater);
  */
 void wsi_deflater_reset(struct wsi_deflater *deflater);
 
-/** The bytes of heap that it holds. */
+/** The bytes of heap that it holds, without those of libdeflate, which come with the
+ * first whole message of one that keeps no context. */
 size_t wsi_deflater_held_bytes(const struct wsi_deflater *deflater);
 
 /**
@@ -61,7 +62,7 @@ int wsi_deflater_end(struct wsi_deflater *deflater, struct wsi_buf *out,
                      size_t limit_bytes);
 
 /** Both in one, for a message that is at hand as a whole; `out` grows as far as it needs.
- */
+ * Without takeover libdeflate does it, if the build has it and the message suits. */
 int wsi_deflater_message(struct wsi_deflater *deflater, struct wsi_buf *out,
                          const void *data, size_t len);
 

@@ -24,6 +24,9 @@ ALLOWED = re.compile(
     | __mem(cpy|move|set)_chk
     # zlib, with memory from core
     | deflate(Init2_|Bound|Reset|End)? | inflate(Init2_|Reset|End)?
+    # libdeflate; its memory: src/proto/whole.c
+    | libdeflate_(alloc_compressor(_ex)?|free_compressor)
+    | libdeflate_deflate_compress(_bound)?
     # an assertion that fails in a debug build
     | __assert_fail
     # which instructions the processor has (compiler's run time)
