@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * permessage-deflate between clients and a server of the library, with threads: rooms
- * whose members agreed to different things, and what a connection costs. This program's
- * deflate() stands before zlib's and counts the messages that are compressed.
+ * whose members agreed to different things, and what a connection costs. Functions of
+ * this program stand before those of zlib and libdeflate and count the messages that are
+ * compressed.
  */
 #include "harness.h"
 
@@ -13,10 +14,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include <zlib.h>
+#ifdef WSI_HAVE_LIBDEFLATE
+#include <libdeflate.h>
+#endif
 
 #define PMD "permessage-deflate"
 
-/* ---- zlib, counted ---- */
+/* ---- compression, counted ---- */
 
 static atomic_int compressed;
 
@@ -36,6 +40,25 @@ __attribute__((visibility("default"))) int deflate(z_streamp z, int flush)
         atomic_fetch_add(&compressed, 1);
     return r;
 }
+
+#ifdef WSI_HAVE_LIBDEFLATE
+__attribute__((visibility("default"))) size_t
+libdeflate_deflate_compress(struct libdeflate_compressor *compressor, const void *in,
+                            size_t in_len, void *out, size_t room)
+{
+    typedef size_t compress_fn(struct libdeflate_compressor *, const void *, size_t,
+                               void *, size_t);
+    static _Atomic(compress_fn *) real;
+    compress_fn *next = atomic_load(&real);
+
+    if (next == NULL) {
+        *(void **)&next = dlsym(RTLD_NEXT, "libdeflate_deflate_compress");
+        atomic_store(&real, next);
+    }
+    atomic_fetch_add(&compressed, 1);
+    return next(compressor, in, in_len, out, room);
+}
+#endif
 
 /* ---- members of every kind ---- */
 
@@ -66,7 +89,7 @@ enum {
     TALES = 100, /* to each member */
     MIN_BYTES = 64,
     LONGEST = 70000,
-    AHEAD = 50, /* a speaker waits when the members are so far behind */
+    AHEAD = 150, /* speakers wait while the members are so far behind */
 };
 
 enum { TO_ALL = 'R', TO_ONE = 'O' };
@@ -92,6 +115,7 @@ struct crowd {
     struct member members[MEMBERS];
     char text[2 * LONGEST];
     int joined, heard, told;
+    atomic_int spoken;
     atomic_int expected; /* compressions */
 };
 
@@ -259,7 +283,7 @@ static void *speak(void *user)
     for (uint32_t n = 0; n < SPEECHES; n++) {
         const uint32_t len = some_length(&seed);
         const bool is_object = n % 3 == 0;
-        int r;
+        int r, spoken;
 
         compose(crowd, (struct head){self->number, n, len, TO_ALL}, data);
         if (is_object) {
@@ -274,8 +298,9 @@ static void *speak(void *user)
         }
         CHECK(r == MEMBERS);
         atomic_fetch_add(&crowd->expected, forms_of(len));
-        if (n % AHEAD == AHEAD - 1)
-            await(&crowd->heard, (int)(n + 1 - AHEAD / 2) * MEMBERS);
+        spoken = atomic_fetch_add(&crowd->spoken, 1) + 1;
+        if (spoken > AHEAD)
+            await(&crowd->heard, (spoken - AHEAD) * MEMBERS);
     }
     free(data);
     return NULL;
