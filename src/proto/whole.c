@@ -37,6 +37,7 @@ enum {
     META_BITS_MAX = 7,  /* the longest of them */
     CODE_BITS_MAX = 15, /* the longest of the others */
     SCRATCH = 32 * 1024,
+    SHORT_MAX = 16 * 1024,
 };
 
 /* ---- what both ways of looking find ---- */
@@ -293,15 +294,18 @@ static bool walk(struct walker *walker, const uint8_t *data, size_t len,
 /* ---- levels ---- */
 
 /*
- * For each level of zlib the fastest of libdeflate's that makes texts of all lengths no
- * larger, measured with libdeflate 1.14 (docs/compression.md). Its levels above 7 gain
- * little and are slower than zlib's 9.
+ * For each level of zlib the fastest of libdeflate's that makes texts no larger, those up
+ * to SHORT_MAX and longer ones, measured with libdeflate 1.14 (docs/compression.md). Its
+ * levels above 7 gain little and are slower than zlib's 9.
  */
-static const uint8_t levels[10] = {1, 1, 1, 2, 3, 5, 6, 7, 7, 7};
+static const uint8_t levels[10][2] = {
+    {1, 1}, {1, 1}, {1, 1}, {2, 2}, {3, 3}, {5, 5}, {5, 6}, {7, 7}, {7, 7}, {7, 7},
+};
 
 struct wsi_whole {
-    struct libdeflate_compressor *compressor;
-    struct walker *walker; /* made when needed */
+    const uint8_t *levels;                        /* for short and for long texts */
+    struct libdeflate_compressor *compressors[2]; /* made when needed, as is */
+    struct walker *walker;
 };
 
 /* libdeflate before 1.20 has one allocator for all of the process, which is not ours to
@@ -326,13 +330,8 @@ struct wsi_whole *wsi_whole_new(unsigned level)
     struct wsi_whole *whole = wsi_zalloc(sizeof *whole);
 
     assert(level >= 1 && level <= 9);
-    if (whole == NULL)
-        return NULL;
-    whole->compressor = new_compressor(levels[level]);
-    if (whole->compressor == NULL) {
-        wsi_free(whole);
-        return NULL;
-    }
+    if (whole != NULL)
+        whole->levels = levels[level];
     return whole;
 }
 
@@ -340,9 +339,20 @@ void wsi_whole_free(struct wsi_whole *whole)
 {
     if (whole == NULL)
         return;
-    libdeflate_free_compressor(whole->compressor);
+    libdeflate_free_compressor(whole->compressors[0]);
+    libdeflate_free_compressor(whole->compressors[1]);
     free_walker(whole->walker);
     wsi_free(whole);
+}
+
+/* @return (nullable) NULL without memory. */
+static struct libdeflate_compressor *compressor_for(struct wsi_whole *whole, size_t len)
+{
+    const bool other = len > SHORT_MAX && whole->levels[0] != whole->levels[1];
+
+    if (whole->compressors[other] == NULL)
+        whole->compressors[other] = new_compressor(whole->levels[other]);
+    return whole->compressors[other];
 }
 
 /* ---- messages ---- */
@@ -372,19 +382,21 @@ static size_t make_ordinary(uint8_t *data, size_t len, const struct last_block *
 int wsi_whole_message(struct wsi_whole *whole, struct wsi_buf *out, const void *data,
                       size_t len)
 {
-    const size_t room = libdeflate_deflate_compress_bound(whole->compressor, len);
+    struct libdeflate_compressor *compressor = compressor_for(whole, len);
     struct last_block last;
-    size_t payload_len;
+    size_t room, payload_len;
     uint8_t *payload;
     int r;
 
+    if (compressor == NULL)
+        return WSOCK_ENOMEM;
+    room = libdeflate_deflate_compress_bound(compressor, len);
     assert(room < UINT_MAX);
     r = wsi_buf_reserve(out, room + 1, SIZE_MAX);
     if (r < 0)
         return r;
     payload = out->data + out->len;
-    payload_len = libdeflate_deflate_compress(whole->compressor, data, len, payload,
-                                              room);
+    payload_len = libdeflate_deflate_compress(compressor, data, len, payload, room);
     assert(payload_len != 0);
     r = find_last_block(whole, payload, payload_len, &last);
     if (r == 0)
