@@ -122,6 +122,7 @@ int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned i
     if (r < 0)
         return r;
     pthread_mutex_init(&worker->lock, NULL);
+    worker->now_ms = wsi_loop_now(worker->loop);
     worker->pool = pool;
     worker->index = index;
     wsi_list_init(&worker->conns);

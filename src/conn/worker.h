@@ -31,6 +31,7 @@ struct wsi_backend;
 struct wsi_worker {
     struct wsi_pool *pool;
     struct wsi_loop *loop;
+    const uint64_t *now_ms; /* of the loop's turn */
     struct wsi_list conns;  /* wsock_conn.node */
     struct wsi_list timers; /* wsock_timer.node */
     struct wsi_random random;
@@ -165,7 +166,7 @@ void wsi_pool_round(struct wsi_pool *pool, struct wsi_round *round);
 
 static inline uint64_t wsi_worker_now_ms(const struct wsi_worker *worker)
 {
-    return wsi_loop_now_ms(worker->loop);
+    return *worker->now_ms;
 }
 
 #endif

@@ -156,6 +156,11 @@ uint64_t wsi_loop_now_ms(const struct wsi_loop *loop)
     return loop->now_ms;
 }
 
+const uint64_t *wsi_loop_now(const struct wsi_loop *loop)
+{
+    return &loop->now_ms;
+}
+
 uint64_t wsi_loop_clock_us(const struct wsi_loop *loop)
 {
     return wsi_clock_us(loop->clock);

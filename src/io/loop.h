@@ -54,6 +54,9 @@ void *wsi_loop_user(const struct wsi_loop *loop);
 /** The time of this turn; read once a turn. */
 uint64_t wsi_loop_now_ms(const struct wsi_loop *loop);
 
+/** Where that stands, for who looks often. @return (borrowed from loop) */
+const uint64_t *wsi_loop_now(const struct wsi_loop *loop);
+
 /** The clock itself. */
 uint64_t wsi_loop_clock_us(const struct wsi_loop *loop);
 

@@ -111,6 +111,13 @@ static inline void wsi_stream_clear(struct wsi_stream *stream, unsigned flags)
     stream->flags = (uint16_t)(stream->flags & ~flags);
 }
 
+/** wsi_stream_is_closing(), without a call. */
+static inline bool wsi_stream_closes(const struct wsi_stream *stream)
+{
+    return (stream->flags & (WSI_S_ATTACHED | WSI_S_LINGER | WSI_S_ENDED)) !=
+           WSI_S_ATTACHED;
+}
+
 /** Look at this stream at the end of the turn. */
 static inline void wsi_stream_mark(struct wsi_stream *stream)
 {

@@ -342,7 +342,7 @@ uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need)
     struct wsi_segment *segment;
     size_t reserve = 0;
 
-    if (wsi_stream_is_closing(stream))
+    if (wsi_stream_closes(stream))
         return NULL;
     if (stream->flags & WSI_S_BLOCKED)
         return own_reserve(stream, need);
@@ -376,7 +376,7 @@ int wsi_stream_send_blob(struct wsi_stream *stream, struct wsi_blob *blob, size_
     struct wsi_segment *segment;
 
     assert(offset <= blob->len && len <= blob->len - offset);
-    if (wsi_stream_is_closing(stream))
+    if (wsi_stream_closes(stream))
         return WSOCK_ECLOSED;
     if (len == 0)
         return 0;

@@ -368,8 +368,7 @@ void wsi_stream_close(struct wsi_stream *stream, enum wsi_close_mode mode)
 
 bool wsi_stream_is_closing(const struct wsi_stream *stream)
 {
-    return (stream->flags & (WSI_S_ATTACHED | WSI_S_LINGER | WSI_S_ENDED)) !=
-           WSI_S_ATTACHED;
+    return wsi_stream_closes(stream);
 }
 
 bool wsi_stream_is_attached(const struct wsi_stream *stream)
