@@ -345,9 +345,8 @@ static const char *consider_answer(struct wsi_str name, const struct element *an
     /* Not naming it means 15. */
     if (answer->server_bits > config->peer_window_bits)
         return "the server did not accept server_max_window_bits";
-    if ((answer->named & CLIENT_BITS) != 0 &&
-        answer->client_bits > config->own_window_bits)
-        return "the server chose larger client_max_window_bits than were offered";
+    /* The bits that we offer for ourselves are a hint, which a server may ignore
+     * (7.1.2.2): one that answers more than that leaves us free to keep to ours. */
     decision->params = (struct wsi_pmd_params){
         .own_window_bits = smaller(config->own_window_bits, answer->client_bits),
         .peer_window_bits = answer->server_bits,

@@ -142,11 +142,8 @@ static inline bool oracle_answer_fits(const struct element *offer,
     if (offer->server_bits != 0 &&
         (answer->server_bits == 0 || answer->server_bits > offer->server_bits))
         return false;
-    if (!answer->limits_client)
-        return true;
-    if (!offer->limits_client || answer->client_bits == 0)
-        return false;
-    return offer->client_bits == 0 || answer->client_bits <= offer->client_bits;
+    /* The offer's client_bits are a hint, which the server may ignore. */
+    return !answer->limits_client || (offer->limits_client && answer->client_bits != 0);
 }
 
 #endif
