@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Judges what the conformance suite reported: check.py [--table FILE] REPORTS.
 
-REPORTS is the directory that `run` wrote, with one directory a role. Every selected case
-must be there, as OK or INFORMATIONAL, its close included; nothing else may be. --table
-writes docs/conformance.md from the same reports."""
+REPORTS is the directory that `run` wrote, with one directory for each role and mode of
+compression. Every selected case must be there, as OK or INFORMATIONAL, its close included;
+nothing else may be. --table writes docs/conformance.md from the same reports, if they are of
+all cases."""
 import argparse
 import collections
 import json
@@ -14,6 +15,8 @@ import sys
 AGENT = "libwsock"
 GOOD = ("OK", "INFORMATIONAL")
 ROLES = ("server", "client")
+# All cases run with the first mode; what compresses nothing need not run twice.
+MODES = ("shared", "dedicated")
 # section: (cases in it, what it tests). The suite's own list is compared with this.
 SECTIONS = {
     1: (16, "Framing"),
@@ -28,10 +31,20 @@ SECTIONS = {
     12: (90, "Compression, payloads"),
     13: (126, "Compression, parameters"),
 }
+COMPRESSION = (12, 13)
+PASSES = tuple((role, mode) for role in ROLES for mode in MODES)
 
 
 def section_of(case):
     return int(case.partition(".")[0])
+
+
+def sections_of(mode):
+    return tuple(SECTIONS) if mode == MODES[0] else COMPRESSION
+
+
+def cases_in(mode):
+    return sum(SECTIONS[section][0] for section in sections_of(mode))
 
 
 def in_order(case):
@@ -47,8 +60,12 @@ def suite_problems(listed):
             if counts[section] != SECTIONS.get(section, (0,))[0]]
 
 
-def read_role(directory):
-    """(selected cases, {case: verdicts}) of one role; the reports of all jobs together."""
+def directory_of(reports, role, mode):
+    return reports / f"{role}-{mode}"
+
+
+def read_pass(directory):
+    """(selected cases, {case: verdicts}); the reports of all jobs together."""
     selected = json.loads((directory / "selected.json").read_text())
     verdicts = {}
     for index in sorted(directory.glob("*/index.json")):
@@ -71,52 +88,74 @@ def problems_of(selected, verdicts):
 
 
 def is_informational(verdicts, case):
-    return "INFORMATIONAL" in verdicts[case]
+    return "INFORMATIONAL" in verdicts.get(case, ())
 
 
-def summary(selected, verdicts):
+def summary(mode, selected, verdicts):
     good = [case for case in selected
             if all(v in GOOD for v in verdicts.get(case, ("missing",)))]
     informational = sum(is_informational(verdicts, case) for case in good)
-    return (f"{len(selected)} cases: {len(good) - informational} OK, "
-            f"{informational} informational, {len(selected) - len(good)} failed")
+    return (f"{len(selected)} of {cases_in(mode)} cases: "
+            f"{len(good) - informational} OK, {informational} informational, "
+            f"{len(selected) - len(good)} failed")
 
 
-def table(reports):
-    """docs/conformance.md; every selected case of both roles is good."""
-    rows, informational, totals = [], {}, [0] * 5
+def missing_from(reports):
+    """What the reports lack to be those of all cases."""
+    return [f"{role}, {mode}: {count} of {cases_in(mode)} cases" for role, mode in PASSES
+            for count in [len(set(reports.get((role, mode), ([],))[0]))]
+            if count != cases_in(mode)]
+
+
+# ---- docs/conformance.md ----
+
+def table(informational):
+    """The file, when all cases are OK but those of {(role, mode): informational cases}."""
+    rows, totals = [], dict.fromkeys(PASSES, (0, 0))
     for section, (known, what) in SECTIONS.items():
         cells = []
-        for role in ROLES:
-            selected, verdicts = reports[role]
-            cases = [case for case in selected if section_of(case) == section]
-            noted = [case for case in cases if is_informational(verdicts, case)]
-            informational.setdefault(role, []).extend(noted)
-            cells += [len(cases) - len(noted), len(noted)] if cases else ["not run", ""]
-        if "" not in cells:
-            totals = [a + b for a, b in zip(totals, [known, *cells])]
+        for key in PASSES:
+            noted = sum(section_of(case) == section for case in informational[key])
+            if section in sections_of(key[1]):
+                totals[key] = (totals[key][0] + known - noted, totals[key][1] + noted)
+                cells.append(cell(known - noted, noted))
+            else:
+                cells.append("")
         rows.append([section, what, known, *cells])
-    rows.append(["", "all that were run", *totals])
-    lines = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    notes = [f"- {role}: {', '.join(sorted(informational[role], key=in_order)) or 'none'}"
-             for role in ROLES]
-    return TEXT.format(rows="\n".join(lines), notes="\n".join(notes),
-                       cases=sum(known for known, _ in SECTIONS.values()))
+    rows.append(["", "all", sum(known for known, _ in SECTIONS.values()),
+                 *(cell(*totals[key]) for key in PASSES)])
+    notes = [f"- {role}, {mode}: {', '.join(informational[role, mode]) or 'none'}"
+             for role, mode in PASSES]
+    return TEXT.format(heads=" | ".join(map(", ".join, PASSES)),
+                       rule=" | ".join("---" for _ in range(3 + len(PASSES))),
+                       rows="\n".join(f"| {' | '.join(map(str, row))} |" for row in rows),
+                       notes="\n".join(notes))
+
+
+def cell(good, noted):
+    return f"{good} + {noted}" if noted else str(good)
+
+
+def informational_in(reports):
+    return {key: sorted((case for case in reports[key][0]
+                         if is_informational(reports[key][1], case)), key=in_order)
+            for key in PASSES}
 
 
 TEXT = """\
 # Conformance
 
 What the Autobahn test suite 0.8.2 says about libwsock in both roles: as a server tested by the
-suite's client, and as a client tested by its server. Of its {cases} cases all that are run must be
-OK or informational, the close included; NON-STRICT counts as a failure.
+suite's client, and as a client tested by its server. All of its cases must be OK or informational,
+the close included; NON-STRICT and UNIMPLEMENTED count as failures. They run with the option
+`compression` set to shared, and those about compression also with dedicated.
 
-| section | what | cases | server: OK | informational | client: OK | informational |
-| --- | --- | --- | --- | --- | --- | --- |
+| section | what | cases | {heads} |
+| {rule} |
 {rows}
 
-Informational are the cases where RFC 6455 leaves the choice to the endpoint, and which therefore
-have no right answer:
+34 + 3: 34 are OK and 3 informational, which are those where RFC 6455 leaves the choice to the
+endpoint, and which therefore have no right answer:
 
 {notes}
 
@@ -126,16 +165,19 @@ This file is made from the reports by
 tests/conformance/run                # after scripts/test gcc, which builds the programs
 tests/conformance/check.py --table docs/conformance.md build/conformance/reports
 ```
+
+`scripts/test --conformance` runs the same cases, `scripts/test` sections 1 to 10 and a part of 12
+and 13 that the commit chooses.
 """
 
 
 def judge(reports):
-    """Prints the verdict on {role: (selected, verdicts)}; whether all is good."""
+    """Prints the verdict on {(role, mode): (selected, verdicts)}; whether all is good."""
     good = bool(reports)
-    for role, (selected, verdicts) in reports.items():
+    for (role, mode), (selected, verdicts) in reports.items():
         problems = problems_of(selected, verdicts)
         good = good and not problems
-        print(f"{role}: {summary(selected, verdicts)}")
+        print(f"{role}, {mode}: {summary(mode, selected, verdicts)}")
         for problem in problems:
             print(f"    {problem}")
     return good
@@ -146,14 +188,16 @@ def main():
     parser.add_argument("--table", type=pathlib.Path, metavar="FILE")
     parser.add_argument("reports", type=pathlib.Path)
     arguments = parser.parse_args()
-    reports = {role: read_role(arguments.reports / role) for role in ROLES
-               if (arguments.reports / role / "selected.json").exists()}
+    directories = {key: directory_of(arguments.reports, *key) for key in PASSES}
+    reports = {key: read_pass(directory) for key, directory in directories.items()
+               if (directory / "selected.json").exists()}
     if not judge(reports):
         sys.exit(1)
     if arguments.table:
-        if len(reports) != len(ROLES):
-            sys.exit("conformance: the table needs the reports of both roles")
-        arguments.table.write_text(table(reports))
+        missing = missing_from(reports)
+        if missing:
+            sys.exit("conformance: the table needs all cases\n" + "\n".join(missing))
+        arguments.table.write_text(table(informational_in(reports)))
 
 
 if __name__ == "__main__":

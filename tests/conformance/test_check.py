@@ -12,6 +12,8 @@ from unittest import mock
 import check
 
 GOOD = {"1.1.1": ("OK", "OK"), "3.2": ("OK", "INFORMATIONAL"), "10.1.1": ("OK", "OK")}
+ALL = {mode: [f"{section}.{case}" for section in check.sections_of(mode)
+              for case in range(check.SECTIONS[section][0])] for mode in check.MODES}
 
 
 class Reports(unittest.TestCase):
@@ -36,8 +38,7 @@ class Reports(unittest.TestCase):
         self.assertEqual(check.problems_of([], {}), ["no case was selected"])
 
     def test_another_number_of_cases_in_the_suite_fails(self):
-        listed = [f"{section}.{case}" for section, (count, _) in check.SECTIONS.items()
-                  for case in range(count)]
+        listed = ALL["shared"]
         self.assertEqual(len(listed), 517)
         self.assertEqual(check.suite_problems(listed), [])
         self.assertEqual(len(check.suite_problems(listed[1:])), 1)
@@ -45,18 +46,19 @@ class Reports(unittest.TestCase):
 
 
 class Program(unittest.TestCase):
-    def run_check(self, roles, *arguments):
-        """Exit status for {role: {case: verdicts}}, each case a job of its own."""
+    def run_check(self, passes, *arguments):
+        """Exit status for {pass: {case: verdicts}}, half of the cases in a job each."""
         with tempfile.TemporaryDirectory() as name:
-            for role, verdicts in roles.items():
-                directory = pathlib.Path(name, role)
+            for key, verdicts in passes.items():
+                directory = check.directory_of(pathlib.Path(name), *key)
                 directory.mkdir()
-                (directory / "selected.json").write_text(json.dumps(list(GOOD)))
-                for job, (case, (behavior, closing)) in enumerate(verdicts.items()):
+                selected = list(ALL[key[1]] if len(verdicts) > len(GOOD) else GOOD)
+                (directory / "selected.json").write_text(json.dumps(selected))
+                for job in range(2):
                     (directory / str(job)).mkdir()
                     (directory / str(job) / "index.json").write_text(json.dumps(
-                        {check.AGENT: {case: {"behavior": behavior,
-                                              "behaviorClose": closing}}}))
+                        {check.AGENT: {case: {"behavior": found[0], "behaviorClose": found[1]}
+                                       for case, found in list(verdicts.items())[job::2]}}))
             with mock.patch.object(sys, "argv", ["check", *arguments, name]), \
                     contextlib.redirect_stdout(io.StringIO()):
                 try:
@@ -66,22 +68,27 @@ class Program(unittest.TestCase):
         return 0
 
     def test_the_exit_status_is_the_verdict(self):
+        server, client = ("server", "shared"), ("client", "shared")
         bad = {**GOOD, "1.1.1": ("NON-STRICT", "OK")}
-        self.assertEqual(self.run_check({"server": GOOD, "client": GOOD}), 0)
-        self.assertEqual(self.run_check({"server": GOOD, "client": bad}), 1)
-        self.assertEqual(self.run_check({"server": GOOD, "client": {}}), 1)
+        self.assertEqual(self.run_check({server: GOOD, client: GOOD}), 0)
+        self.assertEqual(self.run_check({server: GOOD, client: bad}), 1)
+        self.assertEqual(self.run_check({server: GOOD, client: {}}), 1)
         self.assertEqual(self.run_check({}), 1)
 
-    def test_the_table_comes_from_good_reports_only(self):
-        bad = {**GOOD, "1.1.1": ("FAILED", "OK")}
+    def test_the_table_comes_from_good_reports_of_all_cases_only(self):
+        whole = {key: dict.fromkeys(ALL[key[1]], ("OK", "OK")) for key in check.PASSES}
+        whole["client", "shared"]["3.2"] = ("OK", "INFORMATIONAL")
         with tempfile.TemporaryDirectory() as name:
             path = pathlib.Path(name, "table.md")
-            self.run_check({"server": GOOD, "client": bad}, "--table", str(path))
+            for key in check.PASSES:
+                lacking = {**whole, key: GOOD}
+                self.assertNotEqual(self.run_check(lacking, "--table", str(path)), 0)
+                bad = {**whole, key: {**whole[key], "13.1": ("UNIMPLEMENTED", "OK")}}
+                self.assertEqual(self.run_check(bad, "--table", str(path)), 1)
             self.assertFalse(path.exists())
-            self.run_check({"server": GOOD, "client": GOOD}, "--table", str(path))
-            self.assertIn("| 3 | Reserved bits | 7 | 0 | 1 | 0 | 1 |", path.read_text())
-            self.assertIn("| 13 | Compression, parameters | 126 | not run |",
-                          path.read_text())
+            self.assertEqual(self.run_check(whole, "--table", str(path)), 0)
+            self.assertIn("| 3 | Reserved bits | 7 | 7 |  | 6 + 1 |  |", path.read_text())
+            self.assertIn("|  | all | 517 | 517 | 216 | 516 + 1 | 216 |", path.read_text())
 
 
 if __name__ == "__main__":
