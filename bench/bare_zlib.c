@@ -95,7 +95,8 @@ static void echo_round(struct bare *bare, const struct text_options *o, size_t n
         z_stream *deflater = &bare->deflaters[conn % bare->deflater_count];
 
         inflate_request(bare, corpus_index(&bare->corpus, conn, o->connections, n));
-        tally->bytes_out += deflate_answer(bare, deflater, o->mode == MODE_DEDICATED);
+        if (!o->inflate_only)
+            tally->bytes_out += deflate_answer(bare, deflater, o->mode == MODE_DEDICATED);
         tally->messages++;
     }
 }

@@ -82,12 +82,16 @@ static unsigned char buffer[BUFFER_BYTES];
 
 static struct sample take_sample(const struct load *load)
 {
-    return (struct sample){
+    struct sample s = {
         .clocks = read_clocks(load->options->pid),
         .idle = load->idle,
         .messages = load->messages,
         .bytes_out = load->bytes_out,
     };
+
+    if (load->idle_since != 0)
+        s.idle += s.clocks.own - load->idle_since;
+    return s;
 }
 
 static unsigned first_byte(const struct load *load)

@@ -25,6 +25,7 @@ static const char usage[] =
     "  --verify          no window: send every text once on each connection, inflate "
     "the\n"
     "                    answers and compare them; load_text\n"
+    "  --inflate-only    no answers; bare_zlib\n"
     "  --json            print the result as one JSON object\n";
 
 static const char *const modes[] = {"plain", "shared", "dedicated"};
@@ -44,6 +45,7 @@ enum {
     PID,
     MODE,
     VERIFY,
+    INFLATE_ONLY,
     JSON,
     HELP
 };
@@ -62,6 +64,7 @@ static const struct option option_table[] = {
     {"pid", required_argument, NULL, PID},
     {"mode", required_argument, NULL, MODE},
     {"verify", no_argument, NULL, VERIFY},
+    {"inflate-only", no_argument, NULL, INFLATE_ONLY},
     {"json", no_argument, NULL, JSON},
     {"help", no_argument, NULL, HELP},
     {0},
@@ -120,6 +123,7 @@ void text_options_parse(struct text_options *options, int argc, char **argv)
         .warmup = values[WARMUP],
         .pid = (pid_t)values[PID],
         .verify = values[VERIFY] != 0,
+        .inflate_only = values[INFLATE_ONLY] != 0,
         .json = values[JSON] != 0,
         .url = argv[optind],
     };

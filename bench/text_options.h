@@ -25,6 +25,7 @@ struct text_options {
     double seconds, warmup;
     pid_t pid; /* 0: do not read a server's clock */
     bool verify;
+    bool inflate_only;
     bool json;
     const char *url; /* NULL: none was given */
 };
