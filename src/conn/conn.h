@@ -67,6 +67,7 @@ enum {
     WSI_PAUSE_BACKLOG = 2,  /* pause_read_when_backlogged */
     WSI_PAUSE_PRESSURE = 4, /* max_buffered_bytes */
     WSI_PAUSE_OPENING = 8,  /* what follows the head waits for the answer */
+    WSI_PAUSE_TURN = 16,    /* enough was inflated in this turn of the loop */
 };
 
 struct wsock_conn {
@@ -209,6 +210,10 @@ void wsi_conn_resume(struct wsock_conn *conn, unsigned why);
 
 /** Go on with what was held, then with the socket, if nothing pauses it any more. */
 void wsi_conn_receive_held(struct wsock_conn *conn);
+
+/** So much was inflated and delivered: beyond a bound for one turn of the loop, the rest
+ * waits for the next, so that a small burst cannot keep the worker from all others. */
+void wsi_conn_spend(struct wsock_conn *conn, size_t inflated_bytes);
 
 /* ---- send.c; for other threads see send.h ---- */
 

@@ -14,7 +14,12 @@
 #include "conn/rate.h"
 #include "conn/receive_parts.h"
 
-enum { HELD_MAX = 4 * 1024 * 1024 };
+enum {
+    HELD_MAX = 4 * 1024 * 1024,
+    /* A read of a quarter MiB may inflate to a quarter GiB: after so much of it, what
+     * else there is on the worker has its turn. */
+    INFLATED_MAX = 1024 * 1024,
+};
 
 static inline bool has_rate(const struct wsock_conn *conn)
 {
@@ -53,6 +58,7 @@ static void deliver_compressed(struct wsock_conn *conn, struct wsi_event *event)
     event->compressed = false;
     deliver_message(conn, event);
     wsi_conn_inflated(conn);
+    wsi_conn_spend(conn, event->len);
 }
 
 static void deliver_other(struct wsock_conn *conn, const struct wsi_event *event)
@@ -129,6 +135,7 @@ void wsi_conn_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
         return;
     }
     conn->receiving = true;
+    conn->worker->inflated_bytes = 0;
     left = decode(conn, data, len);
     conn->receiving = false;
     if (left > 0 && wsi_conn_state(conn) < WSI_CONN_ENDING) {
@@ -148,6 +155,7 @@ static void receive_held(struct wsock_conn *conn)
     if (!has_held(conn) || conn->receiving)
         return;
     conn->receiving = true;
+    conn->worker->inflated_bytes = 0;
     if (wsi_conn_has_rest(conn))
         wsi_conn_deliver_rest(conn);
     if (left > 0 && wsi_conn_goes_on(conn))
@@ -158,6 +166,17 @@ static void receive_held(struct wsock_conn *conn)
     else
         wsi_buf_consume(&conn->held, conn->held.len - left);
     wsi_conn_account(conn);
+}
+
+void wsi_conn_spend(struct wsock_conn *conn, size_t inflated_bytes)
+{
+    struct wsi_worker *worker = conn->worker;
+
+    worker->inflated_bytes += inflated_bytes;
+    if (worker->inflated_bytes < INFLATED_MAX || !wsi_conn_goes_on(conn))
+        return;
+    wsi_conn_pause(conn, WSI_PAUSE_TURN);
+    wsi_conn_post_drain(conn);
 }
 
 void wsi_conn_pause(struct wsock_conn *conn, unsigned why)
@@ -185,6 +204,7 @@ void wsi_conn_resume(struct wsock_conn *conn, unsigned why)
 
 void wsi_conn_receive_held(struct wsock_conn *conn)
 {
+    wsi_conn_resume(conn, WSI_PAUSE_TURN);
     if (!wsi_conn_goes_on(conn) || !has_held(conn))
         return;
     receive_held(conn);

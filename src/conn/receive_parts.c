@@ -79,6 +79,7 @@ static int deliver_inflated(struct wsock_conn *conn, struct wsi_incoming *incomi
         return WSOCK_EUTF8;
     incoming->first = false;
     call(conn, incoming->opcode, out->data, out->len, first, last);
+    wsi_conn_spend(conn, out->len);
     wsi_conn_inflated(conn);
     return 0;
 }

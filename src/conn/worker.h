@@ -47,6 +47,7 @@ struct wsi_worker {
     struct wsi_http_head head; /* scratch for parsing */
     struct wsi_buf deflated;   /* scratch for a payload that is being sent */
     struct wsi_buf inflated;   /* the message that is being delivered */
+    size_t inflated_bytes;     /* of the connection that is being read, in this turn */
     struct wsi_inflater *inflater; /* (owned, nullable) for messages without context */
 };
 
