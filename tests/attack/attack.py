@@ -26,6 +26,7 @@ DOCS = HERE.parent.parent / "docs" / "hostile-input.md"
 FILES = sorted(path.stem for path in (HERE / "cases").glob("*.py"))
 CLOSE = 0x88
 SLACK = 64 * 1024  # what the target may keep behind a case for the next (spare segments)
+CONTEXTS = 512 * 1024  # and the compressors and buffers that connections share
 BYSTANDER_WAITS = 2  # seconds at most, under whatever attack
 CASE_TAKES = 10  # seconds at most
 
@@ -137,9 +138,9 @@ class Peer:
             size = 2 if length == 126 else 8
             length = int.from_bytes(self.read(size), "big")
         check(bool(start[1] & 0x80) == (self.role == CLIENT), "the frame's mask bit is wrong")
-        key = self.read(4) if start[1] & 0x80 else b"\0\0\0\0"
+        key = self.read(4) if start[1] & 0x80 else None
         payload = self.read(length) if length else b""
-        return start[0], bytes(b ^ key[i % 4] for i, b in enumerate(payload))
+        return start[0], notation.masked(payload, key) if key else payload
 
     def read_close(self):
         """Skip to the close frame. @return (code, reason); (None, "") when none came."""
@@ -158,11 +159,19 @@ class Peer:
         check(first == "GET / HTTP/1.1", f"the client asks {first!r}")
 
     def answer(self):
-        self.send(notation.made(notation.answer(), self))
+        self.send(notation.made(notation.answer(more=self._agreement()), self))
+
+    def _agreement(self):
+        """To compression, if the client offers that, on its terms."""
+        offer = self.fields.get("sec-websocket-extensions")
+        terms = [one for one in (offer or "").split("; ") if "client_max_window" not in one]
+        return ["Sec-WebSocket-Extensions: " + "; ".join(terms)] if offer else []
 
     def open(self):
+        """Compression is on if the target's options say so, and it is willing to."""
         if self.role == SERVER:
-            self.send(notation.request())
+            self.send(notation.request(more=[
+                "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"]))
             first, fields = self.read_head()
             check(first == "HTTP/1.1 101 Switching Protocols", f"the server answers {first!r}")
             check(fields["sec-websocket-accept"] == accept_key("dGhlIHNhbXBsZSBub25jZQ=="),
@@ -278,8 +287,9 @@ def play(case, target):
     finally:
         for peer in run.peers:
             peer.sock.close()
-    after = target.settle(before.live + SLACK)
-    check(after.live <= before.live + SLACK,
+    kept = SLACK + (CONTEXTS if "compression" in dict(case.options) else 0)
+    after = target.settle(before.live + kept)
+    check(after.live <= before.live + kept,
           f"{after.live - before.live} bytes of heap are still held")
     target.dismiss_bystander()
     return used

@@ -36,8 +36,8 @@ def made(what, peer):
 KEY = bytes.fromhex("37fa213d")
 
 
-def masked(payload):
-    whole = KEY * (len(payload) // 4 + 1)
+def masked(payload, key=KEY):
+    whole = key * (len(payload) // 4 + 1)
     return (int.from_bytes(payload, "big") ^
             int.from_bytes(whole[:len(payload)], "big")).to_bytes(len(payload), "big")
 

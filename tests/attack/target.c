@@ -13,7 +13,8 @@
  *     stop                        ends it
  *
  * Events come by themselves, with tabs between their parts: "open ID", "close ID CAUSE
- * CODE MESSAGES REASON DETAIL" and "log SUBJECT TEXT". A server begins with "= URL".
+ * CODE MESSAGES REASON DETAIL", "text COUNT TEXT" for a short text, the COUNTth message
+ * of all that were delivered, and "log SUBJECT TEXT". A server begins with "= URL".
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -28,6 +29,7 @@
 static wsock_runtime *runtime;
 static char **options; /* NAME=VALUE */
 static unsigned sending;
+static unsigned delivered; /* messages of all connections; on the worker */
 
 /* Of one connection. */
 struct seen {
@@ -84,13 +86,31 @@ static void on_drain(wsock_conn *conn, void *user)
     send_empty(conn, wsock_conn_get_user(conn));
 }
 
+/* A peer chooses the text: it must not look like the end of a line. */
+static const char *printable(const char *text, char out[256])
+{
+    size_t i = 0;
+
+    for (; text[i] != '\0' && i < 255; i++)
+        out[i] = (unsigned char)text[i] < 0x20 ? '?' : text[i];
+    out[i] = '\0';
+    return out;
+}
+
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
                        void *user)
 {
     struct seen *seen = wsock_conn_get_user(conn);
+    char text[64], line[256];
 
     (void)user;
     seen->messages++;
+    delivered++;
+    if (type == WSOCK_TEXT && len < sizeof text) {
+        memcpy(text, data, len);
+        text[len] = '\0';
+        say("text\t%u\t%s", delivered, printable(text, line));
+    }
     wsock_conn_send(conn, type, data, len);
 }
 
@@ -105,17 +125,6 @@ static const char *cause_name(int cause)
     default:
         return "?";
     }
-}
-
-/* A peer chooses the reason: it must not look like the end of a line. */
-static const char *printable(const char *text, char out[256])
-{
-    size_t i = 0;
-
-    for (; text[i] != '\0' && i < 255; i++)
-        out[i] = (unsigned char)text[i] < 0x20 ? '?' : text[i];
-    out[i] = '\0';
-    return out;
 }
 
 static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)

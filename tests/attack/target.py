@@ -4,6 +4,8 @@ one. Nothing here sleeps: each wait is for an event, with a deadline that only a
 reaches."""
 
 import collections
+import contextlib
+import signal
 import socket
 import subprocess
 import threading
@@ -113,6 +115,18 @@ class Target:
 
     def settle(self, limit):
         return self.heap(f"settle {limit} {int(self.deadline * 1000)}")
+
+    def await_text(self, text):
+        """@return how many messages were delivered to the application, up to this text."""
+        return int(self.await_event("text", lambda parts: parts[1] == text)[0])
+
+    @contextlib.contextmanager
+    def stopped(self):
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     # ---- connections ----
 
