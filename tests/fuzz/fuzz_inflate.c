@@ -207,7 +207,7 @@ static void add(struct wsi_buf *buf, const void *data, size_t len)
 enum { NOISES = 256, NOISE_MAX = 8192 };
 
 /* Made once, and copied: byte by byte it would take most of the time. */
-static void add_noise(struct wsi_buf *buf, unsigned number, size_t len)
+static const uint8_t *noise_of(unsigned number)
 {
     static uint8_t noise[NOISES][NOISE_MAX];
     static bool is_made;
@@ -219,7 +219,21 @@ static void add_noise(struct wsi_buf *buf, unsigned number, size_t len)
         noise[i / NOISE_MAX][i % NOISE_MAX + 1] = (uint8_t)(random >> 16);
     }
     is_made = true;
-    add(buf, noise[number], len);
+    return noise[number];
+}
+
+/* Some bytes are more frequent than others, and many do not occur: which, is chosen by
+ * the mask and by what is never rare. */
+static void add_skewed(struct wsi_buf *buf, unsigned number, unsigned mask,
+                       unsigned often, size_t len)
+{
+    const uint8_t *a = noise_of(number), *b = noise_of(number ^ 1);
+
+    len = least(len, SENT_MAX - buf->len);
+    CHECK(wsi_buf_reserve(buf, len, SENT_MAX) == 0);
+    for (size_t i = 0; i < len; i++)
+        buf->data[buf->len + i] = (uint8_t)(a[i] & (b[i] | often) & mask);
+    buf->len += len;
 }
 
 /* As DEFLATE does it: what is longer than the distance repeats itself. */
@@ -238,6 +252,13 @@ static void add_again(struct wsi_buf *buf, size_t distance, size_t len)
     }
 }
 
+static void read_skewed(struct wsi_buf *buf, struct fuzz_source *in)
+{
+    const unsigned number = fuzz_byte(in), mask = fuzz_byte(in), often = fuzz_byte(in);
+
+    add_skewed(buf, number, mask, often, fuzz_short(in) % NOISE_MAX);
+}
+
 /* Appends a message to what was sent. @return where it begins. */
 static size_t compose(struct wsi_buf *sent, struct fuzz_source *in)
 {
@@ -245,7 +266,7 @@ static size_t compose(struct wsi_buf *sent, struct fuzz_source *in)
     size_t len;
 
     while (in->left != 0) {
-        switch (fuzz_byte(in) & 3) {
+        switch (fuzz_byte(in) & 7) {
         case 1:
             len = least(fuzz_byte(in), in->left);
             if (len != 0)
@@ -259,7 +280,10 @@ static size_t compose(struct wsi_buf *sent, struct fuzz_source *in)
             break;
         case 3:
             len = fuzz_byte(in);
-            add_noise(sent, (unsigned)len, fuzz_short(in) % NOISE_MAX);
+            add(sent, noise_of((unsigned)len), fuzz_short(in) % NOISE_MAX);
+            break;
+        case 4:
+            read_skewed(sent, in);
             break;
         default:
             return begin;

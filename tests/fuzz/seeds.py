@@ -506,6 +506,9 @@ def round_trips():
     def noise(number, size):
         return struct.pack(">BBH", 3, number, size)
 
+    def skewed(number, mask, often, size):
+        return struct.pack(">BBBBH", 4, number, mask, often, size)
+
     def message(*parts, at_once=False, limit=None, reset=False, too_long=False):
         out = bytes([at_once | (limit is not None) << 1 | reset << 2 | too_long << 3])
         out += struct.pack(">H", limit) if limit is not None else b""
@@ -538,6 +541,23 @@ def round_trips():
             far.append(message(again(max(distance, 3), 300), noise(distance & 255, 700)))
         yield f"trip_window_{bits}", seed(message(noise(3, 8000)) * (bits - 12 if bits > 12 else 0),
                                           *far, bits=bits, step=100, level=9)
+    for level in (1, 4, 9):  # as one piece and without context: another compressor may do it
+        for number, part in enumerate((
+                noise(level, 3000), skewed(1, 0xff, 0, 8000), skewed(2, 0x2f, 0x21, 2000),
+                skewed(3, 0x01, 0, 1024), skewed(4, 0x00, 0, 1500),
+                noise(5, 900) + again(900, 3000) + skewed(5, 0x5f, 0x40, 700))):
+            yield f"trip_whole_{level}_{number}", seed(
+                message(part, at_once=True), message(part, skewed(6, 0xff, 1, 900), at_once=True),
+                hello, message(part), takeover=False, level=level, memory=8 - number)
+        yield f"trip_whole_blocks_{level}", seed(
+            message(*[skewed(n, 0x0f, 0, 8000) for n in (1, 3)], skewed(5, 0xff, 0xf0, 8000),
+                    *[noise(n, 8000) for n in (7, 8)], at_once=True),
+            message(again(40000, 4000), *[skewed(9, mask, 0, 8000) for mask in (1, 255, 24)],
+                    again(3, 4000), at_once=True), takeover=False, level=level)
+    for bits in (8, 10, 12, 14):
+        yield f"trip_whole_window_{bits}", seed(*[
+            message(skewed(bits, 0x7f, 0x40, size), at_once=True)
+            for size in (1023, 1024, 1025, 1 << 12, 4097, 8191)], takeover=False, bits=bits)
     yield "trip_larger_window", seed(hello, message(again(5, 900)), bits=9, reader_bits=6)
     for level in (0, 1, 3, 9):
         yield f"trip_level_{level}", seed(message(noise(1, 4000), again(4000, 3000)), hello,
