@@ -315,6 +315,13 @@ def options():
         "other_scope": "0max_message_bytes=1",
         "near_name": "2max_mesage_bytes=1",
         "newline": "0log_level=4\n5",
+        "word": "1compression=Dedicated",
+        "no_word": "1compression=share",
+        "word_number": "2compression=1",
+        "auto": "1compression_window_bits=auto",
+        "not_auto": "1compression_level=auto",
+        "below_words": "2compression_memory_level=0",
+        "bits": "3compression_peer_window_bits=8",
     }.items():
         yield name, text
 
