@@ -336,12 +336,13 @@ static int run_end(struct wsock_conn *conn, struct wsi_outgoing *outgoing)
     const int r = write_end(conn, outgoing);
 
     finish(conn, outgoing);
+    if (r < 0) /* the connection ends; what waits would be taken for a part */
+        return r;
     release_waiting(conn, outgoing);
     atomic_fetch_sub_explicit(&conn->posted, 1, memory_order_release);
-    atomic_store(&outgoing->refused, false);
     if (atomic_load(&conn->want_drain))
         wsi_conn_post_drain(conn);
-    return r;
+    return 0;
 }
 
 int wsi_outgoing_run(struct wsock_conn *conn, const struct wsi_posted *posted)

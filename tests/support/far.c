@@ -84,6 +84,13 @@ static void inflate_piece(struct far *far, const uint8_t *data, size_t len)
     assert_int_equal(z->avail_in, 0);
 }
 
+static void end_inflating(struct far *far)
+{
+    inflate_piece(far, tail, sizeof tail);
+    if (!far->keeps_in)
+        inflateReset(&far->inflater);
+}
+
 static size_t length_of(const uint8_t *frame, size_t *header)
 {
     const unsigned low = frame[1] & 0x7f, bytes = low < 126 ? 0 : low == 126 ? 2 : 8;
@@ -118,11 +125,13 @@ bool far_next(struct far *far, struct script_peer *peer)
             payload[i] ^= key[i % 4];
     }
     assert_true(payload + len <= frame + peer->output.len);
-    if ((far->byte0 & FAR_RSV1) != 0) {
+    /* RSV1 is on the first frame of a message and stands for all of it. */
+    if ((far->byte0 & 0x0f) == WSI_OP_TEXT || (far->byte0 & 0x0f) == WSI_OP_BINARY)
+        far->compressed = (far->byte0 & FAR_RSV1) != 0;
+    if (far->compressed && (far->byte0 & 0x08) == 0) {
         inflate_piece(far, payload, len);
-        inflate_piece(far, tail, sizeof tail);
-        if (!far->keeps_in)
-            inflateReset(&far->inflater);
+        if ((far->byte0 & WSI_FRAME_FIN) != 0)
+            end_inflating(far);
     } else {
         append(&far->data, payload, len);
     }

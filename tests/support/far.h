@@ -21,6 +21,7 @@ struct far {
     z_stream inflater, deflater;
     bool keeps_in, keeps_out; /* a context between messages: received, sent */
     bool is_client;           /* then it masks */
+    bool compressed;          /* the message whose frames are coming is */
 
     /* The frame that far_next() took. */
     unsigned byte0;
