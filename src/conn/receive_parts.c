@@ -122,6 +122,7 @@ static void keep_rest(struct wsock_conn *conn, struct wsi_incoming *incoming,
     incoming->waits = true;
     if (wsi_buf_append(&incoming->rest, data, len, SIZE_MAX / 2) < 0)
         wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+    wsi_conn_account(conn);
 }
 
 static void deliver(struct wsock_conn *conn, struct wsi_incoming *incoming,

@@ -149,6 +149,9 @@ static int append(struct wsock_conn *conn, struct wsi_outgoing *outgoing,
         return WSOCK_ENOMEM;
     outgoing->utf8 = utf8;
     wsi_posted_post(conn, posted, len + WSI_FRAME_HEADER_MAX);
+    /* A handler that sends on what it receives should be given no more. */
+    if (wsi_worker_current == conn->worker && is_full(conn))
+        wsi_conn_backlogged(conn);
     return 0;
 }
 
