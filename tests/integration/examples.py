@@ -1,24 +1,26 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""examples.py SOURCE-ROOT ECHO CHAT CLIENT: each program of examples/ does what its first comment
+"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS: each program of examples/ does what its first comment
 says, and the README shows the echo server as it is."""
 import contextlib
+import os
 import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support/py"))
-from ws_peer import CLOSE, TEXT, Client, close_payload
+from ws_peer import BINARY, CLOSE, TEXT, Client, close_payload
 
 SECONDS = 60
-root, echo, chat, client = sys.argv[1:]
+root, echo, chat, client, parts = sys.argv[1:]
 
 
 @contextlib.contextmanager
-def serving(program):
+def serving(program, *arguments):
     """Starts a server on a free port and yields its URL; SIGTERM must end it well."""
-    with subprocess.Popen([program, "ws://127.0.0.1:0"], stdout=subprocess.PIPE,
+    with subprocess.Popen([program, *arguments, "ws://127.0.0.1:0"], stdout=subprocess.PIPE,
                           text=True) as server:
         try:
             words = server.stdout.readline().split()
@@ -79,12 +81,46 @@ def test_chat():
             assert refused.receive_message() == 1008
 
 
+def receive_parts(ws):
+    """A binary message of any number of frames."""
+    opcode, message = ws.receive()
+    assert opcode == BINARY, opcode
+    while True:
+        opcode, part = ws.receive()
+        assert opcode == 0, opcode
+        if not part:  # the end of this server's messages is an empty frame
+            return message
+        message += part
+
+
+def test_parts():
+    content = os.urandom(3 * 1000 * 1000)  # more than a backlog holds
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        with serving(parts, file.name) as url:
+            with connect(url, "/download") as ws:
+                assert receive_parts(ws) == content
+                assert ws.receive_message() == 1000
+            with connect(url, "/upload") as ws:
+                for i in range(5):
+                    ws.send(0 if i else BINARY, content[:100 * 1000], fin=False)
+                ws.send(0)
+                assert ws.receive_message() == "500000 bytes"
+                ws.send(TEXT, "four")
+                assert ws.receive_message() == "4 bytes"
+                ws.close()
+    with serving(parts, "/nonexistent") as url, connect(url, "/download") as ws:
+        assert ws.receive_message() == 1011
+    assert subprocess.run([parts], timeout=SECONDS, stderr=subprocess.DEVNULL).returncode == 2
+
+
 def test_readme():
     code = pathlib.Path(root, "examples/echo.c").read_text().partition("#include")
     readme = pathlib.Path(root, "README.md").read_text()
     assert "```c\n" + code[1] + code[2] + "```" in readme, "README.md: not examples/echo.c"
 
 
-for test in (test_echo_and_client, test_chat, test_readme):
+for test in (test_echo_and_client, test_chat, test_parts, test_readme):
     test()
     print("ok", test.__name__)
