@@ -19,7 +19,7 @@ static void run_posted(struct wsi_mail *mail)
 {
     struct wsi_posted *posted = WSI_CONTAINER_OF(mail, struct wsi_posted, mail);
     struct wsock_conn *conn = posted->conn;
-    int r = 0;
+    int r;
 
     atomic_fetch_sub_explicit(&conn->posted, 1, memory_order_release);
     /* A close that was asked for after this message comes after it here as well. */

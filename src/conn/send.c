@@ -373,6 +373,30 @@ static int send_shared(struct wsock_conn *conn, unsigned byte0, const void *data
     return r;
 }
 
+/* A message that fills the window twice takes little from those before, and leaves
+ * nothing of them to those behind: where that is faster it goes without context. */
+static bool stands_alone(const struct wsock_conn *conn, size_t len)
+{
+    const unsigned bits = conn->pmd.own_window_bits;
+
+    return len >= (size_t)2 << bits && wsi_deflate_prefers_no_context(bits, len);
+}
+
+static int send_without_context(struct wsock_conn *conn, unsigned opcode,
+                                const void *data, size_t len)
+{
+    struct wsi_blob *frame = wsi_compress_frame(
+        conn->worker->pool, &conn->profile->options, conn->pmd.own_window_bits, opcode,
+        data, len);
+    int r;
+
+    if (frame == NULL)
+        return send_with_context(conn, WSI_FRAME_FIN | opcode, data, len);
+    r = wsi_conn_send_frame(conn, frame);
+    wsi_blob_unref(frame);
+    return r;
+}
+
 static bool is_to_be_compressed(const struct wsock_conn *conn, int type, size_t len)
 {
     const struct wsi_options *options = &conn->profile->options;
@@ -401,8 +425,11 @@ static __attribute__((noinline)) int send_compressible(struct wsock_conn *conn, 
 
     if (!is_to_be_compressed(conn, type, len))
         return send_bytes(conn, byte0, data, len);
-    return conn->pmd.own_takeover ? send_with_context(conn, byte0, data, len)
-                                  : send_shared(conn, byte0, data, len);
+    if (!conn->pmd.own_takeover)
+        return send_shared(conn, byte0, data, len);
+    return stands_alone(conn, len)
+               ? send_without_context(conn, wsi_opcode_of(type), data, len)
+               : send_with_context(conn, byte0, data, len);
 }
 
 int wsi_conn_send(struct wsock_conn *conn, int type, const void *data, size_t len)

@@ -225,6 +225,17 @@ int wsi_deflater_end(struct wsi_deflater *deflater, struct wsi_buf *out,
     return 0;
 }
 
+bool wsi_deflate_prefers_no_context(unsigned window_bits, size_t len)
+{
+#ifdef WSI_HAVE_LIBDEFLATE
+    return wsi_whole_suits(window_bits, len);
+#else
+    (void)window_bits;
+    (void)len;
+    return false;
+#endif
+}
+
 /* The one place that decides on libdeflate, which has no context and takes no pieces.
  * @return whether `out` has the payload now; else it is for zlib. */
 static bool deflate_whole(struct wsi_deflater *deflater, struct wsi_buf *out,

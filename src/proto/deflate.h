@@ -61,6 +61,10 @@ int wsi_deflater_append(struct wsi_deflater *deflater, struct wsi_buf *out,
 int wsi_deflater_end(struct wsi_deflater *deflater, struct wsi_buf *out,
                      size_t limit_bytes);
 
+/** Whether a whole message of that length is faster to compress without a context:
+ *  libdeflate takes it then. */
+bool wsi_deflate_prefers_no_context(unsigned window_bits, size_t len);
+
 /** Both in one, for a message that is at hand as a whole; `out` grows as far as it needs.
  * Without takeover libdeflate does it, if the build has it and the message suits. */
 int wsi_deflater_message(struct wsi_deflater *deflater, struct wsi_buf *out,

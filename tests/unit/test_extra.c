@@ -205,6 +205,36 @@ static void echo_to_who_does_not_read_stops_and_goes_on(void **state)
     }
 }
 
+/* ---- long messages ---- */
+
+/* With libdeflate they go without context, which must not disturb what follows. */
+static void long_messages_and_short_ones_take_turns(void **state)
+{
+    enum { LONG = 70000 };
+    char *text = malloc(LONG);
+    const bool alone = wsi_deflate_prefers_no_context(15, LONG);
+
+    (void)state;
+    assert_non_null(text);
+    fill(text, LONG, 11, 40);
+    stage_begin(&stage, 1);
+    set("compression", "dedicated");
+    set("compression_window_bits", "15");
+    conn = far_accept(&far, &stage, &peer, 0, PMD);
+    for (int i = 0; i < 6; i++) {
+        const size_t len = i % 2 == 0 ? 900 : LONG;
+        const char *end = text + LONG - len;
+
+        assert_int_equal(wsi_conn_send(conn, WSOCK_TEXT, end, len), 0);
+        stage_settle(&stage);
+        far_got(&far, &peer, 0xc1, end, len);
+        if (i == 2) /* it repeats the end of the long one before it */
+            assert_true((far.wire_len > 300) == alone);
+    }
+    free(text);
+    finish();
+}
+
 /* ---- without memory ---- */
 
 /* Each send says whether it was done, and what was done arrives whole. */
@@ -343,6 +373,7 @@ int main(void)
         TEST(context_is_only_held_where_it_was_agreed),
         TEST(compressed_messages_wait_while_reading_is_paused),
         TEST(echo_to_who_does_not_read_stops_and_goes_on),
+        TEST(long_messages_and_short_ones_take_turns),
         TEST(send_without_memory_goes_plain_or_not_at_all),
         TEST(mail_without_memory_ends_the_connection_or_arrives),
         TEST(message_that_finds_no_memory_ends_with_1011),
