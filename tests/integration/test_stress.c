@@ -124,7 +124,7 @@ static int accept_odd(wsock_conn *conn, void *user)
 static void expect(int r)
 {
     CHECK(r >= 0 || r == WSOCK_EAGAIN || r == WSOCK_ECLOSED || r == WSOCK_EEXIST ||
-          r == WSOCK_ENOENT);
+          r == WSOCK_ENOENT || r == WSOCK_EBUSY);
 }
 
 static void step(struct stress *stress, unsigned *seed, char *data)
@@ -169,6 +169,17 @@ static void step(struct stress *stress, unsigned *seed, char *data)
             expect(draw(seed, 3) == 0 ? wsock_conn_reset(conn)
                                       : wsock_conn_close(conn, 1000, "random"));
         break;
+    case 10:
+        expect(wsock_conn_send_begin(conn, WSOCK_BINARY));
+        break;
+    case 11:
+    case 12:
+        expect(wsock_conn_send_append(conn, data + 1, len)); /* zeros only */
+        break;
+    case 13:
+    case 14:
+        expect(wsock_conn_send_end(conn));
+        break;
     default:
         expect(wsock_conn_send(conn, WSOCK_BINARY, data, len));
         break;
@@ -184,7 +195,7 @@ static void *act(void *user)
 {
     struct thread *thread = user;
     struct stress *stress = thread->stress;
-    char *data = calloc(1, 20000);
+    char *data = calloc(1, 20001);
 
     for (int i = 0; i < STEPS && data != NULL; i++) {
         step(stress, &thread->seed, data);
