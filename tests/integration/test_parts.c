@@ -24,6 +24,7 @@ struct scene {
     wsock_conn *sender;
     size_t came; /* of the message in parts; guarded by the client's one worker */
     int ended, streamed, whole, broadcast;
+    int begun, sent; /* messages in parts; others, each in the middle of one */
 };
 
 /* ---- one large message ---- */
@@ -163,6 +164,8 @@ static void *stream(void *user)
         memset(part, 'a' + i % 26, sizeof part);
         CHECK(wsock_conn_send_begin(scene->sender, WSOCK_TEXT) == 0);
         PATIENTLY(scene, wsock_conn_send_append(scene->sender, "S", 1));
+        tell(&scene->begun);
+        await(&scene->sent, 2 * (i + 1));
         for (int k = 0; k < PARTS; k++)
             PATIENTLY(scene, wsock_conn_send_append(scene->sender, part, sizeof part));
         CHECK(wsock_conn_send_end(scene->sender) == 0);
@@ -176,8 +179,10 @@ static void *send_whole(void *user)
     char text[600] = "";
 
     for (int i = 0; i < ROUNDS; i++) {
+        await(&scene->begun, i + 1);
         snprintf(text, sizeof text, "W%d", i);
         PATIENTLY(scene, wsock_conn_send(scene->sender, WSOCK_BINARY, text, sizeof text));
+        tell(&scene->sent);
     }
     return NULL;
 }
@@ -188,9 +193,11 @@ static void *broadcast(void *user)
     char text[600] = "";
 
     for (int i = 0; i < ROUNDS; i++) {
+        await(&scene->begun, i + 1);
         snprintf(text, sizeof text, "R%d", i);
         CHECK(wsock_room_broadcast(scene->room, WSOCK_BINARY, text, sizeof text) >= 0);
         CHECK(wsock_conn_send_ping(scene->sender, "p", 1) == 0);
+        tell(&scene->sent);
     }
     return NULL;
 }
