@@ -28,7 +28,7 @@ char *base64_encode(const void *data, size_t len)
 
         *p++ = alphabet[in[0] >> 2];
         *p++ = alphabet[(in[0] & 3) << 4 | second >> 4];
-        *p++ = len == 2 ? alphabet[(second & 15) << 2] : '=';
+        *p++ = (char)(len == 2 ? alphabet[(second & 15) << 2] : '=');
         *p++ = '=';
     }
     *p = '\0';

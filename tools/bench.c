@@ -495,7 +495,7 @@ static int setup_lanes(struct bench *b)
         lane->payload = b->payload;
         lane->stamps = calloc((size_t)b->plan.depth, sizeof *lane->stamps);
         if (b->plan.is_fanout)
-            lane->payload = malloc(bytes);
+            lane->payload = malloc(bytes + 1);
         if (lane->stamps == NULL || lane->payload == NULL)
             return fail(command, "out of memory");
         if (b->plan.is_fanout) {
@@ -721,14 +721,14 @@ static int read_arguments(struct plan *p, int argc, char **argv)
     struct args args;
     const char *value = NULL;
     int option = 0;
-    int r = 0;
 
     args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
     while ((option = args_next(&args, &value)) != ARG_END) {
         if (option == OPT_HELP)
             return help_print(command, WSOCK_SCOPE_RUNTIME | WSOCK_SCOPE_CLIENT |
                                            WSOCK_SCOPE_ENDPOINT);
-        r = take_option(p, option, value);
+        const int r = take_option(p, option, value);
+
         if (r != 0)
             return r;
     }

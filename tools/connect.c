@@ -506,13 +506,13 @@ static int read_arguments(struct client *c, int argc, char **argv)
     struct args args;
     const char *value = NULL;
     int option = 0;
-    int r = 0;
 
     args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
     while ((option = args_next(&args, &value)) != ARG_END) {
         if (option == OPT_HELP)
             return help_print(command, WSOCK_SCOPE_CLIENT | WSOCK_SCOPE_ENDPOINT);
-        r = take_option(c, option, value);
+        const int r = take_option(c, option, value);
+
         if (r != 0)
             return r;
     }

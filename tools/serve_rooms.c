@@ -355,8 +355,10 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
     (void)user;
     if (session->timer != NULL)
         wsock_timer_stop(session->timer);
-    while (session->members != NULL)
-        room_leave(session->members);
+    for (struct member *member = session->members, *next; member != NULL; member = next) {
+        next = member->next_of_session;
+        room_leave(member);
+    }
     pthread_mutex_lock(&rooms->lock);
     if (session->has_identity)
         tdelete(session, &rooms->identity_tree, compare_identities);

@@ -269,7 +269,9 @@ int wsock_conn_extensions(const wsock_conn *conn, char *out, size_t size)
         answer[wsi_pmd_write_answer(answer, &conn->pmd)] = '\0';
     if (answer[0] != '\0')
         text = answer;
-    len = text != NULL ? strlen(text) : 0;
+    if (text == NULL)
+        text = "";
+    len = strlen(text);
     if (len >= size)
         return WSOCK_ETOOBIG;
     memcpy(out, text, len + 1);

@@ -3,6 +3,7 @@
 #include "conn/pressure.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "conn/conn.h"
@@ -17,14 +18,14 @@ static int64_t cgroup_limit(void)
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         FILE *file = fopen(files[i], "re");
+        char text[32] = "";
         long long limit;
-        int got;
 
         if (file == NULL)
             continue;
-        got = fscanf(file, "%lld", &limit);
-        fclose(file);
-        if (got == 1 && limit > 0)
+        limit = fgets(text, sizeof text, file) != NULL ? strtoll(text, NULL, 10) : 0;
+        (void)fclose(file);
+        if (limit > 0) /* "max" is none */
             return limit;
     }
     return INT64_MAX;

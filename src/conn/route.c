@@ -263,6 +263,7 @@ static int attach(struct wsi_route_node *node, const struct segment *segment,
 
 static int put_leaf(struct leaf **slot, const char *pattern, void *value, void **existing)
 {
+    assert(pattern != NULL);
     if (*slot != NULL) {
         if (existing != NULL)
             *existing = strcmp((*slot)->pattern, pattern) == 0 ? (*slot)->value : NULL;
@@ -353,6 +354,7 @@ void *wsi_routes_get(const struct wsi_routes *routes, const char *pattern)
     }
     if (node == NULL)
         return NULL;
+    assert(pattern != NULL);
     leaf = is_tail ? node->tail : node->leaf;
     return leaf != NULL && strcmp(leaf->pattern, pattern) == 0 ? leaf->value : NULL;
 }

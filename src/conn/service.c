@@ -21,7 +21,7 @@ static size_t automatic_limit(void)
     size_t reserve;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-        return 1000 * 1000;
+        return 1000000;
     reserve = (size_t)limit.rlim_cur / 16;
     if (reserve > 256)
         reserve = 256;

@@ -17,9 +17,11 @@ struct wsi_list {
     ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 /* Walks a list; the current node may be removed (or freed) by the body. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a name that is declared takes none. */
 #define WSI_LIST_EACH(node, list)                                         \
     for (struct wsi_list *node = (list)->next, *node##_next = node->next; \
          node != (list); node = node##_next, node##_next = node->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /** Makes an empty list, or a node that is in none. */
 static inline void wsi_list_init(struct wsi_list *list)

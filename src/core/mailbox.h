@@ -47,16 +47,16 @@ static inline struct wsi_mail *wsi_mailbox_take(struct wsi_mailbox *box)
 {
     struct wsi_mail *newest = atomic_exchange_explicit(&box->newest, NULL,
                                                        memory_order_acq_rel);
-    struct wsi_mail *oldest = NULL;
+    struct wsi_mail *first = NULL;
 
     while (newest != NULL) {
         struct wsi_mail *next = newest->next;
 
-        newest->next = oldest;
-        oldest = newest;
+        newest->next = first;
+        first = newest;
         newest = next;
     }
-    return oldest;
+    return first;
 }
 
 #endif

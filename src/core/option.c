@@ -15,6 +15,7 @@
 #include "core/alloc.h"
 #include "core/option_text.h"
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): initialisers need none. */
 #define ROW(id, name_, scope_, type_, def, min, max, live, words_, text_) \
     [WSI_OPT_##id] = {                                                    \
         .name = name_,                                                    \
@@ -29,6 +30,7 @@
     },
 const struct wsi_option_row wsi_option_rows[WSI_OPT_COUNT] = {WSI_OPTION_MAP(ROW)};
 #undef ROW
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 _Static_assert(WSI_OPT_COUNT <= 64, "explicit_bits has a bit for each option");
 

@@ -193,7 +193,8 @@ static struct quoted quote(const char *text)
         for (len = LONGEST; len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80;)
             len--; /* not within a character */
     for (size_t i = 0; i < len; i++)
-        q.text[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7F ? '?' : text[i];
+        q.text[i] = (char)((unsigned char)text[i] < ' ' || text[i] == 0x7F ? '?'
+                                                                           : text[i]);
     snprintf(q.text + len, sizeof q.text - len, "%s", cut ? "..." : "");
     return q;
 }

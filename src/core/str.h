@@ -32,8 +32,8 @@ static inline bool wsi_str_equal_nocase(struct wsi_str a, struct wsi_str b)
         return false;
     for (size_t i = 0; i < a.len; i++) {
         const char x = a.ptr[i], y = b.ptr[i];
-        const char lx = x >= 'A' && x <= 'Z' ? (char)(x + 32) : x;
-        const char ly = y >= 'A' && y <= 'Z' ? (char)(y + 32) : y;
+        const char lx = (char)(x >= 'A' && x <= 'Z' ? x + 32 : x);
+        const char ly = (char)(y >= 'A' && y <= 'Z' ? y + 32 : y);
 
         if (lx != ly)
             return false;

@@ -67,7 +67,7 @@ static void unix_text(const struct wsi_address *address, char *out)
         if (i == 0 && c == '\0')
             out[n++] = '@';
         else
-            out[n++] = (unsigned char)c < ' ' || c == 0x7f ? '?' : c;
+            out[n++] = (char)((unsigned char)c < ' ' || c == 0x7f ? '?' : c);
     }
     out[n] = '\0';
 }

@@ -240,6 +240,7 @@ static void consume(struct wsi_stream *stream, size_t n)
         head = stream->head;
     }
     if (n != 0) {
+        assert(head != NULL);
         head->data += n;
         head->len -= (uint32_t)n;
     }

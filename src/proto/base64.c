@@ -23,7 +23,7 @@ void wsi_base64_encode(char *out, const void *data, size_t len)
 
         out[0] = alphabet[in[0] >> 2];
         out[1] = alphabet[(in[0] & 3) << 4 | second >> 4];
-        out[2] = len == 2 ? alphabet[(second & 15) << 2] : '=';
+        out[2] = (char)(len == 2 ? alphabet[(second & 15) << 2] : '=');
         out[3] = '=';
         out += 4;
     }

@@ -54,7 +54,7 @@ static void skip_blanks(struct wsi_str *in)
 /* The character at the front, '\0' at the end: a head holds no NUL. */
 static char front(const struct wsi_str *in)
 {
-    return in->len != 0 ? in->ptr[0] : '\0';
+    return (char)(in->len != 0 ? in->ptr[0] : '\0');
 }
 
 static char take(struct wsi_str *in)
@@ -392,7 +392,7 @@ static char *put(char *at, const char *text)
 {
     const size_t len = strlen(text);
 
-    memcpy(at, text, len);
+    memcpy(at, text, len); /* NOLINT(bugprone-not-null-terminated-result): more follows */
     return at + len;
 }
 

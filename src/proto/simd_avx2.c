@@ -13,7 +13,7 @@
 typedef __m256i vec;
 
 #define AVX2      __attribute__((target("avx2")))
-#define VEC_BYTES 32
+#define VEC_BYTES ((size_t)32)
 #define VEC_FN    AVX2 static inline
 
 VEC_FN vec vec_load(const uint8_t *data)

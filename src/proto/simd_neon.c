@@ -9,7 +9,7 @@
 
 typedef uint8x16_t vec;
 
-#define VEC_BYTES 16
+#define VEC_BYTES ((size_t)16)
 #define VEC_FN    static inline
 
 VEC_FN vec vec_load(const uint8_t *data)

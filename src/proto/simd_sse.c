@@ -15,7 +15,7 @@ typedef __m128i vec;
 
 #define SSE2      __attribute__((target("sse2")))
 #define SSSE3     __attribute__((target("ssse3")))
-#define VEC_BYTES 16
+#define VEC_BYTES ((size_t)16)
 
 #define VEC_FN SSE2 static inline
 

@@ -186,7 +186,8 @@ static int make_shards(wsock_room *room)
 }
 
 /* With the worker's lock held. */
-static struct wsi_member *find_member(wsock_room *room, wsock_conn *conn, size_t *rooms)
+static struct wsi_member *find_member(const wsock_room *room, wsock_conn *conn,
+                                      size_t *rooms)
 {
     size_t count = 0;
     struct wsi_member *found = NULL;
