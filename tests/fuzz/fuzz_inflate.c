@@ -173,8 +173,9 @@ static void read_hostile(unsigned how, struct fuzz_source *in)
     for (int i = 0; i < MESSAGES_MAX && in->left != 0; i++) {
         const bool abandoned = (fuzz_byte(in) & 1) != 0;
         const unsigned limit = fuzz_short(in);
-        size_t len = least(fuzz_short(in), in->left);
+        size_t len = fuzz_short(in);
 
+        len = least(len, in->left);
         if (limit == NO_LIMIT)
             len = least(len, BOMB_MAX);
         judge(readers, &strict, &generous, in->at, len, limit_of(limit), abandoned);
@@ -268,7 +269,8 @@ static size_t compose(struct wsi_buf *sent, struct fuzz_source *in)
     while (in->left != 0) {
         switch (fuzz_byte(in) & 7) {
         case 1:
-            len = least(fuzz_byte(in), in->left);
+            len = fuzz_byte(in);
+            len = least(len, in->left);
             if (len != 0)
                 add(sent, in->at, len);
             in->at += len;
