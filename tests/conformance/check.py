@@ -5,7 +5,7 @@
 REPORTS is the directory that `run` wrote, with one directory for each role and mode of
 compression. Every selected case must be there, as OK or INFORMATIONAL, its close included;
 nothing else may be. --table writes docs/conformance.md from the same reports, if they are of
-all cases."""
+all cases; from then on every run compares what it finds with that file."""
 import argparse
 import collections
 import json
@@ -142,6 +142,26 @@ def informational_in(reports):
             for key in PASSES}
 
 
+def read_table(text):
+    """The inverse of table()."""
+    found = dict.fromkeys(PASSES, ())
+    for role, mode in PASSES:
+        for line in text.splitlines():
+            if line.startswith(f"- {role}, {mode}: ") and not line.endswith(": none"):
+                found[role, mode] = line.partition(": ")[2].split(", ")
+    return found
+
+
+def table_problems(text, reports):
+    """Where the file is not what --table writes, or not what was reported."""
+    told = read_table(text)
+    problems = [] if table(told) == text else ["it is not as check.py --table writes it"]
+    for key, (selected, verdicts) in reports.items():
+        problems += [f"it is wrong about {case} ({', '.join(key)})" for case in selected
+                     if is_informational(verdicts, case) != (case in told[key])]
+    return problems
+
+
 TEXT = """\
 # Conformance
 
@@ -167,15 +187,19 @@ tests/conformance/check.py --table docs/conformance.md build/conformance/reports
 ```
 
 `scripts/test --conformance` runs the same cases, `scripts/test` sections 1 to 10 and a part of 12
-and 13 that the commit chooses.
+and 13 that the commit chooses; either fails where this file is not what it finds.
 """
 
 
-def judge(reports):
-    """Prints the verdict on {(role, mode): (selected, verdicts)}; whether all is good."""
+def judge(reports, told=None):
+    """Prints the verdict on {(role, mode): (selected, verdicts)}; whether all is good.
+    With a file that tells the same, that too."""
     good = bool(reports)
     for (role, mode), (selected, verdicts) in reports.items():
         problems = problems_of(selected, verdicts)
+        if told is not None and not problems:
+            problems = [f"{told}: {problem}" for problem in table_problems(
+                told.read_text(), {(role, mode): (selected, verdicts)})]
         good = good and not problems
         print(f"{role}, {mode}: {summary(mode, selected, verdicts)}")
         for problem in problems:

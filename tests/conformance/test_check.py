@@ -45,6 +45,29 @@ class Reports(unittest.TestCase):
         self.assertEqual(len(check.suite_problems(listed + ["11.1"])), 1)
 
 
+class Table(unittest.TestCase):
+    DOCS = pathlib.Path(__file__).resolve().parent.parent.parent / "docs/conformance.md"
+
+    def test_the_file_is_as_it_is_written(self):
+        self.assertEqual(check.table_problems(self.DOCS.read_text(), {}), [])
+
+    def test_a_number_changed_by_hand_is_found(self):
+        text = self.DOCS.read_text()
+        self.assertEqual(len(check.table_problems(text.replace("| 145 |", "| 144 |"), {})), 1)
+
+    def test_a_report_that_says_something_else_is_found(self):
+        noted = {**dict.fromkeys(check.PASSES, []), ("server", "shared"): ["3.2"]}
+        text = check.table(noted)
+        told = {("server", "shared"): (list(GOOD), GOOD)}
+        self.assertEqual(check.table_problems(text, told), [])
+        surprise = {**GOOD, "1.1.1": ("INFORMATIONAL", "OK")}
+        told = {("server", "shared"): (list(GOOD), surprise)}
+        self.assertEqual(len(check.table_problems(text, told)), 1)
+        plain = {**GOOD, "3.2": ("OK", "OK")}
+        told = {("server", "shared"): (list(GOOD), plain)}
+        self.assertEqual(len(check.table_problems(text, told)), 1)
+
+
 class Program(unittest.TestCase):
     def run_check(self, passes, *arguments):
         """Exit status for {pass: {case: verdicts}}, half of the cases in a job each."""
