@@ -67,8 +67,7 @@ static bool same_settings(const struct wsi_deflate_settings *a,
            a->level == b->level;
 }
 
-/* @return (nullable) an idle one with these settings, or else the one used longest ago
- * when there is no room for more kinds. */
+/* @return (nullable) an idle one with these settings. */
 static struct wsi_compressor *take_idle(struct wsi_compressors *compressors,
                                         const struct wsi_deflate_settings *settings)
 {
