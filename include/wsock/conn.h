@@ -152,12 +152,15 @@ WSOCK_API int wsock_conn_send_message(wsock_conn *conn, wsock_message *message);
  * Other messages to the connection, those of rooms included, wait for its end (and count
  * in `buffered`); pings and a close frame do not.
  *
- * Each part becomes a frame, unless it is compressed: then a frame leaves when some 16
- * KiB have gathered. Receivers may limit the number of frames (option max_fragments).
+ * Each part that is not empty becomes a frame, and the end one more, unless the message
+ * is compressed, whatever its size: then a frame leaves when some 16 KiB have gathered.
+ * Receivers may limit the number of frames (option max_fragments). When closing begins
+ * before the end, the messages that wait for it are lost.
  *
  * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED.
- * @return 0; WSOCK_EBUSY while another is under way; WSOCK_ECLOSED as for
- *         wsock_conn_send(); WSOCK_EINVAL for the type; WSOCK_ENOMEM.
+ * @return 0; WSOCK_EBUSY while another is under way; WSOCK_EAGAIN at the high-water mark
+ *         (on_drain follows); WSOCK_ECLOSED as for wsock_conn_send(); WSOCK_EINVAL for
+ *         the type; WSOCK_ENOMEM.
  * Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_conn_send_begin(wsock_conn *conn, int type);

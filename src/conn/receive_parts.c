@@ -51,7 +51,13 @@ size_t wsi_conn_rest_bytes(const struct wsock_conn *conn)
 {
     const struct wsi_incoming *incoming = incoming_of(conn);
 
-    return incoming != NULL ? incoming->rest.capacity : 0;
+    const struct wsi_extra *extra = wsi_extra_of(conn);
+    size_t held = incoming != NULL ? incoming->rest.capacity : 0;
+
+    /* One that is lent for the message; a context that was agreed on is no surprise. */
+    if (extra != NULL && extra->inflater != NULL && !conn->pmd.peer_takeover)
+        held += wsi_inflater_held_bytes(extra->inflater);
+    return held;
 }
 
 static void call(struct wsock_conn *conn, unsigned opcode, const void *data, size_t len,

@@ -391,7 +391,7 @@ static int send_without_context(struct wsock_conn *conn, unsigned opcode,
     int r;
 
     if (frame == NULL)
-        return send_with_context(conn, WSI_FRAME_FIN | opcode, data, len);
+        return send_bytes(conn, WSI_FRAME_FIN | opcode, data, len);
     r = wsi_conn_send_frame(conn, frame);
     wsi_blob_unref(frame);
     return r;

@@ -81,6 +81,15 @@ static bool is_compressible(const struct wsock_conn *conn, int type)
     return conn->pmd.own_window_bits != 0 && (type & WSOCK_UNCOMPRESSED) == 0;
 }
 
+/* What waits for the end must not keep the end from coming. */
+static bool is_full(const struct wsock_conn *conn)
+{
+    const size_t mark = (size_t)wsi_option(&conn->profile->options,
+                                           WSI_OPT_MAX_BACKLOG_BYTES);
+
+    return wsi_conn_buffered(conn) >= mark + wsi_outgoing_waiting_bytes(conn);
+}
+
 /* With the lock held. From here to the end no send to the connection is direct. */
 static int begin(struct wsock_conn *conn, struct wsi_outgoing *outgoing, int type)
 {
@@ -88,6 +97,11 @@ static int begin(struct wsock_conn *conn, struct wsi_outgoing *outgoing, int typ
 
     if (atomic_load(&outgoing->under_way))
         return WSOCK_EBUSY;
+    if (is_full(conn)) {
+        atomic_store(&conn->want_drain, true);
+        wsi_conn_refused(conn);
+        return WSOCK_EAGAIN;
+    }
     posted = wsi_posted_new(WSI_POSTED_BEGIN, NULL, 0);
     if (posted == NULL)
         return WSOCK_ENOMEM;
@@ -97,7 +111,7 @@ static int begin(struct wsock_conn *conn, struct wsi_outgoing *outgoing, int typ
     outgoing->opcode = posted->byte0;
     outgoing->utf8 = 0;
     atomic_fetch_add_explicit(&conn->posted, 1, memory_order_relaxed);
-    wsi_posted_post(conn, posted, 0);
+    wsi_posted_post(conn, posted, 0); /* its end counts for it */
     return 0;
 }
 
@@ -115,15 +129,6 @@ int wsi_conn_send_begin(struct wsock_conn *conn, int type)
     r = begin(conn, outgoing, type);
     pthread_mutex_unlock(&outgoing->lock);
     return r;
-}
-
-/* What waits for the end must not keep the end from coming. */
-static bool is_full(const struct wsock_conn *conn)
-{
-    const size_t mark = (size_t)wsi_option(&conn->profile->options,
-                                           WSI_OPT_MAX_BACKLOG_BYTES);
-
-    return wsi_conn_buffered(conn) >= mark + wsi_outgoing_waiting_bytes(conn);
 }
 
 /* With the lock held. */
@@ -183,7 +188,7 @@ static int end(struct wsock_conn *conn, struct wsi_outgoing *outgoing)
     if (posted == NULL)
         return WSOCK_ENOMEM;
     atomic_store(&outgoing->under_way, false);
-    wsi_posted_post(conn, posted, 0);
+    wsi_posted_post(conn, posted, WSI_FRAME_HEADER_MAX);
     return 0;
 }
 
@@ -275,6 +280,8 @@ static int write_deflated(struct wsock_conn *conn, struct wsi_outgoing *outgoing
                                  outgoing->deflated.len);
 
     outgoing->deflated.len = 0;
+    if (outgoing->deflated.capacity > 4 * (size_t)FRAGMENT_MIN)
+        wsi_buf_fini(&outgoing->deflated);
     return r;
 }
 

@@ -243,7 +243,7 @@ static void *append_until_closed(void *user)
 
     do {
         r = wsock_conn_send_begin(scene->sender, WSOCK_BINARY);
-        CHECK(r == 0 || r == WSOCK_EBUSY || r == WSOCK_ECLOSED);
+        CHECK(r == 0 || r == WSOCK_EBUSY || r == WSOCK_EAGAIN || r == WSOCK_ECLOSED);
         for (int i = 0; i < PARTS && r != WSOCK_ECLOSED; i++) {
             r = wsock_conn_send_append(scene->sender, part, sizeof part);
             CHECK(r == 0 || r == WSOCK_EAGAIN || r == WSOCK_ENOENT || r == WSOCK_ECLOSED);

@@ -415,6 +415,13 @@ static const size_t sizes[] = {0,    1,    255,   256,   257,   1000,   4000,
                                4096, 5000, 32768, 65535, 65536, LONGEST};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
+/* With libdeflate long messages go without the context of a large window. */
+static bool stands_alone(size_t len)
+{
+    return conn->pmd.own_window_bits == 15 && len >= 65536 &&
+           wsi_deflate_prefers_no_context(15, len);
+}
+
 static void messages_of_all_sizes_reach_the_far_end(void **state)
 {
     char *text = malloc(LONGEST);
@@ -436,9 +443,10 @@ static void messages_of_all_sizes_reach_the_far_end(void **state)
             assert_true(packed == 0 || far.wire_len < sizes[i]);
             assert_int_equal(wsi_conn_send(conn, WSOCK_BINARY, noise, sizes[i]), 0);
             stage_settle(&stage);
-            /* What gets no shorter goes as it is, unless a context is kept. */
-            far_got(&far, &peer, 0x82 | (mode->own_takeover ? packed : 0), noise,
-                    sizes[i]);
+            /* What gets no shorter goes as it is, unless it goes with a context. */
+            far_got(&far, &peer,
+                    0x82 | (mode->own_takeover && !stands_alone(sizes[i]) ? packed : 0),
+                    noise, sizes[i]);
         }
         finish_mode();
     }

@@ -491,7 +491,8 @@ static void pause_with_only_the_end_left_brings_the_end(void **state)
         assert_int_equal(got.total, 100000); /* in one step, and then */
         assert_int_equal(got.lasts, 0);
         assert_true(wsi_conn_has_rest(conn));
-        assert_int_equal(wsi_conn_rest_bytes(conn), 0);
+        /* Nothing waits but, without a context, the inflater that is lent. */
+        assert_true((wsi_conn_rest_bytes(conn) == 0) == (mode != SHARED));
         feed(mode, BINARY, "newer", 5, 1);
         stage_settle(&stage);
         assert_int_equal(got.parts, 1);

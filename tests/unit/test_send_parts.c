@@ -499,22 +499,46 @@ static void append_from_elsewhere_is_told_of_room_too(void **state)
 /* The refused append belongs to another message than the end that runs behind it. */
 static void append_is_told_of_room_though_an_end_came_before(void **state)
 {
+    static const char long_part[] = "1234567890123456789012345678";
+
     (void)state;
     begin_kept();
-    set("max_backlog_bytes", "10");
+    set("max_backlog_bytes", "37");
     assert_int_equal(start(TEXT), 0);
     assert_int_equal(append("12345678"), 0);
     assert_int_equal(end(), 0);
     assert_int_equal(start(TEXT), 0);
+    assert_int_equal(append("y"), 0);
     assert_int_equal(append("x"), WSOCK_EAGAIN);
     stage_settle(&stage);
     stage_saw(&stage, "drain");
     /* Nor does an end of its own take the promise back. */
-    assert_int_equal(append("12345678"), 0);
+    assert_int_equal(append(long_part), 0);
     assert_int_equal(append("x"), WSOCK_EAGAIN);
     assert_int_equal(end(), 0);
     stage_settle(&stage);
     stage_saw(&stage, "drain");
+    finish();
+}
+
+/* Who begins and ends without end is stopped, too. */
+static void begin_meets_the_mark_and_is_told_of_room(void **state)
+{
+    int begun = 0;
+
+    (void)state;
+    begin_kept();
+    set("max_backlog_bytes", "100");
+    peer.write_room = 0;
+    while (begun < 1000 && start(BINARY) == 0 && end() == 0)
+        begun++;
+    assert_in_range(begun, 1, 20);
+    assert_int_equal(start(BINARY), WSOCK_EAGAIN);
+    peer.write_room = SCRIPT_UNLIMITED;
+    stage_settle(&stage);
+    stage_saw(&stage, "drain");
+    assert_int_equal(start(BINARY), 0);
+    assert_int_equal(end(), 0);
     finish();
 }
 
@@ -803,6 +827,7 @@ int main(void)
         TEST(append_meets_the_mark_and_is_told_of_room),
         TEST(append_from_elsewhere_is_told_of_room_too),
         TEST(append_is_told_of_room_though_an_end_came_before),
+        TEST(begin_meets_the_mark_and_is_told_of_room),
         TEST(waiting_messages_do_not_keep_the_end_from_coming),
         TEST(whole_messages_are_told_of_room_when_the_socket_takes_them),
         TEST(end_itself_tells_whole_messages_of_room),
