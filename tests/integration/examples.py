@@ -9,12 +9,25 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support/py"))
 from ws_peer import BINARY, CLOSE, TEXT, Client, close_payload
 
 SECONDS = 60
 root, echo, chat, client, parts = sys.argv[1:]
+
+
+def await_handler(server):
+    """The listener is announced before wsock_runtime_run() takes the signals."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        status = pathlib.Path(f"/proc/{server.pid}/status").read_text("utf-8")
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        if caught >> (signal.SIGTERM - 1) & 1:
+            return
+        os.sched_yield()
+    sys.exit("the server does not take SIGTERM")
 
 
 @contextlib.contextmanager
@@ -25,6 +38,7 @@ def serving(program, *arguments):
         try:
             words = server.stdout.readline().split()
             assert words[:2] == ["listening", "on"], words
+            await_handler(server)
             yield words[2].rstrip("/")
             server.send_signal(signal.SIGTERM)
             assert server.wait(SECONDS) == 0, f"{program}: status {server.returncode}"
