@@ -65,8 +65,8 @@ WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
  * towards messages that are sent to one member alone.
  *
  * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED. Where the
- * option compression is on it is compressed once for each size of window that members
- * agreed to, by the server's options.
+ * option compression is on it is compressed once, or twice if it is longer than the
+ * smallest window that a member agreed to, by the server's options.
  * @param data (borrowed until return) copied once.
  * @return the number of members that it is meant for; WSOCK_EAGAIN while a worker is 16
  * MiB of this room's messages behind (nothing was queued, and no on_drain will follow);

@@ -19,31 +19,65 @@ static void set(struct wsi_frames *frames, unsigned window, struct wsi_blob *for
         wsi_blob_unref(form);
 }
 
+/* A message that a window holds has no distance beyond it, whatever window its form was
+ * made with: one form serves all such windows. */
+static bool holds(unsigned window, size_t len)
+{
+    return len <= (size_t)1 << (window + WSI_PMD_BITS_MIN);
+}
+
+/* @return (borrowed from frames, nullable) a form that serves all windows that hold the
+ * message. */
+static struct wsi_blob *form_for_all_that_hold(const struct wsi_frames *frames,
+                                               size_t len)
+{
+    for (unsigned window = 0; window < WSI_WINDOWS; window++)
+        if (holds(window, len) && get(frames, window) != NULL)
+            return get(frames, window);
+    return NULL;
+}
+
+/* See to it that there is a form for this window: compress if none that is there serves. */
+static void provide(struct wsi_frames *frames, struct wsi_pool *pool,
+                    const struct wsi_options *options, unsigned window)
+{
+    const struct wsi_payload payload = wsi_encoded_payload(frames->plain);
+    struct wsi_blob *form = NULL;
+
+    if (get(frames, window) != NULL)
+        return;
+    if (holds(window, payload.len))
+        form = form_for_all_that_hold(frames, payload.len);
+    if (form != NULL)
+        form = wsi_blob_ref(form);
+    else
+        form = wsi_compress_frame(pool, options, window + WSI_PMD_BITS_MIN,
+                                  frames->plain->data[0] & 0x0f, payload.data,
+                                  payload.len);
+    set(frames, window, form != NULL ? form : wsi_blob_ref(frames->plain));
+}
+
+/* Peers choose their windows, so these must not decide how often we compress: what was
+ * made with the smallest window is valid in every larger one (RFC 7692, 7.1.2.1). */
 void wsi_frames_pack(struct wsi_frames *frames, struct wsi_pool *pool,
                      const struct wsi_options *options, unsigned windows)
 {
-    const struct wsi_payload payload = wsi_encoded_payload(frames->plain);
-    struct wsi_blob *fits_all = NULL; /* of a window that holds the whole message */
+    const size_t len = wsi_encoded_payload(frames->plain).len;
+    unsigned smallest = 0, largest = WSI_WINDOWS - 1;
 
     if (windows == 0 ||
-        (int64_t)payload.len < wsi_option(options, WSI_OPT_COMPRESSION_MIN_BYTES))
+        (int64_t)len < wsi_option(options, WSI_OPT_COMPRESSION_MIN_BYTES))
         return;
-    for (unsigned window = 0; window < WSI_WINDOWS; window++) {
-        const unsigned bits = window + WSI_PMD_BITS_MIN;
-        struct wsi_blob *form = get(frames, window);
-
-        if ((windows >> window & 1) == 0 && form == NULL)
-            continue;
-        if (form == NULL && fits_all == NULL) {
-            form = wsi_compress_frame(pool, options, bits, frames->plain->data[0] & 0x0f,
-                                      payload.data, payload.len);
-            set(frames, window, form != NULL ? form : wsi_blob_ref(frames->plain));
-        } else if (form == NULL) {
-            set(frames, window, wsi_blob_ref(fits_all));
-        }
-        if (payload.len <= (size_t)1 << bits)
-            fits_all = get(frames, window);
-    }
+    while ((windows >> smallest & 1) == 0)
+        smallest++;
+    while ((windows >> largest & 1) == 0)
+        largest--;
+    provide(frames, pool, options, largest);
+    provide(frames, pool, options, smallest);
+    for (unsigned window = smallest + 1; window < largest; window++)
+        if ((windows >> window & 1) != 0 && get(frames, window) == NULL)
+            set(frames, window,
+                wsi_blob_ref(get(frames, holds(window, len) ? largest : smallest)));
 }
 
 void wsi_frames_share(struct wsi_frames *frames, const struct wsi_frames *from)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One message in all the forms that peers take: the frame as a server sends it, and the
- * same compressed without context for each size of window that was agreed with somebody.
- * Each form is made once and shared, also by connections with a context of their own.
+ * same compressed without context for the windows that were agreed on. Each form is made
+ * once and shared, also by connections with a context of their own.
  */
 #ifndef WSI_CONN_FRAMES_H
 #define WSI_CONN_FRAMES_H
@@ -34,8 +34,10 @@ static inline unsigned wsi_window_of(const struct wsock_conn *conn)
     return bits != 0 ? 1u << (bits - WSI_PMD_BITS_MIN) : 0;
 }
 
-/** Make the forms for these windows that are missing, unless the message is smaller than
- *  compression_min_bytes. Those that cannot be made are sent as `plain`. Any thread. */
+/** See to the forms for these windows that are missing, unless the message is smaller than
+ *  compression_min_bytes. The message is compressed at most twice, for the largest window
+ *  and the smallest: a window between them takes the largest's form if it holds the whole
+ *  message, else the smallest's. What cannot be made is sent as `plain`. Any thread. */
 void wsi_frames_pack(struct wsi_frames *frames, struct wsi_pool *pool,
                      const struct wsi_options *options, unsigned windows);
 
