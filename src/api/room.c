@@ -32,9 +32,14 @@ int wsock_server_find_room(wsock_server *server, wsock_room **out, const char *n
 int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
                                  wsock_message *message)
 {
+    unsigned windows;
+    int r;
+
     if (room == NULL || message == NULL)
         return WSOCK_EINVAL;
-    wsi_message_pack(message, wsi_service_options(room->registry->owner),
-                     wsi_room_windows(room));
+    r = wsi_room_may_pack(room, &windows);
+    if (r < 0)
+        return r;
+    wsi_message_pack(message, wsi_service_options(room->registry->owner), windows);
     return wsi_room_broadcast_frames(room, except, &message->frames);
 }

@@ -74,18 +74,42 @@ static void release_inner(struct wsi_blob *blob)
     wsi_free(envelope);
 }
 
+/* With the lock held. */
+static bool is_full(const wsock_room *room)
+{
+    for (unsigned i = 0; i < room->shard_count; i++)
+        if (room->shards[i].pending_bytes >= WSI_ROOM_PENDING_MAX)
+            return true;
+    return false;
+}
+
+int wsi_room_may_pack(wsock_room *room, unsigned *windows)
+{
+    bool full;
+
+    *windows = atomic_load_explicit(&room->window_set, memory_order_relaxed);
+    if (*windows == 0)
+        return 0;
+    pthread_mutex_lock(&room->lock);
+    full = is_full(room);
+    pthread_mutex_unlock(&room->lock);
+    return full ? WSOCK_EAGAIN : 0;
+}
+
 /* A frame and its envelope in one block: [envelope, ops][blob, bytes][-> envelope]. */
-static int envelope_with_frame(struct wsi_envelope **out, const wsock_room *room,
-                               int type, const void *data, size_t len)
+static int envelope_with_frame(struct wsi_envelope **out, wsock_room *room, int type,
+                               const void *data, size_t len)
 {
     const size_t capacity = len + WSI_FRAME_HEADER_MAX;
     const unsigned shards = shards_of(room);
     struct wsi_envelope *envelope;
     struct wsi_blob *frame;
-    unsigned windows;
+    unsigned windows = 0;
     int r;
 
     r = wsi_encode_check(type, data, len);
+    if (r == 0 && (type & WSOCK_UNCOMPRESSED) == 0)
+        r = wsi_room_may_pack(room, &windows);
     if (r < 0)
         return r;
     envelope = envelope_new(shards, sizeof(struct wsi_blob) + capacity + sizeof envelope);
@@ -96,10 +120,8 @@ static int envelope_with_frame(struct wsi_envelope **out, const wsock_room *room
     memcpy(frame->data + capacity, &envelope, sizeof envelope);
     frame->len = wsi_encode_frame(frame->data, type, data, len);
     envelope->frames.plain = frame;
-    windows = wsi_room_windows(room);
-    if (windows != 0 && (type & WSOCK_UNCOMPRESSED) == 0)
-        wsi_frames_pack(&envelope->frames, room->registry->owner->pool,
-                        wsi_service_options(room->registry->owner), windows);
+    wsi_frames_pack(&envelope->frames, room->registry->owner->pool,
+                    wsi_service_options(room->registry->owner), windows);
     *out = envelope;
     return 0;
 }
@@ -121,15 +143,6 @@ bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *
 }
 
 /* ---- queueing ---- */
-
-/* With the lock held. */
-static bool is_full(const wsock_room *room)
-{
-    for (unsigned i = 0; i < room->shard_count; i++)
-        if (room->shards[i].pending_bytes >= WSI_ROOM_PENDING_MAX)
-            return true;
-    return false;
-}
 
 static void append_to_shard(struct wsi_shard *shard, struct wsi_envelope *envelope,
                             bool *post)

@@ -102,14 +102,16 @@ void wsi_shard_post(struct wsi_shard *shard);
 /** Is it a member now? Takes the worker's lock. */
 bool wsi_room_has(wsock_room *room, wsock_conn *conn);
 
-/** The windows for which messages to the room are compressed; who joins with another one
- *  meanwhile gets them as they are. Any thread. */
-static inline unsigned wsi_room_windows(const wsock_room *room)
-{
-    return atomic_load_explicit(&room->window_set, memory_order_relaxed);
-}
-
 /* broadcast.c */
+/**
+ * Before a message is compressed for the room: that would be for nothing where it is
+ * full, and dear, as whoever was refused tries again. Queueing decides again.
+ *
+ * @param windows (out) those for which it is to be compressed, 0 for none; who joins with
+ *                another one meanwhile gets it as it is.
+ * @return 0; WSOCK_EAGAIN. Any thread.
+ */
+int wsi_room_may_pack(wsock_room *room, unsigned *windows);
 /** As wsock_room_broadcast_message(), of a message in the forms that it has. */
 int wsi_room_broadcast_frames(wsock_room *room, wsock_conn *except,
                               const struct wsi_frames *frames);

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -409,6 +410,86 @@ static void message_is_shared_by_threads_that_send_it_at_once(void **state)
     free(data);
 }
 
+/* ---- a room that is full ---- */
+
+static void hold_worker(wsock_conn *conn, void *user)
+{
+    (void)conn;
+    sem_wait(user);
+}
+
+static int is_anyone(wsock_conn *conn, void *user)
+{
+    (void)conn;
+    (void)user;
+    return 1;
+}
+
+static void join_when_open(wsock_conn *conn, void *user)
+{
+    struct crowd *crowd = user;
+
+    CHECK(wsock_room_join(crowd->room, conn) == 0);
+    tell(&crowd->joined);
+}
+
+/* Who sends to it tries again and again, and that must not cost a compression each. */
+static void full_room_refuses_without_compressing(void **state)
+{
+    const size_t len = 16 * 1024 * 1024;
+    char *zeros = calloc(1, len);
+    struct crowd crowd = {0};
+    struct side side = {0};
+    struct world *world = &crowd.world;
+    wsock_message *message = NULL;
+    wsock_client *client;
+    sem_t go;
+
+    (void)state;
+    assert_non_null(zeros);
+    sem_init(&go, 0, 0);
+    world_begin(world, 1);
+    set(world->server, "compression", "shared");
+    assert_int_equal(wsock_server_room(world->server, &crowd.room, "all"), 0);
+    wsock_endpoint_on_open(world->endpoint, join_when_open, &crowd, NULL);
+    world_listen(world, NULL);
+    client = world_client(world, &side);
+    assert_int_equal(wsock_client_set(client, "compression", "shared"), 0);
+    assert_int_equal(wsock_client_set(client, "max_message_bytes", "off"), 0);
+    assert_int_equal(wsock_client_connect(client, NULL), 0);
+    await(&crowd.joined, 1);
+    await(&side.opened, 1);
+    assert_int_equal(
+        wsock_runtime_message(world->runtime, &message, WSOCK_BINARY, zeros, 100000), 0);
+    assert_int_equal(wsock_conn_post(side.conn, hold_worker, &go, NULL), 0);
+    assert_int_equal(
+        wsock_room_broadcast(crowd.room, WSOCK_BINARY | WSOCK_UNCOMPRESSED, zeros, len),
+        1);
+    atomic_store(&compressed, 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(wsock_room_broadcast(crowd.room, WSOCK_BINARY, zeros, 100000),
+                         WSOCK_EAGAIN);
+        assert_int_equal(wsock_room_broadcast_if(crowd.room, is_anyone, NULL,
+                                                 WSOCK_BINARY, zeros, 100000),
+                         WSOCK_EAGAIN);
+        assert_int_equal(wsock_room_broadcast_message(crowd.room, NULL, message),
+                         WSOCK_EAGAIN);
+    }
+    assert_int_equal(atomic_load(&compressed), 0);
+    sem_post(&go);
+    await(&side.messages, 1);
+    assert_int_equal(wsock_room_broadcast_message(crowd.room, NULL, message), 1);
+    await(&side.messages, 2);
+    assert_int_equal(atomic_load(&compressed), 1);
+    wsock_message_unref(message);
+    wsock_room_unref(crowd.room);
+    wsock_client_unref(client);
+    side_fini(&side);
+    world_end(world);
+    sem_destroy(&go);
+    free(zeros);
+}
+
 /* ---- opening ---- */
 
 /* From connect on a connection may be sent to, though nothing is agreed yet. */
@@ -602,6 +683,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(room_of_all_kinds_hears_all_and_packs_twice_at_most),
         TEST(message_is_shared_by_threads_that_send_it_at_once),
+        TEST(full_room_refuses_without_compressing),
         TEST(send_may_race_with_the_opening),
         TEST(idle_connections_hold_nothing_for_compression),
     };
