@@ -4,7 +4,10 @@
  *
  *   shared     a message is compressed by whoever sends it, on his thread, with a
  *              compressor lent by the pool; it is inflated with the worker's inflater.
- *              The connection itself holds nothing.
+ *              Between messages the connection holds nothing. One that leaves in parts
+ *              keeps the compressor on loan from its begin to its end, and one that
+ *              comes in parts an inflater of its own; both are in the account of memory
+ *              (pressure.h).
  *   dedicated  what may refer to earlier messages has a context of its own in
  *              wsock_conn.extra, made with the first message; it is compressed on the
  *              worker, in the order in which it leaves.
@@ -49,7 +52,7 @@ struct wsi_compressors {
 void wsi_compressors_init(struct wsi_compressors *compressors);
 void wsi_compressors_fini(struct wsi_compressors *compressors);
 
-/** Borrow one; give it back soon. @return (nullable) NULL without memory. Any thread. */
+/** Borrow one, until the message has ended. @return (nullable) NULL without memory. Any thread. */
 struct wsi_compressor *wsi_compressor_take(struct wsi_compressors *compressors,
                                            const struct wsi_deflate_settings *settings);
 void wsi_compressor_give(struct wsi_compressors *compressors,

@@ -8,6 +8,7 @@
 
 #include "conn/conn.h"
 #include "conn/receive_parts.h"
+#include "conn/send_parts.h"
 
 enum { RELIEF_MS = 100 };
 
@@ -53,10 +54,23 @@ bool wsi_pressure_is_high(struct wsi_pool *pool)
     return atomic_load_explicit(&pool->buffered, memory_order_relaxed) > limit_of(pool);
 }
 
+/* Beside what is on its way to the peer. */
+static size_t held_apart(const struct wsock_conn *conn)
+{
+    return wsi_session_held_bytes(&conn->session) + conn->held.capacity +
+           wsi_conn_rest_bytes(conn) + wsi_outgoing_held_bytes(conn);
+}
+
 static size_t held_by(const struct wsock_conn *conn)
 {
-    return wsi_conn_buffered(conn) + wsi_session_held_bytes(&conn->session) +
-           conn->held.capacity + wsi_conn_rest_bytes(conn);
+    return wsi_conn_buffered(conn) + held_apart(conn);
+}
+
+/* Of the stream's queue. What the socket still takes leaves with this turn's flush, after
+ * which nobody would come to correct the account; if it does not, on_blocked follows. */
+static size_t stuck(const struct wsock_conn *conn)
+{
+    return wsi_stream_is_blocked(&conn->stream) ? wsi_stream_queued(&conn->stream) : 0;
 }
 
 void wsi_conn_account(struct wsock_conn *conn)
@@ -67,10 +81,7 @@ void wsi_conn_account(struct wsock_conn *conn)
     const size_t before = conn->accounted;
 
     /* Posted bytes are counted by who posts them (send.c). */
-    conn->accounted = gone ? 0
-                           : wsi_stream_queued(&conn->stream) +
-                                 wsi_session_held_bytes(&conn->session) +
-                                 conn->held.capacity + wsi_conn_rest_bytes(conn);
+    conn->accounted = gone ? 0 : stuck(conn) + held_apart(conn);
     atomic_fetch_add_explicit(&pool->buffered, (int64_t)conn->accounted - (int64_t)before,
                               memory_order_relaxed);
     if (conn->accounted <= before || !conn->opened || !wsi_pressure_is_high(pool))

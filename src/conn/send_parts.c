@@ -232,6 +232,20 @@ size_t wsi_outgoing_waiting_bytes(const struct wsock_conn *conn)
                : 0;
 }
 
+/* A context that was agreed on is no surprise, and not counted. */
+size_t wsi_outgoing_held_bytes(const struct wsock_conn *conn)
+{
+    const struct wsi_outgoing *outgoing = outgoing_of(conn);
+    size_t held;
+
+    if (outgoing == NULL)
+        return 0;
+    held = outgoing->deflated.capacity;
+    if (outgoing->lent != NULL)
+        held += wsi_deflater_held_bytes(outgoing->lent->deflater);
+    return held;
+}
+
 bool wsi_outgoing_take_refusal(struct wsock_conn *conn)
 {
     struct wsi_outgoing *outgoing = outgoing_of(conn);
@@ -256,6 +270,7 @@ static void start(struct wsock_conn *conn, struct wsi_outgoing *outgoing,
         outgoing->lent = wsi_compressor_take(&conn->worker->pool->compressors, &settings);
         if (outgoing->lent != NULL)
             outgoing->deflater = outgoing->lent->deflater;
+        wsi_conn_account(conn);
     }
 }
 
@@ -294,9 +309,10 @@ static int run_append(struct wsock_conn *conn, struct wsi_outgoing *outgoing,
         return write_fragment(conn, outgoing, 0, posted->data, posted->len);
     r = wsi_deflater_append(outgoing->deflater, &outgoing->deflated, posted->data,
                             posted->len, SIZE_MAX);
-    if (r < 0 || outgoing->deflated.len < FRAGMENT_MIN)
-        return r;
-    return write_deflated(conn, outgoing, 0);
+    if (r == 0 && outgoing->deflated.len >= FRAGMENT_MIN)
+        r = write_deflated(conn, outgoing, 0);
+    wsi_conn_account(conn);
+    return r;
 }
 
 static int write_end(struct wsock_conn *conn, struct wsi_outgoing *outgoing)
@@ -346,6 +362,7 @@ static int run_end(struct wsock_conn *conn, struct wsi_outgoing *outgoing)
     const int r = write_end(conn, outgoing);
 
     finish(conn, outgoing);
+    wsi_conn_account(conn);
     if (r < 0) /* the connection ends; what waits would be taken for a part */
         return r;
     release_waiting(conn, outgoing);

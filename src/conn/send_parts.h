@@ -43,6 +43,9 @@ void wsi_outgoing_wait(struct wsock_conn *conn, struct wsi_posted *posted);
 /** Bytes that wait so. Any thread. */
 size_t wsi_outgoing_waiting_bytes(const struct wsock_conn *conn);
 
+/** What compressing it takes: a fragment that grows, and a compressor on loan. */
+size_t wsi_outgoing_held_bytes(const struct wsock_conn *conn);
+
 /** Whoever met EAGAIN has to be told. @return true once. */
 bool wsi_outgoing_take_refusal(struct wsock_conn *conn);
 

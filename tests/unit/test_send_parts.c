@@ -331,6 +331,66 @@ static void context_stays_right_among_all_kinds_of_messages(void **state)
     }
 }
 
+static size_t buffered(void)
+{
+    return (size_t)atomic_load(&stage.pool.buffered);
+}
+
+static void compressor_on_loan_counts_in_the_account_of_memory(void **state)
+{
+    enum { LENT = 200 * 1024, FRAGMENT = 10 * 1000 };
+    uint8_t data[FRAGMENT];
+    unsigned frames;
+
+    (void)state;
+    for (size_t i = 0; i < FRAGMENT; i++)
+        data[i] = (uint8_t)(i * i >> 7 ^ i * 17);
+    for (size_t m = 0; m < 3; m++) {
+        begin_compressed(modes[m].mode, modes[m].offer);
+        assert_int_equal(start(BINARY), 0);
+        stage_settle(&stage);
+        if (m == 1)
+            assert_true(buffered() > LENT);
+        else /* contexts were agreed on */
+            assert_int_equal(buffered(), 0);
+        append_in_pieces(data, FRAGMENT, 1000);
+        stage_settle(&stage);
+        assert_int_equal(buffered(), wsi_outgoing_held_bytes(conn));
+        assert_int_equal(buffered() > 0, m > 0); /* a fragment that grows */
+        assert_int_equal(end(), 0);
+        stage_settle(&stage);
+        assert_int_equal(buffered(), 0);
+        parts_got(m > 0 ? BINARY | FAR_RSV1 : BINARY, data, FRAGMENT, &frames);
+        assert_int_equal(start(BINARY | WSOCK_UNCOMPRESSED), 0);
+        stage_settle(&stage);
+        assert_int_equal(buffered(), 0);
+        assert_int_equal(start(BINARY), WSOCK_EBUSY);
+        finish_compressed();
+    }
+}
+
+static void message_that_never_ends_does_not_outlast_the_pressure(void **state)
+{
+    (void)state;
+    begin_compressed(modes[1].mode, modes[1].offer);
+    assert_int_equal(wsi_options_set(&stage.pool.options, "max_buffered_bytes", "100000",
+                                     true, NULL, 0),
+                     0);
+    assert_int_equal(start(TEXT), 0);
+    stage_run(&stage, 1000);
+    assert_int_equal(far_next(&far, &peer), true);
+    assert_int_equal(far.byte0, 0x88);
+    assert_memory_equal(far.data.data, "\x03\xf5", 2); /* 1013 */
+    peer.eof = true;
+    stage_settle(&stage);
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, "closed OVERLOAD 1006");
+    assert_int_equal(buffered(), 0);
+    wsock_conn_unref(conn);
+    far_fini(&far);
+    stage_end(&stage);
+}
+
 /* ---- what waits ---- */
 
 static void other_messages_wait_and_follow_in_order(void **state)
@@ -820,6 +880,8 @@ int main(void)
         TEST(client_masks_each_frame_anew),
         TEST(frames_of_a_compressed_message_inflate_to_it),
         TEST(context_stays_right_among_all_kinds_of_messages),
+        TEST(compressor_on_loan_counts_in_the_account_of_memory),
+        TEST(message_that_never_ends_does_not_outlast_the_pressure),
         TEST(other_messages_wait_and_follow_in_order),
         TEST(pings_pongs_and_a_close_pass),
         TEST(calls_out_of_turn_are_refused),
