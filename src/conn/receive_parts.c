@@ -23,6 +23,8 @@ struct wsi_incoming {
     bool last;           /* what waits is its last part */
     bool waits;          /* a part has a rest */
     struct wsi_buf rest; /* of a part, still compressed */
+    const uint8_t *due;  /* what of the rest was not inflated yet */
+    size_t due_len;
 };
 
 void wsi_incoming_free(struct wsi_incoming *incoming)
@@ -121,13 +123,19 @@ static int inflate_part(struct wsock_conn *conn, struct wsi_incoming *incoming,
     return r;
 }
 
-/* Reading was paused within a part: its rest, and maybe only its end, is left. */
+/* Reading was paused within a part: its rest, and maybe only its end, is left. A part may
+ * be paused in each of its steps, so what is kept already stays where it is. */
 static void keep_rest(struct wsock_conn *conn, struct wsi_incoming *incoming,
                       const uint8_t *data, size_t len)
 {
     incoming->waits = true;
-    if (wsi_buf_append(&incoming->rest, data, len, SIZE_MAX / 2) < 0)
-        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+    if (incoming->rest.capacity == 0) {
+        if (wsi_buf_append(&incoming->rest, data, len, SIZE_MAX / 2) < 0)
+            wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+        data = incoming->rest.data;
+    }
+    incoming->due = data;
+    incoming->due_len = len;
     wsi_conn_account(conn);
 }
 
@@ -180,10 +188,9 @@ void wsi_conn_deliver_part(struct wsock_conn *conn, const struct wsi_event *even
 void wsi_conn_deliver_rest(struct wsock_conn *conn)
 {
     struct wsi_incoming *incoming = incoming_of(conn);
-    struct wsi_buf rest = incoming->rest;
 
-    wsi_buf_init(&incoming->rest);
     incoming->waits = false;
-    deliver(conn, incoming, rest.data, rest.len);
-    wsi_buf_fini(&rest);
+    deliver(conn, incoming, incoming->due, incoming->due_len);
+    if (!incoming->waits)
+        wsi_buf_fini(&incoming->rest);
 }

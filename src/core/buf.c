@@ -64,6 +64,6 @@ void wsi_buf_consume(struct wsi_buf *buf, size_t len)
 {
     assert(len <= buf->len);
     buf->len -= len;
-    if (buf->len != 0)
+    if (len != 0 && buf->len != 0)
         memmove(buf->data, buf->data + len, buf->len);
 }

@@ -29,6 +29,20 @@ static struct script_peer peer;
 static struct wsock_conn *conn;
 static struct far far;
 
+static size_t appended; /* bytes copied into buffers of the library */
+
+int __real_wsi_buf_append(struct wsi_buf *buf, const void *data, size_t len,
+                          size_t limit_bytes);
+int __wrap_wsi_buf_append(struct wsi_buf *buf, const void *data, size_t len,
+                          size_t limit_bytes);
+
+int __wrap_wsi_buf_append(struct wsi_buf *buf, const void *data, size_t len,
+                          size_t limit_bytes)
+{
+    appended += len;
+    return __real_wsi_buf_append(buf, data, len, limit_bytes);
+}
+
 /* What on_part was told. */
 static struct {
     struct script_bytes data; /* of all messages, one behind the other */
@@ -562,6 +576,31 @@ static void echo_in_parts_never_meets_the_mark(void **state)
     free(zeros);
 }
 
+/* Each step of a bomb makes a part, so as many pauses come as there are steps. */
+static void rest_is_copied_once_however_often_reading_is_paused(void **state)
+{
+    uint8_t *zeros = calloc(1, BOMB);
+    size_t len;
+
+    (void)state;
+    assert_non_null(zeros);
+    for (unsigned mode = SHARED; mode < MODES; mode++) {
+        begin(mode);
+        set("max_message_bytes", "off");
+        got.pauses = true;
+        feed(mode, BINARY, zeros, BOMB, 1);
+        len = peer.input.len;
+        appended = 0;
+        stage_settle(&stage);
+        resume_until(1);
+        assert_int_equal(got.total, BOMB);
+        assert_true(got.parts > 70);
+        assert_in_range(appended, 1, len);
+        finish(DROPPED);
+    }
+    free(zeros);
+}
+
 /* ---- ends in the middle ---- */
 
 static void nothing_comes_behind_an_end_in_the_middle(void **state)
@@ -668,6 +707,7 @@ int main(void)
         TEST(pause_in_the_middle_keeps_the_rest_in_order),
         TEST(pause_with_only_the_end_left_brings_the_end),
         TEST(rest_counts_in_the_account_of_memory),
+        TEST(rest_is_copied_once_however_often_reading_is_paused),
         TEST(echo_in_parts_never_meets_the_mark),
         TEST(nothing_comes_behind_an_end_in_the_middle),
         TEST(no_memory_at_any_point_ends_the_connection),
