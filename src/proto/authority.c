@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "proto/chars.h"
+#include "proto/ip.h"
 
 static struct wsi_str from(struct wsi_str text, size_t start)
 {
@@ -14,66 +15,6 @@ static struct wsi_str from(struct wsi_str text, size_t start)
 static bool has(struct wsi_str text, char c)
 {
     return text.len != 0 && memchr(text.ptr, c, text.len) != NULL;
-}
-
-/* dec-octet "." dec-octet "." dec-octet "." dec-octet, without leading zeros */
-static bool is_ipv4(struct wsi_str text)
-{
-    size_t i = 0;
-
-    for (unsigned octet = 0; octet < 4; octet++) {
-        unsigned value = 0;
-        const size_t start = octet == 0 ? 0 : ++i;
-
-        while (i < text.len && i - start < 3 && wsi_char_is(text.ptr[i], WSI_CHAR_DIGIT))
-            value = value * 10 + (unsigned)(text.ptr[i++] - '0');
-        if (i == start || value > 255 || (i - start > 1 && text.ptr[start] == '0'))
-            return false;
-        if (octet < 3 && (i >= text.len || text.ptr[i] != '.'))
-            return false;
-    }
-    return i == text.len;
-}
-
-static size_t hex_digits(struct wsi_str text)
-{
-    size_t n = 0;
-
-    while (n < text.len && n < 4 && wsi_char_is(text.ptr[n], WSI_CHAR_HEX))
-        n++;
-    return n;
-}
-
-/* Groups of up to four hexadecimal digits, one "::" for one or more groups of zeros, and
- * an IPv4 address in place of the last two. */
-static bool is_ipv6(struct wsi_str text)
-{
-    unsigned groups = 0;
-    bool compressed = text.len >= 2 && text.ptr[0] == ':' && text.ptr[1] == ':';
-    size_t i = compressed ? 2 : 0;
-
-    while (i < text.len || !compressed) {
-        const struct wsi_str rest = from(text, i);
-        const size_t n = hex_digits(rest);
-
-        if (!has(rest, ':') && has(rest, '.'))
-            return is_ipv4(rest) && (compressed ? groups <= 5 : groups == 6);
-        if (n == 0)
-            return false;
-        groups++;
-        i += n;
-        if (i == text.len)
-            break;
-        if (text.ptr[i++] != ':' || i == text.len)
-            return false;
-        if (text.ptr[i] != ':')
-            continue;
-        if (compressed)
-            return false;
-        compressed = true;
-        i++;
-    }
-    return compressed ? groups <= 7 : groups == 8;
 }
 
 static bool ends_in_digits(struct wsi_str host)
@@ -90,13 +31,15 @@ static bool ends_in_digits(struct wsi_str host)
 
 static const char *check_name(struct wsi_str host)
 {
+    struct wsi_ip ip;
+
     if (host.len == 0)
         return "the host is empty";
     if (host.len > WSI_HOST_MAX)
         return "the host is longer than 255 characters";
     if (!wsi_chars_all(host, WSI_CHAR_HOST))
         return "the host has a character that no host name may have";
-    if (ends_in_digits(host) && !is_ipv4(host))
+    if (ends_in_digits(host) && !wsi_ip_parse_v4(&ip, host))
         return "the host is a malformed IPv4 address";
     return NULL;
 }
@@ -105,6 +48,7 @@ static const char *check_name(struct wsi_str host)
 static const char *take_ipv6(struct wsi_str *text, struct wsi_str *host)
 {
     const char *close = memchr(text->ptr, ']', text->len);
+    struct wsi_ip ip;
 
     if (close == NULL)
         return "the bracket of an IPv6 address is not closed";
@@ -112,7 +56,7 @@ static const char *take_ipv6(struct wsi_str *text, struct wsi_str *host)
     *text = from(*text, host->len + 2);
     if (has(*host, '%'))
         return "IPv6 zone ids are not supported here";
-    return is_ipv6(*host) ? NULL : "the host is a malformed IPv6 address";
+    return wsi_ip_parse_v6(&ip, *host) ? NULL : "the host is a malformed IPv6 address";
 }
 
 static const char *parse_port(struct wsi_str digits, uint16_t *port)
