@@ -12,9 +12,9 @@
 #include "conn/compress.h"
 #include "conn/conn.h"
 #include "conn/opening.h"
-#include "conn/origin.h"
 #include "conn/service.h"
 #include "core/alloc.h"
+#include "proto/origin.h"
 #include "proto/url.h"
 
 enum { OVERLOAD_MAX = 64 }; /* how many beyond max_connections get a 503 */
@@ -220,13 +220,15 @@ static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head 
     struct wsi_handler *handler;
     const struct wsi_http_field *key = wsi_http_find(head, WSI_STR("Sec-WebSocket-Key"),
                                                      0);
+    const struct wsi_http_field *host = wsi_http_find(head, WSI_STR("Host"), 0);
 
     if (conn->profile == NULL) {
         wsi_reply_text(conn, 404, "no such endpoint");
         return;
     }
     if (!wsi_origin_is_allowed(
-            head, wsi_option_text(wsi_service_options(conn->owner), WSI_OPT_ORIGINS))) {
+            head, host->value,
+            wsi_option_text(wsi_service_options(conn->owner), WSI_OPT_ORIGINS))) {
         wsi_reply_text(conn, 403, "this origin may not connect");
         return;
     }

@@ -4,11 +4,13 @@
 
 #include <wsock/error.h>
 
+#include "conn/policy.h"
 #include "core/alloc.h"
 
 void wsi_profile_init(struct wsi_profile *profile, unsigned scope)
 {
     wsi_options_init(&profile->options, scope);
+    profile->options.check = wsi_policy_check;
     for (int i = 0; i < WSI_ON_COUNT; i++)
         atomic_init(&profile->on[i], NULL);
 }

@@ -76,6 +76,7 @@ static void store(struct wsi_options *options, enum wsi_option_id id, int64_t st
 void wsi_options_init(struct wsi_options *options, unsigned scope)
 {
     options->scope = scope;
+    options->check = NULL;
     options->explicit_bits = 0;
     for (int i = 0; i < WSI_OPT_COUNT; i++)
         atomic_init(&options->number[i],
@@ -133,6 +134,22 @@ static int set_text(struct wsi_options *options, enum wsi_option_id id, const ch
     return 0;
 }
 
+/* Length first: what is checked is bounded. */
+static int set_checked_text(struct wsi_options *options, enum wsi_option_id id,
+                            const char *value, char *why, size_t why_size)
+{
+    struct wsi_list_error error = {0};
+    int r = 0;
+
+    if (options->check != NULL && strlen(value) <= (size_t)row_of(id)->value_max)
+        r = options->check(id, value, &error);
+    if (r < 0 && error.why != NULL)
+        return wsi_option_why_element(r, row_of(id), &error, why, why_size);
+    if (r == 0)
+        r = set_text(options, id, value);
+    return r < 0 ? wsi_option_why_value(r, row_of(id), value, why, why_size) : 0;
+}
+
 static int set_number(struct wsi_options *options, enum wsi_option_id id, int64_t value)
 {
     const struct wsi_option_row *row = row_of(id);
@@ -156,12 +173,16 @@ int wsi_options_set(struct wsi_options *options, const char *name, const char *v
         return found;
     if (started && !row_of(id)->is_live)
         return wsi_option_why_busy(row_of(id), why, why_size);
-    if (value != NULL && row_of(id)->type == WSOCK_OPTION_STRING)
-        r = set_text(options, id, value);
-    else if (value != NULL && (r = wsi_option_parse(&number, row_of(id), value)) == 0)
-        r = set_number(options, id, number);
-    if (r < 0)
-        return wsi_option_why_value(r, row_of(id), value, why, why_size);
+    if (value != NULL && row_of(id)->type == WSOCK_OPTION_STRING) {
+        r = set_checked_text(options, id, value, why, why_size);
+        if (r < 0)
+            return r;
+    } else {
+        if (value != NULL && (r = wsi_option_parse(&number, row_of(id), value)) == 0)
+            r = set_number(options, id, number);
+        if (r < 0)
+            return wsi_option_why_value(r, row_of(id), value, why, why_size);
+    }
     options->explicit_bits |= UINT64_C(1) << id;
     return 0;
 }

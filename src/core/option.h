@@ -17,6 +17,8 @@
 
 #include <wsock/option.h>
 
+#include "core/str.h"
+
 #define WSI_KIB    INT64_C(1024)
 #define WSI_MIB    (1024 * WSI_KIB)
 #define WSI_TIB    (WSI_MIB * 1024 * 1024)
@@ -70,8 +72,9 @@
       "Directory whose files answer plain GET requests; empty: none")                    \
     X(ORIGINS, "origins", WSOCK_SCOPE_SERVER,                                            \
       STRING, 0, 0, 65535, 0, "",                                                        \
-      "Origins whose pages may connect, separated by commas; \"*\": any; "               \
-      "empty: pages of the same host and port")                                          \
+      "Origins whose pages may connect, separated by commas: https://a.example, "        \
+      "https://*.a.example for all hosts below it, same for the host and port that "     \
+      "the request names, null, or * for any; empty: same")                                          \
     X(HANDSHAKE_TIMEOUT, "handshake_timeout", WSI_SCOPE_HEADS,                           \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
       "Time that the opening handshake may take")                                        \
@@ -151,8 +154,14 @@ enum { WSI_OPTION_TEXTS = 2 }; /* options of type string */
 /* Room for any sentence that a failing call below writes. */
 enum { WSI_OPTION_WHY_SIZE = 256 };
 
+/** Judges a string option that has a grammar. @param error (out) the part of the value
+ *  that is malformed. @return 0, or a code and *error. */
+typedef int wsi_option_check_fn(enum wsi_option_id id, const char *value,
+                                struct wsi_list_error *error);
+
 struct wsi_options {
-    unsigned scope;         /* one of WSOCK_SCOPE_* */
+    unsigned scope;             /* one of WSOCK_SCOPE_* */
+    wsi_option_check_fn *check; /* (nullable) */
     uint64_t explicit_bits; /* by id: set on this object, so not inherited */
     _Atomic int64_t number[WSI_OPT_COUNT]; /* a limit that is off: INT64_MAX */
     char *text[WSI_OPTION_TEXTS];          /* of string options; NULL: "" */
@@ -184,7 +193,8 @@ void wsi_options_fini(struct wsi_options *options);
  * @param why     (out, nullable) on failure one sentence that names the option, the value
  * and what is allowed; cut to why_size, WSI_OPTION_WHY_SIZE is enough.
  * @return 0; WSOCK_EOPTION for an unknown name or one of another scope; WSOCK_EINVAL for
- * a malformed value or NULL; WSOCK_ERANGE; WSOCK_EBUSY; WSOCK_ENOMEM.
+ * a malformed value or NULL; WSOCK_ERANGE; WSOCK_EBUSY; WSOCK_ENOMEM; what options->check
+ * answers.
  */
 int wsi_options_set(struct wsi_options *options, const char *name, const char *value,
                     bool started, char *why, size_t why_size);

@@ -182,11 +182,12 @@ struct quoted {
     char text[72];
 };
 
-static struct quoted quote(const char *text)
+static struct quoted quote_part(struct wsi_str part)
 {
     enum { LONGEST = 60 };
     struct quoted q;
-    size_t len = strnlen(text, LONGEST + 1);
+    size_t len = part.len;
+    const char *text = part.ptr;
     const bool cut = len > LONGEST;
 
     if (cut)
@@ -197,6 +198,11 @@ static struct quoted quote(const char *text)
                                                                            : text[i]);
     snprintf(q.text + len, sizeof q.text - len, "%s", cut ? "..." : "");
     return q;
+}
+
+static struct quoted quote(const char *text)
+{
+    return quote_part(wsi_str_of(text));
 }
 
 /* Two rows of the table of Levenshtein suffice. Names longer than any option's are far.
@@ -337,6 +343,15 @@ int wsi_option_why_value(int code, const struct wsi_option_row *row, const char 
     else
         snprintf(why, why_size, "option \"%s\" takes %s, not \"%s\"", row->name, range,
                  quote(value).text);
+    return code;
+}
+
+int wsi_option_why_element(int code, const struct wsi_option_row *row,
+                           const struct wsi_list_error *error, char *why, size_t why_size)
+{
+    if (why != NULL)
+        snprintf(why, why_size, "option \"%s\": \"%s\": %s", row->name,
+                 quote_part(error->element).text, error->why);
     return code;
 }
 

@@ -39,6 +39,9 @@ int wsi_option_why_scope(const struct wsi_option_row *row, unsigned scope, char 
                          size_t why_size);
 int wsi_option_why_value(int code, const struct wsi_option_row *row, const char *value,
                          char *why, size_t why_size);
+int wsi_option_why_element(int code, const struct wsi_option_row *row,
+                           const struct wsi_list_error *error, char *why,
+                           size_t why_size);
 int wsi_option_why_busy(const struct wsi_option_row *row, char *why, size_t why_size);
 int wsi_option_why_kind(int code, const struct wsi_option_row *row, char *why,
                         size_t why_size);

@@ -25,6 +25,12 @@ static inline bool wsi_str_equal(struct wsi_str a, struct wsi_str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/** The first element of a list that is malformed, and a clause that says why. */
+struct wsi_list_error {
+    struct wsi_str element;
+    const char *why;
+};
+
 /** ASCII letters compare without case, whatever the locale. */
 static inline bool wsi_str_equal_nocase(struct wsi_str a, struct wsi_str b)
 {

@@ -39,12 +39,6 @@ struct wsi_networks {
     bool has_unix;
 };
 
-/** A sentence about the first element of a list that is malformed. */
-struct wsi_list_error {
-    struct wsi_str element;
-    const char *why;
-};
-
 /**
  * From a comma-separated list of addresses, networks in CIDR notation, and "unix:" for
  * peers on Unix sockets.

@@ -10,9 +10,9 @@
 #include <wsock/request.h>
 
 #include "conn/facts.h"
-#include "conn/origin.h"
 #include "conn/route.h"
 #include "proto/handshake.h"
+#include "proto/origin.h"
 #include "proto/url.h"
 
 static const char *const patterns[] = {
@@ -182,6 +182,49 @@ static void refuse(const struct wsi_http_refusal *refusal)
     wsi_buf_fini(&out);
 }
 
+/* ---- the origin ---- */
+
+static bool ends_with(struct wsi_str text, struct wsi_str end)
+{
+    return text.len > end.len &&
+           wsi_str_equal_nocase((struct wsi_str){text.ptr + text.len - end.len, end.len},
+                                end);
+}
+
+static bool begins_with(struct wsi_str text, struct wsi_str start)
+{
+    return text.len > start.len &&
+           wsi_str_equal_nocase((struct wsi_str){text.ptr, start.len}, start);
+}
+
+/* What a list may let in, told by the text alone. */
+static void check_origin(const struct wsi_http_head *head)
+{
+    const struct wsi_http_field *origin = wsi_http_find(head, WSI_STR("Origin"), 0);
+    const struct wsi_http_field *field = wsi_http_find(head, WSI_STR("Host"), 0);
+    const struct wsi_str host = field != NULL ? field->value : WSI_STR("");
+    const bool one = wsi_http_find(head, WSI_STR("Origin"), 1) == NULL;
+    char *itself;
+
+    CHECK(wsi_origin_is_allowed(head, host, "*") == one);
+    CHECK(wsi_origin_is_allowed(head, host, "") ==
+          wsi_origin_is_allowed(head, host, "same"));
+    if (origin == NULL || !one)
+        return;
+    if (wsi_origin_is_allowed(head, host, ""))
+        CHECK(begins_with(origin->value, WSI_STR("http")) && host.len > 0);
+    if (wsi_origin_is_allowed(head, host, "https://*.a.example"))
+        CHECK(begins_with(origin->value, WSI_STR("https://")) &&
+              memchr(origin->value.ptr + 8, '/', origin->value.len - 8) == NULL &&
+              (ends_with(origin->value, WSI_STR(".a.example")) ||
+               ends_with(origin->value, WSI_STR("443"))));
+    itself = fuzz_text(origin->value.ptr, origin->value.len);
+    if (wsi_origin_check_entry(origin->value) == NULL && strpbrk(itself, "*,") == NULL &&
+        strcasecmp(itself, "same") != 0)
+        CHECK(wsi_origin_is_allowed(head, host, itself));
+    free(itself);
+}
+
 static void check_head(const uint8_t *data, size_t len)
 {
     static struct wsi_http_head head;
@@ -198,10 +241,7 @@ static void check_head(const uint8_t *data, size_t len)
     for (unsigned i = 0; (field = wsi_http_find(&head, WSI_STR("Cookie"), i)) != NULL;
          i++)
         walk_cookies(field->value);
-    wsi_origin_is_allowed(&head, "");
-    wsi_origin_is_allowed(&head, "https://a.example, http://b.example:8080");
-    CHECK(wsi_origin_is_allowed(&head, "*") ==
-          (wsi_http_find(&head, WSI_STR("Origin"), 1) == NULL));
+    check_origin(&head);
     keep(&head);
     if (wsi_handshake_check_request(&head, &is_upgrade, &refusal) < 0)
         refuse(&refusal);

@@ -166,6 +166,11 @@ def requests():
                                   "Accept-Encoding: gzip, deflate\r\nPragma: no-cache\r\n"
                                   "Cache-Control: no-cache\r\nAccept-Language: en\r\n")
     yield "foreign_origin", upgrade(more="Origin: https://b.example:8443\r\n")
+    yield "same_origin", upgrade(more="Origin: http://a.example\r\n")
+    yield "null_origin", upgrade(more="Origin: null\r\n")
+    yield "origin_below", upgrade(more="Origin: https://b.a.example:443\r\n")
+    yield "origin_not_below", upgrade(more="Origin: https://b-a.example\r\n")
+    yield "origin_behind_it", upgrade(more="Origin: https://b.a.example.c\r\n")
     yield "two_origins", upgrade(more="Origin: http://a.example\r\n" * 2)
     yield "keep_alive", upgrade(fields=UPGRADE.replace(
         "Connection: Upgrade", "Connection: keep-alive,Upgrade\r\nConnection: x"))

@@ -496,6 +496,24 @@ static void foreign_origins_are_refused(void **state)
     world_end(&world);
 }
 
+static void malformed_origin_in_the_list_is_an_error_that_names_it(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_begin(&world, 0);
+    assert_int_equal(
+        wsock_server_set(world.server, "origins", "https://a.example, b.example , same"),
+        WSOCK_EINVAL);
+    assert_string_equal(
+        wsock_server_error(world.server),
+        "option \"origins\": \"b.example\": an origin is scheme://host or "
+        "scheme://host:port");
+    world_listen(&world, NULL);
+    assert_int_equal(upgrade_with(world.url, "Origin: https://a.example\r\n"), 403);
+    world_end(&world);
+}
+
 static void handshakes_that_break_rules_get_their_status(void **state)
 {
     struct world world;
@@ -629,6 +647,7 @@ int main(void)
         TEST(files_answer_plain_requests_and_stay_in_their_directory),
         TEST(slow_reader_of_a_file_does_not_hold_up_the_stop),
         TEST(foreign_origins_are_refused),
+        TEST(malformed_origin_in_the_list_is_an_error_that_names_it),
         TEST(handshakes_that_break_rules_get_their_status),
         TEST(connections_beyond_the_limit_get_503),
         TEST(want_of_descriptors_neither_spins_nor_stops_the_server),
