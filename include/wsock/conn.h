@@ -197,7 +197,9 @@ WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t le
 
 /**
  * Begin the closing handshake: what was sent before still leaves, then the close frame;
- * the peer has the option close_timeout to answer. on_close follows.
+ * the peer has the option close_timeout to answer. on_close follows. A message in parts
+ * that has begun and not ended stops where it is, and the messages that wait for its end
+ * are lost.
  *
  * @param code   1000 to 1003, 1007 to 1014 or 3000 to 4999; or 1005 to send none.
  * @param reason (borrowed until return, nullable) UTF-8, at most 123 bytes.

@@ -374,7 +374,9 @@ static int send_shared(struct wsock_conn *conn, unsigned byte0, const void *data
 }
 
 /* A message that fills the window twice takes little from those before, and leaves
- * nothing of them to those behind: where that is faster it goes without context. */
+ * nothing of them to those behind: where that is faster it goes without context. That is
+ * so with libdeflate and windows of 15 bits only: it knows no smaller ones, and none that
+ * is filled twice holds the whole message. */
 static bool stands_alone(const struct wsock_conn *conn, size_t len)
 {
     const unsigned bits = conn->pmd.own_window_bits;
