@@ -100,7 +100,9 @@ WSOCK_API int wsock_request_add_header(wsock_request *request, const char *name,
 /**
  * Accept the upgrade; on_open follows.
  *
- * @param subprotocol (nullable) one that the client offers.
+ * @param subprotocol (nullable) one that the client offers, "" for none. NULL: the first
+ * in the endpoint's option subprotocols that the client offers, none when it offers none
+ * of them or the option is empty (RFC 6455 section 4.2.2); so it is without on_request.
  * @return 0; WSOCK_ECLOSED once answered or cancelled; WSOCK_EINVAL for a subprotocol
  * that was not offered, or a plain request. Thread: any. Since: 1.0
  */

@@ -237,10 +237,13 @@ static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head 
     memcpy(conn->opening->key, key->value.ptr, WSI_KEY_SIZE);
     wsi_buf_consume(&conn->opening->in, head_len); /* from here on, head is void */
     handler = wsi_profile_handler(conn->profile, WSI_ON_REQUEST);
-    if (handler != NULL)
+    if (handler != NULL) {
         ask(conn, handler);
-    else
-        accept_now(conn);
+        return;
+    }
+    wsi_facts_choose_subprotocol(
+        conn->facts, wsi_option_text(&conn->profile->options, WSI_OPT_SUBPROTOCOLS));
+    accept_now(conn);
 }
 
 static bool is_method(const struct wsi_http_head *head, const char *name)

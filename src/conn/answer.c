@@ -40,7 +40,11 @@ static int note_accept(struct wsock_conn *conn, struct wsi_opening *opening,
 {
     if (!opening->is_upgrade)
         return WSOCK_EINVAL;
-    if (subprotocol != NULL && wsi_facts_set_subprotocol(conn->facts, subprotocol) < 0)
+    if (subprotocol == NULL)
+        wsi_facts_choose_subprotocol(
+            conn->facts, wsi_option_text(&conn->profile->options, WSI_OPT_SUBPROTOCOLS));
+    else if (*subprotocol != '\0' &&
+             wsi_facts_set_subprotocol(conn->facts, subprotocol) < 0)
         return WSOCK_EINVAL;
     opening->status = 101;
     return 0;

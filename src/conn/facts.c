@@ -388,7 +388,7 @@ int wsi_facts_field_at(const struct wsi_facts *facts, const char **name,
 
 /* ---- the subprotocol ---- */
 
-bool wsi_facts_offers(const struct wsi_facts *facts, const char *protocol)
+static bool offers(const struct wsi_facts *facts, struct wsi_str protocol)
 {
     static const struct wsi_str wanted = {"Sec-WebSocket-Protocol", 22};
     struct section section = section_of(facts, WSOCK_FIELDS_HEADER);
@@ -400,25 +400,47 @@ bool wsi_facts_offers(const struct wsi_facts *facts, const char *protocol)
         if (!wsi_str_equal_nocase(wsi_str_of(name), wanted))
             continue;
         while (wsi_http_list_next(&rest, &offered))
-            if (wsi_str_equal(offered, wsi_str_of(protocol)))
+            if (wsi_str_equal(offered, protocol))
                 return true;
     }
     return false;
 }
 
+bool wsi_facts_offers(const struct wsi_facts *facts, const char *protocol)
+{
+    return offers(facts, wsi_str_of(protocol));
+}
+
+/* Of a request that offers it: there is room. */
+static void note_subprotocol(struct wsi_facts *facts, struct wsi_str protocol)
+{
+    char *room = facts->text + facts->at.protocol;
+
+    assert(protocol.len < facts->at.end - facts->at.protocol);
+    memcpy(room, protocol.ptr, protocol.len);
+    room[protocol.len] = '\0';
+}
+
 int wsi_facts_set_subprotocol(struct wsi_facts *facts, const char *protocol)
 {
-    const size_t room = facts->at.end - facts->at.protocol;
-    const size_t size = strlen(protocol) + 1;
-
     if (!wsi_facts_offers(facts, protocol))
         return WSOCK_EINVAL;
     if (*wsi_facts_method(facts) == '\0') /* a response: its header says it */
         return 0;
-    assert(size <= room);
-    (void)room;
-    memcpy(facts->text + facts->at.protocol, protocol, size);
+    note_subprotocol(facts, wsi_str_of(protocol));
     return 0;
+}
+
+void wsi_facts_choose_subprotocol(struct wsi_facts *facts, const char *list)
+{
+    struct wsi_str rest = wsi_str_of(list), spoken;
+
+    while (wsi_http_list_next(&rest, &spoken)) {
+        if (offers(facts, spoken)) {
+            note_subprotocol(facts, spoken);
+            return;
+        }
+    }
 }
 
 const char *wsi_facts_subprotocol(const struct wsi_facts *facts)

@@ -76,6 +76,12 @@ bool wsi_facts_offers(const struct wsi_facts *facts, const char *protocol);
  */
 int wsi_facts_set_subprotocol(struct wsi_facts *facts, const char *protocol);
 
+/**
+ * The same with the first of a comma-separated list that the request offers; with none
+ * when it offers none of them.
+ */
+void wsi_facts_choose_subprotocol(struct wsi_facts *facts, const char *list);
+
 /** "" when none. */
 const char *wsi_facts_subprotocol(const struct wsi_facts *facts);
 

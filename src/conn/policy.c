@@ -24,12 +24,21 @@ static int check_each(const char *value, const char *(*check)(struct wsi_str),
     return 0;
 }
 
+static const char *check_subprotocol(struct wsi_str element)
+{
+    return wsi_http_is_token(element) ? NULL
+                                      : "a subprotocol is one word, of letters, digits "
+                                        "and !#$%&'*+-.^_`|~";
+}
+
 int wsi_policy_check(enum wsi_option_id id, const char *value,
                      struct wsi_list_error *error)
 {
     switch (id) {
     case WSI_OPT_ORIGINS:
         return check_each(value, wsi_origin_check_entry, error);
+    case WSI_OPT_SUBPROTOCOLS:
+        return check_each(value, check_subprotocol, error);
     default:
         return 0;
     }

@@ -75,6 +75,10 @@
       "Origins whose pages may connect, separated by commas: https://a.example, "        \
       "https://*.a.example for all hosts below it, same for the host and port that "     \
       "the request names, null, or * for any; empty: same")                                          \
+    X(SUBPROTOCOLS, "subprotocols", WSOCK_SCOPE_ENDPOINT,                                \
+      STRING, 0, 0, 1023, 0, "",                                                         \
+      "Subprotocols that are spoken here, separated by commas; the first one that a "    \
+      "client offers is chosen")                                                         \
     X(HANDSHAKE_TIMEOUT, "handshake_timeout", WSI_SCOPE_HEADS,                           \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
       "Time that the opening handshake may take")                                        \
@@ -149,7 +153,7 @@
 enum wsi_option_id { WSI_OPTION_MAP(WSI_OPTION_ID_) WSI_OPT_COUNT };
 #undef WSI_OPTION_ID_
 
-enum { WSI_OPTION_TEXTS = 2 }; /* options of type string */
+enum { WSI_OPTION_TEXTS = 3 }; /* options of type string */
 
 /* Room for any sentence that a failing call below writes. */
 enum { WSI_OPTION_WHY_SIZE = 256 };

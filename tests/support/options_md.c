@@ -86,6 +86,8 @@ static void print_all(FILE *out)
     print_table(out, WSOCK_SCOPE_RUNTIME);
     fprintf(out, "\n## Servers\n\n");
     print_table(out, WSOCK_SCOPE_SERVER);
+    fprintf(out, "\n## Endpoints\n\n");
+    print_table(out, WSOCK_SCOPE_ENDPOINT);
     fprintf(out, "\n## Servers and clients\n\n");
     print_table(out, WSI_SCOPE_HEADS);
     fprintf(out, "\n## Clients\n\n");

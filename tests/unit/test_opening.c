@@ -212,6 +212,83 @@ static void application_accepts_with_subprotocol_and_headers(void **state)
     finish("open | closed LOST 1006");
 }
 
+/* ---- subprotocols ---- */
+
+static int accept_by_list(wsock_conn *conn)
+{
+    return wsi_answer_accept(conn, NULL);
+}
+
+static int accept_without(wsock_conn *conn)
+{
+    return wsi_answer_accept(conn, "");
+}
+
+/* The server speaks v3, v2 and v1 and likes them in that order. @return what was chosen,
+ * in the answer and on the connection. */
+static const char *chosen(int (*how)(wsock_conn *), const char *fields)
+{
+    static char protocol[16];
+    struct wsock_conn *conn;
+    char line[64] = "", answered[512];
+
+    stage_begin(&stage, 1);
+    assert_int_equal(wsi_options_set(&stage.endpoint.options, "subprotocols",
+                                     "v3, v2 ,v1", false, NULL, 0),
+                     0);
+    answer = how;
+    if (how != NULL)
+        assert_int_equal(wsi_profile_on(&stage.endpoint, &stage.pool, WSI_ON_REQUEST,
+                                        (union wsi_handler_fn){.request = on_request},
+                                        true, NULL, NULL),
+                         0);
+    conn = stage_accept(&stage, &peer, 0);
+    script_feed(&peer, stage_request, strlen(stage_request) - 2);
+    script_feed(&peer, fields, strlen(fields));
+    script_feed(&peer, "\r\n", 2);
+    stage_settle(&stage);
+    snprintf(protocol, sizeof protocol, "%s", wsi_facts_subprotocol(conn->facts));
+    if (*protocol != '\0')
+        snprintf(line, sizeof line, "Sec-WebSocket-Protocol: %s\r\n", protocol);
+    snprintf(answered, sizeof answered, "%.*s%s\r\n", (int)strlen(stage_accepted) - 2,
+             stage_accepted, line);
+    stage_sent_bytes(&peer, answered, strlen(answered));
+    stage_drop(&stage, conn, &peer);
+    stage_saw(&stage, "open | closed RESET 1006");
+    stage_end(&stage);
+    return protocol;
+}
+
+static void server_chooses_subprotocols_by_its_own_order(void **state)
+{
+    static int (*const hows[])(wsock_conn *) = {NULL, accept_by_list};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof hows / sizeof hows[0]; i++) {
+        assert_string_equal(chosen(hows[i], "Sec-WebSocket-Protocol: v1, v2\r\n"), "v2");
+        assert_string_equal(chosen(hows[i], "Sec-WebSocket-Protocol: v1\r\n"
+                                            "Sec-WebSocket-Protocol: v0, v3\r\n"),
+                            "v3");
+        assert_string_equal(chosen(hows[i], "Sec-WebSocket-Protocol: V2, v20, v\r\n"),
+                            "");
+        assert_string_equal(chosen(hows[i], ""), "");
+    }
+    assert_string_equal(chosen(accept_without, "Sec-WebSocket-Protocol: v1\r\n"), "");
+}
+
+static void subprotocol_that_is_none_is_not_listed(void **state)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+
+    (void)state;
+    stage_begin(&stage, 1);
+    assert_int_equal(wsi_options_set(&stage.endpoint.options, "subprotocols",
+                                     "v1, v 2, v3", false, why, sizeof why),
+                     WSOCK_EINVAL);
+    assert_non_null(strstr(why, "option \"subprotocols\": \"v 2\": "));
+    stage_end(&stage);
+}
+
 static int refuse(wsock_conn *conn)
 {
     assert_int_equal(wsi_answer_respond(conn, 200, NULL, NULL, 0), WSOCK_ERANGE);
@@ -406,6 +483,8 @@ int main(void)
         TEST(requests_that_break_a_rule_get_its_status),
         TEST(connection_beyond_the_limit_is_503),
         TEST(application_accepts_with_subprotocol_and_headers),
+        TEST(server_chooses_subprotocols_by_its_own_order),
+        TEST(subprotocol_that_is_none_is_not_listed),
         TEST(application_refuses_with_status_headers_and_body),
         TEST(application_that_forgets_to_answer_gives_500),
         TEST(answer_may_come_later_from_another_thread),
