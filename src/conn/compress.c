@@ -252,9 +252,13 @@ bool wsi_conn_deflate(struct wsock_conn *conn, const void *data, size_t len,
     struct wsi_deflater *deflater = wsi_conn_own_deflater(conn);
     struct wsi_buf *scratch = &conn->worker->deflated;
 
-    trim(scratch);
     *out = scratch;
     return deflater != NULL && wsi_deflater_message(deflater, scratch, data, len) == 0;
+}
+
+void wsi_conn_deflated(struct wsock_conn *conn)
+{
+    trim(&conn->worker->deflated);
 }
 
 void wsi_conn_forget_sent(struct wsock_conn *conn)

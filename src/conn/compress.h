@@ -90,10 +90,13 @@ void wsi_conn_agree_compression(struct wsock_conn *conn,
 struct wsi_deflate_settings wsi_conn_deflate_settings(const struct wsock_conn *conn);
 
 /** Compress with the connection's own context. On the worker, in the order of sending.
- * @return whether `out`, the worker's scratch, has the payload; false: send it as it is.
- */
+ * @return whether `out`, the worker's scratch, has the payload until wsi_conn_deflated();
+ * false: send it as it is. */
 bool wsi_conn_deflate(struct wsock_conn *conn, const void *data, size_t len,
                       const struct wsi_buf **out);
+
+/** The message was sent, either way: give back what a large one took. */
+void wsi_conn_deflated(struct wsock_conn *conn);
 
 /** The connection's own context. @return (borrowed from conn, nullable) made now if need
  *  be; NULL without memory. On the worker. */

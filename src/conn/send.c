@@ -140,11 +140,14 @@ static int write_deflated(struct wsock_conn *conn, unsigned byte0, const void *d
     const struct wsi_buf *out;
     int r;
 
-    if (!wsi_conn_deflate(conn, data, len, &out))
-        return wsi_conn_write(conn, byte0, data, len);
-    r = wsi_conn_write(conn, byte0 | WSI_FRAME_RSV1, out->data, out->len);
-    if (r < 0) /* our context has it, and the peer never will */
-        wsi_conn_forget_sent(conn);
+    if (wsi_conn_deflate(conn, data, len, &out)) {
+        r = wsi_conn_write(conn, byte0 | WSI_FRAME_RSV1, out->data, out->len);
+        if (r < 0) /* our context has it, and the peer never will */
+            wsi_conn_forget_sent(conn);
+    } else {
+        r = wsi_conn_write(conn, byte0, data, len);
+    }
+    wsi_conn_deflated(conn);
     return r;
 }
 

@@ -909,6 +909,27 @@ static void compressor_keeps_no_large_buffer(void **state)
     free(noise);
 }
 
+static void worker_keeps_no_large_buffer(void **state)
+{
+    uint8_t *noise = malloc(2 * LONGEST);
+
+    (void)state;
+    write_noise(noise, 2 * LONGEST, 3);
+    for (int by_mail = 0; by_mail < 2; by_mail++) {
+        open_mode(&modes[DEDICATED], WSI_SERVER);
+        if (by_mail)
+            wsi_worker_current = NULL;
+        assert_int_equal(wsi_conn_send(conn, WSOCK_BINARY, noise, 2 * LONGEST), 0);
+        wsi_worker_current = stage.worker;
+        stage_settle(&stage);
+        far_got(&far, &peer, 0xc2, noise, 2 * LONGEST);
+        assert_in_range(stage.worker->deflated.capacity, 0, 256 * 1024);
+        assert_int_equal(stage.worker->deflated.len, 0);
+        finish_mode();
+    }
+    free(noise);
+}
+
 static void compressor_without_memory_is_none(void **state)
 {
     const struct wsi_deflate_settings settings = {
@@ -960,6 +981,7 @@ int main(void)
         TEST(compressor_is_lent_again_for_the_same_settings),
         TEST(most_recent_kinds_of_compressors_are_kept),
         TEST(compressor_keeps_no_large_buffer),
+        TEST(worker_keeps_no_large_buffer),
         TEST(compressor_without_memory_is_none),
     };
 
