@@ -80,6 +80,29 @@ void wsi_frames_pack(struct wsi_frames *frames, struct wsi_pool *pool,
                 wsi_blob_ref(get(frames, holds(window, len) ? largest : smallest)));
 }
 
+/* Whether `plain` or an earlier window has that form too. */
+static bool is_repeated(const struct wsi_frames *frames, unsigned window)
+{
+    const struct wsi_blob *form = get(frames, window);
+    unsigned earlier = 0;
+
+    if (form == frames->plain)
+        return true;
+    while (get(frames, earlier) != form)
+        earlier++;
+    return earlier < window;
+}
+
+size_t wsi_frames_bytes(const struct wsi_frames *frames)
+{
+    size_t bytes = frames->plain->len;
+
+    for (unsigned window = 0; window < WSI_WINDOWS; window++)
+        if (get(frames, window) != NULL && !is_repeated(frames, window))
+            bytes += get(frames, window)->len;
+    return bytes;
+}
+
 void wsi_frames_share(struct wsi_frames *frames, const struct wsi_frames *from)
 {
     for (unsigned window = 0; window < WSI_WINDOWS; window++) {

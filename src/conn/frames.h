@@ -41,6 +41,9 @@ static inline unsigned wsi_window_of(const struct wsock_conn *conn)
 void wsi_frames_pack(struct wsi_frames *frames, struct wsi_pool *pool,
                      const struct wsi_options *options, unsigned windows);
 
+/** The bytes of all its forms; what serves several windows counts once. */
+size_t wsi_frames_bytes(const struct wsi_frames *frames);
+
 /** Take over what another set has. */
 void wsi_frames_share(struct wsi_frames *frames, const struct wsi_frames *from);
 

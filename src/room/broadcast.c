@@ -145,18 +145,19 @@ bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *
 /* ---- queueing ---- */
 
 static void append_to_shard(struct wsi_shard *shard, struct wsi_envelope *envelope,
-                            bool *post)
+                            size_t bytes, bool *post)
 {
     if (shard->count == 0)
         return;
     wsi_ref_take(&envelope->ref);
-    shard->pending_bytes += envelope->frames.plain->len + sizeof *envelope;
+    shard->pending_bytes += bytes;
     *post = wsi_shard_append(shard, &envelope->ops[shard - shard->room->shards]);
 }
 
 /* @param envelope (consumed) @return how many members are meant; WSOCK_EAGAIN. */
 static int queue(wsock_room *room, struct wsi_envelope *envelope)
 {
+    const size_t bytes = wsi_frames_bytes(&envelope->frames) + sizeof *envelope;
     bool post[WSI_WORKERS_MAX] = {false};
     int r;
 
@@ -168,7 +169,7 @@ static int queue(wsock_room *room, struct wsi_envelope *envelope)
     } else {
         r = (int)room->count;
         for (unsigned i = 0; i < room->shard_count; i++)
-            append_to_shard(&room->shards[i], envelope, &post[i]);
+            append_to_shard(&room->shards[i], envelope, bytes, &post[i]);
     }
     pthread_mutex_unlock(&room->lock);
     for (unsigned i = 0; r > 0 && i < room->shard_count; i++)

@@ -72,7 +72,7 @@ struct wsi_shard {
     struct wsi_room_op *first, **last; /* under the room's lock, as what follows */
     bool scheduled;                    /* the mail is under way, with a reference */
     size_t count;                      /* members that have joined and not left */
-    size_t pending_bytes;
+    size_t pending_bytes; /* of messages that wait, in all their forms */
 };
 
 struct wsock_room {

@@ -442,6 +442,32 @@ static void refused_message_leaves_nothing(void **state)
     free(text);
 }
 
+static void compressed_forms_fill_a_room_as_well(void **state)
+{
+    const size_t half = WSI_ROOM_PENDING_MAX / 2;
+    struct wsi_frames frames = {0};
+    struct wsi_blob *packed = wsi_blob_new(half);
+
+    (void)state;
+    assert_non_null(packed);
+    packed->len = half;
+    assert_int_equal(wsi_encode_message(&frames.plain, WSOCK_TEXT, "x", 1), 0);
+    atomic_store(&frames.packed[0], packed);
+    atomic_store(&frames.packed[3], wsi_blob_ref(packed)); /* counts once */
+    atomic_store(&frames.packed[7], wsi_blob_ref(frames.plain));
+    assert_int_equal(wsi_frames_bytes(&frames), half + 3);
+    begin();
+    join(0, 0);
+    assert_int_equal(wsi_room_broadcast_frames(room, NULL, &frames), 1);
+    assert_int_equal(wsi_room_broadcast_frames(room, NULL, &frames), 1);
+    assert_int_equal(wsi_room_broadcast_frames(room, NULL, &frames), WSOCK_EAGAIN);
+    settle();
+    stage_sent(&peer[0], "\x81\x01x\x81\x01x");
+    finish();
+    wsi_frames_drop_packed(&frames);
+    wsi_blob_unref(frames.plain);
+}
+
 static void member_that_does_not_read_holds_nobody_up(void **state)
 {
     (void)state;
@@ -486,6 +512,7 @@ int main(void)
         TEST(shared_message_is_not_copied),
         TEST(worker_that_is_far_behind_stops_the_room),
         TEST(refused_message_leaves_nothing),
+        TEST(compressed_forms_fill_a_room_as_well),
         TEST(member_that_does_not_read_holds_nobody_up),
     };
 
