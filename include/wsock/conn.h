@@ -274,7 +274,8 @@ WSOCK_API wsock_request *wsock_conn_request(wsock_conn *conn);
 WSOCK_API const char *wsock_conn_subprotocol(const wsock_conn *conn);
 /**
  * The extensions that were agreed on, as the server's answer names them, such as
- * "permessage-deflate; server_no_context_takeover"; "" when none and before open.
+ * "permessage-deflate; server_no_context_takeover"; "" when none, before open, and for a
+ * connection that failed before it opened. What it answers once open stays when it ends.
  *
  * @param out  (out) NUL-terminated.
  * @param size of out; 160 is enough for what this library offers.

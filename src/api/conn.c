@@ -255,6 +255,14 @@ const char *wsock_conn_subprotocol(const wsock_conn *conn)
     return facts != NULL ? wsi_facts_subprotocol(facts) : "";
 }
 
+/* What is agreed on is noted while opening, which may fail after it. `opened` does not
+ * change any more once the state is a later one. */
+static bool has_extensions(const wsock_conn *conn)
+{
+    return wsi_conn_state(conn) >= WSI_CONN_OPEN && conn->opened &&
+           conn->pmd.own_window_bits != 0;
+}
+
 int wsock_conn_extensions(const wsock_conn *conn, char *out, size_t size)
 {
     const char *text = wsock_conn_response_header(conn, "Sec-WebSocket-Extensions");
@@ -263,7 +271,7 @@ int wsock_conn_extensions(const wsock_conn *conn, char *out, size_t size)
 
     if (conn == NULL || out == NULL)
         return WSOCK_EINVAL;
-    if (wsi_conn_state(conn) == WSI_CONN_OPENING || conn->pmd.own_window_bits == 0)
+    if (!has_extensions(conn))
         text = "";
     else if (wsi_conn_role(conn) == WSI_SERVER)
         answer[wsi_pmd_write_answer(answer, &conn->pmd)] = '\0';

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The public objects before anything is connected: constructors without memory, and
- * errors that name what was wrong and change nothing. */
+ * errors that name what was wrong and change nothing. And what a connection tells of its
+ * opening. */
 #include "test.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include <wsock/wsock.h>
+
+#include "conn/answer.h"
+#include "stage.h"
 
 struct world {
     wsock_runtime *runtime;
@@ -357,6 +361,59 @@ static void every_code_has_its_text_and_name(void **state)
     assert_string_equal(wsock_cause_text(-1), "unknown cause");
 }
 
+/* ---- connections ---- */
+
+static void keep_request(wsock_request *request, void *user)
+{
+    *(wsock_conn **)user = wsock_conn_ref(wsi_conn_of_request(request));
+}
+
+static void extensions_are(const wsock_conn *conn, const char *expected)
+{
+    char text[160] = "untouched";
+
+    assert_int_equal(wsock_conn_extensions(conn, text, sizeof text), strlen(expected));
+    assert_string_equal(text, expected);
+}
+
+static void extensions_are_of_connections_that_opened(void **state)
+{
+    static const char offer[] = "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    static const char agreed[] = "permessage-deflate; server_no_context_takeover; "
+                                 "client_no_context_takeover";
+    struct stage stage;
+    struct script_peer peer;
+    wsock_conn *conn = NULL;
+
+    (void)state;
+    for (int opens = 0; opens < 2; opens++) {
+        stage_begin(&stage, 1);
+        assert_int_equal(wsi_options_set(&stage.endpoint.options, "compression", "shared",
+                                         true, NULL, 0),
+                         0);
+        assert_int_equal(wsi_profile_on(&stage.endpoint, &stage.pool, WSI_ON_REQUEST,
+                                        (union wsi_handler_fn){.request = keep_request},
+                                        true, &conn, NULL),
+                         0);
+        stage_accept(&stage, &peer, 0);
+        script_feed(&peer, stage_request, strlen(stage_request) - 2);
+        script_feed(&peer, offer, strlen(offer));
+        stage_settle(&stage);
+        assert_int_not_equal(conn->pmd.own_window_bits, 0); /* agreed, but not open */
+        extensions_are(conn, "");
+        if (opens) {
+            assert_int_equal(wsi_answer_accept(conn, NULL), 0);
+            stage_settle(&stage);
+            extensions_are(conn, agreed);
+        }
+        stage_drop(&stage, conn, &peer);
+        extensions_are(conn, opens ? agreed : "");
+        stage_saw(&stage, opens ? "open | closed RESET 1006" : "cancelled");
+        wsock_conn_unref(conn);
+        stage_end(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -372,6 +429,7 @@ int main(void)
         TEST(url_that_cannot_be_connected_to_is_refused),
         TEST(message_keeps_what_it_was_made_of),
         TEST(every_code_has_its_text_and_name),
+        TEST(extensions_are_of_connections_that_opened),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
