@@ -80,6 +80,30 @@ WSOCK_API const char *wsock_request_remote_address(const wsock_request *request)
 /** 1 when the client offers that subprotocol, else 0. */
 WSOCK_API int wsock_request_offers(const wsock_request *request, const char *subprotocol);
 
+/**
+ * User and password of an Authorization header in the scheme Basic (RFC 7617), decoded;
+ * the bytes above 0x7f are as the client sent them, UTF-8 as a rule.
+ *
+ * @return NULL when there is no such header, or two, or it is malformed: no base64, no
+ * colon, a control character.
+ */
+WSOCK_API const char *wsock_request_basic_user(const wsock_request *request);
+WSOCK_API const char *wsock_request_basic_password(const wsock_request *request);
+/** The token of the scheme Bearer (RFC 6750 section 2.1), as sent; NULL as above. */
+WSOCK_API const char *wsock_request_bearer_token(const wsock_request *request);
+
+/**
+ * Compare what a client says with a secret, such as a password or a token, so that the
+ * time it takes does not tell how much of it was right. It may tell the two lengths:
+ * where the length of the secret is to be hidden, compare hashes.
+ *
+ * @param given  (borrowed until return, nullable) equals nothing when NULL.
+ * @param secret (borrowed until return, nullable) the same.
+ * @return 1 when they are equal, else 0.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_secret_equal(const char *given, const char *secret);
+
 /** What the connection's wsock_conn_get_user() will answer. As wsock_conn_set_user() and
  *  wsock_conn_get_user(). */
 WSOCK_API int wsock_request_set_user(wsock_request *request, void *user,

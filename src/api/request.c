@@ -9,6 +9,7 @@
 
 #include "conn/answer.h"
 #include "conn/conn.h"
+#include "core/secret.h"
 
 static const struct wsi_facts *facts_of(const wsock_request *request)
 {
@@ -89,6 +90,26 @@ int wsock_request_offers(const wsock_request *request, const char *subprotocol)
 {
     return request != NULL && subprotocol != NULL &&
            wsi_facts_offers(facts_of(request), subprotocol);
+}
+
+const char *wsock_request_basic_user(const wsock_request *request)
+{
+    return request != NULL ? wsi_facts_basic_user(facts_of(request)) : NULL;
+}
+
+const char *wsock_request_basic_password(const wsock_request *request)
+{
+    return request != NULL ? wsi_facts_basic_password(facts_of(request)) : NULL;
+}
+
+const char *wsock_request_bearer_token(const wsock_request *request)
+{
+    return request != NULL ? wsi_facts_bearer_token(facts_of(request)) : NULL;
+}
+
+int wsock_secret_equal(const char *given, const char *secret)
+{
+    return given != NULL && secret != NULL && wsi_secret_equal(given, secret);
 }
 
 int wsock_request_set_user(wsock_request *request, void *user, wsock_free_fn free_user)

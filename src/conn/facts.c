@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a handshake is packed. Behind the offsets stand, each ended by NUL: the
- * peer's address, method, target,
- * path (unless it is the end of the target), then pairs of name and value: header fields,
- * captures, query, cookies; and last the room for the subprotocol, as long as the longest
- * one offered. A header name that every handshake has is one byte above 0x7F, which no
- * token contains: an idle connection costs mostly this block.
+ * How a handshake is packed. Behind the offsets stand, each ended by NUL: the peer's
+ * address, method, target, path (unless it is the end of the target), then pairs of name
+ * and value: header fields, captures, query, cookies; then what few handshakes have, each
+ * behind a byte that says what it is; and last the room for the subprotocol, as long as
+ * the longest one offered. A header name that every handshake has is one byte above 0x7F,
+ * which no token contains: an idle connection costs mostly this block.
  *
  * The same function measures and writes, so the block is allocated once, at its size.
  */
@@ -19,13 +19,17 @@
 
 #include "conn/percent.h"
 #include "core/alloc.h"
+#include "proto/credentials.h"
 #include "proto/url.h"
 
 /* A head beyond BYTES_MAX could overflow an offset; max_head_bytes stops at a MiB. */
 enum { PAIRS_MAX = 256, BYTES_MAX = 1 << 27 };
 
+/* What few have. User and password come last, since they are two strings. */
+enum { EXTRA_BASIC = 'b' };
+
 struct offsets {
-    uint32_t method, path, headers, params, query, cookies, protocol, end;
+    uint32_t method, path, headers, params, query, cookies, extras, protocol, end;
 };
 
 struct wsi_facts {
@@ -191,6 +195,28 @@ static void put_cookies(struct writer *w, const struct wsi_http_head *head)
     }
 }
 
+/* The value of the only field of that name. */
+static struct wsi_str only(const struct wsi_http_head *head, struct wsi_str name)
+{
+    const struct wsi_http_field *field = wsi_http_find(head, name, 0);
+
+    return field != NULL && wsi_http_find(head, name, 1) == NULL ? field->value
+                                                                 : WSI_STR("");
+}
+
+static void put_basic(struct writer *w, const struct wsi_http_head *head)
+{
+    const struct wsi_str value = only(head, WSI_STR("Authorization"));
+    const size_t size = wsi_basic_size(value);
+
+    if (size == 0)
+        return;
+    put_byte(w, EXTRA_BASIC);
+    if (w->out != NULL)
+        wsi_basic_write(w->out + w->len, value);
+    w->len += size;
+}
+
 static void put_room(struct writer *w, const struct wsi_http_head *head)
 {
     static const struct wsi_str name = {"Sec-WebSocket-Protocol", 22};
@@ -227,6 +253,9 @@ static void pack(struct writer *w, struct offsets *at, const char *remote,
     at->cookies = (uint32_t)w->len;
     if (is_request)
         put_cookies(w, head);
+    at->extras = (uint32_t)w->len;
+    if (is_request)
+        put_basic(w, head);
     at->protocol = (uint32_t)w->len;
     if (is_request)
         put_room(w, head);
@@ -286,7 +315,7 @@ static struct section section_of(const struct wsi_facts *facts, int kind)
 {
     const struct offsets *at = &facts->at;
     const uint32_t bounds[] = {at->headers, at->params, at->query, at->cookies,
-                               at->protocol};
+                               at->extras};
 
     return (struct section){
         .p = facts->text + bounds[kind],
@@ -324,6 +353,16 @@ static const char *find(const struct wsi_facts *facts, int kind, const char *wan
             return value;
     }
     return NULL;
+}
+
+static const char *extra(const struct wsi_facts *facts, char which)
+{
+    const char *p = facts->text + facts->at.extras;
+    const char *end = facts->text + facts->at.protocol;
+
+    while (p < end && *p != which && *p != EXTRA_BASIC)
+        p += strlen(p) + 1;
+    return p < end && *p == which ? p + 1 : NULL;
 }
 
 const char *wsi_facts_remote(const struct wsi_facts *facts)
@@ -384,6 +423,38 @@ int wsi_facts_field_at(const struct wsi_facts *facts, const char **name,
     *name = n;
     *value = v;
     return 0;
+}
+
+/* ---- credentials ---- */
+
+const char *wsi_facts_basic_user(const struct wsi_facts *facts)
+{
+    return extra(facts, EXTRA_BASIC);
+}
+
+const char *wsi_facts_basic_password(const struct wsi_facts *facts)
+{
+    const char *user = wsi_facts_basic_user(facts);
+
+    return user != NULL ? user + strlen(user) + 1 : NULL;
+}
+
+const char *wsi_facts_bearer_token(const struct wsi_facts *facts)
+{
+    struct section section = section_of(facts, WSOCK_FIELDS_HEADER);
+    const char *name, *value, *found = NULL;
+    struct wsi_str token;
+
+    while (next_pair(&section, &name, &value)) {
+        if (!wsi_str_equal_nocase(wsi_str_of(name), WSI_STR("Authorization")))
+            continue;
+        if (found != NULL)
+            return NULL;
+        found = value;
+    }
+    /* The token is the end of the value, so that it has the NUL of that. */
+    return found != NULL && wsi_bearer_token(wsi_str_of(found), &token) ? token.ptr
+                                                                        : NULL;
 }
 
 /* ---- the subprotocol ---- */

@@ -59,6 +59,12 @@ const char *wsi_facts_query(const struct wsi_facts *facts, const char *name);
 /** The first cookie of that name; NULL when there is none. */
 const char *wsi_facts_cookie(const struct wsi_facts *facts, const char *name);
 
+/** What a request's one Authorization header says, in the scheme Basic or Bearer; NULL
+ *  when it says anything else. */
+const char *wsi_facts_basic_user(const struct wsi_facts *facts);
+const char *wsi_facts_basic_password(const struct wsi_facts *facts);
+const char *wsi_facts_bearer_token(const struct wsi_facts *facts);
+
 /** As wsock_request_field_at(): @param kind WSOCK_FIELDS_*.
  *  @return 0; WSOCK_ENOENT beyond the last; WSOCK_EINVAL for another kind. */
 int wsi_facts_field_at(const struct wsi_facts *facts, const char **name,

@@ -11,6 +11,7 @@
 
 #include "conn/facts.h"
 #include "conn/route.h"
+#include "proto/base64.h"
 #include "proto/handshake.h"
 #include "proto/origin.h"
 #include "proto/url.h"
@@ -121,6 +122,32 @@ static void check_facts(const struct wsi_facts *facts, const struct wsi_http_hea
     }
 }
 
+/* Written again as a client would write it, a user and a password are what came. */
+static void check_credentials(const struct wsi_facts *facts)
+{
+    const char *user = wsi_facts_basic_user(facts);
+    const char *password = wsi_facts_basic_password(facts);
+    const char *token = wsi_facts_bearer_token(facts);
+    const char *value = wsi_facts_header(facts, "Authorization");
+    char *plain, *encoded;
+    size_t len;
+
+    CHECK((user == NULL) == (password == NULL) && (user == NULL || token == NULL));
+    if (token != NULL)
+        CHECK(strcmp(value + strlen(value) - strlen(token), token) == 0);
+    if (user == NULL)
+        return;
+    len = strlen(user) + 1 + strlen(password);
+    plain = malloc(len + 1);
+    encoded = malloc(WSI_BASE64_LEN(len) + 1);
+    CHECK(plain != NULL && encoded != NULL && strchr(user, ':') == NULL);
+    snprintf(plain, len + 1, "%s:%s", user, password);
+    wsi_base64_encode(encoded, plain, len);
+    CHECK(strcmp(strrchr(value, ' ') + 1, encoded) == 0);
+    free(plain);
+    free(encoded);
+}
+
 static void keep(const struct wsi_http_head *head)
 {
     struct wsi_capture captures[WSI_CAPTURES_MAX];
@@ -131,6 +158,7 @@ static void keep(const struct wsi_http_head *head)
 
     CHECK(wsi_facts_from_request(&facts, "127.0.0.1:5", head, captures, count) == 0);
     check_facts(facts, head);
+    check_credentials(facts);
     if (wsi_handshake_next_protocol(head, &cursor, &protocol)) {
         char *text = fuzz_text(protocol.ptr, protocol.len);
 

@@ -166,6 +166,13 @@ def requests():
                                   "Accept-Encoding: gzip, deflate\r\nPragma: no-cache\r\n"
                                   "Cache-Control: no-cache\r\nAccept-Language: en\r\n")
     yield "foreign_origin", upgrade(more="Origin: https://b.example:8443\r\n")
+    yield "basic", upgrade(more="Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n")
+    yield "basic_twice", upgrade(more="Authorization: Basic YTpi\r\n" * 2)
+    yield "basic_no_colon", upgrade(more="Authorization: Basic YWI=\r\n")
+    yield "basic_control", upgrade(more="Authorization: Basic YToA\r\n")
+    yield "basic_padding_inside", upgrade(more="Authorization: basic  YTo=YTpi\r\n")
+    yield "bearer", upgrade(more="Authorization: Bearer mF_9.B5f-4.1JqM==\r\n")
+    yield "bearer_twice", upgrade(more="Authorization: Bearer a b\r\n")
     yield "same_origin", upgrade(more="Origin: http://a.example\r\n")
     yield "null_origin", upgrade(more="Origin: null\r\n")
     yield "origin_below", upgrade(more="Origin: https://b.a.example:443\r\n")

@@ -98,7 +98,7 @@ static void a_plain_request_is_smaller_than_its_head(void **state)
     usual_fields();
     facts = build();
     /* "GET /echo HTTP/1.1" and these fields are 157 bytes on the wire. */
-    assert_true(wsi_facts_size(facts) <= 124);
+    assert_true(wsi_facts_size(facts) <= 128);
     wsi_facts_free(facts);
 }
 
@@ -266,6 +266,50 @@ static void captures_are_decoded(void **state)
     wsi_facts_free(facts);
 }
 
+static void credentials_are_those_of_the_only_header(void **state)
+{
+    static const char basic[] = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+    struct wsi_facts *facts;
+
+    (void)state;
+    request("/");
+    field("authorization", basic);
+    field("Cookie", "a=1");
+    field("Sec-WebSocket-Protocol", "chat");
+    facts = build();
+    assert_string_equal(wsi_facts_basic_user(facts), "Aladdin");
+    assert_string_equal(wsi_facts_basic_password(facts), "open sesame");
+    assert_null(wsi_facts_bearer_token(facts));
+    assert_string_equal(wsi_facts_header(facts, "Authorization"), basic);
+    /* What stands beside them is what it was. */
+    assert_string_equal(pairs(facts, WSOCK_FIELDS_COOKIE), "a=1;");
+    assert_int_equal(wsi_facts_set_subprotocol(facts, "chat"), 0);
+    assert_string_equal(wsi_facts_basic_password(facts), "open sesame");
+    wsi_facts_free(facts);
+    field("AUTHORIZATION", basic);
+    facts = build();
+    assert_null(wsi_facts_basic_user(facts));
+    assert_null(wsi_facts_basic_password(facts));
+    wsi_facts_free(facts);
+
+    request("/");
+    field("Authorization", "Bearer a.b.c==");
+    facts = build();
+    assert_string_equal(wsi_facts_bearer_token(facts), "a.b.c==");
+    assert_null(wsi_facts_basic_user(facts));
+    assert_null(wsi_facts_basic_password(facts));
+    wsi_facts_free(facts);
+    field("Authorization", "Bearer a.b.c==");
+    facts = build();
+    assert_null(wsi_facts_bearer_token(facts));
+    wsi_facts_free(facts);
+
+    facts = (request("/"), build());
+    assert_null(wsi_facts_bearer_token(facts));
+    assert_null(wsi_facts_basic_user(facts));
+    wsi_facts_free(facts);
+}
+
 static void the_subprotocol_is_one_that_was_offered(void **state)
 {
     struct wsi_facts *facts;
@@ -374,6 +418,7 @@ int main(void)
         TEST(at_most_256_pairs_are_kept),
         TEST(cookies_of_all_fields_are_listed),
         TEST(captures_are_decoded),
+        TEST(credentials_are_those_of_the_only_header),
         TEST(the_subprotocol_is_one_that_was_offered),
         TEST(a_response_tells_fields_and_subprotocol),
         TEST(walks_end_and_unknown_kinds_are_refused),
