@@ -143,7 +143,8 @@ WSOCK_API int wsock_server_resume_accept(wsock_server *server);
 /**
  * Begin to end: listeners close, every connection gets close code 1001 and may finish its
  * closing handshake until the option stop_timeout (or its close_timeout, if that is
- * sooner), then it is cut off. Requests that were not answered get 503. Each connection
+ * sooner), then it is cut off. Requests that were not answered, and those that
+ * come on connections which were taken before, get 503 with Retry-After. Each connection
  * gets its on_close, and on_stopped comes last. Returns at once; calling it again does
  * nothing.
  *

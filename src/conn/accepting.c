@@ -32,7 +32,7 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
     struct wsock_conn *conn;
 
     wsi_service_task(service);
-    if (alive > limit + OVERLOAD_MAX || atomic_load(&service->stopping) ||
+    if (alive > limit + OVERLOAD_MAX ||
         wsi_conn_new(&conn, worker, &service->owner, NULL, WSI_SERVER) < 0) {
         atomic_fetch_sub(&service->alive, 1);
         close(fd);
@@ -50,7 +50,11 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
     if (alive > limit) {
         wsi_log(&worker->pool->log, WSOCK_LOG_WARN, wsi_conn_subject(conn).text,
                 "refused with 503: max_connections (%zu) is reached", limit);
-        wsi_reply(conn, 503, "text/plain", WSI_STR("Retry-After: 1\r\n"), "full\n", 5);
+        wsi_reply_later(conn, "full\n");
+        return;
+    }
+    if (atomic_load(&service->stopping)) {
+        wsi_opening_go_away(conn);
         return;
     }
     wsi_opening_set_deadline(

@@ -51,7 +51,7 @@ struct wsi_extra;
 struct wsi_opening;
 
 /* How long a peer that never opened may take to read our answer. */
-enum { WSI_LINGER_MS = 5000 };
+enum { WSI_LINGER_MS = 5000, WSI_FAREWELL_MS = 1000 /* of a server that stops */ };
 
 enum wsi_conn_state {
     WSI_CONN_OPENING,

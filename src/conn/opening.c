@@ -241,12 +241,10 @@ void wsi_opening_go_away(struct wsock_conn *conn)
 {
     if (wsi_conn_role(conn) == WSI_CLIENT) {
         wsi_connecting_fail(conn, WSOCK_CAUSE_STOPPED, NULL);
-    } else if (conn->opening->phase == WSI_OPENING_ANSWER) {
+    } else if (conn->opening->phase != WSI_OPENING_REPLY) {
+        /* Also when no request is there yet: it may be on its way. */
         wsi_opening_cancel(conn);
-        wsi_reply(conn, 503, "text/plain", WSI_STR("Retry-After: 1\r\n"), "going away\n",
-                  11);
-    } else if (conn->opening->phase == WSI_OPENING_HEAD) {
-        wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_STOPPED, WSOCK_BY_US, NULL);
+        wsi_reply_later(conn, "going away\n");
     }
 }
 

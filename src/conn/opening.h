@@ -109,6 +109,8 @@ void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ..
 /** Send an HTTP answer and end the connection behind it. */
 void wsi_reply(struct wsock_conn *conn, unsigned status, const char *content_type,
                struct wsi_str headers, const void *body, size_t len);
+/** 503: not now, and not here; the next try may meet another process. */
+void wsi_reply_later(struct wsock_conn *conn, const char *text);
 /** A status with one line of text. */
 void wsi_reply_text(struct wsock_conn *conn, unsigned status, const char *text);
 /** @param file (consumed) */

@@ -69,6 +69,11 @@ void wsi_reply_text(struct wsock_conn *conn, unsigned status, const char *text)
               len < (int)sizeof line ? (size_t)len : sizeof line - 1);
 }
 
+void wsi_reply_later(struct wsock_conn *conn, const char *text)
+{
+    wsi_reply(conn, 503, "text/plain", WSI_STR("Retry-After: 1\r\n"), text, strlen(text));
+}
+
 /* Queue the next piece; end the connection behind the last one. */
 static void send_piece(struct wsock_conn *conn)
 {

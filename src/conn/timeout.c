@@ -52,13 +52,17 @@ static uint64_t cut_at(const struct wsock_conn *conn)
                : UINT64_MAX;
 }
 
+/* A client that connected and says nothing does not hold up its server's end. */
+static uint64_t patience_ms(const struct wsock_conn *conn)
+{
+    if (conn->profile != NULL)
+        return option_ms(conn, WSI_OPT_CLOSE_TIMEOUT);
+    return cut_at(conn) != UINT64_MAX ? WSI_FAREWELL_MS : WSI_LINGER_MS;
+}
+
 static uint64_t close_at(const struct wsock_conn *conn)
 {
-    const uint64_t patience = conn->profile != NULL
-                                  ? option_ms(conn, WSI_OPT_CLOSE_TIMEOUT)
-                                  : WSI_LINGER_MS;
-
-    return earlier_of(conn->since_ms + patience, cut_at(conn));
+    return earlier_of(conn->since_ms + patience_ms(conn), cut_at(conn));
 }
 
 static uint64_t next_at(const struct wsock_conn *conn)

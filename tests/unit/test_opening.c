@@ -20,6 +20,11 @@
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define PLAIN_TEXT "Content-Type: text/plain; charset=utf-8\r\n"
 
+#define GOING_AWAY                                              \
+    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n" \
+    "Content-Type: text/plain\r\nContent-Length: 11\r\n"        \
+    "Retry-After: 1\r\n\r\ngoing away\n"
+
 static struct stage stage;
 static struct script_peer peer;
 
@@ -382,9 +387,87 @@ static void stopping_server_answers_for_the_application(void **state)
     wsi_service_stop(&stage.service, 1000);
     stage_settle(&stage);
     stage_saw(&stage, "cancelled");
-    stage_sent(&peer, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
-                      "Content-Type: text/plain\r\nContent-Length: 11\r\n"
-                      "Retry-After: 1\r\n\r\ngoing away\n");
+    stage_sent(&peer, GOING_AWAY);
+    finish("");
+}
+
+static void request_that_comes_while_it_stops_is_503(void **state)
+{
+    static const size_t received[] = {0, 20};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof received / sizeof received[0]; i++) {
+        stage_begin(&stage, 1);
+        stage_accept(&stage, &peer, 0);
+        script_feed(&peer, stage_request, received[i]);
+        stage_settle(&stage);
+        wsi_service_stop(&stage.service, 5000);
+        stage_settle(&stage);
+        stage_sent(&peer, GOING_AWAY);
+        assert_true(script_fin(&peer));
+        /* The rest of the request is read, so that the answer is not lost to a reset. */
+        script_feed(&peer, stage_request + received[i],
+                    strlen(stage_request) - received[i]);
+        stage_settle(&stage);
+        assert_int_equal(peer.received, strlen(stage_request));
+        stage_sent(&peer, "");
+        peer.eof = true;
+        stage_ended(&stage, &peer);
+        stage_saw(&stage, "");
+        stage_end(&stage);
+    }
+}
+
+static void connection_taken_while_it_stops_is_503(void **state)
+{
+    struct script_peer first;
+    struct wsock_conn *conn;
+
+    (void)state;
+    stage_begin(&stage, 1);
+    conn = stage_accept_open(&stage, &first);
+    wsi_service_stop(&stage.service, 5000);
+    stage_accept(&stage, &peer, 0);
+    stage_settle(&stage);
+    stage_sent(&peer, GOING_AWAY);
+    peer.eof = true;
+    stage_ended(&stage, &peer);
+    stage_drop(&stage, conn, &first);
+    free(stage.seen.text);
+    stage.seen = (struct test_transcript){0};
+    stage_end(&stage);
+}
+
+static void silent_visitor_does_not_hold_up_the_end(void **state)
+{
+    (void)state;
+    stage_begin(&stage, 1);
+    stage_accept(&stage, &peer, 0);
+    stage_settle(&stage);
+    wsi_service_stop(&stage.service, 5000);
+    stage_run(&stage, 999);
+    assert_int_equal(atomic_load(&stage.service.alive), 1);
+    stage_run(&stage, 1);
+    assert_int_equal(atomic_load(&stage.service.alive), 0);
+    stage_ended(&stage, &peer);
+    stage_end(&stage);
+}
+
+static void application_that_takes_too_long_is_503(void **state)
+{
+    (void)state;
+    ask(NULL, "");
+    stage_run(&stage, 29999);
+    stage_sent(&peer, "");
+    stage_run(&stage, 1);
+    stage_saw(&stage, "cancelled");
+    stage_sent(&peer,
+               "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n" PLAIN_TEXT
+               "Content-Length: 39\r\n\r\n"
+               "the application did not answer in time\n");
+    assert_int_equal(wsi_answer_accept(kept, NULL), WSOCK_ECLOSED);
+    assert_int_equal(wsi_answer_respond(kept, 401, NULL, NULL, 0), WSOCK_ECLOSED);
+    assert_int_equal(wsi_answer_add_header(kept, "A", "b"), WSOCK_ECLOSED);
     finish("");
 }
 
@@ -491,6 +574,10 @@ int main(void)
         TEST(frames_sent_ahead_wait_for_the_answer),
         TEST(visitor_that_leaves_cancels_its_request),
         TEST(stopping_server_answers_for_the_application),
+        TEST(request_that_comes_while_it_stops_is_503),
+        TEST(connection_taken_while_it_stops_is_503),
+        TEST(silent_visitor_does_not_hold_up_the_end),
+        TEST(application_that_takes_too_long_is_503),
         TEST(file_is_sent_as_fast_as_it_is_taken),
         TEST(head_of_a_file_has_no_body),
         TEST(visitor_that_takes_nothing_of_a_file_is_cut_off),
