@@ -109,28 +109,49 @@ static void compare_byte_by_byte(const char *expected, const uint8_t *input, siz
 }
 
 /* The first of the places to cut at that is not before `at`. */
-static size_t place_from(size_t at, size_t len)
+static size_t place_from(size_t at, size_t len, size_t dense)
 {
     const size_t stride = len / BETWEEN;
 
-    if (len <= EVERY_PAIR_UP_TO || at <= NEAR_AN_END || at + NEAR_AN_END >= len)
+    if (at <= dense || at + NEAR_AN_END >= len)
         return at;
     at = (at + stride - 1) / stride * stride;
     return at + NEAR_AN_END > len ? len - NEAR_AN_END : at;
 }
 
-void test_all_cuts(const uint8_t *input, size_t len, const char *expected,
-                   test_decode_fn decode, void *user)
+static void cut_at_pairs(const uint8_t *input, size_t len, size_t dense,
+                         const char *expected, test_decode_fn decode, void *user)
 {
     char *uncut = test_decode_cut(input, len, NULL, 0, decode, user);
 
     if (expected != NULL)
         assert_string_equal(uncut, expected);
-    for (size_t a = 0; a <= len; a = place_from(a + 1, len))
-        for (size_t b = a; b <= len; b = place_from(b + 1, len))
+    for (size_t a = 0; a <= len; a = place_from(a + 1, len, dense))
+        for (size_t b = a; b <= len; b = place_from(b + 1, len, dense))
             compare(uncut, input, len, (size_t[]){a, b}, 2, decode, user);
     compare_byte_by_byte(uncut, input, len, decode, user);
     free(uncut);
+}
+
+void test_all_cuts(const uint8_t *input, size_t len, const char *expected,
+                   test_decode_fn decode, void *user)
+{
+    cut_at_pairs(input, len, len <= EVERY_PAIR_UP_TO ? len : NEAR_AN_END, expected,
+                 decode, user);
+}
+
+void test_cuts_before_run(const uint8_t *input, size_t len, size_t run,
+                          const char *expected, test_decode_fn decode, void *user)
+{
+    const size_t before = len - run + NEAR_AN_END;
+
+    if (before > EVERY_PAIR_UP_TO) {
+        test_all_cuts(input, len, expected, decode, user);
+        return;
+    }
+    cut_at_pairs(input, len, before, expected, decode, user);
+    for (size_t at = before; at <= len; at++)
+        compare(expected, input, len, &at, 1, decode, user);
 }
 
 uint32_t test_random(uint32_t *seed)

@@ -45,6 +45,14 @@ char *test_decode_cut(const uint8_t *input, size_t len, const size_t *cuts, size
 void test_all_cuts(const uint8_t *input, size_t len, const char *expected,
                    test_decode_fn decode, void *user);
 
+/**
+ * The same where the last `run` bytes are all alike: every pair of cuts before them and
+ * near their beginning, pairs with some places behind that, and each of those places alone.
+ * Pairs within the run would be most of all pairs, and tell nothing.
+ */
+void test_cuts_before_run(const uint8_t *input, size_t len, size_t run,
+                          const char *expected, test_decode_fn decode, void *user);
+
 /** A repeatable stream of numbers; seed it with anything but 0. */
 uint32_t test_random(uint32_t *seed);
 
