@@ -342,8 +342,10 @@ static const char *consider_answer(struct wsi_str name, const struct element *an
         return EXTENSION_NAME " has window bits that are not 8 to 15";
     if (!peer_takeover(config) && (answer->named & SERVER_NO_TAKEOVER) == 0)
         return "the server did not accept server_no_context_takeover";
-    /* Not naming it means 15. */
-    if (answer->server_bits > config->peer_window_bits)
+    /* Not naming it means 15. Some servers answer so whatever was offered; one that keeps
+     * no context either is welcome, since nothing is kept for it between messages. */
+    if (answer->server_bits > config->peer_window_bits &&
+        (answer->named & (SERVER_BITS | SERVER_NO_TAKEOVER)) != SERVER_NO_TAKEOVER)
         return "the server did not accept server_max_window_bits";
     /* The bits that we offer for ourselves are a hint, which a server may ignore
      * (7.1.2.2): one that answers more than that leaves us free to keep to ours. */

@@ -75,7 +75,9 @@ size_t wsi_pmd_write_offer(char out[WSI_PMD_TEXT_MAX],
                            const struct wsi_pmd_config *config);
 
 /**
- * Judge the server's answer to wsi_pmd_write_offer() of the same config.
+ * Judge the server's answer to wsi_pmd_write_offer() of the same config. A server that
+ * does not mention our peer_window_bits has 15; that is accepted if it keeps no context,
+ * so that here too no larger window has to be kept between messages.
  *
  * @param params (out) untouched unless 1.
  * @param why    (out) a static sentence, untouched unless -1.

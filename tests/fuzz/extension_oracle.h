@@ -131,7 +131,9 @@ static inline bool oracle_read_list(char *text, struct element *out, size_t *cou
     return true;
 }
 
-/** May a server give this answer to that offer? (7.1.1.1 to 7.1.2.2) */
+/** May a server give this answer to that offer? (7.1.1.1 to 7.1.2.2) It may not leave out
+ * the window that it was asked to keep to; the client bears that where no context is
+ * kept. */
 static inline bool oracle_answer_fits(const struct element *offer,
                                       const struct element *answer)
 {
@@ -139,8 +141,10 @@ static inline bool oracle_answer_fits(const struct element *offer,
         return false;
     if (offer->server_no_takeover && !answer->server_no_takeover)
         return false;
-    if (offer->server_bits != 0 &&
-        (answer->server_bits == 0 || answer->server_bits > offer->server_bits))
+    if (offer->server_bits != 0 && answer->server_bits > offer->server_bits)
+        return false;
+    if (offer->server_bits != 0 && answer->server_bits == 0 &&
+        !answer->server_no_takeover)
         return false;
     /* The offer's client_bits are a hint, which the server may ignore. */
     return !answer->limits_client || (offer->limits_client && answer->client_bits != 0);

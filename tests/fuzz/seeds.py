@@ -412,6 +412,8 @@ def extensions():
     for bits in range(8, 14):
         yield f"answer_{bits}", seed(pmd + both + f"; server_max_window_bits={bits}; "
                                      f"client_max_window_bits={21 - bits}", full, small)
+    yield "answer_no_bits", seed(pmd + both, full, small)
+    yield "answer_no_bits_context", seed(pmd, full, small)
     for name, fields in {
         "fallback": pmd + "; server_max_window_bits=7, " + pmd + "; mystery,\n" + pmd,
         "others_around": 'x-mux; a=b; c, foo; bar="baz", ' + pmd + ", y",

@@ -361,6 +361,9 @@ static const struct mode {
     {"compression=dedicated compression_window_bits=8 compression_peer_window_bits=9",
      PMD "; client_max_window_bits",
      PMD "; server_max_window_bits=9; client_max_window_bits=8", 8, 9, true, true},
+    {"compression=dedicated", PMD "; server_no_context_takeover",
+     PMD "; server_no_context_takeover; client_no_context_takeover", 12, 15, false,
+     false},
 };
 enum { MODES = sizeof modes / sizeof modes[0], SHARED = 0, DEDICATED = 2 };
 

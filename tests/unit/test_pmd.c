@@ -290,6 +290,10 @@ static const struct {
     {&small, PMD "; server_max_window_bits=12; client_max_window_bits=15",
      "11 12 own peer"},
     {&shared_small, PMD BOTH "; server_max_window_bits=12", "10 12"},
+    /* a server that cannot be limited, and keeps no context */
+    {&shared_small, PMD BOTH, "10 15"},
+    {&small, PMD BOTH, "11 15"},
+    {&small, PMD "; server_no_context_takeover", "11 15 own"},
 
     {&full, "foo", NOT_OFFERED},
     {&full, "Permessage-deflate", NOT_OFFERED},
@@ -317,6 +321,8 @@ static const struct {
     {&shared, PMD "; client_no_context_takeover", NO_RESET},
     {&small, PMD, NO_LIMIT},
     {&small, PMD "; server_max_window_bits=13", NO_LIMIT},
+    {&small, PMD BOTH "; server_max_window_bits=13", NO_LIMIT},
+    {&small, PMD "; client_no_context_takeover", NO_LIMIT},
 };
 
 static void client_fails_on_what_it_did_not_offer(void **state)
