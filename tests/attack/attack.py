@@ -20,7 +20,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "support" / "py")]
 
 import notation  # noqa: E402
 from target import CLIENT, SERVER, Failed, Target, check  # noqa: E402
-from ws_peer import accept_key, parse_fields  # noqa: E402
+from ws_peer import accept_key, masked, parse_fields  # noqa: E402
 
 DOCS = HERE.parent.parent / "docs" / "hostile-input.md"
 FILES = sorted(path.stem for path in (HERE / "cases").glob("*.py"))
@@ -140,7 +140,7 @@ class Peer:
         check(bool(start[1] & 0x80) == (self.role == CLIENT), "the frame's mask bit is wrong")
         key = self.read(4) if start[1] & 0x80 else None
         payload = self.read(length) if length else b""
-        return start[0], notation.masked(payload, key) if key else payload
+        return start[0], masked(payload, key) if key else payload
 
     def read_close(self):
         """Skip to the close frame. @return (code, reason); (None, "") when none came."""

@@ -5,7 +5,7 @@ in which they leave, and the list of all cases."""
 import struct
 
 from target import CLIENT, SERVER
-from ws_peer import accept_key
+from ws_peer import accept_key, masked
 
 KIB, MIB = 1024, 1024 * 1024
 BOTH = (SERVER, CLIENT)
@@ -36,12 +36,6 @@ def made(what, peer):
 KEY = bytes.fromhex("37fa213d")
 
 
-def masked(payload, key=KEY):
-    whole = key * (len(payload) // 4 + 1)
-    return (int.from_bytes(payload, "big") ^
-            int.from_bytes(whole[:len(payload)], "big")).to_bytes(len(payload), "big")
-
-
 def frame(first, payload=b"", *, length=None, form=None, mask=True):
     """A frame whose first byte is given: FIN 0x80, reserved bits 0x70, opcode. It is masked as
     the peer's role demands (mask=False: the other way round). `length` is declared instead
@@ -56,7 +50,7 @@ def frame(first, payload=b"", *, length=None, form=None, mask=True):
             head += struct.pack(">H", declared)
         elif form == 64:
             head += struct.pack(">Q", declared)
-        return head + (KEY + masked(payload) if bit else payload)
+        return head + (KEY + masked(payload, KEY) if bit else payload)
 
     return Bytes(make)
 

@@ -19,6 +19,13 @@ def accept_key(key):
     return base64.b64encode(digest).decode("ascii")
 
 
+def masked(payload, key):
+    """Mask or unmask, which is the same."""
+    whole = key * (len(payload) // 4 + 1)
+    return (int.from_bytes(payload, "big") ^
+            int.from_bytes(whole[:len(payload)], "big")).to_bytes(len(payload), "big")
+
+
 def frame(opcode, payload=b"", *, fin=True, mask=None):
     """One frame; `mask` is four bytes or None."""
     head = bytes([(0x80 if fin else 0) | opcode])
@@ -30,7 +37,7 @@ def frame(opcode, payload=b"", *, fin=True, mask=None):
     else:
         head += bytes([bit | 127]) + struct.pack(">Q", len(payload))
     if mask:
-        payload = bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+        payload = masked(payload, mask)
         head += mask
     return head + payload
 
@@ -75,8 +82,8 @@ class Stream:
             payload = payload.encode("utf-8")
         self.write(frame(opcode, payload, fin=fin, mask=os.urandom(4) if self.masks else None))
 
-    def receive(self):
-        """The next frame: (opcode, payload)."""
+    def receive_frame(self):
+        """The next frame: (its first byte, payload)."""
         first, second = self.read(2)
         length = second & 0x7F
         if length == 126:
@@ -85,8 +92,11 @@ class Stream:
             (length,) = struct.unpack(">Q", self.read(8))
         mask = self.read(4) if second & 0x80 else None
         payload = self.read(length)
-        if mask:
-            payload = bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+        return first, masked(payload, mask) if mask else payload
+
+    def receive(self):
+        """The next frame: (opcode, payload)."""
+        first, payload = self.receive_frame()
         return first & 0x0F, payload
 
     def receive_message(self):
