@@ -2,104 +2,152 @@
 # SPDX-License-Identifier: MIT
 """libwsock against a peer of another language, in one role of the peer.
 
-interop.py PEER ROLE CACHE OUR_PROGRAM: fetches and builds the peer in CACHE (once, with the
-ordinary client of its registry), starts the server of the pair, runs the client against it,
-and looks at the closes that the server saw. The peers' programs are in the directories here,
-each a pair client and server that hold to one protocol (README.md)."""
-import fcntl
+interop.py PEER ROLE MODE CACHE OUR_PROGRAM: prepares the peer in CACHE (peers.py), starts the
+server of the pair, runs the client against it, and looks at the closes that the server saw
+and at what went over the wire (wire.py). MODE is how we compress. The peers' programs are in
+the directories here, each a pair client and server that hold to one protocol (README.md)."""
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
+import threading
 
-HERE = pathlib.Path(__file__).resolve().parent
-PREPARE_SECONDS = 900
+import agreed
+import peers
+from wire import Record, Relay, inflaters
+
 RUN_SECONDS = 120
+ECHO, FRAGMENTS = "/echo", "/fragments"
+TEXT, ROW = b"wsock wsock", b"row "  # how messages begin that all clients send
 
 
-def run(*command, cwd):
-    done = subprocess.run([str(c) for c in command], cwd=cwd, timeout=PREPARE_SECONDS,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: status {done.returncode}\n{done.stdout}")
+def fail(why):
+    sys.exit(f"interop: {why}")
 
 
-def prepare_python(there):
-    run(sys.executable, "-m", "venv", "venv", cwd=there)
-    run("venv/bin/pip", "install", "--quiet", "-r", "requirements.txt", cwd=there)
-    return lambda role: ["venv/bin/python", f"{role}.py"]
+def check(good, why):
+    if not good:
+        fail(why)
 
 
-def prepare_node(there):
-    run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", cwd=there)
-    return lambda role: ["node", f"{role}.js"]
+# ---- the two programs ----
+
+def until_closed(server, count):
+    """What the server prints until it has told the end of each connection."""
+    lines = []
+    while sum(line.startswith(("close ", "lost ")) for line in lines) < count:
+        line = server.stdout.readline()
+        check(line, f"the server ended and told {lines} of {count} connections")
+        lines.append(line.rstrip("\n"))
+    return lines
 
 
-def prepare_rust(there):
-    run("cargo", "build", "--quiet", cwd=there)
-    return lambda role: [f"target/debug/{role}"]
+def run_client(command, cwd):
+    try:
+        client = subprocess.run(command, cwd=cwd, timeout=RUN_SECONDS, text=True, check=False,
+                                encoding="utf-8", stdout=subprocess.PIPE)
+    except subprocess.TimeoutExpired as late:
+        fail(f"the client still runs and said {late.stdout}")
+    print(client.stdout, flush=True)
+    check(client.returncode == 0, f"the client ended with status {client.returncode}")
+    return client.stdout.splitlines()
 
 
-def prepare_go(there):
-    for role in ("client", "server"):
-        run("go", "build", "-buildvcs=false", "-o", f"bin/{role}", f"./{role}", cwd=there)
-    return lambda role: [f"bin/{role}"]
+def meet(server_command, server_cwd, client_command, client_cwd):
+    """@return what the server printed and what the client did, and the relay's records."""
+    with subprocess.Popen(server_command, cwd=server_cwd, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True, encoding="utf-8") as server:
+        # What is awaited below ends with the server, so with this at the latest.
+        deadline = threading.Timer(2 * RUN_SECONDS, server.kill)
+        deadline.start()
+        try:
+            url = server.stdout.readline().strip()
+            check(url.startswith("ws://"), f"the server did not say where it is: '{url}'")
+            with Relay(int(url.rstrip("/").rpartition(":")[2])) as relay:
+                seen = run_client([*client_command, relay.url], client_cwd)
+                lines = until_closed(server, len(relay.records))
+            rest, _ = server.communicate()
+        finally:
+            deadline.cancel()
+            server.kill()
+    check(server.returncode == 0, f"the server ended with status {server.returncode}")
+    return lines + rest.splitlines(), seen, relay.records
 
 
-PREPARE = {"python": prepare_python, "node": prepare_node, "rust": prepare_rust,
-           "go": prepare_go}
-
-
-def peer_command(peer, role, cache):
-    """The command that runs the peer; prepares it first. Two tests of one peer take turns."""
-    there = cache / peer
-    there.mkdir(parents=True, exist_ok=True)
-    with open(cache / f"{peer}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.copytree(HERE / peer, there, dirs_exist_ok=True,
-                        ignore=shutil.ignore_patterns("__pycache__"))
-        return PREPARE[peer](there)(role), there
-
+# ---- what must have happened ----
 
 def check_closes(lines):
     """What the server must have seen of the client that closed, and of its own close."""
     closes = [line.strip() for line in lines if line.startswith("close ")]
     for wanted in ("close 1000 bye", "close 4001 see you ☃"):
-        if closes.count(wanted) != 1:
-            sys.exit(f"the server did not see '{wanted}' once, but {closes}")
+        check(closes.count(wanted) == 1,
+              f"the server did not see '{wanted}' once, but {closes}")
     own = [line for line in closes if line in ("close 4001", "close 4001 asked")]
-    if len(own) != 1:
-        sys.exit(f"the server did not see its own close answered: {closes}")
+    check(len(own) == 1, f"the server did not see its own close answered: {closes}")
 
 
-def meet(server_command, client_command, server_cwd, client_cwd):
-    with subprocess.Popen(server_command, cwd=server_cwd, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True, encoding="utf-8") as server:
-        try:
-            url = server.stdout.readline().strip()
-            if not url.startswith("ws://"):
-                sys.exit(f"the server did not say where it is: '{url}'")
-            client = subprocess.run(client_command + [url.rstrip("/")], cwd=client_cwd,
-                                    timeout=RUN_SECONDS)
-            lines, _ = server.communicate(timeout=RUN_SECONDS)
-        finally:
-            server.kill()
-    if client.returncode != 0:
-        sys.exit(f"the client ended with status {client.returncode}")
-    if server.returncode != 0:
-        sys.exit(f"the server ended with status {server.returncode}")
-    check_closes(lines.splitlines())
+def check_agreed(answers, lines, wanted):
+    """On the wire, and by what wsock_conn_extensions() told on each connection."""
+    check(answers and set(answers) == {wanted}, f"agreed on {answers}, not on '{wanted}'")
+    told = [line[len("agreed "):] for line in lines if line.startswith("agreed ")]
+    check(told == answers, f"told {told} of {answers}")
+
+
+def check_compressed(who, messages, keeps_context):
+    """Messages of one direction: texts shrink, and those in a row where a context is kept."""
+    texts = [message for message in messages if message.content.startswith(TEXT)]
+    row = [message for message in messages if message.content.startswith(ROW)]
+    check(texts and len(row) == 8, f"{who}: {len(texts)} texts, {len(row)} in a row")
+    for text in texts:
+        check(text.compressed and text.size < len(text.content) / 8,
+              f"{who}: {text.size} bytes for {len(text.content)} of text")
+    for text in row[1:]:
+        check((text.size < len(text.content) / 2) == keeps_context,
+              f"{who}: {text.size} bytes for {len(text.content)} like those before")
+
+
+def check_direction(peer, role, who, path, messages, answer):
+    """What `who` sent, the client or the server of a pair whose peer has this role."""
+    by_peer = who == role
+    if answer and not (by_peer and peer in agreed.NEVER_COMPRESS):
+        check_compressed(who, messages, f"{who}_no_context_takeover" not in answer)
+    else:
+        check(not any(message.compressed for message in messages), f"{who}: compresses")
+    if by_peer and peer not in agreed.NEVER_FRAGMENT and (who == "client" or path == FRAGMENTS):
+        check(any(message.frames > 1 for message in messages), f"{who}: no fragments")
+
+
+def check_wire(peer, role, records, told, answer):
+    """Of the connections that echo, that what came back is what went, and its sizes."""
+    pairs = [(Record(up), Record(down)) for up, down in records]
+    check_agreed([down.fields.get("sec-websocket-extensions", "") for _, down in pairs],
+                 told, answer)
+    echoes = 0
+    for up, down in pairs:
+        path = up.line.split()[1]
+        if path not in (ECHO, FRAGMENTS):
+            continue
+        sent, back = (record.messages(inflate)
+                      for record, inflate in zip((up, down), inflaters(answer)))
+        check([message[:2] for message in sent] == [message[:2] for message in back],
+              f"{path}: what came back differs")
+        check_direction(peer, role, "client", path, sent, answer)
+        check_direction(peer, role, "server", path, back, answer)
+        echoes += 1
+    check(echoes == 2, f"{echoes} connections that echo")
 
 
 def main():
-    peer, role, cache, ours = sys.argv[1:]
-    command, cwd = peer_command(peer, role, pathlib.Path(cache).resolve())
-    own = [os.path.abspath(ours)]
+    peer, role, mode, cache, program = sys.argv[1:]
+    command, cwd = peers.command(peer, role, pathlib.Path(cache).resolve())
+    ours = [os.path.abspath(program), *agreed.OPTIONS[mode]]
     if role == "client":
-        meet(own, command, None, cwd)
+        lines, _, records = meet(ours, None, command, cwd)
+        told = lines
     else:
-        meet(command, own, cwd, None)
+        lines, told, records = meet(command, cwd, ours, None)
+    check_closes(lines)
+    check_wire(peer, role, records, told, agreed.answer(peer, role, mode))
 
 
 if __name__ == "__main__":

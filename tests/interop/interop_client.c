@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libwsock as the client for the servers of the other languages: interop_client URL. The
- * handlers note what came, the main thread waits for it; the first surprise ends the
- * program with status 1.
+ * libwsock as the client for the servers of the other languages: interop_client
+ * [NAME=VALUE...] URL, the former being options of the client. The handlers note what
+ * came, the main thread waits for it; the first surprise ends the program with status 1.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -12,7 +12,13 @@
 
 #include <wsock/wsock.h>
 
-enum { LONGEST = 300000, DEADLINE_S = 20 };
+enum { LONGEST = 300000, ROW = 8, DEADLINE_S = 20 };
+
+struct message {
+    int type;
+    size_t len;
+    uint8_t data[LONGEST];
+};
 
 /* What the handlers saw of the connection in hand. */
 struct seen {
@@ -22,15 +28,22 @@ struct seen {
     int messages;
     int pongs;
     int closed;
-    int type;
-    size_t len;
-    uint8_t data[LONGEST];
+    size_t next;                  /* which of these on_message fills */
+    struct message received[ROW]; /* more are never under way */
     wsock_close_info close;
     char text[256]; /* of the close, or the payload of the pong */
 };
 
 static struct seen seen = {.lock = PTHREAD_MUTEX_INITIALIZER,
                            .changed = PTHREAD_COND_INITIALIZER};
+
+/* Whom to meet, and how. */
+static struct {
+    wsock_runtime *runtime;
+    const char *url;
+    char *const *options;
+    char *const *options_end;
+} peer;
 
 static void note(int *counter)
 {
@@ -53,10 +66,11 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     (void)conn;
     (void)user;
     pthread_mutex_lock(&seen.lock);
-    seen.type = type;
-    seen.len = len;
+    struct message *message = &seen.received[seen.next++ % ROW];
+    message->type = type;
+    message->len = len;
     if (len > 0 && len <= LONGEST)
-        memcpy(seen.data, data, len);
+        memcpy(message->data, data, len);
     note(&seen.messages);
 }
 
@@ -111,10 +125,15 @@ static void check(int r, const char *what)
         die(what, wsock_strerror(r));
 }
 
+/* The next message that was not expected yet. */
 static void expect_message(int type, const void *data, size_t len, const char *what)
 {
+    static size_t expected;
+
     wait_for(&seen.messages, what);
-    if (seen.type != type || seen.len != len || memcmp(seen.data, data, len) != 0)
+    const struct message *message = &seen.received[expected++ % ROW];
+    if (message->type != type || message->len != len ||
+        memcmp(message->data, data, len) != 0)
         die(what, "another echo");
 }
 
@@ -128,31 +147,98 @@ static void echo(wsock_conn *conn, int type, const void *data, size_t len)
     expect_message(type, data, len, what);
 }
 
-static void echo_all(wsock_conn *conn)
+/* Bytes that do not compress, the same in all languages. */
+static void noise(uint8_t *out, size_t len)
 {
-    static const char *const texts[] = {"", "Hello", "κόσμε ☃ 😀 übung"};
+    uint32_t state = 1;
+
+    for (size_t i = 0; i < len; i++) {
+        state = state * 1103515245 + 12345;
+        out[i] = (uint8_t)(state >> 24);
+    }
+}
+
+static void repeat(uint8_t *out, size_t period, size_t len)
+{
+    for (size_t i = period; i < len; i++)
+        out[i] = out[i - period];
+}
+
+static void echo_texts(wsock_conn *conn)
+{
+    static const struct {
+        const char *part;
+        size_t count;
+    } texts[] = {{"", 1},       {"a", 1},       {"Hello", 1}, {"κόσμε ☃ 😀 übung", 1},
+                 {"€", 100000}, {"wsock ", 171}};
+    static uint8_t text[LONGEST];
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const size_t period = strlen(texts[i].part), len = period * texts[i].count;
+
+        memcpy(text, texts[i].part, period);
+        repeat(text, period, len);
+        echo(conn, WSOCK_TEXT, text, len);
+    }
+}
+
+static void echo_binary(wsock_conn *conn)
+{
     static const size_t sizes[] = {0, 1, 125, 126, 65535, 65536, LONGEST};
     static uint8_t block[LONGEST];
 
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        echo(conn, WSOCK_TEXT, texts[i], strlen(texts[i]));
     for (size_t i = 0; i < LONGEST; i++)
         block[i] = (uint8_t)(i * 7 + 255);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         echo(conn, WSOCK_BINARY, block, sizes[i]);
-    for (size_t i = 0; i + 3 <= LONGEST; i += 3)
-        memcpy(block + i, "€", 3);
-    echo(conn, WSOCK_TEXT, block, LONGEST);
+    noise(block, 65536);
+    echo(conn, WSOCK_BINARY, block, 65536);
+    repeat(block, 10000, 60000);
+    echo(conn, WSOCK_BINARY, block, 60000);
 }
 
-static wsock_client *new_client(wsock_runtime *runtime, const char *base,
-                                const char *path)
+/* Without waiting in between. They differ in their number only, which is what a context
+ * is for; their letters do not compress by themselves. */
+static void echo_row(wsock_conn *conn)
+{
+    char texts[ROW][64];
+    uint8_t letters[48];
+
+    noise(letters, sizeof letters);
+    for (int i = 0; i < ROW; i++) {
+        int len = snprintf(texts[i], sizeof texts[i], "row %d ", i);
+
+        for (size_t k = 0; k < sizeof letters; k++)
+            texts[i][len++] = (char)('0' + letters[k] % 64);
+        texts[i][len] = '\0';
+        check(wsock_conn_send(conn, WSOCK_TEXT, texts[i], (size_t)len), "row");
+    }
+    for (int i = 0; i < ROW; i++)
+        expect_message(WSOCK_TEXT, texts[i], strlen(texts[i]), texts[i]);
+}
+
+static void set_options(wsock_client *client)
+{
+    for (char *const *option = peer.options; option < peer.options_end; option++) {
+        char name[64];
+        const size_t len = strcspn(*option, "=");
+
+        if ((*option)[len] == '\0' || len >= sizeof name)
+            die(*option, "not NAME=VALUE");
+        memcpy(name, *option, len);
+        name[len] = '\0';
+        check(wsock_client_set(client, name, *option + len + 1), *option);
+    }
+}
+
+static wsock_client *new_client(const char *path)
 {
     wsock_client *client = NULL;
     char url[256];
 
-    snprintf(url, sizeof url, "%s%s", base, path);
-    check(wsock_runtime_client(runtime, &client, url), url);
+    snprintf(url, sizeof url, "%s%s", peer.url, path);
+    check(wsock_runtime_client(peer.runtime, &client, url), url);
+    set_options(client);
     check(wsock_client_on_open(client, on_open, NULL, NULL), "on_open");
     check(wsock_client_on_message(client, on_message, NULL, NULL), "on_message");
     check(wsock_client_on_pong(client, on_pong, NULL, NULL), "on_pong");
@@ -160,14 +246,17 @@ static wsock_client *new_client(wsock_runtime *runtime, const char *base,
     return client;
 }
 
-static wsock_conn *open_conn(wsock_runtime *runtime, const char *base, const char *path)
+static wsock_conn *open_conn(const char *path)
 {
-    wsock_client *client = new_client(runtime, base, path);
+    wsock_client *client = new_client(path);
     wsock_conn *conn = NULL;
+    char extensions[160];
 
     check(wsock_client_connect(client, &conn), "connect");
     wsock_client_unref(client);
     wait_for(&seen.opened, path);
+    check(wsock_conn_extensions(conn, extensions, sizeof extensions), "extensions");
+    printf("agreed %s\n", extensions);
     return conn;
 }
 
@@ -183,12 +272,13 @@ static void expect_close(wsock_conn *conn, int code, const char *reason, int beg
     wsock_conn_unref(conn);
 }
 
-static void run_path(wsock_runtime *runtime, const char *base, const char *path, int code,
-                     const char *reason)
+static void run_path(const char *path, int code, const char *reason)
 {
-    wsock_conn *conn = open_conn(runtime, base, path);
+    wsock_conn *conn = open_conn(path);
 
-    echo_all(conn);
+    echo_texts(conn);
+    echo_binary(conn);
+    echo_row(conn);
     check(wsock_conn_send_ping(conn, "are you there", 13), "ping");
     wait_for(&seen.pongs, "ping");
     if (strcmp(seen.text, "are you there") != 0)
@@ -199,23 +289,26 @@ static void run_path(wsock_runtime *runtime, const char *base, const char *path,
 
 int main(int argc, char **argv)
 {
-    wsock_runtime *runtime = NULL;
+    wsock_conn *conn;
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: interop_client URL\n");
+    if (argc < 2) {
+        fprintf(stderr, "usage: interop_client [NAME=VALUE...] URL\n");
         return 2;
     }
-    check(wsock_runtime_new(&runtime), "runtime");
-    run_path(runtime, argv[1], "/echo", 1000, "bye");
-    run_path(runtime, argv[1], "/fragments", 4001, "see you ☃");
+    peer.options = argv + 1;
+    peer.options_end = argv + argc - 1;
+    peer.url = argv[argc - 1];
+    check(wsock_runtime_new(&peer.runtime), "runtime");
+    run_path("/echo", 1000, "bye");
+    run_path("/fragments", 4001, "see you ☃");
 
-    wsock_conn *conn = open_conn(runtime, argv[1], "/ping");
+    conn = open_conn("/ping");
     expect_message(WSOCK_TEXT, "pong libwsock", 13, "answer to a ping");
     check(wsock_conn_close(conn, 1000, NULL), "close");
     expect_close(conn, 1000, "", WSOCK_BY_US);
 
-    conn = open_conn(runtime, argv[1], "/close");
+    conn = open_conn("/close");
     expect_close(conn, 4001, "asked", WSOCK_BY_PEER);
-    check(wsock_runtime_free(runtime), "free");
+    check(wsock_runtime_free(peer.runtime), "free");
     return 0;
 }

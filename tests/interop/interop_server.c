@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libwsock as the server for the clients of the other languages: /echo answers every
- * message with itself, /ping sends a ping and then says what the pong held, /close
- * closes. Prints its URL, then a line for each close; ends with its standard input.
+ * libwsock as the server for the clients of the other languages: interop_server
+ * [NAME=VALUE...], which are options of the server. /echo answers every message with
+ * itself, /ping sends a ping and then says what the pong held, /close closes. Prints its
+ * URL, then for each connection what was agreed on and its close; ends with its standard
+ * input.
  */
 #include <stdio.h>
 #include <string.h>
@@ -16,9 +18,18 @@ static void echo(wsock_conn *conn, int type, const void *data, size_t len, void 
         wsock_conn_reset(conn);
 }
 
+static void print_agreed(wsock_conn *conn, void *user)
+{
+    char extensions[160] = "";
+
+    (void)user;
+    wsock_conn_extensions(conn, extensions, sizeof extensions);
+    printf("agreed %s\n", extensions);
+}
+
 static void ping(wsock_conn *conn, void *user)
 {
-    (void)user;
+    print_agreed(conn, user);
     wsock_conn_send_ping(conn, "libwsock", 8);
 }
 
@@ -33,7 +44,7 @@ static void say_pong(wsock_conn *conn, const void *data, size_t len, void *user)
 
 static void close_it(wsock_conn *conn, void *user)
 {
-    (void)user;
+    print_agreed(conn, user);
     wsock_conn_close(conn, 4001, "asked");
 }
 
@@ -61,12 +72,26 @@ static int add_endpoint(wsock_server *server, const char *path, wsock_open_fn on
     return r;
 }
 
-static int set_up(wsock_runtime *runtime, wsock_server **server)
+static int set_option(wsock_server *server, const char *option)
+{
+    char name[64];
+    const size_t len = strcspn(option, "=");
+
+    if (option[len] == '\0' || len >= sizeof name)
+        return WSOCK_EINVAL;
+    memcpy(name, option, len);
+    name[len] = '\0';
+    return wsock_server_set(server, name, option + len + 1);
+}
+
+static int set_up(wsock_runtime *runtime, wsock_server **server, char **options)
 {
     int r = wsock_server_new(runtime, server);
 
+    for (; r == 0 && *options != NULL; options++)
+        r = set_option(*server, *options);
     if (r == 0)
-        r = add_endpoint(*server, "/echo", NULL);
+        r = add_endpoint(*server, "/echo", print_agreed);
     if (r == 0)
         r = add_endpoint(*server, "/ping", ping);
     if (r == 0)
@@ -76,16 +101,17 @@ static int set_up(wsock_runtime *runtime, wsock_server **server)
     return r;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     wsock_runtime *runtime = NULL;
     wsock_server *server = NULL;
     char url[256];
     int r = wsock_runtime_new(&runtime);
 
+    (void)argc;
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (r == 0)
-        r = set_up(runtime, &server);
+        r = set_up(runtime, &server, argv + 1);
     if (r == 0)
         r = wsock_server_url(server, url, sizeof url, 0);
     if (r < 0) {

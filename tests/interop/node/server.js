@@ -3,7 +3,8 @@
 import { WebSocketServer } from 'ws';
 
 const fragment = 1000;
-const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+const perMessageDeflate = { threshold: 0 };
+const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate });
 
 function sendInFragments(ws, data, binary) {
   for (let at = 0; at === 0 || at < data.length; at += fragment)
@@ -25,5 +26,5 @@ server.on('connection', (ws, request) => {
   else if (request.url === '/close')
     ws.close(4001, 'asked');
 });
-// Not before the last connection has told its close.
-process.stdin.resume().on('end', () => server.close(() => process.exit(0)));
+// The program ends by itself, once the last connection has told its close.
+process.stdin.resume().on('end', () => server.close());

@@ -4,12 +4,12 @@ import asyncio
 import sys
 
 import websockets
-from cases import CLOSES, FRAGMENTS, SIZES, TEXTS, block
+from cases import BINARIES, CLOSES, FRAGMENTS, ROW, TEXTS
 
 
 async def expect(ws, sent, what):
     back = await ws.recv()
-    assert back == (sent if isinstance(sent, str) else bytes(sent)), f"{what}: another echo"
+    assert back == sent, f"{what}: another echo"
     print("ok", what, flush=True)
 
 
@@ -17,9 +17,13 @@ async def echoes(ws):
     for text in TEXTS:
         await ws.send(text)
         await expect(ws, text, f"text of {len(text)} characters")
-    for size in SIZES:
-        await ws.send(block(size))
-        await expect(ws, block(size), f"binary of {size} bytes")
+    for binary in BINARIES:
+        await ws.send(binary)
+        await expect(ws, binary, f"binary of {len(binary)} bytes")
+    for text in ROW:
+        await ws.send(text)
+    for text in ROW:
+        await expect(ws, text, text)
     await ws.send(FRAGMENTS)
     await expect(ws, "".join(FRAGMENTS), "text in three fragments")
 

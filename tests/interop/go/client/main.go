@@ -15,7 +15,8 @@ import (
 )
 
 var (
-	texts  = []string{"", "Hello", "κόσμε ☃ 😀 übung", strings.Repeat("€", 1000)}
+	texts = []string{"", "a", "Hello", "κόσμε ☃ 😀 übung", strings.Repeat("€", 1000),
+		strings.Repeat("wsock ", 171)}
 	sizes  = []int{0, 1, 125, 126, 65535, 65536, 300000}
 	closes = []websocket.CloseError{{Code: 1000, Text: "bye"}, {Code: 4001, Text: "see you ☃"}}
 )
@@ -34,9 +35,43 @@ func block(size int) []byte {
 	return data
 }
 
+// Bytes that do not compress, the same in all languages.
+func noise(size int) []byte {
+	data := make([]byte, size)
+	state := uint32(1)
+	for i := range data {
+		state = state*1103515245 + 12345
+		data[i] = byte(state >> 24)
+	}
+	return data
+}
+
+func binaries() [][]byte {
+	all := [][]byte{noise(65536), bytes.Repeat(noise(10000), 6)}
+	for _, size := range sizes {
+		all = append(all, block(size))
+	}
+	return all
+}
+
+// They differ in their number only, which is what a context is for; their letters do not
+// compress by themselves.
+func row() []string {
+	letters := noise(48)
+	for i := range letters {
+		letters[i] = 48 + letters[i]%64
+	}
+	all := make([]string, 8)
+	for i := range all {
+		all[i] = fmt.Sprintf("row %d %s", i, letters)
+	}
+	return all
+}
+
 func dial(url string) *websocket.Conn {
 	// A small write buffer: what a NextWriter takes leaves in fragments of this size.
-	dialer := websocket.Dialer{WriteBufferSize: 1024, HandshakeTimeout: 20 * time.Second}
+	dialer := websocket.Dialer{
+		WriteBufferSize: 1024, HandshakeTimeout: 20 * time.Second, EnableCompression: true}
 	conn, _, err := dialer.Dial(url, nil)
 	check(err)
 	check(conn.SetReadDeadline(time.Now().Add(60 * time.Second)))
@@ -67,9 +102,15 @@ func echoes(conn *websocket.Conn) {
 		check(conn.WriteMessage(websocket.TextMessage, []byte(text)))
 		expect(conn, websocket.TextMessage, []byte(text), fmt.Sprintf("text of %d bytes", len(text)))
 	}
-	for _, size := range sizes {
-		check(conn.WriteMessage(websocket.BinaryMessage, block(size)))
-		expect(conn, websocket.BinaryMessage, block(size), fmt.Sprintf("binary of %d bytes", size))
+	for _, binary := range binaries() {
+		check(conn.WriteMessage(websocket.BinaryMessage, binary))
+		expect(conn, websocket.BinaryMessage, binary, fmt.Sprintf("binary of %d bytes", len(binary)))
+	}
+	for _, text := range row() { // without waiting in between
+		check(conn.WriteMessage(websocket.TextMessage, []byte(text)))
+	}
+	for _, text := range row() {
+		expect(conn, websocket.TextMessage, []byte(text), text)
 	}
 	writer, err := conn.NextWriter(websocket.BinaryMessage)
 	check(err)

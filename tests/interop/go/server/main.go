@@ -16,7 +16,7 @@ import (
 )
 
 // What a writer takes leaves in fragments of this size.
-var upgrader = websocket.Upgrader{WriteBufferSize: 1024}
+var upgrader = websocket.Upgrader{WriteBufferSize: 1024, EnableCompression: true}
 
 func write(conn *websocket.Conn, kind int, data []byte, inFragments bool) error {
 	if !inFragments {

@@ -15,6 +15,23 @@ fn block(size: usize) -> Vec<u8> {
     (0..size).map(|i| ((i * 7 + 255) % 256) as u8).collect()
 }
 
+/// Bytes that do not compress, the same in all languages.
+fn noise(size: usize) -> Vec<u8> {
+    let mut state: u32 = 1;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1103515245).wrapping_add(12345);
+        (state >> 24) as u8
+    })
+    .take(size)
+    .collect()
+}
+
+/// They differ in their number only; their letters do not compress by themselves.
+fn row() -> Vec<String> {
+    let letters: String = noise(48).iter().map(|byte| char::from(48 + byte % 64)).collect();
+    (0..8).map(|i| format!("row {i} {letters}")).collect()
+}
+
 fn connect(url: &str, path: &str) -> WebSocket<TcpStream> {
     let address = url.strip_prefix("ws://").expect("a ws URL");
     let stream = TcpStream::connect(address).expect("connect");
@@ -29,13 +46,22 @@ fn expect(ws: &mut WebSocket<TcpStream>, sent: Message, what: &str) {
 }
 
 fn echoes(ws: &mut WebSocket<TcpStream>) {
-    for text in ["", "Hello", "κόσμε ☃ 😀 übung", &"€".repeat(1000)] {
+    let long = ["€".repeat(1000), "wsock ".repeat(171)];
+    for text in ["", "a", "Hello", "κόσμε ☃ 😀 übung", &long[0], &long[1]] {
         ws.send(Message::text(text)).expect("send");
         expect(ws, Message::text(text), &format!("text of {} bytes", text.len()));
     }
-    for size in SIZES {
-        ws.send(Message::binary(block(size))).expect("send");
-        expect(ws, Message::binary(block(size)), &format!("binary of {size} bytes"));
+    let noises = [noise(65536), noise(10000).repeat(6)];
+    for data in SIZES.into_iter().map(block).chain(noises) {
+        ws.send(Message::binary(data.clone())).expect("send");
+        let what = format!("binary of {} bytes", data.len());
+        expect(ws, Message::binary(data), &what);
+    }
+    for text in row() {
+        ws.send(Message::text(text)).expect("send");
+    }
+    for text in row() {
+        expect(ws, Message::text(text.clone()), &text);
     }
     for (i, part) in FRAGMENTS.iter().enumerate() {
         let code = OpCode::Data(if i == 0 { Data::Text } else { Data::Continue });
