@@ -158,7 +158,7 @@ static uint8_t mask_at(unsigned bits, unsigned index)
 
     if (bits >= before + 8)
         return 0xff;
-    return bits <= before ? 0 : (uint8_t)(0xff00u >> (bits - before));
+    return (uint8_t)(bits <= before ? 0 : 0xff00u >> (bits - before));
 }
 
 static bool is_inside(const struct wsi_network *network, const struct wsi_ip *ip)
