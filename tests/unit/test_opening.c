@@ -427,6 +427,7 @@ static void connection_taken_while_it_stops_is_503(void **state)
     stage_begin(&stage, 1);
     conn = stage_accept_open(&stage, &first);
     wsi_service_stop(&stage.service, 5000);
+    stage_settle(&stage); /* all that there were have been sent away */
     stage_accept(&stage, &peer, 0);
     stage_settle(&stage);
     stage_sent(&peer, GOING_AWAY);
