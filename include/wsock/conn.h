@@ -286,7 +286,8 @@ WSOCK_API int wsock_conn_extensions(const wsock_conn *conn, char *out, size_t si
  *  server. @return (borrowed from conn, nullable) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn,
                                                  const char *name);
-/** The peer's address, as wsock_request_remote_address(); "" before open. @return
+/** The peer's address; at a server the client's, as wsock_request_remote_address(), also
+ * behind proxies that are listed; "" before open. @return
  * (borrowed from conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_remote_address(const wsock_conn *conn);
 /** 1 from on_open until closing begins, else 0. Thread: any. Since: 1.0 */

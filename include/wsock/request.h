@@ -74,8 +74,22 @@ enum {
 WSOCK_API int wsock_request_field_at(const wsock_request *request, const char **name,
                                      const char **value, int kind, size_t index);
 
-/** Where the client is, "192.0.2.1:4711", "[2001:db8::1]:4711" or "unix:". */
+/**
+ * Where the client is, "192.0.2.1:4711", "[2001:db8::1]:4711" or "unix:". Behind proxies
+ * that the options proxy_protocol_from and trust_forwarded_from list, it is the address
+ * that they tell, and without the port when they tell none: "192.0.2.1",
+ * "[2001:db8::1]". Nobody else is believed.
+ */
 WSOCK_API const char *wsock_request_remote_address(const wsock_request *request);
+/** Who is connected to the server: the client, or the proxy in front of it. */
+WSOCK_API const char *wsock_request_peer_address(const wsock_request *request);
+/** The host that the client asked for, with the port if it named one, "a.example:8443":
+ *  the Host header, or what a listed proxy tells (X-Forwarded-Host). "" when there is
+ *  none, which HTTP/1.0 allows. */
+WSOCK_API const char *wsock_request_host(const wsock_request *request);
+/** 1 when the client came over TLS, as far as listed proxies tell (X-Forwarded-Proto, or
+ *  a PROXY header of version 2), else 0. */
+WSOCK_API int wsock_request_is_secure(const wsock_request *request);
 
 /** 1 when the client offers that subprotocol, else 0. */
 WSOCK_API int wsock_request_offers(const wsock_request *request, const char *subprotocol);

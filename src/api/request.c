@@ -86,6 +86,21 @@ const char *wsock_request_remote_address(const wsock_request *request)
     return request != NULL ? wsi_facts_remote(facts_of(request)) : "";
 }
 
+const char *wsock_request_peer_address(const wsock_request *request)
+{
+    return request != NULL ? wsi_facts_peer(facts_of(request)) : "";
+}
+
+const char *wsock_request_host(const wsock_request *request)
+{
+    return request != NULL ? wsi_facts_host(facts_of(request)) : "";
+}
+
+int wsock_request_is_secure(const wsock_request *request)
+{
+    return request != NULL && wsi_facts_is_secure(facts_of(request));
+}
+
 int wsock_request_offers(const wsock_request *request, const char *subprotocol)
 {
     return request != NULL && subprotocol != NULL &&

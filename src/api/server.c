@@ -232,13 +232,20 @@ int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn, void *use
 
 /* ---- listeners ---- */
 
-/* With the lock held. The files of the option www are opened by the first listener. */
+/* With the lock held. What the first listener fixes: the lists of proxies, and the files
+ * of the option www, which are opened. */
 static int prepare(wsock_server *server)
 {
-    const char *www = wsi_option_text(&server->service.profile.options, WSI_OPT_WWW);
+    const struct wsi_options *options = &server->service.profile.options;
+    const char *www = wsi_option_text(options, WSI_OPT_WWW);
     int r;
 
-    if (server->listening || *www == '\0')
+    if (server->listening)
+        return 0;
+    r = wsi_trust_load(&server->service.trust, options);
+    if (r < 0)
+        return wsi_fail(&server->failure, r, "cannot listen: %s", wsock_strerror(r));
+    if (*www == '\0')
         return 0;
     r = wsi_files_open(&server->service.files, www);
     return r < 0 ? wsi_fail(&server->failure, r, "cannot serve files from %s: %s", www,

@@ -29,6 +29,7 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
 {
     const size_t alive = atomic_fetch_add(&service->alive, 1) + 1;
     const size_t limit = wsi_service_limit(service);
+    char text[WSI_ADDRESS_TEXT_MAX];
     struct wsock_conn *conn;
 
     wsi_service_task(service);
@@ -40,16 +41,20 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
         return;
     }
     wsi_list_append(&worker->conns, &conn->node);
-    conn->opening->phase = WSI_OPENING_HEAD;
+    conn->opening->phase = wsi_trust_wants_header(&service->trust, peer)
+                               ? WSI_OPENING_PROXY
+                               : WSI_OPENING_HEAD;
+    conn->opening->peer = *peer;
+    conn->opening->remote = *peer;
     if (wsi_stream_adopt(&conn->stream, worker->loop, fd) < 0) {
         close(fd);
         wsi_conn_closed(conn);
         return;
     }
-    conn->opening->peer = *peer;
     if (alive > limit) {
         wsi_log(&worker->pool->log, WSOCK_LOG_WARN, wsi_conn_subject(conn).text,
-                "refused with 503: max_connections (%zu) is reached", limit);
+                "%s is refused with 503: max_connections (%zu) is reached",
+                wsi_address_text(peer, text), limit);
         wsi_reply_later(conn, "full\n");
         return;
     }
@@ -63,8 +68,6 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
 
 void wsi_accepting_refuse(struct wsock_conn *conn, const struct wsi_http_refusal *refusal)
 {
-    wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
-            "refused with %u: %s", refusal->status, refusal->why);
     wsi_reply_text(conn, refusal->status, refusal->why);
 }
 
@@ -224,14 +227,13 @@ static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head 
     struct wsi_handler *handler;
     const struct wsi_http_field *key = wsi_http_find(head, WSI_STR("Sec-WebSocket-Key"),
                                                      0);
-    const struct wsi_http_field *host = wsi_http_find(head, WSI_STR("Host"), 0);
 
     if (conn->profile == NULL) {
         wsi_reply_text(conn, 404, "no such endpoint");
         return;
     }
     if (!wsi_origin_is_allowed(
-            head, host->value,
+            head, wsi_str_of(wsi_facts_host(conn->facts)),
             wsi_option_text(wsi_service_options(conn->owner), WSI_OPT_ORIGINS))) {
         wsi_reply_text(conn, 403, "this origin may not connect");
         return;
@@ -261,9 +263,9 @@ static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head,
                       bool *has_route)
 {
     struct wsi_capture captures[WSI_CAPTURES_MAX];
-    char remote[WSI_ADDRESS_TEXT_MAX];
     struct wsi_profile *profile = NULL;
     struct wsi_target target;
+    struct wsi_told told;
     unsigned count = 0;
 
     if (wsi_target_split(head->target, &target))
@@ -274,9 +276,8 @@ static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head,
         count = 0;
     if (conn->opening->is_upgrade)
         conn->profile = profile;
-    return wsi_facts_from_request(&conn->facts,
-                                  wsi_address_text(&conn->opening->peer, remote), head,
-                                  captures, count);
+    wsi_trust_tell(&told, conn, head);
+    return wsi_facts_from_request(&conn->facts, &told.whence, head, captures, count);
 }
 
 void wsi_accepting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)

@@ -26,7 +26,7 @@
 enum { PAIRS_MAX = 256, BYTES_MAX = 1 << 27 };
 
 /* What few have. User and password come last, since they are two strings. */
-enum { EXTRA_BASIC = 'b' };
+enum { EXTRA_PEER = 'p', EXTRA_HOST = 'h', EXTRA_SECURE = 's', EXTRA_BASIC = 'b' };
 
 struct offsets {
     uint32_t method, path, headers, params, query, cookies, extras, protocol, end;
@@ -204,6 +204,22 @@ static struct wsi_str only(const struct wsi_http_head *head, struct wsi_str name
                                                                  : WSI_STR("");
 }
 
+static void put_extra(struct writer *w, int which, struct wsi_str text)
+{
+    put_byte(w, which);
+    put_string(w, text);
+}
+
+static void put_whence(struct writer *w, const struct wsi_whence *whence)
+{
+    if (strcmp(whence->peer, whence->remote) != 0)
+        put_extra(w, EXTRA_PEER, wsi_str_of(whence->peer));
+    if (whence->host.len > 0)
+        put_extra(w, EXTRA_HOST, whence->host);
+    if (whence->is_secure)
+        put_extra(w, EXTRA_SECURE, WSI_STR(""));
+}
+
 static void put_basic(struct writer *w, const struct wsi_http_head *head)
 {
     const struct wsi_str value = only(head, WSI_STR("Authorization"));
@@ -234,13 +250,13 @@ static void put_room(struct writer *w, const struct wsi_http_head *head)
         put_byte(w, '\0');
 }
 
-static void pack(struct writer *w, struct offsets *at, const char *remote,
+static void pack(struct writer *w, struct offsets *at, const struct wsi_whence *whence,
                  const struct wsi_http_head *head, const struct wsi_capture *captures,
                  unsigned count)
 {
     const bool is_request = head->method.len != 0;
 
-    put_string(w, wsi_str_of(remote));
+    put_string(w, wsi_str_of(whence->remote));
     at->method = (uint32_t)w->len;
     put_string(w, head->method);
     put_target(w, at, head->target);
@@ -254,6 +270,7 @@ static void pack(struct writer *w, struct offsets *at, const char *remote,
     if (is_request)
         put_cookies(w, head);
     at->extras = (uint32_t)w->len;
+    put_whence(w, whence);
     if (is_request)
         put_basic(w, head);
     at->protocol = (uint32_t)w->len;
@@ -262,7 +279,7 @@ static void pack(struct writer *w, struct offsets *at, const char *remote,
     at->end = (uint32_t)w->len;
 }
 
-int wsi_facts_from_request(struct wsi_facts **out, const char *remote,
+int wsi_facts_from_request(struct wsi_facts **out, const struct wsi_whence *whence,
                            const struct wsi_http_head *head,
                            const struct wsi_capture *captures, unsigned capture_count)
 {
@@ -275,12 +292,12 @@ int wsi_facts_from_request(struct wsi_facts **out, const char *remote,
         bytes += head->fields[i].name.len + head->fields[i].value.len;
     if (bytes > BYTES_MAX)
         return WSOCK_ETOOBIG;
-    pack(&measured, &at, remote, head, captures, capture_count);
+    pack(&measured, &at, whence, head, captures, capture_count);
     facts = wsi_alloc(sizeof *facts + measured.len);
     if (facts == NULL)
         return WSOCK_ENOMEM;
     written.out = facts->text;
-    pack(&written, &facts->at, remote, head, captures, capture_count);
+    pack(&written, &facts->at, whence, head, captures, capture_count);
     assert(written.len == measured.len);
     *out = facts;
     return 0;
@@ -289,8 +306,10 @@ int wsi_facts_from_request(struct wsi_facts **out, const char *remote,
 int wsi_facts_from_response(struct wsi_facts **out, const char *remote,
                             const struct wsi_http_head *head)
 {
+    const struct wsi_whence whence = {.remote = remote, .peer = remote};
+
     assert(head->method.len == 0 && head->target.len == 0);
-    return wsi_facts_from_request(out, remote, head, NULL, 0);
+    return wsi_facts_from_request(out, &whence, head, NULL, 0);
 }
 
 void wsi_facts_free(struct wsi_facts *facts)
@@ -368,6 +387,27 @@ static const char *extra(const struct wsi_facts *facts, char which)
 const char *wsi_facts_remote(const struct wsi_facts *facts)
 {
     return facts->text;
+}
+
+const char *wsi_facts_peer(const struct wsi_facts *facts)
+{
+    const char *peer = extra(facts, EXTRA_PEER);
+
+    return peer != NULL ? peer : wsi_facts_remote(facts);
+}
+
+const char *wsi_facts_host(const struct wsi_facts *facts)
+{
+    const char *host = extra(facts, EXTRA_HOST);
+
+    if (host == NULL)
+        host = wsi_facts_header(facts, "Host");
+    return host != NULL ? host : "";
+}
+
+bool wsi_facts_is_secure(const struct wsi_facts *facts)
+{
+    return extra(facts, EXTRA_SECURE) != NULL;
 }
 
 const char *wsi_facts_method(const struct wsi_facts *facts)

@@ -20,15 +20,23 @@
 
 struct wsi_facts;
 
+/** Where a request comes from. */
+struct wsi_whence {
+    const char *remote;  /* the client's address, as far as it is known */
+    const char *peer;    /* the address of who is connected: the client, or a proxy */
+    struct wsi_str host; /* that the client asked for, if the Host header does not say */
+    bool is_secure;      /* the client came over TLS */
+};
+
 /**
  * @param out      (out, owned) end it with wsi_facts_free().
- * @param remote   (borrowed until return) the peer's address.
+ * @param whence   (borrowed until return)
  * @param head     (borrowed until return)
  * @param captures (borrowed until return) of wsi_routes_match().
  * @return 0; WSOCK_ENOMEM; WSOCK_ETOOBIG for a head far beyond what max_head_bytes
  * allows.
  */
-int wsi_facts_from_request(struct wsi_facts **out, const char *remote,
+int wsi_facts_from_request(struct wsi_facts **out, const struct wsi_whence *whence,
                            const struct wsi_http_head *head,
                            const struct wsi_capture *captures, unsigned capture_count);
 
@@ -42,8 +50,12 @@ void wsi_facts_free(struct wsi_facts *facts);
 /** Bytes of the block. */
 size_t wsi_facts_size(const struct wsi_facts *facts);
 
-/** The peer's address, as it was given. */
+/** The addresses, as they were given; of a response, both are the server's. */
 const char *wsi_facts_remote(const struct wsi_facts *facts);
+const char *wsi_facts_peer(const struct wsi_facts *facts);
+/** The host that was asked for, with its port; "" when that was not said. */
+const char *wsi_facts_host(const struct wsi_facts *facts);
+bool wsi_facts_is_secure(const struct wsi_facts *facts);
 /** "GET"; "" of a response. */
 const char *wsi_facts_method(const struct wsi_facts *facts);
 /** As sent, with the query. */

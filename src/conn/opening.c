@@ -98,23 +98,33 @@ static void no_memory(struct wsock_conn *conn)
     wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
 }
 
-static void receive_head(struct wsock_conn *conn, uint8_t *data, size_t len)
+static void look_for_head(struct wsock_conn *conn)
 {
     struct wsi_opening *opening = conn->opening;
     const size_t max = (size_t)wsi_option(head_options(conn), WSI_OPT_MAX_HEAD_BYTES);
     struct wsi_http_refusal refusal;
-    ptrdiff_t head_len;
+    const ptrdiff_t head_len = wsi_http_scan(&opening->scan, opening->in.data,
+                                             opening->in.len, max, &refusal);
 
-    if (wsi_buf_append(&opening->in, data, len, SIZE_MAX / 2) < 0) {
-        no_memory(conn);
-        return;
-    }
-    head_len = wsi_http_scan(&opening->scan, opening->in.data, opening->in.len, max,
-                             &refusal);
     if (head_len < 0)
         refuse_head(conn, &refusal);
     else if (head_len > 0)
         got_head(conn, opening->in.data, (size_t)head_len);
+}
+
+static void receive_head(struct wsock_conn *conn, const uint8_t *data, size_t len)
+{
+    if (wsi_buf_append(&conn->opening->in, data, len, SIZE_MAX / 2) < 0)
+        no_memory(conn);
+    else
+        look_for_head(conn);
+}
+
+void wsi_opening_begin(struct wsock_conn *conn)
+{
+    conn->opening->phase = WSI_OPENING_HEAD;
+    if (conn->opening->in.len > 0)
+        look_for_head(conn);
 }
 
 /* While the application decides, a client may send a little ahead; then it waits. */
@@ -131,6 +141,9 @@ static void receive_early(struct wsock_conn *conn, const uint8_t *data, size_t l
 void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
 {
     switch (conn->opening->phase) {
+    case WSI_OPENING_PROXY:
+        wsi_trust_receive(conn, data, len);
+        break;
     case WSI_OPENING_HEAD:
         receive_head(conn, data, len);
         break;
@@ -214,6 +227,9 @@ void wsi_opening_set_deadline(struct wsock_conn *conn, uint64_t in_ms)
 static void server_timeout(struct wsock_conn *conn)
 {
     switch (conn->opening->phase) {
+    case WSI_OPENING_PROXY:
+        wsi_trust_timeout(conn);
+        break;
     case WSI_OPENING_HEAD:
         wsi_reply_text(conn, 408, "the request took too long");
         break;
@@ -241,6 +257,8 @@ void wsi_opening_go_away(struct wsock_conn *conn)
 {
     if (wsi_conn_role(conn) == WSI_CLIENT) {
         wsi_connecting_fail(conn, WSOCK_CAUSE_STOPPED, NULL);
+    } else if (conn->opening->phase == WSI_OPENING_PROXY) {
+        wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_STOPPED, WSOCK_BY_US, NULL);
     } else if (conn->opening->phase != WSI_OPENING_REPLY) {
         /* Also when no request is there yet: it may be on its way. */
         wsi_opening_cancel(conn);

@@ -3,9 +3,9 @@
  * A connection until it is a WebSocket, or will never be one. What this takes is kept
  * apart, because an open connection needs none of it.
  *
- *   server:  HEAD --> ANSWER --> (open)        accepting.c, answer.c
- *              |         |
- *              +---------+-----> REPLY         reply.c
+ *   server:  [PROXY] --> HEAD --> ANSWER --> (open)    trust.c, accepting.c, answer.c
+ *                          |         |
+ *                          +---------+-----> REPLY       reply.c
  *   client:  START --> CONNECT --> HEAD --> (open)     connecting.c
  */
 #ifndef WSI_CONN_OPENING_H
@@ -27,6 +27,7 @@ struct wsi_file;
 enum wsi_opening_phase {
     WSI_OPENING_START,   /* client: not on its worker yet */
     WSI_OPENING_CONNECT, /* client: resolving, connecting */
+    WSI_OPENING_PROXY,   /* server: the header of a proxy in front is due */
     WSI_OPENING_HEAD,    /* the head of the request or response is coming */
     WSI_OPENING_ANSWER,  /* server: the application decides */
     WSI_OPENING_REPLY,   /* server: an HTTP answer is leaving */
@@ -56,6 +57,10 @@ struct wsi_opening {
     struct wsi_pmd_config offered; /* client: what the request offers of compression */
 
     struct wsi_address peer; /* server: who connected; client: what is being tried */
+    /* Server: what a PROXY header says. */
+    struct wsi_address remote; /* the client; the peer without such a header */
+    bool is_proxy;             /* the client is unknown, or the proxy itself */
+    bool is_secure;            /* the client came to the proxy over TLS */
     struct wsi_resolve *resolve;
     struct wsi_address *addresses;
     size_t address_count, address_next;
@@ -74,6 +79,8 @@ void wsi_opening_cancel(struct wsock_conn *conn);
 
 /* Events, on the worker. */
 void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len);
+/** Server: what is below HTTP is there, and maybe some of the request. */
+void wsi_opening_begin(struct wsock_conn *conn);
 void wsi_opening_eof(struct wsock_conn *conn);
 void wsi_opening_writable(struct wsock_conn *conn);
 void wsi_opening_connected(struct wsock_conn *conn, int error);

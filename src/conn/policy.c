@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 
 #include "proto/http.h"
+#include "proto/ip.h"
 #include "proto/origin.h"
 
 static int check_each(const char *value, const char *(*check)(struct wsi_str),
@@ -24,6 +25,16 @@ static int check_each(const char *value, const char *(*check)(struct wsi_str),
     return 0;
 }
 
+static int check_networks(const char *value, struct wsi_list_error *error)
+{
+    struct wsi_networks networks;
+    const int r = wsi_networks_parse(&networks, wsi_str_of(value), error);
+
+    if (r == 0)
+        wsi_networks_fini(&networks);
+    return r;
+}
+
 static const char *check_subprotocol(struct wsi_str element)
 {
     return wsi_http_is_token(element) ? NULL
@@ -37,6 +48,9 @@ int wsi_policy_check(enum wsi_option_id id, const char *value,
     switch (id) {
     case WSI_OPT_ORIGINS:
         return check_each(value, wsi_origin_check_entry, error);
+    case WSI_OPT_PROXY_PROTOCOL_FROM:
+    case WSI_OPT_TRUST_FORWARDED_FROM:
+        return check_networks(value, error);
     case WSI_OPT_SUBPROTOCOLS:
         return check_each(value, check_subprotocol, error);
     default:

@@ -13,6 +13,7 @@
 #include "conn/owner.h"
 #include "conn/profile.h"
 #include "conn/route.h"
+#include "conn/trust.h"
 #include "io/address.h"
 
 /* A visit to every worker that sends the connections away. */
@@ -27,6 +28,7 @@ struct wsi_service {
     struct wsi_routes routes;   /* to struct wsi_profile of an endpoint; fixed while
                                    listening */
     struct wsi_files files;
+    struct wsi_trust trust;       /* as files, fixed by the first listener */
     size_t connections_automatic; /* what max_connections = 0 means here */
     atomic_size_t alive;          /* connections in any state */
     atomic_size_t tasks;          /* what must end before it has stopped: itself until

@@ -75,6 +75,14 @@
       "Origins whose pages may connect, separated by commas: https://a.example, "        \
       "https://*.a.example for all hosts below it, same for the host and port that "     \
       "the request names, null, or * for any; empty: same")                                          \
+    X(PROXY_PROTOCOL_FROM, "proxy_protocol_from", WSOCK_SCOPE_SERVER,                    \
+      STRING, 0, 0, 65535, 0, "",                                                        \
+      "Proxies that begin each connection with a PROXY header (versions 1 and 2) and "   \
+      "are believed: addresses, networks such as 10.0.0.0/8, and unix:, separated by "   \
+      "commas")                                                                          \
+    X(TRUST_FORWARDED_FROM, "trust_forwarded_from", WSOCK_SCOPE_SERVER,                  \
+      STRING, 0, 0, 65535, 0, "",                                                        \
+      "Proxies whose X-Forwarded-For, -Host and -Proto are believed; a list as above")   \
     X(SUBPROTOCOLS, "subprotocols", WSOCK_SCOPE_ENDPOINT,                                \
       STRING, 0, 0, 1023, 0, "",                                                         \
       "Subprotocols that are spoken here, separated by commas; the first one that a "    \
@@ -153,7 +161,7 @@
 enum wsi_option_id { WSI_OPTION_MAP(WSI_OPTION_ID_) WSI_OPT_COUNT };
 #undef WSI_OPTION_ID_
 
-enum { WSI_OPTION_TEXTS = 3 }; /* options of type string */
+enum { WSI_OPTION_TEXTS = 5 }; /* options of type string */
 
 /* Room for any sentence that a failing call below writes. */
 enum { WSI_OPTION_WHY_SIZE = 256 };

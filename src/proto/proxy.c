@@ -103,7 +103,8 @@ static ptrdiff_t parse_v1(struct wsi_proxy *out, const uint8_t *data, size_t len
 enum { LOCAL = 0, FORWARDED = 1 }; /* commands */
 enum { UNSPECIFIED = 0, INET = 1, INET6 = 2, UNIX = 3 };
 enum { V4_BLOCK = 12, V6_BLOCK = 36, UNIX_PATH = 108, UNIX_BLOCK = 2 * UNIX_PATH };
-enum { TLV_HEAD = 3, TLV_CRC32C = 3, CRC_SIZE = 4 };
+enum { TLV_HEAD = 3, TLV_CRC32C = 0x03, TLV_SSL = 0x20 };
+enum { CRC_SIZE = 4, SSL_SIZE = 5, SSL_CLIENT = 1 };
 
 static unsigned be16(const uint8_t *p)
 {
@@ -130,7 +131,8 @@ static bool checksum_is_right(const uint8_t *data, size_t len, size_t at)
 }
 
 /* @return NULL, or what is wrong with what follows the addresses. */
-static const char *check_tlvs(const uint8_t *data, size_t len, size_t at)
+static const char *read_tlvs(struct wsi_proxy *out, const uint8_t *data, size_t len,
+                             size_t at)
 {
     bool has_checksum = false;
 
@@ -146,6 +148,8 @@ static const char *check_tlvs(const uint8_t *data, size_t len, size_t at)
         if (data[at] == TLV_CRC32C && (has_checksum || size != CRC_SIZE ||
                                        !checksum_is_right(data, len, at + TLV_HEAD)))
             return "the checksum of the PROXY header is wrong";
+        if (data[at] == TLV_SSL && size >= SSL_SIZE)
+            out->is_secure = (data[at + TLV_HEAD] & SSL_CLIENT) != 0;
         has_checksum = has_checksum || data[at] == TLV_CRC32C;
         at += TLV_HEAD + size;
     }
@@ -210,7 +214,7 @@ static ptrdiff_t parse_v2(struct wsi_proxy *out, const uint8_t *data, size_t len
     addresses = take_addresses(out, family, data + HEAD, size);
     if (addresses < 0)
         return refuse(why, "the PROXY header ends inside its addresses");
-    wrong = check_tlvs(data, HEAD + size, HEAD + (size_t)addresses);
+    wrong = read_tlvs(out, data, HEAD + size, HEAD + (size_t)addresses);
     return wrong != NULL ? refuse(why, wrong) : (ptrdiff_t)(HEAD + size);
 }
 

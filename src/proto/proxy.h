@@ -27,6 +27,7 @@ struct wsi_proxy {
     enum wsi_proxy_kind kind;
     struct wsi_ip ip;
     uint16_t port;
+    bool is_secure;      /* version 2: the client came over TLS */
     struct wsi_str path; /* of a Unix socket, into the data; of length 0 when unnamed */
 };
 

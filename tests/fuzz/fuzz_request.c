@@ -152,11 +152,12 @@ static void keep(const struct wsi_http_head *head)
 {
     struct wsi_capture captures[WSI_CAPTURES_MAX];
     const unsigned count = match(head->target, captures);
+    const struct wsi_whence whence = {.remote = "127.0.0.1:5", .peer = "127.0.0.1:5"};
     struct wsi_facts *facts = NULL;
     struct wsi_str protocol;
     unsigned cursor = 0;
 
-    CHECK(wsi_facts_from_request(&facts, "127.0.0.1:5", head, captures, count) == 0);
+    CHECK(wsi_facts_from_request(&facts, &whence, head, captures, count) == 0);
     check_facts(facts, head);
     check_credentials(facts);
     if (wsi_handshake_next_protocol(head, &cursor, &protocol)) {

@@ -77,6 +77,10 @@ static int set_up_server(wsock_runtime *runtime, const char *url)
     if (r == 0)
         r = wsock_server_set(server, "origins", "https://a.example");
     if (r == 0)
+        r = wsock_server_set(server, "proxy_protocol_from", "10.0.0.0/8, unix:");
+    if (r == 0)
+        r = wsock_server_set(server, "trust_forwarded_from", "::1");
+    if (r == 0)
         r = wsock_server_set(server, "www", "/");
     if (r == 0)
         r = wsock_server_room(server, &room, "room");

@@ -10,6 +10,8 @@
 #include "conn/facts.h"
 
 static struct wsi_http_head head;
+static const struct wsi_whence whence = {.remote = "192.0.2.1:4711",
+                                         .peer = "192.0.2.1:4711"};
 
 static const struct wsi_http_head *request(const char *target)
 {
@@ -39,7 +41,7 @@ static struct wsi_facts *build(void)
 {
     struct wsi_facts *facts = NULL;
 
-    assert_int_equal(wsi_facts_from_request(&facts, "192.0.2.1:4711", &head, NULL, 0), 0);
+    assert_int_equal(wsi_facts_from_request(&facts, &whence, &head, NULL, 0), 0);
     return facts;
 }
 
@@ -256,8 +258,7 @@ static void captures_are_decoded(void **state)
 
     (void)state;
     request("/chat/x");
-    assert_int_equal(wsi_facts_from_request(&facts, "192.0.2.1:4711", &head, captures, 3),
-                     0);
+    assert_int_equal(wsi_facts_from_request(&facts, &whence, &head, captures, 3), 0);
     assert_string_equal(wsi_facts_param(facts, "room"), "a/b+\xC3\xA9");
     assert_string_equal(wsi_facts_param(facts, "rest"), "c/d");
     assert_null(wsi_facts_param(facts, "bad"));
@@ -387,7 +388,7 @@ static void an_absurd_size_is_refused(void **state)
     request("/");
     field("X", "x");
     head.fields[0].value.len = ((size_t)1 << 27) + 1; /* never looked at */
-    assert_int_equal(wsi_facts_from_request(&facts, "192.0.2.1:4711", &head, NULL, 0),
+    assert_int_equal(wsi_facts_from_request(&facts, &whence, &head, NULL, 0),
                      WSOCK_ETOOBIG);
     assert_null(facts);
 }
@@ -400,7 +401,7 @@ static void a_failed_allocation_is_reported(void **state)
     (void)state;
     request("/a%20b?x=1");
     usual_fields();
-    FOR_EACH_OOM(r, r = wsi_facts_from_request(&facts, "192.0.2.1:4711", &head, NULL, 0),
+    FOR_EACH_OOM(r, r = wsi_facts_from_request(&facts, &whence, &head, NULL, 0),
                  wsi_facts_free(facts));
     wsi_facts_free(NULL);
 }

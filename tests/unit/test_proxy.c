@@ -207,6 +207,19 @@ static void tlvs_are_skipped(void **state)
     assert_int_equal(BLOCK(0x21, 0x11, V4 "\x02"), -1);
 }
 
+static void client_may_have_come_over_tls(void **state)
+{
+    (void)state;
+    assert_int_equal(BLOCK(0x21, 0x11, V4), 28);
+    assert_false(found.is_secure);
+    assert_int_equal(BLOCK(0x21, 0x11, V4 "\x20\x00\x05\x01\0\0\0\0"), 36);
+    assert_true(found.is_secure);
+    assert_int_equal(BLOCK(0x21, 0x11, V4 "\x20\x00\x05\x06\0\0\0\0"), 36);
+    assert_false(found.is_secure);
+    assert_int_equal(BLOCK(0x21, 0x11, V4 "\x20\x00\x04\x01\0\0\0"), 35);
+    assert_false(found.is_secure);
+}
+
 static void checksum_must_be_right(void **state)
 {
     /* Computed by another program, over the 35 bytes with zeros in its place. */
@@ -252,6 +265,7 @@ int main(void)
         TEST(block_tells_the_client),
         TEST(own_connection_of_the_proxy_is_its_own),
         TEST(tlvs_are_skipped),
+        TEST(client_may_have_come_over_tls),
         TEST(checksum_must_be_right),
         TEST(block_that_is_malformed_is_refused),
     };
