@@ -18,10 +18,10 @@ const struct embedded_file *embedded_find(const char *name)
 }
 
 /* A value in the unit that reads best, as the options themselves take it. */
-static void format_value(char *out, size_t size, const wsock_option_info *info)
+static void format_value(char *out, size_t size, const wsock_option_info *info,
+                         int64_t value)
 {
     static const char *const byte_units[] = {"", "KiB", "MiB", "GiB"};
-    int64_t value = info->value_default;
     size_t unit = 0;
 
     if (info->words[0] != '\0' && value == 0) {
@@ -76,7 +76,9 @@ static void print_options(int scopes)
         if (info.type == WSOCK_OPTION_STRING) {
             printf("      %s=TEXT\n", info.name);
         } else {
-            format_value(value, sizeof value, &info);
+            format_value(value, sizeof value, &info,
+                         (scopes & WSOCK_SCOPE_CLIENT) != 0 ? info.value_default_client
+                                                            : info.value_default);
             printf("      %s=%s\n", info.name, value);
         }
         print_wrapped(info.text);

@@ -9,6 +9,12 @@
  * the order of the calls of a thread; those of a room (room.h) have an order of their
  * own.
  *
+ * **Two backlogs.** A server reads nothing from a connection while its backlog is full
+ * (option pause_read_when_backlogged), so that who answers each message never meets
+ * WSOCK_EAGAIN. A client goes on reading, and its handlers may meet it: of two ends that
+ * both wait for the other to read, neither goes on, until write_timeout ends the
+ * connection. Only where the peer always reads is the option one for clients too.
+ *
  * **Compression** (RFC 7692) happens by itself where the option compression is on and the
  * peer agrees: messages below compression_min_bytes, and those with WSOCK_UNCOMPRESSED in
  * their type, are sent as they are.

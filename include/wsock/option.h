@@ -45,6 +45,7 @@ typedef struct wsock_option_info {
     const char *words;     /**< static; stand for 0, 1, ..., divided by '|': of a choice
                                 all its values; else "off" (no limit), "auto" or "" */
     int64_t value_default; /**< in the type's unit */
+    int64_t value_default_client; /**< of WSOCK_SCOPE_CLIENT; nearly always the same */
     int64_t value_min;
     int64_t value_max;
     int32_t scope;    /**< bits of WSOCK_SCOPE_* */

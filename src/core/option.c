@@ -73,14 +73,25 @@ static void store(struct wsi_options *options, enum wsi_option_id id, int64_t st
     atomic_store_explicit(&options->number[id], stored, memory_order_relaxed);
 }
 
+static int64_t default_of(enum wsi_option_id id, unsigned scope)
+{
+#define CLIENT_DEFAULT(ID, value)                          \
+    if (id == WSI_OPT_##ID && scope == WSOCK_SCOPE_CLIENT) \
+        return value;
+    WSI_OPTION_CLIENT_DEFAULT_MAP(CLIENT_DEFAULT)
+#undef CLIENT_DEFAULT
+    return row_of(id)->value_default;
+}
+
 void wsi_options_init(struct wsi_options *options, unsigned scope)
 {
     options->scope = scope;
     options->check = NULL;
     options->explicit_bits = 0;
     for (int i = 0; i < WSI_OPT_COUNT; i++)
-        atomic_init(&options->number[i],
-                    to_stored(&wsi_option_rows[i], wsi_option_rows[i].value_default));
+        atomic_init(
+            &options->number[i],
+            to_stored(&wsi_option_rows[i], default_of((enum wsi_option_id)i, scope)));
     memset(options->text, 0, sizeof options->text);
 }
 
@@ -280,6 +291,7 @@ int wsock_option_at(wsock_option_info *info, size_t index)
     full.name = row->name;
     full.text = row->text;
     full.value_default = row->value_default;
+    full.value_default_client = default_of((enum wsi_option_id)index, WSOCK_SCOPE_CLIENT);
     full.value_min = row->value_min;
     full.value_max = row->value_max;
     full.scope = (int32_t)row->scope;

@@ -128,7 +128,8 @@
       "Bytes waiting to be sent at which a send answers WSOCK_EAGAIN")                   \
     X(PAUSE_READ_WHEN_BACKLOGGED, "pause_read_when_backlogged", WSI_SCOPE_CONNS,         \
       BOOL, 1, 0, 1, 1, "",                                                              \
-      "Read nothing from a connection while its backlog is full")                        \
+      "Read nothing from a connection while its backlog is full; its peer has to go "    \
+      "on reading then, or neither goes on")                                             \
     X(MAX_ROOMS_PER_CONNECTION, "max_rooms_per_connection", WSI_SCOPE_CONNS,             \
       COUNT, 100, 1, WSI_LOTS, 1, "off",                                                 \
       "Rooms that a connection may be in at one time")                                   \
@@ -155,6 +156,15 @@
       BYTES, 256, 0, WSI_TIB, 1, "",                                                     \
       "Smaller messages are not compressed")
 /* clang-format on */
+
+/*
+ * X(ID, default): where a client's default is another.
+ *
+ * Of two ends that read nothing while their backlogs are full neither goes on once both
+ * are. A server answers what it is sent and has to be bounded; a client sends by itself,
+ * and is bounded by WSOCK_EAGAIN.
+ */
+#define WSI_OPTION_CLIENT_DEFAULT_MAP(X) X(PAUSE_READ_WHEN_BACKLOGGED, 0)
 
 #define WSI_OPTION_ID_(id, name, scope, type, def, min, max, live, words, text) \
     WSI_OPT_##id,

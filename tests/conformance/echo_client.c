@@ -80,6 +80,8 @@ static int set_options(wsock_client *client, char **options)
         r = wsock_client_set(client, "max_fragments", "off");
     if (r == 0)
         r = wsock_client_set(client, "ping_interval", "off");
+    if (r == 0) /* an echo never meets WSOCK_EAGAIN with it */
+        r = wsock_client_set(client, "pause_read_when_backlogged", "on");
     for (; r == 0 && *options != NULL; options++) {
         char name[64];
         size_t len = strcspn(*options, "=");

@@ -344,6 +344,149 @@ static void plain_echo_is_right_for_a_peer_that_writes_first(void **state)
     assert_int_equal(world.side.messages, ECHO_TOTAL / ECHO_MESSAGE);
 }
 
+/* ---- a client that sends as fast as it may, and a server that sends all of it back ----
+ */
+
+enum { FLOOD_PIECE = 100 * 1000, FLOOD_PIECES = 1000, CLIENT_MARK = 1024 * 1024 };
+
+struct flood {
+    char piece[FLOOD_PIECE];
+    int sent;
+    size_t came; /* bytes */
+    int ended, refused;
+    bool in_parts;
+};
+
+static char flood_byte(size_t at)
+{
+    return (char)(at * 2654435761u >> 13 & 0x3f);
+}
+
+/* Whole messages, or parts of one, until there is no room; the drain goes on. */
+static void flood_on(wsock_conn *conn, void *user)
+{
+    struct flood *flood = user;
+    int r = 0;
+
+    while (r == 0 && flood->sent < FLOOD_PIECES) {
+        const size_t start = (size_t)flood->sent * FLOOD_PIECE;
+
+        for (size_t i = 0; i < FLOOD_PIECE; i += 999)
+            flood->piece[i] = flood_byte(start + i);
+        r = flood->in_parts
+                ? wsock_conn_send_append(conn, flood->piece, FLOOD_PIECE)
+                : wsock_conn_send(conn, WSOCK_BINARY, flood->piece, FLOOD_PIECE);
+        flood->sent += r == 0;
+    }
+    CHECK(r == 0 || r == WSOCK_EAGAIN);
+    CHECK(wsock_conn_buffered(conn) < CLIENT_MARK + FLOOD_PIECE + 100);
+    if (r == WSOCK_EAGAIN)
+        tell(&flood->refused);
+    else if (flood->in_parts)
+        CHECK(wsock_conn_send_end(conn) == 0);
+}
+
+static void flood_begin(wsock_conn *conn, void *user)
+{
+    struct flood *flood = user;
+
+    if (flood->in_parts)
+        CHECK(wsock_conn_send_begin(conn, WSOCK_BINARY) == 0);
+    flood_on(conn, user);
+}
+
+static void flood_back(struct flood *flood, const char *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((flood->came + i) % FLOOD_PIECE % 999 == 0)
+            CHECK(data[i] == flood_byte(flood->came + i));
+    flood->came += len;
+}
+
+static void flood_message(wsock_conn *conn, int type, const void *data, size_t len,
+                          void *user)
+{
+    struct flood *flood = user;
+
+    (void)conn;
+    CHECK(type == WSOCK_BINARY && len == FLOOD_PIECE);
+    flood_back(flood, data, len);
+    if (flood->came == (size_t)FLOOD_PIECE * FLOOD_PIECES)
+        tell(&flood->ended);
+}
+
+static void flood_part(wsock_conn *conn, int type, const void *data, size_t len,
+                       int flags, void *user)
+{
+    struct flood *flood = user;
+
+    (void)conn;
+    CHECK(type == WSOCK_BINARY);
+    flood_back(flood, data, len);
+    if ((flags & WSOCK_PART_LAST) != 0)
+        tell(&flood->ended);
+}
+
+/* The relay of docs/streaming.md. */
+static void relay_part(wsock_conn *conn, int type, const void *data, size_t len,
+                       int flags, void *user)
+{
+    (void)user;
+    if ((flags & WSOCK_PART_FIRST) != 0)
+        CHECK(wsock_conn_send_begin(conn, type) == 0);
+    CHECK(wsock_conn_send_append(conn, data, len) == 0);
+    if ((flags & WSOCK_PART_LAST) != 0)
+        CHECK(wsock_conn_send_end(conn) == 0);
+}
+
+static void flood_an_echo(bool in_parts)
+{
+    struct flood *flood = calloc(1, sizeof *flood);
+    struct world world;
+    struct side side = {0};
+    wsock_client *client;
+
+    assert_non_null(flood);
+    flood->in_parts = in_parts;
+    world_begin(&world, 2);
+    world.side.echo = true; /* checks that no send is refused */
+    wsock_server_set(world.server, "max_message_bytes", "off");
+    wsock_server_set(world.server, "max_fragments", "off");
+    if (in_parts)
+        wsock_endpoint_on_part(world.endpoint, relay_part, NULL, NULL);
+    world_listen(&world, NULL);
+    client = world_client(&world, &side);
+    wsock_client_set(client, "max_message_bytes", "off");
+    wsock_client_set(client, "max_fragments", "off");
+    wsock_client_on_message(client, flood_message, flood, NULL);
+    if (in_parts)
+        wsock_client_on_part(client, flood_part, flood, NULL);
+    wsock_client_on_drain(client, flood_on, flood, NULL);
+    world_connect(&world, client, &side);
+    assert_int_equal(wsock_conn_post(side.conn, flood_begin, flood, NULL), 0);
+    await(&flood->ended, 1);
+    assert_int_equal(flood->came, (size_t)FLOOD_PIECE * FLOOD_PIECES);
+    assert_true(flood->refused > 0);
+    side_fini(&side);
+    wsock_client_unref(client);
+    world_end(&world);
+    free(flood);
+}
+
+/* With both ends' defaults: if the client did not read while its backlog is full, neither
+ * would go on. */
+static void a_client_that_floods_an_echo_gets_all_back(void **state)
+{
+    (void)state;
+    flood_an_echo(false);
+}
+
+static void the_same_in_parts(void **state)
+{
+    (void)state;
+    flood_an_echo(true);
+}
+
 static void pause_on_message(wsock_conn *conn, int type, const void *data, size_t len,
                              void *user)
 {
@@ -506,6 +649,8 @@ int main(void)
         TEST(drain_follows_a_refusal_of_its_own_worker),
         TEST(message_above_the_mark_is_taken_when_nothing_waits),
         TEST(plain_echo_is_right_for_a_peer_that_writes_first),
+        TEST(a_client_that_floods_an_echo_gets_all_back),
+        TEST(the_same_in_parts),
         TEST(reading_pauses_at_once_in_a_handler),
         TEST(pauses_are_counted_and_stop_the_idle_timeout),
         TEST(peer_that_takes_nothing_is_cut_off),

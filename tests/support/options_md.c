@@ -52,6 +52,10 @@ static void print_table(FILE *out, int scope)
             continue;
         fprintf(out, "| `%s` | ", info.name);
         print_value(out, &info, i, info.value_default);
+        if (info.value_default_client != info.value_default) {
+            fprintf(out, "; clients: ");
+            print_value(out, &info, i, info.value_default_client);
+        }
         fprintf(out, " | ");
         print_range(out, &info, i);
         fprintf(out, " | %s | %s |\n", info.is_live ? "yes" : "no", info.text);

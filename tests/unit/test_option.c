@@ -41,6 +41,8 @@ static void every_row_is_consistent(void **state)
             assert_true(info.value_min > 0);
         else if (info.type != WSOCK_OPTION_STRING)
             assert_in_range(info.value_default, info.value_min, info.value_max);
+        if (info.value_default_client != info.value_default)
+            assert_in_range(info.value_default_client, info.value_min, info.value_max);
         assert_null(strchr(info.text, '\n'));
         assert_int_not_equal(info.text[strlen(info.text) - 1], '.');
         for (const char *p = info.name; *p != '\0'; p++)
@@ -70,6 +72,18 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(get(&options, "max_message_rate"), 0);
     assert_string_equal(wsi_option_text(&options, WSI_OPT_WWW), "");
     assert_string_equal(wsi_option_text(&options, WSI_OPT_ORIGINS), "");
+    assert_true(options.explicit_bits == 0);
+    wsi_options_fini(&options);
+}
+
+static void a_clients_default_may_be_another(void **state)
+{
+    struct wsi_options options;
+
+    (void)state;
+    wsi_options_init(&options, WSOCK_SCOPE_CLIENT);
+    assert_int_equal(wsi_option(&options, WSI_OPT_PAUSE_READ_WHEN_BACKLOGGED), 0);
+    assert_int_equal(wsi_option(&options, WSI_OPT_MAX_MESSAGE_BYTES), 1 << 20);
     assert_true(options.explicit_bits == 0);
     wsi_options_fini(&options);
 }
@@ -464,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_row_is_consistent),
         TEST(defaults_are_those_of_the_manual),
+        TEST(a_clients_default_may_be_another),
         TEST(values_are_read_with_their_units),
         TEST(bad_values_are_refused_and_change_nothing),
         TEST(refused_text_leaves_the_number_alone),
