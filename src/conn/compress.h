@@ -52,7 +52,8 @@ struct wsi_compressors {
 void wsi_compressors_init(struct wsi_compressors *compressors);
 void wsi_compressors_fini(struct wsi_compressors *compressors);
 
-/** Borrow one, until the message has ended. @return (nullable) NULL without memory. Any thread. */
+/** Borrow one until the message has ended. @return (nullable) NULL without memory. Any
+ * thread. */
 struct wsi_compressor *wsi_compressor_take(struct wsi_compressors *compressors,
                                            const struct wsi_deflate_settings *settings);
 void wsi_compressor_give(struct wsi_compressors *compressors,

@@ -37,7 +37,7 @@ static struct wsi_blob *form_for_all_that_hold(const struct wsi_frames *frames,
     return NULL;
 }
 
-/* See to it that there is a form for this window: compress if none that is there serves. */
+/* See to a form for this window: compress if none that is there serves. */
 static void provide(struct wsi_frames *frames, struct wsi_pool *pool,
                     const struct wsi_options *options, unsigned window)
 {

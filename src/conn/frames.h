@@ -34,10 +34,11 @@ static inline unsigned wsi_window_of(const struct wsock_conn *conn)
     return bits != 0 ? 1u << (bits - WSI_PMD_BITS_MIN) : 0;
 }
 
-/** See to the forms for these windows that are missing, unless the message is smaller than
- *  compression_min_bytes. The message is compressed at most twice, for the largest window
- *  and the smallest: a window between them takes the largest's form if it holds the whole
- *  message, else the smallest's. What cannot be made is sent as `plain`. Any thread. */
+/** See to the forms for these windows that are missing, unless the message is smaller
+ *  than compression_min_bytes. The message is compressed at most twice, for the largest
+ *  window and the smallest: a window between them takes the largest's form if it holds
+ *  the whole message, else the smallest's. What cannot be made is sent as `plain`. Any
+ *  thread. */
 void wsi_frames_pack(struct wsi_frames *frames, struct wsi_pool *pool,
                      const struct wsi_options *options, unsigned windows);
 
