@@ -44,6 +44,9 @@ enum {
     OPT_WWW,
     OPT_PUBLIC,
     OPT_SET,
+    OPT_ORIGIN,
+    OPT_PROXY_PROTOCOL,
+    OPT_TRUST_FORWARDED,
     OPT_LOG_LEVEL,
     OPT_HEARTBEAT,
     OPT_QUIET,
@@ -51,10 +54,17 @@ enum {
 };
 
 static const struct arg_option options[] = {
-    {"workers", 0, 1, OPT_WORKERS},     {"www", 0, 1, OPT_WWW},
-    {"public", 0, 0, OPT_PUBLIC},       {"set", 0, 1, OPT_SET},
-    {"log-level", 0, 1, OPT_LOG_LEVEL}, {"heartbeat", 0, 1, OPT_HEARTBEAT},
-    {"quiet", 'q', 0, OPT_QUIET},       {"help", 'h', 0, OPT_HELP},
+    {"workers", 0, 1, OPT_WORKERS},
+    {"www", 0, 1, OPT_WWW},
+    {"public", 0, 0, OPT_PUBLIC},
+    {"set", 0, 1, OPT_SET},
+    {"log-level", 0, 1, OPT_LOG_LEVEL},
+    {"heartbeat", 0, 1, OPT_HEARTBEAT},
+    {"origin", 0, 1, OPT_ORIGIN},
+    {"proxy-protocol", 0, 1, OPT_PROXY_PROTOCOL},
+    {"trust-forwarded", 0, 1, OPT_TRUST_FORWARDED},
+    {"quiet", 'q', 0, OPT_QUIET},
+    {"help", 'h', 0, OPT_HELP},
 };
 
 /* ---- who may be served ---- */
@@ -266,6 +276,32 @@ static int take_log_level(struct serve *s, const char *value)
         command, "--log-level takes off, error, warn, info or debug, not \"%s\"", value);
 }
 
+/* Add to an option that is a list. What it begins with, if it is empty, is in `first`. */
+static int add_to_list(struct serve *s, const char *flag, const char *name,
+                       const char *first, const char *value)
+{
+    enum { LIST_MAX = 65536 };
+    char *list = malloc(LIST_MAX);
+    int len = 0, r = 0;
+
+    if (list == NULL)
+        return fail(command, "%s: %s", flag, wsock_strerror(WSOCK_ENOMEM));
+    len = wsock_server_get_string(s->server, list, LIST_MAX, name);
+    if (len == 0)
+        len = snprintf(list, LIST_MAX, "%s", first);
+    if (len >= 0)
+        r = snprintf(list + len, (size_t)(LIST_MAX - len), "%s%s", len > 0 ? "," : "",
+                     value);
+    if (len < 0 || r >= LIST_MAX - len)
+        r = usage_error(command, "%s: the list is too long", flag);
+    else if (wsock_server_set(s->server, name, list) < 0)
+        r = usage_error(command, "%s: %s", flag, wsock_server_error(s->server));
+    else
+        r = 0;
+    free(list);
+    return r;
+}
+
 static int take_option(struct serve *s, int option, const char *value)
 {
     switch (option) {
@@ -284,6 +320,13 @@ static int take_option(struct serve *s, int option, const char *value)
         return 0;
     case OPT_SET:
         return set_option(command, s->runtime, s->server, NULL, value);
+    case OPT_ORIGIN:
+        /* The chat page is served from here. */
+        return add_to_list(s, "--origin", "origins", "same", value);
+    case OPT_PROXY_PROTOCOL:
+        return add_to_list(s, "--proxy-protocol", "proxy_protocol_from", "", value);
+    case OPT_TRUST_FORWARDED:
+        return add_to_list(s, "--trust-forwarded", "trust_forwarded_from", "", value);
     case OPT_HEARTBEAT:
         return parse_seconds(command, "--heartbeat", value, &s->heartbeat_ms);
     case OPT_QUIET:
@@ -404,8 +447,7 @@ int serve_main(int argc, char **argv)
     if (help == ARG_BAD)
         return EXIT_USAGE;
     if (help == OPT_HELP)
-        return help_print(command, WSOCK_SCOPE_RUNTIME | WSOCK_SCOPE_SERVER |
-                                       WSOCK_SCOPE_ENDPOINT);
+        return help_print(command, WSOCK_SCOPE_RUNTIME | WSOCK_SCOPE_SERVER);
     args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
     r = wsock_runtime_new(&s.runtime);
     if (r == 0)

@@ -119,6 +119,52 @@ class Page(unittest.TestCase):
         self.assertIn("/nonexistent/directory", result.stderr)
 
 
+class Policy(unittest.TestCase):
+    def status(self, port, lines, start=b""):
+        """The status of the answer to an upgrade with these header lines; 0: there is none."""
+        request = ("GET /echo HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket",
+                   "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                   "Sec-WebSocket-Version: 13", *lines, "", "")
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as sock:
+            sock.sendall(start + "\r\n".join(request).encode("ascii"))
+            try:
+                return int(sock.recv(4096).split()[1])
+            except (ConnectionResetError, IndexError):
+                return 0
+
+    def test_origins_are_added_to_its_own(self):
+        with Serve("--origin", "https://a.example", "--origin=https://*.b.example") as serve:
+            for origin, status in ((f"http://127.0.0.1:{serve.port}", 101),
+                                   ("https://a.example", 101), ("https://x.b.example", 101),
+                                   ("https://b.example", 403), ("http://a.example", 403)):
+                self.assertEqual(self.status(serve.port, [f"Origin: {origin}"]), status, origin)
+
+    def test_a_proxy_that_is_listed_tells_the_client(self):
+        with Serve("--trust-forwarded", "10.0.0.0/8", "--trust-forwarded", "127.0.0.1",
+                   "--log-level", "debug") as serve:
+            self.assertEqual(self.status(serve.port, ["X-Forwarded-For: 192.0.2.7, 10.1.1.1"]), 101)
+            while "open: /echo, 192.0.2.7" not in (line := serve.error_line()):
+                self.assertNotEqual(line, "")
+
+    def test_a_listed_proxy_must_send_the_header(self):
+        with Serve("--proxy-protocol", "127.0.0.1", "--log-level", "debug") as serve:
+            self.assertEqual(self.status(serve.port, []), 0)
+            line = b"PROXY TCP4 192.0.2.7 192.0.2.1 5 6\r\n"
+            self.assertEqual(self.status(serve.port, [], line), 101)
+            seen = []
+            while "open: /echo, 192.0.2.7:5" not in (line := serve.error_line()):
+                self.assertNotEqual(line, "")
+                seen.append(line)
+            self.assertIn("cut off: no PROXY header", "\n".join(seen))
+
+    def test_lists_that_are_malformed_are_refused(self):
+        for args in (("--origin", "a.example"), ("--proxy-protocol", "10.0.0.1/8"),
+                     ("--trust-forwarded", "localhost"), ("--origin", "x" * 70000)):
+            result = run("serve", "ws://127.0.0.1:0", *args)
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertRegex(result.stderr, rf"^wsock serve: {args[0]}: .*\n$")
+
+
 class Signals(unittest.TestCase):
     def test_a_signal_closes_every_connection_with_1001(self):
         for number in (signal.SIGINT, signal.SIGTERM):
