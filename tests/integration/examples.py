@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS: each program of examples/ does what its first comment
+"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH: each program of examples/ does what its first comment
 says, and the README shows the echo server as it is."""
+import base64
 import contextlib
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 from ws_peer import BINARY, CLOSE, TEXT, Client, close_payload
 
 SECONDS = 60
-root, echo, chat, client, parts = sys.argv[1:]
+root, echo, chat, client, parts, auth = sys.argv[1:]
 
 
 def await_handler(server):
@@ -129,12 +131,42 @@ def test_parts():
     assert subprocess.run([parts], timeout=SECONDS, stderr=subprocess.DEVNULL).returncode == 2
 
 
+def ask(url, path, *headers):
+    """The head of the answer to an upgrade that is expected to be refused."""
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), SECONDS) as sock:
+        lines = (f"GET {path} HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade",
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
+                 *headers, "", "")
+        sock.sendall("\r\n".join(lines).encode("latin-1"))
+        return sock.makefile("rb").read().decode("latin-1")
+
+
+def test_auth():
+    right, wrong = (base64.b64encode(text).decode("ascii") for text in (b"ann:secret", b"ann:x"))
+    with serving(auth) as url:
+        port = int(url.rpartition(":")[2])
+        for headers in ((), (f"Authorization: Basic {wrong}",), ("Authorization: Basic ?",),
+                        ("Authorization: Bearer let-me-in",)):
+            answer = ask(url, "/basic", *headers)
+            assert answer.startswith("HTTP/1.1 401 "), answer
+            assert '\r\nWWW-Authenticate: Basic realm="example"\r\n' in answer, answer
+            assert answer.endswith("\r\n\r\nsay who you are\n"), answer
+        answer = ask(url, "/token", "Authorization: Bearer let-me-inn")
+        assert answer.startswith("HTTP/1.1 401 ") and "WWW-Authenticate: Bearer\r" in answer, answer
+        with Client(port, "/basic", headers=[f"Authorization: Basic {right}"]) as ws:
+            ws.send(TEXT, "hello")
+            assert ws.receive_message() == "ann: hello"
+        with Client(port, "/token", headers=["Authorization: bearer let-me-in"]) as ws:
+            ws.send(TEXT, "hello")
+            assert ws.receive_message() == "?: hello"
+
+
 def test_readme():
     code = pathlib.Path(root, "examples/echo.c").read_text().partition("#include")
     readme = pathlib.Path(root, "README.md").read_text()
     assert "```c\n" + code[1] + code[2] + "```" in readme, "README.md: not examples/echo.c"
 
 
-for test in (test_echo_and_client, test_chat, test_parts, test_readme):
+for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_readme):
     test()
     print("ok", test.__name__)
