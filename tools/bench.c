@@ -7,7 +7,7 @@
  *     OPENING --all open--> RUNNING --seconds over, signal--> DRAINING --> ENDING
  *
  * In DRAINING nothing new is sent, and what is still under way has time to come back:
- * what does not is an error.
+ * what has not when nothing came for DRAIN_MS is an error, also if closing brings it.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -70,6 +70,7 @@ struct bench {
     char *payload;
     int64_t started_ms;
     int64_t stopped_ms;
+    uint64_t missing; /* answers, once drained: closing may still bring some */
     atomic_int phase;
     atomic_uint_fast64_t bad; /* answers that are not what was sent, sends that failed */
     pthread_mutex_t lock;     /* of what follows */
@@ -404,8 +405,8 @@ static void run_load(struct bench *b)
         fputs("\r\033[K", stderr);
 }
 
-/* How many answers are missing. */
-static uint64_t missing(struct bench *b)
+/* How many answers have not come yet. */
+static uint64_t outstanding(struct bench *b)
 {
     const uint64_t copies = b->plan.is_fanout ? (uint64_t)b->plan.connections : 1;
     const uint64_t total = sum(b, TOTAL);
@@ -423,7 +424,7 @@ static void drain(struct bench *b)
     int times_none = 0;
 
     while (times_none < 2 && !all_ended(b) && now_ms() - progress_ms < DRAIN_MS) {
-        const uint64_t left = missing(b);
+        const uint64_t left = outstanding(b);
 
         times_none = left == 0 ? times_none + 1 : 0;
         if (left < last)
@@ -431,6 +432,7 @@ static void drain(struct bench *b)
         last = left;
         sleep_tick();
     }
+    b->missing = outstanding(b);
 }
 
 static void close_all(struct bench *b)
@@ -461,7 +463,7 @@ static int report(struct bench *b)
         histogram_merge(&r->latency, &t->latency);
     r->sent = sum(b, SENT);
     r->came = sum(b, CAME);
-    r->missing = missing(b);
+    r->missing = b->missing;
     r->wrong = b->bad;
     r->lost = b->lost;
     r->seconds = (double)(b->stopped_ms - b->started_ms) / 1000;

@@ -114,6 +114,22 @@ class Load(unittest.TestCase):
             status, report, _ = self.bench(server.url, "--connections", "2", "--seconds", "0.2")
         self.assertEqual((status, report["errors"]["missing"]), (1, 2))
 
+    def test_1_when_answers_come_with_the_close_only(self):
+        def late(conn):
+            conn.accept()
+            kept = []
+            while True:
+                kept.append(conn.receive())
+                if kept[-1][0] == CLOSE:
+                    for frame in kept:
+                        conn.send(*frame)
+                    return
+
+        with Server(late) as server:
+            status, report, _ = self.bench(server.url, "--connections", "2", "--depth", "3",
+                                           "--seconds", "0.2")
+        self.assertEqual((status, report["messages"], report["errors"]["missing"]), (1, 0, 6))
+
     def test_1_when_connections_are_lost(self):
         def drops(conn):
             conn.accept()
