@@ -43,8 +43,8 @@ WSOCK_API int wsock_client_on_open(wsock_client *client, wsock_open_fn fn, void 
                                    wsock_free_fn free_user);
 WSOCK_API int wsock_client_on_message(wsock_client *client, wsock_message_fn fn,
                                       void *user, wsock_free_fn free_user);
-/** Instead of on_message, for connections that open from then on; see
- *  wsock_endpoint_on_part(). */
+/** Instead of on_message, also where that is set too, for connections that open from then
+ *  on; see wsock_endpoint_on_part(). */
 WSOCK_API int wsock_client_on_part(wsock_client *client, wsock_part_fn fn, void *user,
                                    wsock_free_fn free_user);
 WSOCK_API int wsock_client_on_pong(wsock_client *client, wsock_pong_fn fn, void *user,

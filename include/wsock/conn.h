@@ -17,7 +17,8 @@
  *
  * **Compression** (RFC 7692) happens by itself where the option compression is on and the
  * peer agrees: messages below compression_min_bytes, and those with WSOCK_UNCOMPRESSED in
- * their type, are sent as they are.
+ * their type, are sent as they are. docs/compression.md tells what the modes cost, and
+ * under "Secrets" what must never be compressed.
  *
  * **Doing something later** on the connection's worker, where its handlers run:
  * wsock_conn_post() below, wsock_conn_timer() in timer.h.

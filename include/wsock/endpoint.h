@@ -5,8 +5,9 @@
  * at any time, for open connections too; the old user pointer is freed when no worker
  * can be using it any more. A NULL function removes a handler.
  *
- * What happens to a connection, in order: on_request, on_open, then on_message, on_pong
- * and on_drain as they come, and on_close last, exactly once, if on_open ran.
+ * What happens to a connection, in order: on_request, on_open, then on_message (or
+ * on_part), on_pong and on_drain as they come, and on_close last, exactly once, if
+ * on_open ran.
  */
 #ifndef WSOCK_ENDPOINT_H
 #define WSOCK_ENDPOINT_H
@@ -48,8 +49,8 @@ WSOCK_API int wsock_endpoint_on_open(wsock_endpoint *endpoint, wsock_open_fn fn,
                                      void *user, wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_message(wsock_endpoint *endpoint, wsock_message_fn fn,
                                         void *user, wsock_free_fn free_user);
-/** Instead of on_message, for connections that open from then on: their messages come in
- *  parts, whatever is set later. */
+/** Instead of on_message, also where that is set too, for connections that open from then
+ *  on: their messages come in parts, whatever is set later. */
 WSOCK_API int wsock_endpoint_on_part(wsock_endpoint *endpoint, wsock_part_fn fn,
                                      void *user, wsock_free_fn free_user);
 WSOCK_API int wsock_endpoint_on_pong(wsock_endpoint *endpoint, wsock_pong_fn fn,

@@ -182,12 +182,13 @@ endpoint, and which therefore have no right answer:
 This file is made from the reports by
 
 ```sh
-tests/conformance/run                # after scripts/test gcc, which builds the programs
+tests/conformance/run    # all cases, half an hour; after scripts/test gcc, which builds the programs
 tests/conformance/check.py --table docs/conformance.md build/conformance/reports
 ```
 
-`scripts/test --conformance` runs the same cases, `scripts/test` sections 1 to 10 and a part of 12
-and 13 that the commit chooses; either fails where this file is not what it finds.
+A part of them: `tests/conformance/run --role server --mode shared --sections 1-7,10`; `--help`
+says more. `scripts/test --conformance` runs the same cases, `scripts/test` sections 1 to 10 and a
+part of 12 and 13 that the commit chooses; either fails where this file is not what it finds.
 """
 
 

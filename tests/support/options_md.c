@@ -99,6 +99,9 @@ static void print_all(FILE *out)
     fprintf(out, "\n## Servers, endpoints and clients\n\n"
                  "Set on a server, these are the defaults of its endpoints.\n\n");
     print_table(out, WSI_SCOPE_CONNS);
+    fprintf(out,
+            "\n[compression.md](compression.md) tells what the modes and sizes of "
+            "compression cost, and under\n\"Secrets\" what must not be compressed.\n");
 }
 
 /* 0 when the file has exactly these bytes. */
