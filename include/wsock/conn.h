@@ -107,7 +107,8 @@ enum {
 typedef struct wsock_close_info {
     size_t size;        /**< of this struct, in the library that filled it */
     const char *reason; /**< of the close frame, UTF-8, NUL-terminated; "" when none */
-    const char *detail; /**< one sentence for people: what happened, with addresses */
+    const char *detail; /**< one sentence for people, in one line: what happened, with
+                             codes, addresses, and the peer's own words */
     int32_t cause;      /**< WSOCK_CAUSE_* */
     int32_t code; /**< RFC 6455 section 7.1.5: the peer's code, 1005 for a close frame
                        without one, 1006 when no close frame came; for causes PROTOCOL and

@@ -121,7 +121,8 @@ void wsi_conn_fail(struct wsock_conn *conn, unsigned code, const char *why)
     const size_t len = strlen(why);
 
     write_close(conn, code, why, len <= WSI_CLOSE_REASON_MAX ? len : 0);
-    wsi_conn_end(conn, WSI_CLOSE_LINGER, cause_of(code), WSOCK_BY_US, "%s", why);
+    wsi_conn_end(conn, WSI_CLOSE_LINGER, cause_of(code), WSOCK_BY_US,
+                 "closed with %u: %s", code, why);
 }
 
 void wsi_conn_overload(struct wsock_conn *conn)

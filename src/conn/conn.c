@@ -17,6 +17,7 @@
 #include "conn/opening.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
+#include "core/str.h"
 
 enum { DETAIL_MAX = 256 };
 
@@ -110,12 +111,35 @@ static const char *reason_of(const struct wsock_conn *conn)
     return conn->ending_text != NULL ? conn->ending_text : "";
 }
 
-static const char *detail_of(const struct wsock_conn *conn)
+/* The sentence about a close: by whom, with which code, and why. */
+static void write_close_detail(const struct wsock_conn *conn, char *out, size_t size)
+{
+    const bool by_peer = conn->began == WSOCK_BY_PEER;
+    const unsigned code = by_peer ? conn->session.received_code : conn->session.sent_code;
+    const char *reason = by_peer ? reason_of(conn) : "";
+    const char *who = by_peer ? "the peer" : "this end";
+
+    if (code == 1005)
+        snprintf(out, size, "closed by %s without a code", who);
+    else
+        snprintf(out, size, "closed by %s with %u%s%s", who, code,
+                 *reason != '\0' ? ": " : "", reason);
+    wsi_str_flatten(out);
+}
+
+/* @param room for a sentence that is made now. */
+static const char *detail_of(const struct wsock_conn *conn, char *room, size_t size)
 {
     const char *reason = reason_of(conn);
     const char *detail = conn->ending_text != NULL ? reason + strlen(reason) + 1 : "";
 
-    return *detail != '\0' ? detail : wsock_cause_text(conn->cause);
+    if (*detail != '\0')
+        return detail;
+    if (conn->cause != WSOCK_CAUSE_CLOSED || !conn->session.close_received ||
+        !conn->session.close_sent)
+        return wsock_cause_text(conn->cause);
+    write_close_detail(conn, room, size);
+    return room;
 }
 
 void wsi_conn_keep_reason(struct wsock_conn *conn, const uint8_t *reason, size_t len)
@@ -141,6 +165,7 @@ static void note(struct wsock_conn *conn, int cause, int began, int sys_errno,
     if (fmt == NULL)
         return;
     len = vsnprintf(detail, sizeof detail, fmt, args);
+    wsi_str_flatten(detail);
     if (len > 0) {
         const char *reason = reason_of(conn);
 
@@ -185,10 +210,11 @@ static int close_code(const struct wsock_conn *conn)
 static void tell_close(struct wsock_conn *conn)
 {
     struct wsi_handler *handler;
+    char detail[DETAIL_MAX];
     const wsock_close_info info = {
         .size = sizeof info,
         .reason = reason_of(conn),
-        .detail = detail_of(conn),
+        .detail = detail_of(conn, detail, sizeof detail),
         .cause = conn->cause,
         .code = close_code(conn),
         .http_status = conn->http_status,

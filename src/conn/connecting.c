@@ -17,6 +17,9 @@
 #include "conn/remote.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
+#include "proto/utf8.h"
+
+enum { REFUSAL_MAX = 160 }; /* bytes of a refusal's text that are told */
 
 static struct wsi_remote *remote_of(const struct wsock_conn *conn)
 {
@@ -199,6 +202,10 @@ bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error)
         connect_failed(conn);
         return true; /* that has ended it */
     }
+    if (opening->phase == WSI_OPENING_REFUSED) {
+        wsi_connecting_refused(conn);
+        return true;
+    }
     opening->error = error;
     wsi_conn_note_end(conn, WSOCK_CAUSE_HANDSHAKE, WSOCK_BY_NETWORK, error,
                       "the connection broke before the server answered: %s",
@@ -254,6 +261,74 @@ void wsi_connecting_connected(struct wsock_conn *conn, int error)
         wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
 }
 
+/* ---- a refusal ---- */
+
+/* Its first line may say what the status does not. */
+static struct wsi_str refusal_line(const struct wsi_opening *opening)
+{
+    struct wsi_str line = {(const char *)opening->in.data, 0};
+
+    while (line.len < opening->in.len && line.len < opening->refusal_length &&
+           line.ptr[line.len] != '\r' && line.ptr[line.len] != '\n')
+        line.len++;
+    while (!wsi_utf8_is_valid(line.ptr, line.len)) /* a character that was cut */
+        line.len--;
+    return line;
+}
+
+void wsi_connecting_refused(struct wsock_conn *conn)
+{
+    const struct wsi_str line = refusal_line(conn->opening);
+
+    wsi_connecting_fail(conn, WSOCK_CAUSE_REFUSED, "%s%s%.*s", conn->opening->refusal,
+                        line.len > 0 ? ": " : "", (int)line.len, line.ptr);
+}
+
+void wsi_connecting_receive_refusal(struct wsock_conn *conn, const uint8_t *data,
+                                    size_t len)
+{
+    struct wsi_opening *opening = conn->opening;
+    const size_t missing = opening->in.len < opening->refusal_length
+                               ? opening->refusal_length - opening->in.len
+                               : 0;
+
+    if (wsi_buf_append(&opening->in, data, len < missing ? len : missing, SIZE_MAX / 2) <
+            0 ||
+        opening->in.len >= opening->refusal_length ||
+        memchr(opening->in.data, '\n', opening->in.len) != NULL)
+        wsi_connecting_refused(conn);
+}
+
+/* How much of a body is waited for: of plain text whose length is known. */
+static size_t refusal_length(const struct wsi_http_head *head)
+{
+    const struct wsi_str plain = WSI_STR("text/plain");
+    const struct wsi_http_field *type = wsi_http_find(head, WSI_STR("Content-Type"), 0);
+    const struct wsi_http_field *length = wsi_http_find(head, WSI_STR("Content-Length"),
+                                                        0);
+    size_t bytes = 0;
+
+    if (type == NULL || length == NULL || type->value.len < plain.len ||
+        !wsi_str_equal_nocase((struct wsi_str){type->value.ptr, plain.len}, plain))
+        return 0;
+    for (size_t i = 0; i < length->value.len && bytes < REFUSAL_MAX; i++)
+        bytes = bytes * 10 + (size_t)(length->value.ptr[i] - '0'); /* digits: checked */
+    return bytes < REFUSAL_MAX ? bytes : REFUSAL_MAX;
+}
+
+static void begin_refusal(struct wsock_conn *conn, const struct wsi_http_head *head,
+                          const struct wsi_http_refusal *refusal, size_t head_len)
+{
+    struct wsi_opening *opening = conn->opening;
+
+    conn->http_status = (uint16_t)refusal->status;
+    opening->phase = WSI_OPENING_REFUSED;
+    opening->refusal = refusal->why;
+    opening->refusal_length = refusal_length(head);
+    wsi_buf_consume(&opening->in, head_len);
+    wsi_connecting_receive_refusal(conn, NULL, 0);
+}
+
 /* ---- the answer ---- */
 
 /* @return 0, or -1 and the refusal. */
@@ -298,10 +373,11 @@ static int check_answer(struct wsock_conn *conn, const uint8_t *data, size_t hea
     if (r == 0)
         r = check_compression(conn, head, &refusal);
     if (r < 0) {
-        conn->http_status = (uint16_t)refusal.status;
-        wsi_connecting_fail(
-            conn, refusal.status != 0 ? WSOCK_CAUSE_REFUSED : WSOCK_CAUSE_HANDSHAKE,
-            "the server's answer: %s", refusal.why);
+        if (refusal.status != 0)
+            begin_refusal(conn, head, &refusal, head_len);
+        else
+            wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE, "the server's answer: %s",
+                                refusal.why);
         return -1;
     }
     if (wsi_facts_from_response(

@@ -150,6 +150,9 @@ void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
     case WSI_OPENING_ANSWER:
         receive_early(conn, data, len);
         break;
+    case WSI_OPENING_REFUSED:
+        wsi_connecting_receive_refusal(conn, data, len);
+        break;
     default:
         break; /* what follows a request that gets an HTTP answer is not read */
     }
@@ -177,7 +180,9 @@ int wsi_opening_write(struct wsock_conn *conn, const void *data, size_t len)
 
 void wsi_opening_eof(struct wsock_conn *conn)
 {
-    if (wsi_conn_role(conn) == WSI_CLIENT)
+    if (conn->opening->phase == WSI_OPENING_REFUSED)
+        wsi_connecting_refused(conn);
+    else if (wsi_conn_role(conn) == WSI_CLIENT)
         wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE,
                             "the server ended the connection before it answered");
     else if (conn->opening->phase != WSI_OPENING_REPLY)
@@ -249,6 +254,8 @@ void wsi_opening_timeout(struct wsock_conn *conn)
         server_timeout(conn);
     else if (conn->opening->phase == WSI_OPENING_CONNECT)
         wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT_TIMEOUT, NULL);
+    else if (conn->opening->phase == WSI_OPENING_REFUSED)
+        wsi_connecting_refused(conn);
     else
         wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE_TIMEOUT, NULL);
 }

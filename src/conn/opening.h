@@ -7,6 +7,8 @@
  *                          |         |
  *                          +---------+-----> REPLY       reply.c
  *   client:  START --> CONNECT --> HEAD --> (open)     connecting.c
+ *                                   |
+ *                                   `--> REFUSED
  */
 #ifndef WSI_CONN_OPENING_H
 #define WSI_CONN_OPENING_H
@@ -31,6 +33,7 @@ enum wsi_opening_phase {
     WSI_OPENING_HEAD,    /* the head of the request or response is coming */
     WSI_OPENING_ANSWER,  /* server: the application decides */
     WSI_OPENING_REPLY,   /* server: an HTTP answer is leaving */
+    WSI_OPENING_REFUSED, /* client: what an answer that refuses says may still come */
 };
 
 struct wsi_opening {
@@ -55,6 +58,9 @@ struct wsi_opening {
     uint64_t file_left;
 
     struct wsi_pmd_config offered; /* client: what the request offers of compression */
+    /* In REFUSED, where `in` begins with the body. */
+    const char *refusal;   /* static: the status in words */
+    size_t refusal_length; /* of the body, as far as it is of interest */
 
     struct wsi_address peer; /* server: who connected; client: what is being tried */
     /* Server: what a PROXY header says. */
@@ -109,6 +115,11 @@ void wsi_connecting_start(struct wsock_conn *conn);
 void wsi_connecting_connected(struct wsock_conn *conn, int error);
 bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error);
 void wsi_connecting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len);
+/** More of a refusal's body came. */
+void wsi_connecting_receive_refusal(struct wsock_conn *conn, const uint8_t *data,
+                                    size_t len);
+/** Nothing more comes of it, or not in time. */
+void wsi_connecting_refused(struct wsock_conn *conn);
 void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

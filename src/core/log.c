@@ -13,6 +13,7 @@
 
 #include "core/alloc.h"
 #include "core/ref.h"
+#include "core/str.h"
 
 struct wsi_log_hook {
     struct wsi_ref ref;
@@ -86,15 +87,6 @@ int wsi_log_set_hook(struct wsi_log *log, wsock_log_fn fn, void *user,
     return 0;
 }
 
-/* One call is one line, whatever a peer put into the text. Bytes above 0x7F pass: text is
- * UTF-8, and what is not was a peer's. */
-static void flatten(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7F)
-            *text = '?';
-}
-
 void wsi_log(struct wsi_log *log, int level, const char *subject, const char *format, ...)
 {
     struct wsi_log_hook *hook;
@@ -113,7 +105,7 @@ void wsi_log(struct wsi_log *log, int level, const char *subject, const char *fo
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    flatten(text);
+    wsi_str_flatten(text); /* one call is one line */
     hook->fn(level, subject, text, hook->user);
     drop(hook);
 }

@@ -25,6 +25,15 @@ static inline bool wsi_str_equal(struct wsi_str a, struct wsi_str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/** Make a sentence for people one line, whatever a peer put into it. Bytes above 0x7F
+ *  pass: text is UTF-8, and what is not was a peer's. */
+static inline void wsi_str_flatten(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7F)
+            *text = '?';
+}
+
 /** The first element of a list that is malformed, and a clause that says why. */
 struct wsi_list_error {
     struct wsi_str element;

@@ -308,13 +308,16 @@ static void ends_are_told_as_they_happened(void **state)
     (void)state;
     side = ends(we_close, NULL, 0);
     ASSERT_END(side, CLOSED, 4002, US);
+    assert_string_equal(side.detail, "closed by this end with 4002");
     side = ends(we_close_without_code, NULL, 0);
     ASSERT_END(side, CLOSED, 1005, US);
     side = ends(peer_closes, NULL, 0);
     ASSERT_END(side, CLOSED, 4001, PEER);
     assert_string_equal(side.reason, "tired");
+    assert_string_equal(side.detail, "closed by the peer with 4001: tired");
     side = ends(peer_closes_without_code, NULL, 0);
     ASSERT_END(side, CLOSED, 1005, PEER);
+    assert_string_equal(side.detail, "closed by the peer without a code");
     side = ends(peer_vanishes, NULL, 0);
     ASSERT_END(side, LOST, 1006, PEER);
     side = ends(peer_resets, NULL, 0);
@@ -328,6 +331,8 @@ static void ends_are_told_as_they_happened(void **state)
     ASSERT_END(side, PROTOCOL, 1007, US);
     side = ends(peer_declares_a_gibibyte, NULL, 0);
     ASSERT_END(side, LIMIT, 1009, US);
+    assert_string_equal(
+        side.detail, "closed with 1009: the message is larger than max_message_bytes");
 }
 
 static void ends_by_time_are_told(void **state)

@@ -117,7 +117,73 @@ static void refusal_tells_the_status_of_the_server(void **state)
     fails("", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
           "closed the server answered with another status than 101");
     assert_int_equal(http_status, 403);
-    assert_non_null(strstr(detail, "403"));
+    assert_string_equal(detail, "the server answered 403 Forbidden");
+}
+
+#define REFUSED "closed the server answered with another status than 101"
+#define PLAIN   "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+#define TOLD    "the server answered 400 Bad Request"
+
+static void refusal_tells_the_first_line_of_its_text(void **state)
+{
+    (void)state;
+    fails("", PLAIN "Content-Length: 18\r\n\r\nno such\troom\r\nor", REFUSED);
+    assert_string_equal(detail, TOLD ": no such?room");
+    fails("", PLAIN "Content-Length: 4\r\n\r\nnone of this", REFUSED);
+    assert_string_equal(detail, TOLD ": none");
+    fails("", PLAIN "\r\nof unknown length\n", REFUSED);
+    assert_string_equal(detail, TOLD);
+    fails("", PLAIN "Content-Length: 3\r\n\r\na\xc3\n", REFUSED);
+    assert_string_equal(detail, TOLD ": a");
+    fails("",
+          "HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: 7\r\n"
+          "\r\n<html>\n",
+          REFUSED);
+    assert_string_equal(detail, TOLD);
+}
+
+/* The end is told with the line, or when it is clear that no more comes. */
+static void text_of_a_refusal_may_come_later(void **state)
+{
+    static const char head[] = PLAIN "Content-Length: 5000\r\n\r\nno such";
+    static char more[5000];
+
+    (void)state;
+    begin("");
+    script_feed(&peer, head, sizeof head - 1);
+    stage_settle(&stage);
+    stage_saw(&stage, "");
+    script_feed(&peer, " room\n", 6);
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, REFUSED);
+    assert_string_equal(detail, TOLD ": no such room");
+    stage_end(&stage);
+
+    begin("");
+    script_feed(&peer, head, sizeof head - 1);
+    peer.eof = true;
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, REFUSED);
+    assert_string_equal(detail, TOLD ": no such");
+    stage_end(&stage);
+
+    begin("");
+    script_feed(&peer, head, sizeof head - 1);
+    stage_settle(&stage);
+    stage_run(&stage, 10 * 1000); /* handshake_timeout */
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, REFUSED);
+    assert_string_equal(detail, TOLD ": no such");
+    stage_end(&stage);
+
+    begin("");
+    memset(more, 'x', sizeof more);
+    script_feed(&peer, head, sizeof head - 1);
+    script_feed(&peer, more, sizeof more);
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, REFUSED);
+    assert_int_equal(strlen(detail), strlen(TOLD ": ") + 160);
+    stage_end(&stage);
 }
 
 static void server_that_ends_before_it_answers_fails(void **state)
@@ -157,6 +223,8 @@ int main(void)
         TEST(good_answer_opens_with_the_subprotocol),
         TEST(answers_that_break_a_rule_fail),
         TEST(refusal_tells_the_status_of_the_server),
+        TEST(refusal_tells_the_first_line_of_its_text),
+        TEST(text_of_a_refusal_may_come_later),
         TEST(server_that_ends_before_it_answers_fails),
         TEST(answer_without_end_is_not_kept),
     };
