@@ -313,13 +313,8 @@ int client_add_header(const char *command, wsock_client *client, const char *hea
     return 0;
 }
 
-int client_refuse_url(const char *command, wsock_runtime *runtime, const char *url,
-                      int code)
+int client_refuse_url(const char *command, wsock_runtime *runtime, int code)
 {
-    if (strncasecmp(url, "wss:", 4) == 0 || strncasecmp(url, "wss+unix:", 9) == 0) {
-        fail(command, "%s: this build has no TLS", url);
-        return EXIT_TLS;
-    }
     if (code == WSOCK_ENOMEM)
         return fail(command, "%s", wsock_strerror(code));
     return usage_error(command, "%s", wsock_runtime_error(runtime));

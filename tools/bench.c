@@ -333,7 +333,7 @@ static int open_all(struct bench *b)
         wait_opened(b, i + 1, OPENING_MAX);
     }
     if (r < 0)
-        return fail(command, "cannot connect: %s", wsock_strerror(r));
+        return fail(command, "cannot connect: %s", wsock_client_error(b->client));
     if (!is_interrupted)
         wait_opened(b, count, 0);
     return 0;
@@ -532,7 +532,7 @@ static int setup_client(struct bench *b)
     int r = wsock_runtime_client(b->runtime, &b->client, b->plan.url);
 
     if (r < 0)
-        return client_refuse_url(command, b->runtime, b->plan.url, r);
+        return client_refuse_url(command, b->runtime, r);
     for (size_t i = 0; status == 0 && i < b->plan.set_count; i++)
         status = set_option(command, b->runtime, NULL, b->client, b->plan.sets[i]);
     if (status == 0)

@@ -125,7 +125,11 @@ static int start(struct link *link)
         r = wsock_client_on_close(link->client, on_close, link, NULL);
     if (r == 0)
         r = wsock_client_connect(link->client, &link->conn);
-    return r < 0 ? fail(command, "cannot connect: %s", wsock_strerror(r)) : 0;
+    if (r < 0)
+        fail(command, "cannot connect: %s", wsock_client_error(link->client));
+    if (r == WSOCK_ETLS || r == WSOCK_ENOTSUP)
+        return EXIT_TLS;
+    return r < 0 ? EXIT_FAILED : 0;
 }
 
 int link_open(struct link **out, wsock_runtime *runtime,
@@ -142,7 +146,7 @@ int link_open(struct link **out, wsock_runtime *runtime,
     link->wake_fd = wake_fd;
     link->tail = &link->head;
     r = wsock_runtime_client(runtime, &link->client, target->url);
-    status = r < 0 ? client_refuse_url(command, runtime, target->url, r)
+    status = r < 0 ? client_refuse_url(command, runtime, r)
                    : setup_client(link->client, target);
     if (status == 0)
         status = start(link);
@@ -210,7 +214,11 @@ static int status_of(const struct outcome *outcome)
     case WSOCK_CAUSE_CLOSE_TIMEOUT:
     case WSOCK_CAUSE_CONNECT_TIMEOUT:
     case WSOCK_CAUSE_HANDSHAKE_TIMEOUT:
+    case WSOCK_CAUSE_TLS_TIMEOUT:
         return EXIT_TIMEOUT;
+    case WSOCK_CAUSE_TLS:
+    case WSOCK_CAUSE_CERTIFICATE:
+        return EXIT_TLS;
     case WSOCK_CAUSE_LOST:
         return outcome->opened ? EXIT_LOST : EXIT_CONNECT;
     default:

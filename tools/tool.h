@@ -113,8 +113,7 @@ int set_option(const char *command, wsock_runtime *runtime, wsock_server *server
 int client_add_header(const char *command, wsock_client *client, const char *header);
 
 /** Say why wsock_runtime_client() did not take a URL. @return the exit status. */
-int client_refuse_url(const char *command, wsock_runtime *runtime, const char *url,
-                      int code);
+int client_refuse_url(const char *command, wsock_runtime *runtime, int code);
 
 /** Milliseconds of a clock that only goes forward. */
 int64_t now_ms(void);

@@ -18,10 +18,11 @@ extern "C" {
  * Make a client. It connects to nothing yet.
  *
  * @param out (out, owned) drop it with wsock_client_unref(); its connections live on.
- * @param url ws://host[:port]/path?query or ws+unix:/path.sock[:/path].
- * @return 0; WSOCK_EURL; WSOCK_ENOTSUP for wss (no TLS yet), a user and password, and
- * what only a listener can have (host "*", port 0); WSOCK_ENOMEM. wsock_runtime_error()
- * says what is wrong with it. Thread: any. Since: 1.0
+ * @param url ws://host[:port]/path?query or ws+unix:/path.sock[:/path]; or the same with
+ * wss.
+ * @return 0; WSOCK_EURL; WSOCK_ENOTSUP for a user and password, and what only a listener
+ * can have (host "*", port 0); WSOCK_ENOMEM. wsock_runtime_error() says what is wrong
+ * with it. Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out,
                                    const char *url);
@@ -85,7 +86,9 @@ WSOCK_API int wsock_client_get_int64(wsock_client *client, const char *name,
  *            before it opens; sends answer WSOCK_ECLOSED until then. It is set before any
  *            handler runs.
  * @return 0: then exactly one on_close will come. WSOCK_ECLOSED once the runtime is
- * stopping; WSOCK_ENOMEM; WSOCK_EMFILE and WSOCK_ESYSTEM when the threads cannot start.
+ * stopping; WSOCK_ENOMEM; WSOCK_EMFILE and WSOCK_ESYSTEM when the threads cannot start;
+ * for wss WSOCK_ETLS when a file or setting of TLS is not usable, which is found by the
+ * first connect after it was set, and WSOCK_ENOTSUP in a build without TLS.
  * On failure nothing is called. Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_client_connect(wsock_client *client, wsock_conn **out);

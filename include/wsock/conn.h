@@ -86,7 +86,10 @@ typedef void (*wsock_drain_fn)(wsock_conn *conn, void *user);
     X(CONNECT_TIMEOUT, 13, "the connection was not made in time")                \
     X(HANDSHAKE, 14, "the server's answer was no valid handshake")               \
     X(REFUSED, 15, "the server answered with another status than 101")           \
-    X(HANDSHAKE_TIMEOUT, 16, "the handshake was not finished in time")
+    X(HANDSHAKE_TIMEOUT, 16, "the handshake was not finished in time")           \
+    X(TLS, 17, "TLS with the peer failed")                                       \
+    X(CERTIFICATE, 18, "the peer's certificate was not accepted")                \
+    X(TLS_TIMEOUT, 19, "the TLS handshake was not finished in time")
 
 #define WSOCK_CAUSE_CONSTANT_(name, value, text) WSOCK_CAUSE_##name = (value),
 enum { WSOCK_CAUSE_MAP(WSOCK_CAUSE_CONSTANT_) };
@@ -117,6 +120,8 @@ typedef struct wsock_close_info {
     int32_t sys_errno;   /**< of the system call that failed, else 0 */
     int32_t began;       /**< WSOCK_BY_* */
     int32_t opened;      /**< 1 when it had opened, with on_open if there was one */
+    int32_t tls_error;   /**< WSOCK_TLS_* (tls.h), 0 when TLS is not the reason */
+    int32_t tls_alert;   /**< RFC 8446 section 6: the alert that the peer sent, else 0 */
 } wsock_close_info;
 
 /**

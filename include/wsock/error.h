@@ -49,7 +49,8 @@ extern "C" {
     X(ERESOLVE, -23, "the host name could not be resolved")             \
     X(EHANDSHAKE, -24, "the opening handshake failed")                  \
     X(EPROTOCOL, -25, "the peer broke the protocol")                    \
-    X(ESYSTEM, -26, "a system call failed")
+    X(ESYSTEM, -26, "a system call failed")                             \
+    X(ETLS, -27, "a certificate, key or setting of TLS is not usable")
 
 #define WSOCK_ERROR_CONSTANT_(name, value, text) WSOCK_##name = (value),
 enum { WSOCK_ERROR_MAP(WSOCK_ERROR_CONSTANT_) };

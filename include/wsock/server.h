@@ -99,13 +99,25 @@ WSOCK_API int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn,
  * the patterns of endpoints and the options that are not live.
  *
  * @return 0; WSOCK_EURL; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS;
- * WSOCK_ERESOLVE; WSOCK_ENOTSUP for a path, a user, or wss (no TLS yet); WSOCK_ENOENT,
- * WSOCK_EINVAL or WSOCK_EACCESS for the directory of www, which is not there, no
- * directory, or closed to us; WSOCK_EMFILE, WSOCK_ESYSTEM, WSOCK_ENOMEM; WSOCK_ECLOSED
- * once stopping. wsock_server_error() then names the address and why. Thread: any.
- * Since: 1.0
+ * WSOCK_ERESOLVE; WSOCK_ENOTSUP for a path, a user, or wss in a build
+ * without TLS; WSOCK_ETLS for a certificate, key or setting that is not usable;
+ * WSOCK_ENOENT, WSOCK_EINVAL or WSOCK_EACCESS for the directory of www, which is not
+ * there, no directory, or closed to us; WSOCK_EMFILE, WSOCK_ESYSTEM, WSOCK_ENOMEM;
+ * WSOCK_ECLOSED once stopping. wsock_server_error() then names the address and why.
+ * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_server_listen(wsock_server *server, const char *url);
+
+/**
+ * Read the files of TLS again (options tls_...), check all of them, and only then use
+ * them for connections to come; those that are open stay as they are. On failure
+ * everything goes on with what was read before. Blocks on the file system.
+ *
+ * @return 0, also when no listener is wss; WSOCK_ETLS, and wsock_server_error() names the
+ *         file and why; WSOCK_ECLOSED once stopping; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_server_reload(wsock_server *server);
 
 /**
  * Close a listener; its connections stay. The socket closes soon after, on its worker.

@@ -39,8 +39,9 @@
  *
  * Where to read on: types.h (lifetimes and threads, for all handles), server.h,
  * endpoint.h, request.h, conn.h; client.h for the other end; room.h and message.h for
- * many at once; timer.h for later; option.h for limits; runtime.h for threads, signals
- * and the log; error.h for what calls answer; memory.h for a heap of your own.
+ * many at once; tls.h for wss; timer.h for later; option.h for limits; runtime.h for
+ * threads, signals and the log; error.h for what calls answer; memory.h for a heap of
+ * your own.
  */
 #ifndef WSOCK_WSOCK_H
 #define WSOCK_WSOCK_H
@@ -57,6 +58,7 @@
 #include <wsock/runtime.h>
 #include <wsock/server.h>
 #include <wsock/timer.h>
+#include <wsock/tls.h>
 #include <wsock/types.h>
 #include <wsock/version.h>
 

@@ -32,6 +32,7 @@ static void release(struct wsi_owner *owner)
     struct wsi_pool *pool = owner->pool;
 
     wsi_profile_fini(&remote->profile);
+    wsi_secure_fini(&remote->secure);
     wsi_buf_fini(&remote->headers);
     wsi_buf_fini(&remote->protocols);
     wsi_free(remote->text);
@@ -56,9 +57,7 @@ static int set_url(struct wsi_remote *remote, const char *url, const char **why)
     if (r < 0)
         return r;
     *why = NULL;
-    if (remote->url.secure)
-        *why = "this build has no TLS";
-    else if (remote->url.userinfo.len > 0)
+    if (remote->url.userinfo.len > 0)
         *why = "user and password in a URL are not supported";
     else if (wsi_str_equal(remote->url.host, WSI_STR("*")))
         *why = "only a listener can have the host \"*\"";
@@ -87,6 +86,7 @@ int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char 
         return WSOCK_ENOMEM;
     wsi_owner_init(&client->remote.owner, wsi_pool_ref(&runtime->pool), release, NULL);
     wsi_profile_init(&client->remote.profile, WSOCK_SCOPE_CLIENT);
+    wsi_secure_init(&client->remote.secure);
     pthread_mutex_init(&client->remote.lock, NULL);
     wsi_failure_init(&client->failure);
     r = set_url(&client->remote, url, &why);
@@ -110,12 +110,30 @@ void wsock_client_unref(wsock_client *client)
         wsi_owner_unref(&client->remote.owner);
 }
 
+/* The first connect reads the files of TLS, and the first after an option of it was set.
+ */
+static int prepare_tls(wsock_client *client)
+{
+    struct wsi_remote *remote = &client->remote;
+    char why[WSI_TLS_WHY_SIZE];
+    int r = 0;
+
+    pthread_mutex_lock(&remote->lock);
+    if (!wsi_secure_is_current(&remote->secure))
+        r = wsi_secure_load(&remote->secure, &remote->profile.options, why);
+    pthread_mutex_unlock(&remote->lock);
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", remote->text, why) : 0;
+}
+
 int wsock_client_connect(wsock_client *client, wsock_conn **out)
 {
     int r;
 
     if (client == NULL)
         return WSOCK_EINVAL;
+    r = client->remote.url.secure ? prepare_tls(client) : 0;
+    if (r < 0)
+        return r;
     r = wsi_remote_connect(&client->remote, out);
     return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.text,
                             wsock_strerror(r))
@@ -231,6 +249,13 @@ int wsock_client_on_close(wsock_client *client, wsock_close_fn fn, void *user,
 
 /* ---- options ---- */
 
+/* With the lock held: an option was set. */
+static void changed(wsock_client *client, const char *name)
+{
+    if (strncmp(name, "tls_", 4) == 0)
+        wsi_secure_outdate(&client->remote.secure);
+}
+
 int wsock_client_set(wsock_client *client, const char *name, const char *value)
 {
     char why[WSI_OPTION_WHY_SIZE];
@@ -241,6 +266,8 @@ int wsock_client_set(wsock_client *client, const char *name, const char *value)
     pthread_mutex_lock(&client->remote.lock);
     r = wsi_options_set(&client->remote.profile.options, name, value, false, why,
                         sizeof why);
+    if (r == 0)
+        changed(client, name);
     pthread_mutex_unlock(&client->remote.lock);
     if (r < 0)
         return wsi_fail(&client->failure, r, "%s", why);
@@ -258,6 +285,8 @@ int wsock_client_set_int64(wsock_client *client, const char *name, int64_t value
     pthread_mutex_lock(&client->remote.lock);
     r = wsi_options_set_number(&client->remote.profile.options, name, value, false, why,
                                sizeof why);
+    if (r == 0)
+        changed(client, name);
     pthread_mutex_unlock(&client->remote.lock);
     if (r < 0)
         return wsi_fail(&client->failure, r, "%s", why);

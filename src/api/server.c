@@ -253,6 +253,34 @@ static int prepare(wsock_server *server)
                  : 0;
 }
 
+/* With the lock held. */
+static int load_tls(wsock_server *server)
+{
+    char why[WSI_TLS_WHY_SIZE];
+    const int r = wsi_secure_load(&server->service.secure,
+                                  &server->service.profile.options, why);
+
+    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : 0;
+}
+
+int wsock_server_reload(wsock_server *server)
+{
+    int r = 0;
+
+    if (server == NULL)
+        return WSOCK_EINVAL;
+    if (is_stopping(server))
+        return WSOCK_ECLOSED;
+    pthread_mutex_lock(&server->lock);
+    if (wsi_secure_is_current(&server->service.secure))
+        r = load_tls(server);
+    pthread_mutex_unlock(&server->lock);
+    wsi_log(&pool_of(server)->log, r < 0 ? WSOCK_LOG_ERROR : WSOCK_LOG_INFO, "server",
+            "%s%s", r < 0 ? "cannot reload: " : "reloaded",
+            r < 0 ? wsock_server_error(server) : "");
+    return r;
+}
+
 /* Make a listener that is open a part of the server. @return 0, or why not. */
 static int add_acceptor(wsock_server *server, struct wsi_acceptor *acceptor)
 {
@@ -265,6 +293,8 @@ static int add_acceptor(wsock_server *server, struct wsi_acceptor *acceptor)
                      "cannot listen on %s: the server is stopping", acceptor->asked);
     if (r == 0)
         r = prepare(server);
+    if (r == 0 && acceptor->secure && !wsi_secure_is_current(&server->service.secure))
+        r = load_tls(server);
     if (r == 0) {
         server->listening = true;
         wsi_list_append(&server->acceptors, &acceptor->node);

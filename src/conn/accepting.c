@@ -24,8 +24,16 @@ static struct wsi_service *service_of(const struct wsock_conn *conn)
     return wsi_service_of(conn->owner);
 }
 
+static enum wsi_opening_phase first_phase(const struct wsi_service *service,
+                                          const struct wsi_address *peer, bool secure)
+{
+    if (wsi_trust_wants_header(&service->trust, peer))
+        return WSI_OPENING_PROXY;
+    return secure ? WSI_OPENING_TLS : WSI_OPENING_HEAD;
+}
+
 void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, int fd,
-                       const struct wsi_address *peer)
+                       const struct wsi_address *peer, bool secure)
 {
     const size_t alive = atomic_fetch_add(&service->alive, 1) + 1;
     const size_t limit = wsi_service_limit(service);
@@ -33,7 +41,8 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
     struct wsock_conn *conn;
 
     wsi_service_task(service);
-    if (alive > limit + OVERLOAD_MAX ||
+    /* Nobody is told over TLS: that would cost a handshake. */
+    if (alive > limit + (secure ? 0 : OVERLOAD_MAX) ||
         wsi_conn_new(&conn, worker, &service->owner, NULL, WSI_SERVER) < 0) {
         atomic_fetch_sub(&service->alive, 1);
         close(fd);
@@ -41,9 +50,8 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
         return;
     }
     wsi_list_append(&worker->conns, &conn->node);
-    conn->opening->phase = wsi_trust_wants_header(&service->trust, peer)
-                               ? WSI_OPENING_PROXY
-                               : WSI_OPENING_HEAD;
+    conn->opening->phase = (uint8_t)first_phase(service, peer, secure);
+    conn->opening->speaks_tls = conn->opening->is_secure = secure;
     conn->opening->peer = *peer;
     conn->opening->remote = *peer;
     if (wsi_stream_adopt(&conn->stream, worker->loop, fd) < 0) {
@@ -64,6 +72,8 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
     }
     wsi_opening_set_deadline(
         conn, (uint64_t)wsi_option(&service->profile.options, WSI_OPT_HANDSHAKE_TIMEOUT));
+    if (conn->opening->phase != WSI_OPENING_PROXY)
+        wsi_opening_begin(conn);
 }
 
 void wsi_accepting_refuse(struct wsock_conn *conn, const struct wsi_http_refusal *refusal)

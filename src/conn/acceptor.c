@@ -27,6 +27,7 @@ struct wsi_accept_socket {
     int fd;
     bool started;
     bool deals; /* connections to all workers in turn */
+    bool secure;
     char *path; /* (owned, nullable) of a Unix socket, removed at the end */
 };
 
@@ -37,6 +38,7 @@ struct dealt {
     struct wsi_worker *worker;
     struct wsi_address peer;
     int fd;
+    bool secure;
 };
 
 static struct wsi_accept_socket *socket_of(struct wsi_listener *listener)
@@ -49,7 +51,7 @@ static void run_dealt(struct wsi_mail *mail)
     struct dealt *dealt = WSI_CONTAINER_OF(mail, struct dealt, mail);
     struct wsi_service *service = dealt->service;
 
-    wsi_service_adopt(service, dealt->worker, dealt->fd, &dealt->peer);
+    wsi_service_adopt(service, dealt->worker, dealt->fd, &dealt->peer, dealt->secure);
     wsi_free(dealt);
     wsi_service_task_done(service);
     wsi_owner_unref(&service->owner);
@@ -69,6 +71,7 @@ static void deal(struct wsi_accept_socket *sock, struct wsi_worker *worker, int 
     dealt->worker = worker;
     dealt->peer = *peer;
     dealt->fd = fd;
+    dealt->secure = sock->secure;
     wsi_owner_ref(&sock->service->owner);
     wsi_service_task(sock->service);
     wsi_worker_post(worker, &dealt->mail);
@@ -83,7 +86,7 @@ static void on_accept(struct wsi_listener *listener, int fd,
     if (sock->deals)
         worker = wsi_pool_pick(worker->pool);
     if (worker == sock->worker)
-        wsi_service_adopt(sock->service, worker, fd, peer);
+        wsi_service_adopt(sock->service, worker, fd, peer, sock->secure);
     else
         deal(sock, worker, fd, peer);
 }
@@ -210,10 +213,6 @@ static int plan_from(struct plan *plan, const struct wsi_service *service,
         snprintf(why, why_size, "%s", reason);
         return WSOCK_EURL;
     }
-    if (plan->url.secure) {
-        snprintf(why, why_size, "this build has no TLS");
-        return WSOCK_ENOTSUP;
-    }
     if (plan->url.target.len > 1 || plan->url.userinfo.len > 0) {
         snprintf(why, why_size,
                  "a listener has no path and no user; endpoints have paths");
@@ -246,6 +245,7 @@ static int add_socket(struct wsi_acceptor *acceptor, struct wsi_service *service
     sock->fd = fd;
     sock->service = service;
     sock->deals = !plan->reuse_port;
+    sock->secure = plan->url.secure;
     sock->worker = worker;
     wsi_owner_ref(&service->owner);
     wsi_service_task(service);
@@ -285,14 +285,15 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
 
 static int write_url(struct wsi_acceptor *acceptor, const struct plan *plan)
 {
+    const char *scheme = plan->url.secure ? "wss" : "ws";
     char text[URL_MAX];
 
     if (plan->url.is_unix)
-        snprintf(text, sizeof text, "ws+unix:%.*s", (int)plan->url.path.len,
+        snprintf(text, sizeof text, "%s+unix:%.*s", scheme, (int)plan->url.path.len,
                  plan->url.path.ptr);
     else
         snprintf(text, sizeof text,
-                 plan->url.host_is_ipv6 ? "ws://[%.*s]:%u" : "ws://%.*s:%u",
+                 plan->url.host_is_ipv6 ? "%s://[%.*s]:%u" : "%s://%.*s:%u", scheme,
                  (int)plan->url.host.len, plan->url.host.ptr,
                  (unsigned)wsi_address_port(&plan->addresses[0]));
     acceptor->url = wsi_strdup(text);
@@ -316,6 +317,7 @@ int wsi_acceptor_open(struct wsi_acceptor **out, struct wsi_service *service,
     if (acceptor == NULL)
         return WSOCK_ENOMEM;
     wsi_list_init(&acceptor->node);
+    acceptor->secure = plan.url.secure;
     acceptor->asked = wsi_strdup(text);
     if (acceptor->asked == NULL)
         r = WSOCK_ENOMEM;

@@ -15,6 +15,7 @@
 struct wsi_acceptor {
     struct wsi_list node; /* the server's list of them */
     char *asked, *url;    /* as it was asked for; with the real port */
+    bool secure;          /* wss */
     unsigned count;
     struct wsi_accept_socket *sockets[]; /* (owned until wsi_acceptor_close()) */
 };

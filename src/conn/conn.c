@@ -15,6 +15,7 @@
 #include "conn/extra.h"
 #include "conn/member.h"
 #include "conn/opening.h"
+#include "conn/secure.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
 #include "core/str.h"
@@ -221,6 +222,8 @@ static void tell_close(struct wsock_conn *conn)
         .sys_errno = conn->sys_errno,
         .began = conn->began,
         .opened = conn->opened,
+        .tls_error = conn->tls_error,
+        .tls_alert = conn->tls_alert,
     };
 
     wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
@@ -248,8 +251,6 @@ static void release_resources(struct wsock_conn *conn)
     wsi_opening_finish(conn);
     wsi_buf_fini(&conn->held);
     wsi_session_fini(&conn->session);
-    wsi_blob_unref(conn->pong);
-    conn->pong = NULL;
     wsi_conn_empty_extra(conn);
     wsi_conn_account(conn);
 }
@@ -311,6 +312,16 @@ static void on_connected(struct wsi_stream *stream, int error)
     wsi_opening_connected(conn_of(stream), error);
 }
 
+static void on_secured(struct wsi_stream *stream)
+{
+    wsi_conn_secured(conn_of(stream));
+}
+
+static void on_filter_failed(struct wsi_stream *stream)
+{
+    wsi_conn_tls_failed(conn_of(stream));
+}
+
 static void on_data(struct wsi_stream *stream, uint8_t *data, size_t len)
 {
     struct wsock_conn *conn = conn_of(stream);
@@ -320,6 +331,18 @@ static void on_data(struct wsi_stream *stream, uint8_t *data, size_t len)
         wsi_conn_receive(conn, data, len);
     else
         wsi_opening_receive(conn, data, len);
+}
+
+/* The stream ended without a close frame. */
+static void lose(struct wsock_conn *conn)
+{
+    const char *how = "the peer ended the stream without a close frame";
+
+    if (wsi_stream_is_truncated(&conn->stream) && !conn->ended) {
+        conn->tls_error = WSOCK_TLS_TRUNCATED;
+        how = wsock_tls_error_text(WSOCK_TLS_TRUNCATED);
+    }
+    wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_LOST, WSOCK_BY_PEER, "%s", how);
 }
 
 static void on_eof(struct wsi_stream *stream)
@@ -335,8 +358,7 @@ static void on_eof(struct wsi_stream *stream)
     if (conn->session.close_sent && conn->session.close_received)
         wsi_conn_end(conn, WSI_CLOSE_LINGER, WSOCK_CAUSE_CLOSED, WSOCK_BY_PEER, NULL);
     else
-        wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_LOST, WSOCK_BY_PEER,
-                     "the peer ended the stream without a close frame");
+        lose(conn);
 }
 
 static void on_writable(struct wsi_stream *stream)
@@ -377,6 +399,8 @@ static void on_closed(struct wsi_stream *stream, int error)
 
 const struct wsi_stream_events wsi_conn_stream_events = {
     .on_connected = on_connected,
+    .on_secured = on_secured,
+    .on_filter_failed = on_filter_failed,
     .on_data = on_data,
     .on_eof = on_eof,
     .on_writable = on_writable,

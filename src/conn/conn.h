@@ -23,6 +23,7 @@
  *   closing.c   the closing handshake
  *   timeout.c   everything that time does to a connection
  *   pressure.c  what the memory of all connections together does to one
+ *   secure.c    TLS: its handshake, and what is known of it
  *   opening.c   what accepting.c and connecting.c share until it is open (opening.h)
  */
 #ifndef WSI_CONN_CONN_H
@@ -92,7 +93,6 @@ struct wsock_conn {
     struct wsi_mail drain;
     struct wsi_list rooms;             /* memberships; guarded by worker->lock */
     struct wsi_buf held;               /* received while paused, not decoded yet */
-    struct wsi_blob *pong;             /* the newest ping that waits for its answer */
     _Atomic(struct wsi_extra *) extra; /* (owned, nullable) what few need: extra.h */
     _Atomic(void *) user;
     wsock_free_fn free_user;
@@ -102,12 +102,13 @@ struct wsock_conn {
     uint64_t since_ms;    /* the state began; while open: we pinged last */
     size_t accounted;     /* what this connection holds of pool->buffered */
     uint16_t sys_errno, http_status;
-    uint8_t pauses;            /* WSI_PAUSE_* */
-    uint8_t cause, began;      /* WSOCK_CAUSE_*, WSOCK_BY_* */
-    bool ended;                /* cause is set: the first one stays */
-    bool opened;               /* on_open ran */
-    bool receiving;            /* inside on_data: do not re-enter */
-    struct wsi_pmd_params pmd; /* own_window_bits is 0 without compression */
+    uint8_t pauses;               /* WSI_PAUSE_* */
+    uint8_t cause, began;         /* WSOCK_CAUSE_*, WSOCK_BY_* */
+    uint8_t tls_error, tls_alert; /* WSOCK_TLS_*; the peer's alert, or 0 */
+    bool ended;                   /* cause is set: the first one stays */
+    bool opened;                  /* on_open ran */
+    bool receiving;               /* inside on_data: do not re-enter */
+    struct wsi_pmd_params pmd;    /* own_window_bits is 0 without compression */
 };
 
 /* ---- conn.c ---- */

@@ -15,6 +15,7 @@
 #include "conn/conn.h"
 #include "conn/opening.h"
 #include "conn/remote.h"
+#include "conn/secure.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
 #include "proto/utf8.h"
@@ -244,12 +245,23 @@ static int write_request(struct wsock_conn *conn, struct wsi_buf *out)
 
 void wsi_connecting_connected(struct wsock_conn *conn, int error)
 {
-    struct wsi_buf out = {0};
-    int r;
-
     if (error != 0)
         return; /* on_closed follows, and tries the next address */
     conn->opening->error = 0;
+    if (!remote_of(conn)->url.secure) {
+        wsi_connecting_ask(conn);
+        return;
+    }
+    wsi_opening_set_deadline(
+        conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_TLS_TIMEOUT));
+    wsi_conn_start_tls(conn);
+}
+
+void wsi_connecting_ask(struct wsock_conn *conn)
+{
+    struct wsi_buf out = {0};
+    int r;
+
     conn->opening->phase = WSI_OPENING_HEAD;
     wsi_opening_set_deadline(
         conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_HANDSHAKE_TIMEOUT));

@@ -29,6 +29,8 @@ void wsi_conn_empty_extra(struct wsock_conn *conn)
 
     if (extra == NULL)
         return;
+    wsi_blob_unref(extra->pong);
+    extra->pong = NULL;
     wsi_rate_free(extra->rate);
     extra->rate = NULL;
     wsi_deflater_free(extra->deflater);
@@ -44,7 +46,9 @@ void wsi_conn_free_extra(struct wsock_conn *conn)
 {
     struct wsi_extra *extra = wsi_extra_of(conn);
 
-    if (extra != NULL)
-        wsi_outgoing_free(atomic_load(&extra->outgoing));
+    if (extra == NULL)
+        return;
+    wsi_outgoing_free(atomic_load(&extra->outgoing));
+    wsi_free(atomic_load(&extra->tls));
     wsi_free(extra);
 }

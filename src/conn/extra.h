@@ -11,16 +11,21 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+struct wsi_blob;
 struct wsi_deflater;
 struct wsi_incoming;
 struct wsi_inflater;
 struct wsi_outgoing;
 struct wsi_rate;
+struct wsi_tls_facts;
 struct wsock_conn;
 
-/* All but `outgoing` belong to the worker. */
+/* All but the atomic ones belong to the worker. */
 struct wsi_extra {
-    struct wsi_rate *rate;         /* (owned, nullable) while a rate limit is set */
+    struct wsi_blob
+        *pong; /* (owned, nullable) the newest ping that waits for its answer */
+    _Atomic(struct wsi_tls_facts *) tls; /* (owned, nullable) what is known of its TLS */
+    struct wsi_rate *rate;               /* (owned, nullable) while a rate limit is set */
     struct wsi_deflater *deflater; /* (owned, nullable) our context, if we keep one */
     struct wsi_inflater *inflater; /* (owned, nullable) the peer's, if we keep it; else
                                       of a message that comes in parts */

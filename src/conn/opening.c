@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/secure.h"
 #include "conn/service.h"
 #include "core/alloc.h"
 
@@ -18,6 +19,7 @@ int wsi_opening_new(struct wsi_opening **out)
     if (opening == NULL)
         return WSOCK_ENOMEM;
     opening->file = -1;
+    wsi_list_init(&opening->handshaking);
     *out = opening;
     return 0;
 }
@@ -40,6 +42,8 @@ void wsi_opening_finish(struct wsock_conn *conn)
 {
     struct wsi_opening *opening;
 
+    if (conn->opening != NULL)
+        wsi_conn_end_handshake(conn);
     pthread_mutex_lock(&conn->worker->lock);
     opening = conn->opening;
     conn->opening = NULL;
@@ -122,6 +126,10 @@ static void receive_head(struct wsock_conn *conn, const uint8_t *data, size_t le
 
 void wsi_opening_begin(struct wsock_conn *conn)
 {
+    if (conn->opening->speaks_tls) {
+        wsi_conn_start_tls(conn);
+        return;
+    }
     conn->opening->phase = WSI_OPENING_HEAD;
     if (conn->opening->in.len > 0)
         look_for_head(conn);
@@ -182,6 +190,8 @@ void wsi_opening_eof(struct wsock_conn *conn)
 {
     if (conn->opening->phase == WSI_OPENING_REFUSED)
         wsi_connecting_refused(conn);
+    else if (conn->opening->phase == WSI_OPENING_TLS)
+        wsi_conn_tls_eof(conn);
     else if (wsi_conn_role(conn) == WSI_CLIENT)
         wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE,
                             "the server ended the connection before it answered");
@@ -198,6 +208,15 @@ void wsi_opening_writable(struct wsock_conn *conn)
 void wsi_opening_connected(struct wsock_conn *conn, int error)
 {
     wsi_connecting_connected(conn, error);
+}
+
+void wsi_opening_secured(struct wsock_conn *conn)
+{
+    wsi_conn_end_handshake(conn);
+    if (wsi_conn_role(conn) == WSI_SERVER)
+        conn->opening->phase = WSI_OPENING_HEAD;
+    else
+        wsi_connecting_ask(conn);
 }
 
 bool wsi_opening_stream_closed(struct wsock_conn *conn, int error)
@@ -235,6 +254,9 @@ static void server_timeout(struct wsock_conn *conn)
     case WSI_OPENING_PROXY:
         wsi_trust_timeout(conn);
         break;
+    case WSI_OPENING_TLS:
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_TLS_TIMEOUT, WSOCK_BY_US, NULL);
+        break;
     case WSI_OPENING_HEAD:
         wsi_reply_text(conn, 408, "the request took too long");
         break;
@@ -256,6 +278,8 @@ void wsi_opening_timeout(struct wsock_conn *conn)
         wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT_TIMEOUT, NULL);
     else if (conn->opening->phase == WSI_OPENING_REFUSED)
         wsi_connecting_refused(conn);
+    else if (conn->opening->phase == WSI_OPENING_TLS)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_TLS_TIMEOUT, NULL);
     else
         wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE_TIMEOUT, NULL);
 }
@@ -264,7 +288,7 @@ void wsi_opening_go_away(struct wsock_conn *conn)
 {
     if (wsi_conn_role(conn) == WSI_CLIENT) {
         wsi_connecting_fail(conn, WSOCK_CAUSE_STOPPED, NULL);
-    } else if (conn->opening->phase == WSI_OPENING_PROXY) {
+    } else if (conn->opening->phase < WSI_OPENING_HEAD) {
         wsi_conn_end(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_STOPPED, WSOCK_BY_US, NULL);
     } else if (conn->opening->phase != WSI_OPENING_REPLY) {
         /* Also when no request is there yet: it may be on its way. */

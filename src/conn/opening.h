@@ -3,12 +3,12 @@
  * A connection until it is a WebSocket, or will never be one. What this takes is kept
  * apart, because an open connection needs none of it.
  *
- *   server:  [PROXY] --> HEAD --> ANSWER --> (open)    trust.c, accepting.c, answer.c
- *                          |         |
- *                          +---------+-----> REPLY       reply.c
- *   client:  START --> CONNECT --> HEAD --> (open)     connecting.c
- *                                   |
- *                                   `--> REFUSED
+ *   server:  [PROXY] --> [TLS] --> HEAD --> ANSWER --> (open)  trust.c, secure.c,
+ *                                    |         |               accepting.c, answer.c
+ *                                    +---------+-----> REPLY   reply.c
+ *   client:  START --> CONNECT --> [TLS] --> HEAD --> (open)   connecting.c, secure.c
+ *                                            |
+ *                                            `--> REFUSED
  */
 #ifndef WSI_CONN_OPENING_H
 #define WSI_CONN_OPENING_H
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/buf.h"
+#include "core/list.h"
 #include "io/resolve.h"
 #include "proto/handshake.h"
 #include "proto/http.h"
@@ -30,6 +31,7 @@ enum wsi_opening_phase {
     WSI_OPENING_START,   /* client: not on its worker yet */
     WSI_OPENING_CONNECT, /* client: resolving, connecting */
     WSI_OPENING_PROXY,   /* server: the header of a proxy in front is due */
+    WSI_OPENING_TLS,     /* the handshake of TLS */
     WSI_OPENING_HEAD,    /* the head of the request or response is coming */
     WSI_OPENING_ANSWER,  /* server: the application decides */
     WSI_OPENING_REPLY,   /* server: an HTTP answer is leaving */
@@ -42,6 +44,8 @@ struct wsi_opening {
     bool head_only;  /* HEAD: the answer has no body */
     bool handed_out; /* the application knows of the request */
     bool in_handler;
+    struct wsi_list handshaking; /* server: in worker->handshakes, in the phase TLS */
+    struct wsock_conn *conn;     /* whose handshake that is */
     struct wsi_buf in; /* received: an unfinished head, then what came behind it */
     struct wsi_http_scan scan;
     uint64_t deadline_ms;
@@ -66,7 +70,8 @@ struct wsi_opening {
     /* Server: what a PROXY header says. */
     struct wsi_address remote; /* the client; the peer without such a header */
     bool is_proxy;             /* the client is unknown, or the proxy itself */
-    bool is_secure;            /* the client came to the proxy over TLS */
+    bool is_secure;            /* the client came over TLS, to us or to the proxy */
+    bool speaks_tls;           /* server: what comes is TLS */
     struct wsi_resolve *resolve;
     struct wsi_address *addresses;
     size_t address_count, address_next;
@@ -90,6 +95,8 @@ void wsi_opening_begin(struct wsock_conn *conn);
 void wsi_opening_eof(struct wsock_conn *conn);
 void wsi_opening_writable(struct wsock_conn *conn);
 void wsi_opening_connected(struct wsock_conn *conn, int error);
+/** The handshake of TLS is done: HTTP begins. */
+void wsi_opening_secured(struct wsock_conn *conn);
 /** @return true when another address is being tried. */
 bool wsi_opening_stream_closed(struct wsock_conn *conn, int error);
 /** The mail that is posted while it opens: an answer, or a client's start. */
@@ -113,6 +120,8 @@ void wsi_accepting_answered(struct wsock_conn *conn);
 /* connecting.c */
 void wsi_connecting_start(struct wsock_conn *conn);
 void wsi_connecting_connected(struct wsock_conn *conn, int error);
+/** What is below HTTP is there: ask. */
+void wsi_connecting_ask(struct wsock_conn *conn);
 bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error);
 void wsi_connecting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len);
 /** More of a refusal's body came. */

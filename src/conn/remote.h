@@ -12,6 +12,7 @@
 
 #include "conn/owner.h"
 #include "conn/profile.h"
+#include "conn/secure.h"
 #include "core/buf.h"
 #include "proto/url.h"
 
@@ -22,8 +23,9 @@ struct wsi_remote {
     struct wsi_profile profile; /* scope client */
     char *text;                 /* (owned) of the URL; the strings below point into it */
     struct wsi_url url;
-    char *target;             /* (owned) of the request */
-    char host[WSI_HOST_MAX];  /* the Host header */
+    char *target;            /* (owned) of the request */
+    char host[WSI_HOST_MAX]; /* the Host header */
+    struct wsi_secure secure;
     pthread_mutex_t lock;     /* what follows */
     struct wsi_buf headers;   /* lines, each ended by CRLF */
     struct wsi_buf protocols; /* "a, b" */

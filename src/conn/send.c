@@ -13,6 +13,7 @@
 
 #include "conn/compress.h"
 #include "conn/conn.h"
+#include "conn/extra.h"
 #include "conn/encode.h"
 #include "conn/frames.h"
 #include "conn/opening.h"
@@ -222,11 +223,12 @@ static __attribute__((noinline, cold)) int refuse(struct wsock_conn *conn)
 
 static void send_kept_pong(struct wsock_conn *conn)
 {
-    struct wsi_blob *pong = conn->pong;
+    struct wsi_extra *extra = wsi_extra_of(conn);
+    struct wsi_blob *pong = extra != NULL ? extra->pong : NULL;
 
     if (pong == NULL || wsi_stream_is_blocked(&conn->stream))
         return;
-    conn->pong = NULL;
+    extra->pong = NULL;
     if (!conn->session.close_sent)
         wsi_conn_pong(conn, pong->data, pong->len);
     wsi_blob_unref(pong);
@@ -266,20 +268,27 @@ void wsi_conn_drained(struct wsock_conn *conn)
     wsi_conn_receive_held(conn);
 }
 
+/* The peer pings without reading: section 5.5.3 lets us answer only the newest. */
+static void keep_pong(struct wsock_conn *conn, const void *data, size_t len)
+{
+    struct wsi_extra *extra = wsi_conn_extra(conn);
+
+    if (extra != NULL && extra->pong == NULL)
+        extra->pong = wsi_blob_new(WSI_CONTROL_PAYLOAD_MAX);
+    if (extra == NULL || extra->pong == NULL)
+        return;
+    if (len > 0)
+        memcpy(extra->pong->data, data, len);
+    extra->pong->len = len;
+}
+
 void wsi_conn_pong(struct wsock_conn *conn, const void *data, size_t len)
 {
     if (!wsi_stream_is_blocked(&conn->stream)) {
         wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PONG, data, len);
         return;
     }
-    /* The peer pings without reading: section 5.5.3 lets us answer only the newest. */
-    if (conn->pong == NULL)
-        conn->pong = wsi_blob_new(WSI_CONTROL_PAYLOAD_MAX);
-    if (conn->pong == NULL)
-        return;
-    if (len > 0)
-        memcpy(conn->pong->data, data, len);
-    conn->pong->len = len;
+    keep_pong(conn, data, len);
     wsi_stream_want_writable(&conn->stream);
 }
 

@@ -13,6 +13,7 @@
 #include "conn/owner.h"
 #include "conn/profile.h"
 #include "conn/route.h"
+#include "conn/secure.h"
 #include "conn/trust.h"
 #include "io/address.h"
 
@@ -29,6 +30,7 @@ struct wsi_service {
                                    listening */
     struct wsi_files files;
     struct wsi_trust trust;       /* as files, fixed by the first listener */
+    struct wsi_secure secure;
     size_t connections_automatic; /* what max_connections = 0 means here */
     atomic_size_t alive;          /* connections in any state */
     atomic_size_t tasks;          /* what must end before it has stopped: itself until
@@ -64,11 +66,12 @@ void wsi_service_stop(struct wsi_service *service, uint64_t timeout_ms);
 /**
  * Take over an accepted socket, on the worker that it will live on.
  *
- * @param fd   (consumed)
- * @param peer who it is.
+ * @param fd     (consumed)
+ * @param peer   who it is.
+ * @param secure whether it speaks TLS.
  */
 void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, int fd,
-                       const struct wsi_address *peer);
+                       const struct wsi_address *peer, bool secure);
 
 /** The options of the service that owns a connection. */
 const struct wsi_options *wsi_service_options(struct wsi_owner *owner);

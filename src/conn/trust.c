@@ -125,7 +125,7 @@ void wsi_trust_timeout(struct wsock_conn *conn)
 static void take(struct wsi_opening *opening, const struct wsi_proxy *proxy)
 {
     opening->is_proxy = proxy->kind == WSI_PROXY_ITSELF;
-    opening->is_secure = proxy->is_secure;
+    opening->is_secure = opening->is_secure || proxy->is_secure;
     if (proxy->kind == WSI_PROXY_IP)
         set_ip(&opening->remote, &proxy->ip, proxy->port);
     else if (proxy->kind == WSI_PROXY_UNIX)

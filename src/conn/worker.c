@@ -126,6 +126,7 @@ int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned i
     worker->pool = pool;
     worker->index = index;
     wsi_list_init(&worker->conns);
+    wsi_list_init(&worker->handshakes);
     wsi_list_init(&worker->timers);
     wsi_random_init(&worker->random);
     atomic_init(&worker->calls, 0);

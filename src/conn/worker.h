@@ -31,9 +31,11 @@ struct wsi_backend;
 struct wsi_worker {
     struct wsi_pool *pool;
     struct wsi_loop *loop;
-    const uint64_t *now_ms; /* of the loop's turn */
-    struct wsi_list conns;  /* wsock_conn.node */
-    struct wsi_list timers; /* wsock_timer.node */
+    const uint64_t *now_ms;     /* of the loop's turn */
+    struct wsi_list conns;      /* wsock_conn.node */
+    struct wsi_list timers;     /* wsock_timer.node */
+    struct wsi_list handshakes; /* wsi_opening.handshaking, the oldest first */
+    int64_t handshake_count;
     struct wsi_random random;
     pthread_t thread;
     unsigned index;

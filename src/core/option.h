@@ -96,6 +96,53 @@
     X(MAX_HEADERS, "max_headers", WSI_SCOPE_HEADS,                                       \
       COUNT, 100, 8, 256, 1, "",                                                         \
       "Header fields of an HTTP request or response")                                    \
+    X(TLS_CERTIFICATE, "tls_certificate", WSI_SCOPE_HEADS,                               \
+      STRING, 0, 0, 65535, 1, "",                                                        \
+      "PEM files with a certificate and its chain, separated by commas; a server "       \
+      "chooses by the name that is asked for")                                           \
+    X(TLS_KEY, "tls_key", WSI_SCOPE_HEADS,                                               \
+      STRING, 0, 0, 65535, 1, "",                                                        \
+      "PEM files with their keys, in the same order; empty: in the files of the "        \
+      "certificates")                                                                    \
+    X(TLS_CA, "tls_ca", WSI_SCOPE_HEADS,                                                 \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "PEM file of the authorities that certify the peer; empty: a client takes those "  \
+      "of the system")                                                                   \
+    X(TLS_CRL, "tls_crl", WSI_SCOPE_HEADS,                                               \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "PEM file of lists of revoked certificates, one of the peer's authority at least") \
+    X(TLS_MIN_VERSION, "tls_min_version", WSI_SCOPE_HEADS,                               \
+      CHOICE, 0, 0, 2, 1, "auto|1.2|1.3",                                                \
+      "Oldest version of TLS; auto: that of the system, but 1.2 at least")               \
+    X(TLS_CIPHERS, "tls_ciphers", WSI_SCOPE_HEADS,                                       \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "Ciphers of TLS 1.2, as OpenSSL writes them; empty: the system's")                 \
+    X(TLS_CIPHERSUITES, "tls_ciphersuites", WSI_SCOPE_HEADS,                             \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "Ciphers of TLS 1.3; empty: the system's")                                         \
+    X(TLS_OCSP, "tls_ocsp", WSOCK_SCOPE_SERVER,                                          \
+      STRING, 0, 0, 65535, 1, "",                                                        \
+      "Files with an OCSP response (DER) to staple, one for each certificate")           \
+    X(TLS_VERIFY_CLIENT, "tls_verify_client", WSOCK_SCOPE_SERVER,                        \
+      CHOICE, 0, 0, 2, 1, "none|optional|required",                                      \
+      "Whether clients are asked for a certificate of tls_ca, and must have one")        \
+    X(TLS_SESSION_LIFETIME, "tls_session_lifetime", WSOCK_SCOPE_SERVER,                  \
+      MS, 7200 * WSI_SECOND, WSI_SECOND, 7 * WSI_DAY, 1, "off",                          \
+      "Time for which clients can resume a session; keys of tickets are made anew as "   \
+      "often")                                                                           \
+    X(MAX_TLS_HANDSHAKES, "max_tls_handshakes", WSOCK_SCOPE_SERVER,                      \
+      COUNT, 1024, 1, WSI_LOTS, 1, "",                                                   \
+      "TLS handshakes under way at one time on a worker; above it the oldest is cut")    \
+    X(TLS_VERIFY, "tls_verify", WSOCK_SCOPE_CLIENT,                                      \
+      BOOL, 1, 0, 1, 1, "",                                                              \
+      "Check the server's certificate and its name")                                     \
+    X(TLS_PIN, "tls_pin", WSOCK_SCOPE_CLIENT,                                            \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "Hashes of public keys of which the server must have one: "                        \
+      "\"sha256//BASE64;sha256//BASE64\"")                                               \
+    X(TLS_TIMEOUT, "tls_timeout", WSOCK_SCOPE_CLIENT,                                    \
+      MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
+      "Time that the TLS handshake may take")                                            \
     X(CONNECT_TIMEOUT, "connect_timeout", WSOCK_SCOPE_CLIENT,                            \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time to resolve the name and to connect")                                         \
@@ -171,7 +218,10 @@
 enum wsi_option_id { WSI_OPTION_MAP(WSI_OPTION_ID_) WSI_OPT_COUNT };
 #undef WSI_OPTION_ID_
 
-enum { WSI_OPTION_TEXTS = 5 }; /* options of type string */
+#define WSI_OPTION_IS_TEXT_(id, name, scope, type, def, min, max, live, words, text) \
+    +(WSOCK_OPTION_##type == WSOCK_OPTION_STRING)
+enum { WSI_OPTION_TEXTS = 0 WSI_OPTION_MAP(WSI_OPTION_IS_TEXT_) };
+#undef WSI_OPTION_IS_TEXT_
 
 /* Room for any sentence that a failing call below writes. */
 enum { WSI_OPTION_WHY_SIZE = 256 };
@@ -184,7 +234,7 @@ typedef int wsi_option_check_fn(enum wsi_option_id id, const char *value,
 struct wsi_options {
     unsigned scope;             /* one of WSOCK_SCOPE_* */
     wsi_option_check_fn *check; /* (nullable) */
-    uint64_t explicit_bits; /* by id: set on this object, so not inherited */
+    uint64_t explicit_bits;     /* by id: set on this object, so not inherited */
     _Atomic int64_t number[WSI_OPT_COUNT]; /* a limit that is off: INT64_MAX */
     char *text[WSI_OPTION_TEXTS];          /* of string options; NULL: "" */
 };

@@ -39,10 +39,11 @@ int wsi_loop_new(struct wsi_loop **out, const struct wsi_loop_config *config)
     wsi_stream_list_init(&loop->pending);
     read_clock(loop);
     wsi_wheel_init(&loop->wheel, loop->now_ms);
-    loop->receive = wsi_alloc(WSI_RECEIVE_SIZE);
+    loop->decoded = wsi_alloc(WSI_FILTER_HELD_MAX + WSI_RECEIVE_SIZE);
     loop->arena = wsi_alloc(WSI_ARENA_SIZE);
-    if (loop->receive == NULL || loop->arena == NULL)
+    if (loop->decoded == NULL || loop->arena == NULL)
         goto fail;
+    loop->receive = loop->decoded + WSI_FILTER_HELD_MAX;
     r = loop->backend->init(loop, &loop->backend_state);
     if (r < 0)
         goto fail;
@@ -78,7 +79,9 @@ void wsi_loop_free(struct wsi_loop *loop)
         loop->backend->fini(loop, loop->backend_state);
     wsi_arena_free_spare(loop);
     wsi_free(loop->arena);
-    wsi_free(loop->receive);
+    wsi_free(loop->decoded);
+    wsi_buf_fini(&loop->sealed);
+    wsi_free(loop->record);
     wsi_free(loop);
 }
 
@@ -106,6 +109,7 @@ static int wait_limit(struct wsi_loop *loop, int64_t max_wait_ms)
 
 void wsi_loop_woke(struct wsi_loop *loop)
 {
+    loop->handshakes = 0;
     /* Relaxed: who still reads true wakes once more than needed. */
     atomic_store_explicit(&loop->asleep, false, memory_order_relaxed);
     read_clock(loop);

@@ -7,9 +7,11 @@
 #ifndef WSI_IO_LOOP_INTERNAL_H
 #define WSI_IO_LOOP_INTERNAL_H
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #include "io/backend.h"
+#include "io/filter.h"
 #include "io/loop.h"
 #include "io/stream.h"
 
@@ -17,6 +19,10 @@ enum {
     WSI_ARENA_SIZE = 256 * 1024,
     WSI_RECEIVE_SIZE = 256 * 1024,
     WSI_CACHE_LINE = 64,
+    WSI_FULL_READS_MAX = 4, /* reads in a row from one stream that each fill the buffer */
+    /* Receives of streams whose filter is not ready, in one turn: each may take what a
+     * thousand messages do. The others stay ready, and have their turn in the next. */
+    WSI_HANDSHAKES_A_TURN = 16,
 };
 
 /* wsi_stream.flags */
@@ -50,7 +56,13 @@ struct wsi_loop {
     const struct wsi_clock *clock;
     void *user;
     uint64_t now_us, now_ms;
-    uint8_t *receive;
+    uint8_t *receive; /* WSI_RECEIVE_SIZE bytes */
+
+    /* Of filters. */
+    uint8_t *decoded;      /* begins WSI_FILTER_HELD_MAX before `receive` */
+    struct wsi_buf sealed; /* encoded, about to be sent */
+    unsigned handshakes;   /* received for in this turn */
+    uint8_t *record; /* (nullable) WSI_FILTER_RECORD_MAX bytes, gathered to encode */
 
     /* The arena: bytes queued in this turn, in the order of writing. The open segment is
      * the newest and may grow up to the end; all before it are fixed. */
@@ -140,6 +152,23 @@ void wsi_loop_stream_ready(struct wsi_stream *stream, unsigned ready);
 /** End a stream: the queue is dropped, on_closed comes at the end of the turn. */
 void wsi_stream_end(struct wsi_stream *stream, int error);
 
+/** The peer ended its direction. */
+void wsi_stream_end_input(struct wsi_stream *stream);
+
+/** Receive once. @return what came; 0 or less when nothing did: the stream knows. */
+static inline ssize_t wsi_stream_read(struct wsi_stream *stream, uint8_t *data)
+{
+    const struct wsi_loop *loop = stream->loop;
+    const ssize_t n = loop->backend->receive(loop->backend_state, stream, data,
+                                             WSI_RECEIVE_SIZE);
+
+    if (n == 0)
+        wsi_stream_end_input(stream);
+    else if (n < 0 && n != -EAGAIN && n != -EINTR)
+        wsi_stream_end(stream, (int)-n);
+    return n;
+}
+
 /** The end of a turn: flush, on_writable, on_closed, for a bounded number of rounds. */
 void wsi_loop_finish_streams(struct wsi_loop *loop);
 
@@ -149,11 +178,26 @@ void wsi_loop_finish_streams(struct wsi_loop *loop);
  */
 void wsi_send_flush(struct wsi_stream *stream);
 void wsi_send_drop(struct wsi_stream *stream);
+/** The first n bytes of the queue are on their way. */
+void wsi_send_consume(struct wsi_stream *stream, size_t n);
+/** The socket takes no more at present. */
+void wsi_send_block(struct wsi_stream *stream);
 /** From now on reserve takes the slow path, which refuses a closing stream. */
 void wsi_send_seal(struct wsi_stream *stream);
 /** Every stream was flushed: the arena is empty. */
 void wsi_arena_reset(struct wsi_loop *loop);
 void wsi_arena_free_spare(struct wsi_loop *loop);
+
+/* filter.c */
+
+/** Encode and send until the queue is empty, the kernel takes no more, or an error. */
+void wsi_filter_flush(struct wsi_stream *stream);
+/** Receive, decode, deliver. */
+void wsi_filter_receive(struct wsi_stream *stream);
+/** The queue is empty and a FIN follows: say so. @return false when that still waits. */
+bool wsi_filter_end(struct wsi_stream *stream);
+bool wsi_filter_has_pending(const struct wsi_stream *stream);
+void wsi_filter_free(struct wsi_stream *stream);
 
 /* listener.c */
 

@@ -198,7 +198,7 @@ static bool own_run(struct wsi_stream *stream, struct wsi_segment *first)
     return true;
 }
 
-static RARE void block(struct wsi_stream *stream)
+RARE void wsi_send_block(struct wsi_stream *stream)
 {
     wsi_stream_set(stream, WSI_S_BLOCKED | WSI_S_OWE_BLOCKED);
     wsi_stream_mark(stream);
@@ -229,7 +229,7 @@ static int gather(const struct wsi_stream *stream, struct iovec *iov, size_t *to
     return count;
 }
 
-static void consume(struct wsi_stream *stream, size_t n)
+void wsi_send_consume(struct wsi_stream *stream, size_t n)
 {
     struct wsi_segment *head = stream->head;
 
@@ -252,7 +252,7 @@ static bool sent(struct wsi_stream *stream, ssize_t n, size_t total)
     if (n >= 0) {
         if (n > 0 && (stream->flags & WSI_S_UNBLOCKED))
             wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
-        consume(stream, (size_t)n);
+        wsi_send_consume(stream, (size_t)n);
         if ((size_t)n == total)
             return true;
     } else if (n == -EINTR) {
@@ -262,7 +262,7 @@ static bool sent(struct wsi_stream *stream, ssize_t n, size_t total)
         return false;
     }
     /* Asking again after a short write would only give EAGAIN. */
-    block(stream);
+    wsi_send_block(stream);
     return false;
 }
 
@@ -277,7 +277,7 @@ static RARE void send_queue(struct wsi_stream *stream)
         const int count = gather(stream, iov, &total);
 
         if (count == 0)
-            consume(stream, 0);
+            wsi_send_consume(stream, 0);
         else
             more = sent(
                 stream,
@@ -306,6 +306,10 @@ void wsi_send_flush(struct wsi_stream *stream)
         wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
     if (stream->loop->open != NULL)
         arena_close_open(stream->loop);
+    if (stream->filter != NULL) {
+        wsi_filter_flush(stream);
+        return;
+    }
     /* Nearly always one piece is all there is. */
     if (head != NULL && (head->next != NULL || head->len == 0 ||
                          (send_head(stream) && stream->head != NULL)))
@@ -404,6 +408,6 @@ void wsi_stream_flush_early(struct wsi_stream *stream)
 
 void wsi_stream_flush(struct wsi_stream *stream)
 {
-    if (stream->head != NULL)
+    if (stream->head != NULL || wsi_filter_has_pending(stream))
         wsi_send_flush(stream);
 }

@@ -28,8 +28,7 @@
 #include "io/loop_internal.h"
 
 enum {
-    FULL_READS_MAX = 4, /* reads in a row from one stream that each fill the buffer */
-    ROUNDS_MAX = 4,     /* flushes at the end of one turn */
+    ROUNDS_MAX = 4, /* flushes at the end of one turn */
 };
 
 void wsi_stream_init(struct wsi_stream *stream, const struct wsi_stream_events *events)
@@ -154,7 +153,7 @@ static void connected(struct wsi_stream *stream)
     stream->events->on_connected(stream, error);
 }
 
-static void end_of_input(struct wsi_stream *stream)
+void wsi_stream_end_input(struct wsi_stream *stream)
 {
     wsi_stream_set(stream, WSI_S_EOF);
     wsi_stream_mark(stream);
@@ -166,27 +165,18 @@ static void end_of_input(struct wsi_stream *stream)
 
 static void receive(struct wsi_stream *stream)
 {
-    struct wsi_loop *loop = stream->loop;
+    uint8_t *data = stream->loop->receive;
 
-    for (int i = 0; i < FULL_READS_MAX; i++) {
-        const ssize_t n = loop->backend->receive(loop->backend_state, stream,
-                                                 loop->receive, WSI_RECEIVE_SIZE);
+    for (int i = 0; i < WSI_FULL_READS_MAX; i++) {
+        const ssize_t n = wsi_stream_read(stream, data);
 
-        if (n == 0) {
-            end_of_input(stream);
+        if (n <= 0)
             return;
-        }
-        if (n < 0) {
-            if (n != -EAGAIN && n != -EINTR)
-                wsi_stream_end(stream, (int)-n);
-            return;
-        }
-        if (!(stream->flags & WSI_S_LINGER)) {
-            stream->events->on_data(stream, loop->receive, (size_t)n);
-            if ((stream->flags & (WSI_S_ENDED | WSI_S_PAUSED)) != 0)
-                return;
-        }
-        if (n < WSI_RECEIVE_SIZE)
+        if (!(stream->flags & WSI_S_LINGER))
+            stream->events->on_data(stream, data, (size_t)n);
+        if (n < WSI_RECEIVE_SIZE ||
+            (stream->flags & WSI_S_ENDED) ||
+            (stream->flags & (WSI_S_PAUSED | WSI_S_LINGER)) == WSI_S_PAUSED)
             return;
     }
 }
@@ -220,9 +210,13 @@ void wsi_loop_stream_ready(struct wsi_stream *stream, unsigned ready)
         wsi_stream_set(stream, WSI_S_UNBLOCKED);
         wsi_stream_mark(stream);
     }
-    if ((ready & WSI_WATCH_READ) &&
-        ((stream->flags & WSI_S_LINGER) || !(stream->flags & WSI_S_PAUSED)))
+    if (!(ready & WSI_WATCH_READ) ||
+        (stream->flags & (WSI_S_LINGER | WSI_S_PAUSED)) == WSI_S_PAUSED)
+        return;
+    if (stream->filter == NULL)
         receive(stream);
+    else
+        wsi_filter_receive(stream);
 }
 
 /* ---- the end of a turn ---- */
@@ -252,7 +246,8 @@ static bool settle(struct wsi_stream *stream)
 {
     wsi_send_flush(stream);
     if ((stream->flags & (WSI_S_LINGER | WSI_S_FIN_SENT)) == WSI_S_LINGER &&
-        stream->head == NULL && !(stream->flags & WSI_S_ENDED))
+        stream->head == NULL && !(stream->flags & (WSI_S_ENDED | WSI_S_BLOCKED)) &&
+        (stream->filter == NULL || wsi_filter_end(stream)))
         send_fin(stream);
     if (stream->flags & WSI_S_ENDED)
         return true;
@@ -279,6 +274,7 @@ static void detach(struct wsi_stream *stream)
     loop->attached--;
     stream->fd = -1;
     stream->flags = 0;
+    wsi_filter_free(stream);
     stream->events->on_closed(stream, error);
 }
 
@@ -369,6 +365,12 @@ void wsi_stream_close(struct wsi_stream *stream, enum wsi_close_mode mode)
 bool wsi_stream_is_closing(const struct wsi_stream *stream)
 {
     return wsi_stream_closes(stream);
+}
+
+bool wsi_stream_is_truncated(const struct wsi_stream *stream)
+{
+    return (stream->flags & WSI_S_EOF) && stream->filter != NULL &&
+           !stream->filter->finished;
 }
 
 bool wsi_stream_is_attached(const struct wsi_stream *stream)

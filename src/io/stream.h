@@ -31,6 +31,7 @@ enum {
     WSI_STREAM_RESERVE_MAX = WSI_STREAM_COPY_MAX + 64,
 };
 
+struct wsi_filter;
 struct wsi_stream;
 
 struct wsi_stream_events {
@@ -47,6 +48,13 @@ struct wsi_stream_events {
     /** A flush left bytes queued: the kernel takes no more at present. Once each time it
      * comes to that, after the flush, before on_writable if both are due. (nullable) */
     void (*on_blocked)(struct wsi_stream *stream);
+    /** The handshake of its filter is done: data may be sent. (nullable without filters)
+     */
+    void (*on_secured)(struct wsi_stream *stream);
+    /** Its filter has failed and told the peer why, and the queue was dropped; the caller
+     * closes. Nothing comes any more but on_eof and on_closed. (nullable without filters)
+     */
+    void (*on_filter_failed)(struct wsi_stream *stream);
     /** The socket is gone; error is 0 after a close that was asked for, else errno. An
      *  errno after WSI_CLOSE_LINGER says that the queue could not be sent. */
     void (*on_closed)(struct wsi_stream *stream, int error);
@@ -67,6 +75,7 @@ struct wsi_stream {
     struct wsi_loop *loop;
     const struct wsi_stream_events *events;
     struct wsi_stream *next_dirty;
+    struct wsi_filter *filter; /* (owned, nullable) */
     struct wsi_segment *head, *tail;
     atomic_size_t queued; /* bytes accepted and not yet taken; other threads may look */
     int fd;
@@ -110,6 +119,22 @@ int wsi_stream_adopt(struct wsi_stream *stream, struct wsi_loop *loop, int fd);
  * of wsi_error_from_errno() for what connect() refuses at once; no callback then. */
 int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
                        const struct wsi_address *to);
+
+/**
+ * Have all bytes go through a filter from now on: its handshake begins, and on_secured
+ * follows, before which nothing may be queued. May be called in on_data;
+ * on_filter_failed may come inside this call.
+ *
+ * @param filter (consumed)
+ * @param early  (borrowed until return, nullable) received already.
+ * @return 0; WSOCK_ENOMEM.
+ */
+int wsi_stream_start_filter(struct wsi_stream *stream, struct wsi_filter *filter,
+                            const uint8_t *early, size_t early_len);
+
+/** True when the input ended without its filter having been told so: somebody else may
+ * have cut it. */
+bool wsi_stream_is_truncated(const struct wsi_stream *stream);
 
 uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need);
 void wsi_stream_flush_early(struct wsi_stream *stream);

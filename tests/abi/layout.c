@@ -15,7 +15,7 @@
     static_assert(offsetof(type, last) + sizeof(((type *)0)->last) == sizeof(type),    \
                   #type ": padding behind " #last)
 
-GROWS_AT_THE_TAIL(wsock_close_info, opened);
+GROWS_AT_THE_TAIL(wsock_close_info, tls_alert);
 GROWS_AT_THE_TAIL(wsock_option_info, reserved);
 
 int main(void)

@@ -285,7 +285,7 @@ struct wsock_conn *stage_accept(struct stage *stage, struct script_peer *peer,
     assert_true(wsi_address_numeric(&address, "127.0.0.1", 7));
     wsi_worker_current = on;
     wsi_service_adopt(&stage->service, on, script_peer_init(&stage->script[worker], peer),
-                      &address);
+                      &address, false);
     wsi_worker_current = before;
     return newest(on);
 }

@@ -112,12 +112,6 @@ class Usage(unittest.TestCase):
         self.assert_usage("--header", "bench", "ws://127.0.0.1:1", "-H", "Upgrade: x")
         self.assert_usage("--subprotocol", "connect", "ws://127.0.0.1:1", "-s", "a b")
 
-    def test_a_url_with_tls_says_that_there_is_none(self):
-        for command in ("connect", "bench"):
-            result = run(command, "wss://127.0.0.1:1")
-            self.assertEqual(result.returncode, 4)
-            self.assertIn("TLS", result.stderr)
-
 
 if __name__ == "__main__":
     unittest.main()

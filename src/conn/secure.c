@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* TLS of servers, clients, and their connections. */
+#include "conn/secure.h"
+
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/extra.h"
+#include "conn/opening.h"
+#include "conn/remote.h"
+#include "conn/service.h"
+#include "core/alloc.h"
+
+/* ---- contexts ---- */
+
+void wsi_secure_init(struct wsi_secure *secure)
+{
+    pthread_mutex_init(&secure->lock, NULL);
+    secure->context = NULL;
+    secure->is_current = false;
+}
+
+void wsi_secure_fini(struct wsi_secure *secure)
+{
+    wsi_tls_context_unref(secure->context);
+    pthread_mutex_destroy(&secure->lock);
+}
+
+bool wsi_secure_is_current(struct wsi_secure *secure)
+{
+    bool is_current;
+
+    pthread_mutex_lock(&secure->lock);
+    is_current = secure->is_current;
+    pthread_mutex_unlock(&secure->lock);
+    return is_current;
+}
+
+void wsi_secure_outdate(struct wsi_secure *secure)
+{
+    pthread_mutex_lock(&secure->lock);
+    secure->is_current = false;
+    pthread_mutex_unlock(&secure->lock);
+}
+
+/* @param context (consumed) */
+static void swap(struct wsi_secure *secure, struct wsi_tls_context *context)
+{
+    struct wsi_tls_context *before;
+
+    pthread_mutex_lock(&secure->lock);
+    before = secure->context;
+    secure->context = context;
+    secure->is_current = true;
+    pthread_mutex_unlock(&secure->lock);
+    wsi_tls_context_unref(before);
+}
+
+/* @return (owned, nullable) */
+static struct wsi_tls_context *take(struct wsi_secure *secure)
+{
+    struct wsi_tls_context *context = NULL;
+
+    pthread_mutex_lock(&secure->lock);
+    if (secure->context != NULL)
+        context = wsi_tls_context_ref(secure->context);
+    pthread_mutex_unlock(&secure->lock);
+    return context;
+}
+
+/* What both ends have. */
+static struct wsi_tls_config config_of(const struct wsi_options *options)
+{
+    static const unsigned versions[] = {0, 12, 13};
+
+    return (struct wsi_tls_config){
+        .certificates = wsi_option_text(options, WSI_OPT_TLS_CERTIFICATE),
+        .keys = wsi_option_text(options, WSI_OPT_TLS_KEY),
+        .ca = wsi_option_text(options, WSI_OPT_TLS_CA),
+        .crl = wsi_option_text(options, WSI_OPT_TLS_CRL),
+        .ciphers = wsi_option_text(options, WSI_OPT_TLS_CIPHERS),
+        .ciphersuites = wsi_option_text(options, WSI_OPT_TLS_CIPHERSUITES),
+        .min_version = versions[wsi_option(options, WSI_OPT_TLS_MIN_VERSION)],
+        .ocsp = "",
+        .pins = "",
+    };
+}
+
+static int load_server(struct wsi_tls_context **out, const struct wsi_options *options,
+                       const struct wsi_tls_context *before, char *why)
+{
+    const int64_t lifetime = wsi_option(options, WSI_OPT_TLS_SESSION_LIFETIME);
+    struct wsi_tls_config config = config_of(options);
+
+    config.ocsp = wsi_option_text(options, WSI_OPT_TLS_OCSP);
+    config.verify = (enum wsi_tls_verify)wsi_option(options, WSI_OPT_TLS_VERIFY_CLIENT);
+    if (!wsi_option_is_off(lifetime))
+        config.session_seconds = (unsigned)((lifetime + WSI_SECOND - 1) / WSI_SECOND);
+    return wsi_tls_server_new(out, &config, before, why);
+}
+
+static int load_client(struct wsi_tls_context **out, const struct wsi_options *options,
+                       char *why)
+{
+    struct wsi_tls_config config = config_of(options);
+
+    config.pins = wsi_option_text(options, WSI_OPT_TLS_PIN);
+    config.verify = wsi_option(options, WSI_OPT_TLS_VERIFY) != 0 ? WSI_TLS_VERIFY_REQUIRED
+                                                                 : WSI_TLS_VERIFY_NONE;
+    return wsi_tls_client_new(out, &config, why);
+}
+
+int wsi_secure_load(struct wsi_secure *secure, const struct wsi_options *options,
+                    char *why)
+{
+    struct wsi_tls_context *before = take(secure), *context;
+    int r;
+
+    if (options->scope == WSOCK_SCOPE_CLIENT)
+        r = load_client(&context, options, why);
+    else
+        r = load_server(&context, options, before, why);
+    if (r == 0)
+        swap(secure, context);
+    wsi_tls_context_unref(before);
+    return r;
+}
+
+/* ---- connections ---- */
+
+/* A client's peer is named in its URL; who is behind a Unix socket is this machine. */
+static int make_client(struct wsi_filter **out, struct wsi_tls_context *context,
+                       const struct wsi_url *url)
+{
+    char host[WSI_HOST_MAX] = "localhost";
+
+    if (!url->is_unix) {
+        memcpy(host, url->host.ptr, url->host.len);
+        host[url->host.len] = '\0';
+    }
+    return wsi_tls_connect(out, context, host);
+}
+
+static int make_filter(struct wsock_conn *conn, struct wsi_filter **out)
+{
+    const bool is_server = wsi_conn_role(conn) == WSI_SERVER;
+    struct wsi_secure *secure = is_server ? &wsi_service_of(conn->owner)->secure
+                                          : &wsi_remote_of(conn->owner)->secure;
+    struct wsi_tls_context *context = take(secure);
+    int r = WSOCK_ENOMEM;
+
+    if (context == NULL)
+        return r;
+    if (is_server)
+        r = wsi_tls_accept(out, context);
+    else
+        r = make_client(out, context, &wsi_remote_of(conn->owner)->url);
+    wsi_tls_context_unref(context);
+    return r;
+}
+
+/* End it before it was open; the client's side tells more. */
+static void give_up(struct wsock_conn *conn, enum wsi_close_mode mode, int cause,
+                    int began, const char *why)
+{
+    char peer[WSI_ADDRESS_TEXT_MAX];
+
+    wsi_address_text(&conn->opening->peer, peer);
+    wsi_conn_note_end(conn, cause, began, 0, "TLS with %s: %s", peer, why);
+    wsi_conn_end(conn, mode, cause, began, NULL);
+}
+
+void wsi_conn_end_handshake(struct wsock_conn *conn)
+{
+    if (wsi_list_is_empty(&conn->opening->handshaking))
+        return;
+    wsi_list_remove(&conn->opening->handshaking);
+    conn->worker->handshake_count--;
+}
+
+/* One more handshake of TLS on its worker, which may be one too many: who began first and
+ * is not done yet has had his time. */
+static void count_handshake(struct wsock_conn *conn)
+{
+    struct wsi_worker *worker = conn->worker;
+    const int64_t max = wsi_option(wsi_service_options(conn->owner),
+                                   WSI_OPT_MAX_TLS_HANDSHAKES);
+    struct wsi_opening *oldest;
+
+    conn->opening->conn = conn;
+    wsi_list_append(&worker->handshakes, &conn->opening->handshaking);
+    if (++worker->handshake_count <= max)
+        return;
+    oldest = WSI_CONTAINER_OF(worker->handshakes.next, struct wsi_opening, handshaking);
+    wsi_conn_end_handshake(oldest->conn);
+    wsi_conn_end(oldest->conn, WSI_CLOSE_RESET, WSOCK_CAUSE_TLS_TIMEOUT, WSOCK_BY_US,
+                 "cut off: max_tls_handshakes is reached");
+}
+
+void wsi_conn_start_tls(struct wsock_conn *conn)
+{
+    struct wsi_opening *opening = conn->opening;
+    struct wsi_buf early = opening->in;
+    struct wsi_filter *filter;
+    int r = make_filter(conn, &filter);
+
+    opening->phase = WSI_OPENING_TLS;
+    wsi_buf_init(&opening->in);
+    if (wsi_conn_role(conn) == WSI_SERVER)
+        count_handshake(conn);
+    if (r == 0)
+        r = wsi_stream_start_filter(&conn->stream, filter, early.data, early.len);
+    if (r < 0)
+        give_up(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
+                wsock_strerror(r));
+    wsi_buf_fini(&early);
+}
+
+void wsi_conn_secured(struct wsock_conn *conn)
+{
+    struct wsi_extra *extra = wsi_conn_extra(conn);
+    struct wsi_tls_facts *facts = wsi_tls_facts_new(conn->stream.filter);
+
+    if (extra == NULL || facts == NULL) {
+        wsi_free(facts);
+        give_up(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
+                wsock_cause_text(WSOCK_CAUSE_NO_MEMORY));
+        return;
+    }
+    atomic_store_explicit(&extra->tls, facts, memory_order_release);
+    wsi_opening_secured(conn);
+}
+
+void wsi_conn_tls_failed(struct wsock_conn *conn)
+{
+    const struct wsi_tls_failure failure = wsi_tls_failure(conn->stream.filter);
+    const int cause = wsi_tls_is_certificate_error(failure.error)
+                          ? WSOCK_CAUSE_CERTIFICATE
+                          : WSOCK_CAUSE_TLS;
+    /* A server waits for the peer to take the alert, lest a reset overtakes it. */
+    const enum wsi_close_mode mode = wsi_conn_role(conn) == WSI_SERVER ? WSI_CLOSE_LINGER
+                                                                       : WSI_CLOSE_NOW;
+
+    if (!conn->ended) {
+        conn->tls_error = (uint8_t)failure.error;
+        conn->tls_alert = (uint8_t)failure.alert;
+    }
+    if (conn->opening != NULL)
+        give_up(conn, mode, cause, WSOCK_BY_PEER, failure.why);
+    else
+        wsi_conn_end(conn, mode, cause, WSOCK_BY_PEER, "TLS: %s", failure.why);
+}
+
+void wsi_conn_tls_eof(struct wsock_conn *conn)
+{
+    conn->tls_error = WSOCK_TLS_TRUNCATED;
+    give_up(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_TLS, WSOCK_BY_PEER,
+            "the peer ended the connection within the handshake");
+}
+
+const char *wsock_conn_tls(const wsock_conn *conn, int fact)
+{
+    const struct wsi_extra *extra = conn != NULL ? wsi_extra_of(conn) : NULL;
+    const struct wsi_tls_facts *facts = extra != NULL
+                                            ? atomic_load_explicit(&extra->tls,
+                                                                   memory_order_acquire)
+                                            : NULL;
+
+    return facts != NULL && fact >= 0 && fact < WSI_TLS_FACTS ? facts->text[fact] : NULL;
+}
+
+const char *wsock_request_tls(const wsock_request *request, int fact)
+{
+    return request != NULL ? wsock_conn_tls(wsi_conn_of_request(request), fact) : NULL;
+}

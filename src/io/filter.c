@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Moving the bytes of a stream through its filter: what was received on the way in, the
+ * queue on the way out, and what the filter has to say by itself in between.
+ *
+ * Encoded bytes lie in one buffer of the loop until they are sent. What a socket does not
+ * take, and what a filter says while it decodes, waits in filter->pending, and leaves
+ * before anything else, in one system call with what follows it.
+ */
+#include "io/filter.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "core/alloc.h"
+#include "io/loop_internal.h"
+
+enum {
+    /* Beyond it the peer makes us talk, and does not listen. */
+    PENDING_MAX = 512 * 1024,
+    SEALED_KEEP = 2 * WSI_FILTER_BATCH,
+};
+
+bool wsi_filter_has_pending(const struct wsi_stream *stream)
+{
+    return stream->filter != NULL && stream->filter->pending.len > 0;
+}
+
+void wsi_filter_free(struct wsi_stream *stream)
+{
+    struct wsi_filter *filter = stream->filter;
+
+    if (filter == NULL)
+        return;
+    stream->filter = NULL;
+    wsi_buf_fini(&filter->pending);
+    filter->ops->free(filter);
+}
+
+/* ---- in ---- */
+
+/* What the filter said waits for the flush at the end of the turn. */
+static void keep_output(struct wsi_stream *stream)
+{
+    struct wsi_buf *sealed = &stream->loop->sealed;
+    const int r = wsi_buf_append(&stream->filter->pending, sealed->data, sealed->len,
+                                 PENDING_MAX);
+
+    sealed->len = 0;
+    if (r < 0)
+        wsi_stream_end(stream, r == WSOCK_ENOMEM ? ENOMEM : ENOBUFS);
+    else
+        wsi_stream_mark(stream);
+}
+
+/* Put received bytes through the filter. @return the length of the data, in
+ * loop->decoded. */
+static size_t decode(struct wsi_stream *stream, const uint8_t *in, size_t in_len)
+{
+    struct wsi_filter *filter = stream->filter;
+    struct wsi_buf *sealed = &stream->loop->sealed;
+    const bool was_ready = filter->ready;
+    size_t len;
+
+    sealed->len = 0;
+    filter->output = sealed;
+    len = filter->ops->decode(filter, in, in_len, stream->loop->decoded);
+    if (sealed->len > 0)
+        keep_output(stream);
+    if (filter->ready && !was_ready && !wsi_stream_closes(stream))
+        stream->events->on_secured(stream);
+    return len;
+}
+
+/* Tell the peer, then the caller. */
+static void filter_failed(struct wsi_stream *stream)
+{
+    struct wsi_filter *filter = stream->filter;
+
+    if (filter->ended || (stream->flags & WSI_S_ENDED))
+        return;
+    filter->ended = true;
+    wsi_send_drop(stream);
+    wsi_send_flush(stream); /* the alert */
+    if (!wsi_stream_closes(stream))
+        stream->events->on_filter_failed(stream);
+}
+
+static void deliver(struct wsi_stream *stream, const uint8_t *in, size_t in_len)
+{
+    const struct wsi_filter *filter = stream->filter;
+    const size_t len = decode(stream, in, in_len);
+
+    if (len > 0 && !wsi_stream_closes(stream))
+        stream->events->on_data(stream, stream->loop->decoded, len);
+    if (filter->failed)
+        filter_failed(stream);
+    else if (filter->finished && !(stream->flags & (WSI_S_ENDED | WSI_S_EOF)))
+        wsi_stream_end_input(stream);
+}
+
+/* Whether what comes is of no interest any more. */
+static bool is_deaf(const struct wsi_stream *stream)
+{
+    return (stream->flags & WSI_S_LINGER) || stream->filter->failed ||
+           stream->filter->finished;
+}
+
+void wsi_filter_receive(struct wsi_stream *stream)
+{
+    struct wsi_loop *loop = stream->loop;
+    uint8_t *in = loop->receive;
+
+    if (!stream->filter->ready && loop->handshakes++ >= WSI_HANDSHAKES_A_TURN)
+        return;
+    for (int i = 0; i < WSI_FULL_READS_MAX; i++) {
+        const ssize_t n = wsi_stream_read(stream, in);
+
+        if (n <= 0)
+            return;
+        if (!is_deaf(stream))
+            deliver(stream, in, (size_t)n);
+        if (n < WSI_RECEIVE_SIZE ||
+            (stream->flags & (WSI_S_ENDED | WSI_S_PAUSED | WSI_S_EOF)) != 0)
+            return;
+    }
+}
+
+int wsi_stream_start_filter(struct wsi_stream *stream, struct wsi_filter *filter,
+                            const uint8_t *early, size_t early_len)
+{
+    struct wsi_loop *loop = stream->loop;
+    uint8_t *in = loop->receive;
+
+    assert(stream->filter == NULL && stream->head == NULL);
+    assert(early_len <= WSI_RECEIVE_SIZE);
+    if (loop->record == NULL)
+        loop->record = wsi_alloc(WSI_FILTER_RECORD_MAX);
+    if (loop->record == NULL) {
+        filter->ops->free(filter);
+        return WSOCK_ENOMEM;
+    }
+    stream->filter = filter;
+    if (early_len > 0)
+        memmove(in, early, early_len);
+    /* Before the handshake is done there is no data, and it takes more than one flight.
+     */
+    deliver(stream, in, early_len);
+    return 0;
+}
+
+/* ---- out ---- */
+
+/* The next bytes of the queue, as one piece of at most a record. */
+static const uint8_t *next_record(const struct wsi_stream *stream, size_t *len)
+{
+    const struct wsi_segment *s = stream->head;
+    uint8_t *record = stream->loop->record;
+
+    *len = s->len;
+    if (s->len >= WSI_FILTER_RECORD_MAX || s->next == NULL) {
+        if (*len > WSI_FILTER_RECORD_MAX)
+            *len = WSI_FILTER_RECORD_MAX;
+        return s->data;
+    }
+    *len = 0;
+    for (; s != NULL && *len < WSI_FILTER_RECORD_MAX; s = s->next) {
+        const size_t room = WSI_FILTER_RECORD_MAX - *len;
+        const size_t n = s->len < room ? s->len : room;
+
+        memcpy(record + *len, s->data, n);
+        *len += n;
+    }
+    return record;
+}
+
+static void encode_queue(struct wsi_stream *stream, struct wsi_buf *sealed)
+{
+    struct wsi_filter *filter = stream->filter;
+
+    while (stream->head != NULL && sealed->len < WSI_FILTER_BATCH && !filter->failed) {
+        size_t len;
+        const uint8_t *record = next_record(stream, &len);
+
+        if (len > 0)
+            filter->ops->encode(filter, record, len);
+        wsi_send_consume(stream, len);
+    }
+}
+
+/* @return how many of them the socket took; -1 when that has ended the stream. */
+static ssize_t send_sealed(struct wsi_stream *stream, const struct wsi_buf *sealed)
+{
+    const struct wsi_loop *loop = stream->loop;
+    size_t at = 0;
+
+    while (at < sealed->len) {
+        const ssize_t n = loop->backend->send(loop->backend_state, stream,
+                                              sealed->data + at, sealed->len - at);
+
+        if (n > 0)
+            at += (size_t)n;
+        else if (n == -EAGAIN || n == 0)
+            break;
+        else if (n != -EINTR) {
+            wsi_stream_end(stream, (int)-n);
+            return -1;
+        }
+    }
+    return (ssize_t)at;
+}
+
+/* Send what was encoded. @return whether the socket took all of it. */
+static bool send_batch(struct wsi_stream *stream, struct wsi_buf *sealed)
+{
+    const ssize_t n = send_sealed(stream, sealed);
+
+    if (n < 0)
+        return false;
+    if (n > 0 && (stream->flags & WSI_S_UNBLOCKED))
+        wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
+    if ((size_t)n == sealed->len)
+        return true;
+    if (wsi_buf_append(&stream->filter->pending, sealed->data + n,
+                       sealed->len - (size_t)n, SIZE_MAX / 2) < 0)
+        wsi_stream_end(stream, ENOMEM);
+    else
+        wsi_send_block(stream);
+    return false;
+}
+
+/* What waits from before goes first. */
+static void take_pending(struct wsi_filter *filter, struct wsi_buf *sealed)
+{
+    if (sealed->capacity > SEALED_KEEP)
+        wsi_buf_fini(sealed);
+    sealed->len = 0;
+    if (filter->pending.len == 0)
+        return;
+    if (wsi_buf_append(sealed, filter->pending.data, filter->pending.len, SIZE_MAX / 2) ==
+        0)
+        wsi_buf_fini(&filter->pending);
+    else
+        filter->failed = true;
+}
+
+void wsi_filter_flush(struct wsi_stream *stream)
+{
+    struct wsi_filter *filter = stream->filter;
+    struct wsi_buf *sealed = &stream->loop->sealed;
+
+    do {
+        take_pending(filter, sealed);
+        filter->output = sealed;
+        if (filter->ready)
+            encode_queue(stream, sealed);
+        if (sealed->len == 0)
+            break;
+    } while (send_batch(stream, sealed));
+    sealed->len = 0;
+    wsi_stream_clear(stream, WSI_S_UNBLOCKED);
+    /* No peer makes encoding fail, only a want of memory does. */
+    if (filter->failed && !filter->ended)
+        wsi_stream_end(stream, ENOMEM);
+}
+
+bool wsi_filter_end(struct wsi_stream *stream)
+{
+    struct wsi_filter *filter = stream->filter;
+
+    if (!filter->ended && !filter->failed && filter->ready) {
+        filter->ended = true;
+        filter->output = &stream->loop->sealed;
+        filter->output->len = 0;
+        filter->ops->end(filter);
+        keep_output(stream);
+        wsi_send_flush(stream);
+    }
+    return !wsi_filter_has_pending(stream);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files over OpenSSL share.
+ *
+ *   openssl_context.c    SSL_CTX from options: versions, ciphers, authorities, ALPN
+ *   openssl_identity.c   certificates, keys and stapled answers; which one for which name
+ *   openssl_session.c    tickets of a server, and sessions that a client resumes
+ *   openssl_verify.c     the peer's certificate: what is wrong with it, and pinned keys
+ *   openssl_engine.c     one connection: records in, records out
+ *   openssl_facts.c      what is told of a connection
+ *   openssl_error.c      what OpenSSL says, as errors of ours
+ */
+#ifndef WSI_TLS_OPENSSL_H
+#define WSI_TLS_OPENSSL_H
+
+#include <pthread.h>
+
+#include <openssl/ssl.h>
+
+#include "core/ref.h"
+#include "tls/tls.h"
+
+enum { WSI_TLS_PINS_MAX = 16, WSI_TLS_PIN_SIZE = 32 };
+
+struct wsi_identities;
+struct wsi_tickets;
+
+/** Sessions of one server that a client may resume, the newest last. */
+struct wsi_sessions {
+    pthread_mutex_t lock;
+    unsigned count;
+    SSL_SESSION *session[4];
+};
+
+struct wsi_tls_context {
+    struct wsi_ref ref;
+    SSL_CTX *ssl_ctx;
+    bool is_server, verifies;
+    struct wsi_identities *identities; /* (owned, nullable) */
+    struct wsi_tickets *tickets;       /* (owned, nullable) server: a reference */
+    struct wsi_sessions sessions;      /* client */
+    unsigned pin_count;
+    uint8_t pin[WSI_TLS_PINS_MAX][WSI_TLS_PIN_SIZE];
+};
+
+/** A connection's TLS. */
+struct wsi_tls {
+    struct wsi_filter filter; /* first */
+    struct wsi_tls_context *context;
+    SSL *ssl;
+    const uint8_t *in; /* what is being decoded */
+    size_t in_len;
+    struct wsi_tls_error *error; /* (owned, nullable) why it failed */
+    int verify_depth;            /* of the certificate that verification failed for */
+};
+
+struct wsi_tls_error {
+    int error, alert;
+    char why[400];
+};
+
+static inline struct wsi_tls *wsi_tls_of(const struct wsi_filter *filter)
+{
+    return (struct wsi_tls *)(void *)(uintptr_t)filter;
+}
+
+/* ---- openssl_error.c ---- */
+
+/** Append what OpenSSL says went wrong, and forget it: ": no start line". */
+void wsi_openssl_explain(char *why, size_t why_size);
+/** WSOCK_TLS_* for a failed handshake or record, from OpenSSL's errors. @param alert
+ * (out)
+ */
+int wsi_openssl_classify(unsigned long code, int *alert);
+/** WSOCK_TLS_* for an X509_V_ERR_*. */
+int wsi_openssl_certificate_error(long verify_result);
+/** Note the failure; the first one stays. */
+void wsi_tls_note(struct wsi_tls *tls, int error, int alert, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- openssl_identity.c ---- */
+
+/** Read what config names and give it to the context. @return as wsi_tls_server_new(). */
+int wsi_identities_new(struct wsi_identities **out, const struct wsi_tls_config *config,
+                       char *why);
+void wsi_identities_free(struct wsi_identities *identities);
+/** @return 0; WSOCK_ETLS. */
+int wsi_identities_install(struct wsi_identities *identities, SSL_CTX *ssl_ctx,
+                           char *why);
+
+/* ---- openssl_session.c ---- */
+
+/** @return (owned, nullable) keys for tickets that hold for so long. */
+struct wsi_tickets *wsi_tickets_new(unsigned seconds);
+struct wsi_tickets *wsi_tickets_ref(struct wsi_tickets *tickets);
+void wsi_tickets_unref(struct wsi_tickets *tickets);
+unsigned wsi_tickets_seconds(const struct wsi_tickets *tickets);
+void wsi_tickets_install(struct wsi_tls_context *context);
+
+void wsi_sessions_init(struct wsi_sessions *sessions);
+void wsi_sessions_fini(struct wsi_sessions *sessions);
+/** Have the context keep sessions that servers offer. */
+void wsi_sessions_install(struct wsi_tls_context *context);
+/** Resume one, if there is one. */
+void wsi_sessions_resume(struct wsi_tls_context *context, SSL *ssl);
+
+/* ---- openssl_verify.c ---- */
+
+/** Authorities, revocations, and whether to ask. @return 0; WSOCK_ETLS. */
+int wsi_verify_install(struct wsi_tls_context *context,
+                       const struct wsi_tls_config *config, char *why);
+/** @return 0; WSOCK_ETLS for what is no pin. */
+int wsi_verify_pins(struct wsi_tls_context *context, const char *pins, char *why);
+/** True when there are no pins, or the peer's key is among them. */
+bool wsi_verify_pinned(const struct wsi_tls_context *context, const SSL *ssl);
+/** SHA-256 of the public key of a certificate (RFC 7469 section 2.4). */
+bool wsi_verify_key_hash(const X509 *certificate, uint8_t hash[WSI_TLS_PIN_SIZE]);
+/** Note what is wrong with the peer's certificate. */
+void wsi_verify_note(struct wsi_tls *tls, long result);
+
+/* ---- openssl_engine.c ---- */
+
+/** @return 0; WSOCK_ENOMEM. */
+int wsi_tls_new(struct wsi_tls **out, struct wsi_tls_context *context);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all connections of a server or a client share. OpenSSL's own ciphers and the
+ * policy of the system stay as they are unless an option says otherwise, but for these:
+ * TLS 1.2 at least, no renegotiation, no compression.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+
+#include <wsock/error.h>
+
+#include "core/alloc.h"
+#include "tls/openssl.h"
+
+static const unsigned char alpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+
+/* Worker threads may still run when the process exits: what the last handler at exit
+ * takes away must not be OpenSSL. */
+static void init_library(void)
+{
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+
+static void free_context(struct wsi_tls_context *context)
+{
+    SSL_CTX_free(context->ssl_ctx);
+    wsi_identities_free(context->identities);
+    wsi_tickets_unref(context->tickets);
+    wsi_sessions_fini(&context->sessions);
+    wsi_free(context);
+}
+
+struct wsi_tls_context *wsi_tls_context_ref(struct wsi_tls_context *context)
+{
+    wsi_ref_take(&context->ref);
+    return context;
+}
+
+void wsi_tls_context_unref(struct wsi_tls_context *context)
+{
+    if (context != NULL && wsi_ref_drop(&context->ref))
+        free_context(context);
+}
+
+/* ---- making ---- */
+
+static int refused(char *why, const char *option, const char *value)
+{
+    snprintf(why, WSI_TLS_WHY_SIZE, "%s: \"%.200s\" is not accepted", option, value);
+    wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
+    return WSOCK_ETLS;
+}
+
+static int set_versions(SSL_CTX *ssl_ctx, unsigned min_version)
+{
+    const long system = SSL_CTX_get_min_proto_version(ssl_ctx);
+    int min = min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION;
+
+    if (min_version == 0 && system > min)
+        min = (int)system;
+    return SSL_CTX_set_min_proto_version(ssl_ctx, min) == 1 ? 0 : WSOCK_ETLS;
+}
+
+static int set_ciphers(SSL_CTX *ssl_ctx, const struct wsi_tls_config *config, char *why)
+{
+    if (*config->ciphers != '\0' && !SSL_CTX_set_cipher_list(ssl_ctx, config->ciphers))
+        return refused(why, "tls_ciphers", config->ciphers);
+    if (*config->ciphersuites != '\0' &&
+        !SSL_CTX_set_ciphersuites(ssl_ctx, config->ciphersuites))
+        return refused(why, "tls_ciphersuites", config->ciphersuites);
+    return 0;
+}
+
+/* RFC 7301 section 3.2: who offers other protocols only is refused. */
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                   const unsigned char *in, unsigned in_len, void *arg)
+{
+    unsigned char *chosen;
+
+    (void)ssl, (void)arg;
+    if (SSL_select_next_proto(&chosen, out_len, alpn, sizeof alpn, in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int context_new(struct wsi_tls_context **out, const struct wsi_tls_config *config,
+                       bool is_server, char *why)
+{
+    struct wsi_tls_context *context = wsi_zalloc(sizeof *context);
+    int r;
+
+    if (context == NULL)
+        return WSOCK_ENOMEM;
+    pthread_once(&library_once, init_library);
+    wsi_ref_init(&context->ref);
+    wsi_sessions_init(&context->sessions);
+    context->is_server = is_server;
+    context->ssl_ctx = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
+    *out = context;
+    if (context->ssl_ctx == NULL)
+        return WSOCK_ENOMEM;
+    SSL_CTX_set_mode(context->ssl_ctx, SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_options(context->ssl_ctx,
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    r = set_versions(context->ssl_ctx, config->min_version);
+    if (r == 0)
+        r = set_ciphers(context->ssl_ctx, config, why);
+    if (r == 0)
+        r = wsi_identities_new(&context->identities, config, why);
+    if (r == 0)
+        r = wsi_identities_install(context->identities, context->ssl_ctx, why);
+    if (r == 0)
+        r = wsi_verify_install(context, config, why);
+    return r;
+}
+
+/* @param context (consumed on failure) */
+static int finish(struct wsi_tls_context **out, struct wsi_tls_context *context, int r,
+                  char *why)
+{
+    if (r == 0) {
+        *out = context;
+        return 0;
+    }
+    if (*why == '\0')
+        snprintf(why, WSI_TLS_WHY_SIZE, "%s", wsock_strerror(r));
+    ERR_clear_error();
+    wsi_tls_context_unref(context);
+    return r;
+}
+
+/* ---- servers ---- */
+
+/* Sessions may be resumed only by servers that would have accepted the same client: what
+ * asks for certificates and checks them is the name of the sessions' context. */
+static int set_session_context(struct wsi_tls_context *context,
+                               const struct wsi_tls_config *config)
+{
+    const STACK_OF(X509_NAME) *names = SSL_CTX_get_client_CA_list(context->ssl_ctx);
+    unsigned char id[32], hash[EVP_MAX_MD_SIZE];
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    const int verify = (int)config->verify;
+    unsigned len = 0;
+    bool fine = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
+                EVP_DigestUpdate(digest, &verify, sizeof verify) == 1 &&
+                EVP_DigestUpdate(digest, config->crl, strlen(config->crl)) == 1;
+
+    for (int i = 0; i < sk_X509_NAME_num(names) && fine; i++)
+        fine = X509_NAME_digest(sk_X509_NAME_value(names, i), EVP_sha256(), hash, &len) ==
+                   1 &&
+               EVP_DigestUpdate(digest, hash, len) == 1;
+    fine = fine && EVP_DigestFinal_ex(digest, id, &len) == 1 &&
+           SSL_CTX_set_session_id_context(context->ssl_ctx, id, sizeof id) == 1;
+    EVP_MD_CTX_free(digest);
+    return fine ? 0 : WSOCK_ENOMEM;
+}
+
+static int set_tickets(struct wsi_tls_context *context,
+                       const struct wsi_tls_config *config,
+                       const struct wsi_tls_context *before)
+{
+    const unsigned seconds = config->session_seconds;
+
+    if (seconds > 0) {
+        if (before != NULL && before->tickets != NULL &&
+            wsi_tickets_seconds(before->tickets) == seconds)
+            context->tickets = wsi_tickets_ref(before->tickets);
+        else
+            context->tickets = wsi_tickets_new(seconds);
+        if (context->tickets == NULL)
+            return WSOCK_ENOMEM;
+    }
+    wsi_tickets_install(context);
+    return set_session_context(context, config);
+}
+
+int wsi_tls_server_new(struct wsi_tls_context **out, const struct wsi_tls_config *config,
+                       const struct wsi_tls_context *before, char *why)
+{
+    struct wsi_tls_context *context = NULL;
+    int r;
+
+    *why = '\0';
+    if (*config->certificates == '\0') {
+        snprintf(why, WSI_TLS_WHY_SIZE, "wss needs TLS to be set up: tls_certificate and tls_key");
+        return WSOCK_ETLS;
+    }
+    r = context_new(&context, config, true, why);
+    if (r == 0) {
+        SSL_CTX_set_alpn_select_cb(context->ssl_ctx, on_alpn, NULL);
+        r = set_tickets(context, config, before);
+    }
+    return finish(out, context, r, why);
+}
+
+int wsi_tls_accept(struct wsi_filter **out, struct wsi_tls_context *context)
+{
+    struct wsi_tls *tls;
+    const int r = wsi_tls_new(&tls, context);
+
+    if (r < 0)
+        return r;
+    SSL_set_accept_state(tls->ssl);
+    *out = &tls->filter;
+    return 0;
+}
+
+/* ---- clients ---- */
+
+int wsi_tls_client_new(struct wsi_tls_context **out, const struct wsi_tls_config *config,
+                       char *why)
+{
+    struct wsi_tls_context *context = NULL;
+    int r;
+
+    *why = '\0';
+    r = context_new(&context, config, false, why);
+    if (r == 0)
+        r = wsi_verify_pins(context, config->pins, why);
+    /* This one answers 0 for success. */
+    if (r == 0 && SSL_CTX_set_alpn_protos(context->ssl_ctx, alpn, sizeof alpn) != 0)
+        r = WSOCK_ENOMEM;
+    if (r == 0)
+        wsi_sessions_install(context);
+    return finish(out, context, r, why);
+}
+
+static bool is_address(const char *host)
+{
+    struct in6_addr any;
+
+    return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
+}
+
+/* Whose certificate it must be, RFC 6125; only names go into SNI (RFC 6066 section 3). */
+static bool set_host(struct wsi_tls *tls, const char *host)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
+
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (is_address(host))
+        return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
+    return SSL_set_tlsext_host_name(tls->ssl, host) == 1 &&
+           X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
+}
+
+int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
+                    const char *host)
+{
+    struct wsi_tls *tls;
+    const int r = wsi_tls_new(&tls, context);
+
+    if (r < 0)
+        return r;
+    if (!set_host(tls, host)) {
+        ERR_clear_error();
+        tls->filter.ops->free(&tls->filter);
+        return WSOCK_ENOMEM;
+    }
+    SSL_set_connect_state(tls->ssl);
+    wsi_sessions_resume(context, tls->ssl);
+    *out = &tls->filter;
+    return 0;
+}

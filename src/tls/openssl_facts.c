@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* What is told of a connection's TLS: texts, gathered once, while OpenSSL has them. */
+#include <string.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+
+#include "core/alloc.h"
+#include "proto/base64.h"
+#include "tls/openssl.h"
+
+/* All texts are written into one BIO, each ended by a NUL; at[] is where they begin, from
+ * 1, 0 for none. */
+struct gathering {
+    BIO *out;
+    size_t at[WSI_TLS_FACTS];
+};
+
+static size_t size_of(BIO *out)
+{
+    char *data;
+
+    return (size_t)BIO_get_mem_data(out, &data);
+}
+
+static void begin(struct gathering *g, int fact)
+{
+    g->at[fact] = size_of(g->out) + 1;
+}
+
+static void finish(struct gathering *g)
+{
+    BIO_write(g->out, "", 1);
+}
+
+static void add(struct gathering *g, int fact, const char *text)
+{
+    if (text == NULL || *text == '\0')
+        return;
+    begin(g, fact);
+    BIO_puts(g->out, text);
+    finish(g);
+}
+
+static void add_session(struct gathering *g, const SSL *ssl)
+{
+    const unsigned char *protocol;
+    unsigned len;
+
+    add(g, WSOCK_TLS_FACT_VERSION, SSL_get_version(ssl));
+    add(g, WSOCK_TLS_FACT_CIPHER, SSL_get_cipher_name(ssl));
+    add(g, WSOCK_TLS_FACT_SERVER_NAME,
+        SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+    add(g, WSOCK_TLS_FACT_RESUMED, SSL_session_reused(ssl) ? "yes" : "no");
+    SSL_get0_alpn_selected(ssl, &protocol, &len);
+    if (len > 0) {
+        begin(g, WSOCK_TLS_FACT_PROTOCOL);
+        BIO_write(g->out, protocol, (int)len);
+        finish(g);
+    }
+}
+
+static void print_name(BIO *out, const X509_NAME *name)
+{
+    X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
+}
+
+static void add_fingerprint(struct gathering *g, const X509 *certificate)
+{
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned len;
+
+    if (!X509_digest(certificate, EVP_sha256(), hash, &len))
+        return;
+    begin(g, WSOCK_TLS_FACT_FINGERPRINT);
+    for (unsigned i = 0; i < len; i++)
+        BIO_printf(g->out, "%02x", hash[i]);
+    finish(g);
+}
+
+static void add_pin(struct gathering *g, const X509 *certificate)
+{
+    char text[WSI_BASE64_LEN(WSI_TLS_PIN_SIZE) + 1];
+    uint8_t hash[WSI_TLS_PIN_SIZE];
+
+    if (!wsi_verify_key_hash(certificate, hash))
+        return;
+    wsi_base64_encode(text, hash, sizeof hash);
+    begin(g, WSOCK_TLS_FACT_PIN);
+    BIO_printf(g->out, "sha256//%s", text);
+    finish(g);
+}
+
+static void add_names(struct gathering *g, const X509 *certificate)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL,
+                                            NULL);
+
+    if (names == NULL)
+        return;
+    begin(g, WSOCK_TLS_FACT_NAMES);
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        if (i > 0)
+            BIO_puts(g->out, ", ");
+        GENERAL_NAME_print(g->out, sk_GENERAL_NAME_value(names, i));
+    }
+    finish(g);
+    GENERAL_NAMES_free(names);
+}
+
+static void add_chain(struct gathering *g, const SSL *ssl, const X509 *certificate)
+{
+    const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+
+    begin(g, WSOCK_TLS_FACT_CHAIN);
+    print_name(g->out, X509_get_subject_name(certificate));
+    /* At a server the chain is without the peer's own. */
+    for (int i = SSL_is_server(ssl) ? 0 : 1; i < sk_X509_num(chain); i++) {
+        BIO_puts(g->out, "\n");
+        print_name(g->out, X509_get_subject_name(sk_X509_value(chain, i)));
+    }
+    finish(g);
+}
+
+static void add_certificate(struct gathering *g, const SSL *ssl)
+{
+    const X509 *certificate = SSL_get0_peer_certificate(ssl);
+    const long verified = SSL_get_verify_result(ssl);
+
+    if (certificate == NULL)
+        return;
+    begin(g, WSOCK_TLS_FACT_SUBJECT);
+    print_name(g->out, X509_get_subject_name(certificate));
+    finish(g);
+    begin(g, WSOCK_TLS_FACT_ISSUER);
+    print_name(g->out, X509_get_issuer_name(certificate));
+    finish(g);
+    add_names(g, certificate);
+    add_fingerprint(g, certificate);
+    add_pin(g, certificate);
+    add_chain(g, ssl, certificate);
+    add(g, WSOCK_TLS_FACT_VERIFIED,
+        verified == X509_V_OK ? "yes" : X509_verify_cert_error_string(verified));
+}
+
+/* @return (owned, nullable) */
+static struct wsi_tls_facts *facts_from(const struct gathering *g)
+{
+    char *data;
+    const size_t size = (size_t)BIO_get_mem_data(g->out, &data);
+    struct wsi_tls_facts *facts = wsi_zalloc(sizeof *facts + size);
+    char *texts;
+
+    if (facts == NULL)
+        return NULL;
+    texts = (char *)(facts + 1);
+    memcpy(texts, data, size);
+    for (int i = 0; i < WSI_TLS_FACTS; i++)
+        if (g->at[i] > 0)
+            facts->text[i] = texts + g->at[i] - 1;
+    return facts;
+}
+
+struct wsi_tls_facts *wsi_tls_facts_new(const struct wsi_filter *filter)
+{
+    const SSL *ssl = wsi_tls_of(filter)->ssl;
+    struct gathering g = {.out = BIO_new(BIO_s_mem())};
+    struct wsi_tls_facts *facts;
+
+    if (g.out == NULL)
+        return NULL;
+    add_session(&g, ssl);
+    add_certificate(&g, ssl);
+    facts = facts_from(&g);
+    BIO_free(g.out);
+    ERR_clear_error();
+    return facts;
+}

@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Certificates with their keys. The names in a certificate say for which server names
+ * (SNI, RFC 6066 section 3) it serves; of those that fit, and of each kind of key, the
+ * first one with the exact name goes before the first with a wildcard (RFC 6125
+ * section 6.4.3), and the first of all serves who asks for another name, or for none.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include <openssl/err.h>
+#include <openssl/ocsp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <wsock/error.h>
+
+#include "core/alloc.h"
+#include "tls/openssl.h"
+
+enum { PATH_SIZE = 1024, IDENTITIES_MAX = 256, KINDS_MAX = 8 };
+
+struct identity {
+    X509 *certificate;
+    STACK_OF(X509) * chain; /* what follows it, in order */
+    EVP_PKEY *key;
+    uint8_t *ocsp; /* (owned, nullable) by OpenSSL's allocator */
+    int ocsp_len;
+    unsigned name_count;
+    char **names;
+};
+
+struct wsi_identities {
+    unsigned count;
+    struct identity of[IDENTITIES_MAX];
+};
+
+/* ---- lists of files ---- */
+
+/* The next entry of a list. @return false at its end. @param path (out) PATH_SIZE bytes;
+ * empty for one that is too long, which is no file's name. */
+static bool next_path(const char **list, char *path)
+{
+    const char *at = *list;
+    size_t len;
+
+    if (at == NULL || *at == '\0')
+        return false;
+    at += strspn(at, " ");
+    len = strcspn(at, ",");
+    *list = at[len] == ',' ? at + len + 1 : at + len;
+    while (len > 0 && at[len - 1] == ' ')
+        len--;
+    if (len >= PATH_SIZE)
+        len = 0;
+    memcpy(path, at, len);
+    path[len] = '\0';
+    return true;
+}
+
+static int cannot(char *why, const char *option, const char *what, const char *path)
+{
+    snprintf(why, WSI_TLS_WHY_SIZE, "%s: %s %s", option, what, path);
+    wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
+    return WSOCK_ETLS;
+}
+
+/* ---- certificates ---- */
+
+static bool add_name(struct identity *identity, const char *name, size_t len)
+{
+    char **names = wsi_realloc(identity->names,
+                               (identity->name_count + 1) * sizeof *names);
+
+    if (names == NULL)
+        return false;
+    identity->names = names;
+    names[identity->name_count] = wsi_strndup(name, len);
+    return names[identity->name_count] != NULL && ++identity->name_count > 0;
+}
+
+/* The DNS names of a certificate. @return false without memory. */
+static bool read_names(struct identity *identity)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(identity->certificate, NID_subject_alt_name,
+                                            NULL, NULL);
+    bool fine = true;
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names) && fine; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+        if (name->type == GEN_DNS)
+            fine = add_name(identity,
+                            (const char *)ASN1_STRING_get0_data(name->d.dNSName),
+                            (size_t)ASN1_STRING_length(name->d.dNSName));
+    }
+    GENERAL_NAMES_free(names);
+    return fine;
+}
+
+/* Move the issuer of `below` from one list to the end of the other. */
+static bool move_issuer(X509 *below, STACK_OF(X509) * from, STACK_OF(X509) * to)
+{
+    for (int i = 0; i < sk_X509_num(from); i++)
+        if (X509_check_issued(sk_X509_value(from, i), below) == X509_V_OK)
+            return sk_X509_push(to, sk_X509_delete(from, i)) > 0;
+    return false;
+}
+
+/* Files have their chain in any order; RFC 5246 7.4.2 wants each to certify the one
+ * before. What belongs to none stays behind. */
+static void order_chain(struct identity *identity)
+{
+    STACK_OF(X509) *ordered = sk_X509_new_null();
+    X509 *last = identity->certificate;
+
+    if (ordered == NULL)
+        return;
+    while (move_issuer(last, identity->chain, ordered))
+        last = sk_X509_value(ordered, sk_X509_num(ordered) - 1);
+    while (sk_X509_num(identity->chain) > 0)
+        if (sk_X509_push(ordered, sk_X509_shift(identity->chain)) <= 0)
+            break;
+    sk_X509_free(identity->chain);
+    identity->chain = ordered;
+}
+
+static int read_certificates(struct identity *identity, const char *path, char *why)
+{
+    BIO *file = BIO_new_file(path, "r");
+    X509 *next = NULL;
+
+    if (file != NULL)
+        identity->certificate = PEM_read_bio_X509_AUX(file, NULL, NULL, NULL);
+    identity->chain = sk_X509_new_null();
+    if (identity->certificate == NULL || identity->chain == NULL) {
+        BIO_free(file);
+        return cannot(why, "tls_certificate", "cannot read", path);
+    }
+    while ((next = PEM_read_bio_X509(file, NULL, NULL, NULL)) != NULL)
+        if (sk_X509_push(identity->chain, next) <= 0)
+            X509_free(next);
+    BIO_free(file);
+    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+        return cannot(why, "tls_certificate", "bad certificate in", path);
+    ERR_clear_error();
+    order_chain(identity);
+    return read_names(identity) ? 0 : WSOCK_ENOMEM;
+}
+
+/* A service has nobody to ask for a password. */
+static int no_password(char *buf, int size, int writing, void *user)
+{
+    (void)buf, (void)size, (void)writing, (void)user;
+    return -1;
+}
+
+static int read_key(struct identity *identity, const char *path, const char *cert_path,
+                    char *why)
+{
+    BIO *file = BIO_new_file(path, "r");
+
+    if (file != NULL)
+        identity->key = PEM_read_bio_PrivateKey(file, NULL, no_password, NULL);
+    BIO_free(file);
+    if (identity->key == NULL)
+        return cannot(why, "tls_key", "cannot read", path);
+    if (X509_check_private_key(identity->certificate, identity->key))
+        return 0;
+    ERR_clear_error();
+    snprintf(why, WSI_TLS_WHY_SIZE,
+             "tls_key: %s is not the key of the first certificate in %s", path,
+             cert_path);
+    return WSOCK_ETLS;
+}
+
+/* ---- stapled answers (RFC 6066 section 8) ---- */
+
+/* Whether a response is good, and about this certificate. @return NULL, or what is wrong.
+ */
+static const char *check_ocsp(const struct identity *identity, OCSP_RESPONSE *response)
+{
+    X509 *issuer = sk_X509_num(identity->chain) > 0 ? sk_X509_value(identity->chain, 0)
+                                                    : identity->certificate;
+    OCSP_BASICRESP *basic;
+    OCSP_CERTID *id;
+    int status = -1;
+    bool found;
+
+    if (OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
+        return "is no successful answer";
+    basic = OCSP_response_get1_basic(response);
+    id = OCSP_cert_to_id(NULL, identity->certificate, issuer);
+    found = basic != NULL && id != NULL &&
+            OCSP_resp_find_status(basic, id, &status, NULL, NULL, NULL, NULL);
+    OCSP_CERTID_free(id);
+    OCSP_BASICRESP_free(basic);
+    if (!found)
+        return "is not about the certificate, or its issuer is not in the chain";
+    return status == V_OCSP_CERTSTATUS_GOOD ? NULL : "does not say that it is good";
+}
+
+static int read_ocsp(struct identity *identity, const char *path, char *why)
+{
+    BIO *file = BIO_new_file(path, "rb");
+    OCSP_RESPONSE *response = file != NULL ? d2i_OCSP_RESPONSE_bio(file, NULL) : NULL;
+    const char *wrong = NULL;
+
+    BIO_free(file);
+    if (response == NULL)
+        return cannot(why, "tls_ocsp", "cannot read", path);
+    wrong = check_ocsp(identity, response);
+    if (wrong == NULL)
+        identity->ocsp_len = i2d_OCSP_RESPONSE(response, &identity->ocsp);
+    OCSP_RESPONSE_free(response);
+    ERR_clear_error();
+    if (wrong != NULL) {
+        snprintf(why, WSI_TLS_WHY_SIZE, "tls_ocsp: %s %s", path, wrong);
+        return WSOCK_ETLS;
+    }
+    return identity->ocsp_len > 0 ? 0 : WSOCK_ENOMEM;
+}
+
+/* ---- all of them ---- */
+
+static int read_identity(struct wsi_identities *identities, const char *path,
+                         const char **keys, const char **ocsps, char *why)
+{
+    struct identity *identity = &identities->of[identities->count];
+    char other[PATH_SIZE];
+    int r;
+
+    if (identities->count == IDENTITIES_MAX) {
+        snprintf(why, WSI_TLS_WHY_SIZE, "tls_certificate: more than %d files",
+                 (int)IDENTITIES_MAX);
+        return WSOCK_ETLS;
+    }
+    identities->count++;
+    r = read_certificates(identity, path, why);
+    if (r == 0)
+        r = read_key(identity, next_path(keys, other) && *other != '\0' ? other : path,
+                     path, why);
+    if (r == 0 && next_path(ocsps, other) && *other != '\0')
+        r = read_ocsp(identity, other, why);
+    return r;
+}
+
+int wsi_identities_new(struct wsi_identities **out, const struct wsi_tls_config *config,
+                       char *why)
+{
+    struct wsi_identities *identities = wsi_zalloc(sizeof *identities);
+    const char *certificates = config->certificates;
+    const char *keys = config->keys, *ocsps = config->ocsp;
+    char path[PATH_SIZE];
+    int r = identities != NULL ? 0 : WSOCK_ENOMEM;
+
+    while (r == 0 && next_path(&certificates, path))
+        r = read_identity(identities, path, &keys, &ocsps, why);
+    if (r == 0 && (*keys != '\0' || *ocsps != '\0')) {
+        snprintf(why, WSI_TLS_WHY_SIZE, "%s has more files than tls_certificate",
+                 *keys != '\0' ? "tls_key" : "tls_ocsp");
+        r = WSOCK_ETLS;
+    }
+    if (r < 0) {
+        wsi_identities_free(identities);
+        return r;
+    }
+    *out = identities;
+    return 0;
+}
+
+void wsi_identities_free(struct wsi_identities *identities)
+{
+    if (identities == NULL)
+        return;
+    for (unsigned i = 0; i < identities->count; i++) {
+        struct identity *identity = &identities->of[i];
+
+        X509_free(identity->certificate);
+        sk_X509_pop_free(identity->chain, X509_free);
+        EVP_PKEY_free(identity->key);
+        OPENSSL_free(identity->ocsp);
+        for (unsigned n = 0; n < identity->name_count; n++)
+            wsi_free(identity->names[n]);
+        wsi_free(identity->names);
+    }
+    wsi_free(identities);
+}
+
+/* ---- which one ---- */
+
+/* @return 2 for the very name, 1 for a wildcard that covers it, else 0. */
+static int fit_name(const char *pattern, const char *name)
+{
+    const char *dot = strchr(name, '.');
+
+    if (strcasecmp(pattern, name) == 0)
+        return 2;
+    return pattern[0] == '*' && pattern[1] == '.' && dot != NULL && dot != name &&
+           strcasecmp(pattern + 1, dot) == 0;
+}
+
+static int fit(const struct identity *identity, const char *name)
+{
+    int best = 0;
+
+    for (unsigned i = 0; i < identity->name_count && name != NULL && best < 2; i++) {
+        const int f = fit_name(identity->names[i], name);
+
+        if (f > best)
+            best = f;
+    }
+    return best;
+}
+
+static int best_fit(const struct wsi_identities *identities, const char *name)
+{
+    int best = 0;
+
+    for (unsigned i = 0; i < identities->count && best < 2; i++) {
+        const int f = fit(&identities->of[i], name);
+
+        if (f > best)
+            best = f;
+    }
+    return best;
+}
+
+static bool use(SSL *ssl, const struct identity *identity)
+{
+    return SSL_use_cert_and_key(ssl, identity->certificate, identity->key,
+                                identity->chain, 1) == 1;
+}
+
+/* Give the handshake, of each kind of key, the first certificate that fits best. */
+static int on_certificate(SSL *ssl, void *arg)
+{
+    const struct wsi_identities *identities = arg;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const int best = best_fit(identities, name);
+    int kinds[KINDS_MAX], count = 0;
+
+    SSL_certs_clear(ssl);
+    for (unsigned i = 0; i < identities->count && count < KINDS_MAX; i++) {
+        const struct identity *identity = &identities->of[i];
+        const int kind = EVP_PKEY_get_base_id(identity->key);
+        bool seen = false;
+
+        for (int k = 0; k < count; k++)
+            seen = seen || kinds[k] == kind;
+        if (seen || fit(identity, name) != best)
+            continue;
+        if (!use(ssl, identity))
+            return 0;
+        kinds[count++] = kind;
+    }
+    return 1;
+}
+
+static int on_status(SSL *ssl, void *arg)
+{
+    const struct wsi_identities *identities = arg;
+    const X509 *certificate = SSL_get_certificate(ssl);
+
+    for (unsigned i = 0; i < identities->count; i++) {
+        const struct identity *identity = &identities->of[i];
+        uint8_t *copy;
+
+        if (identity->certificate != certificate || identity->ocsp == NULL)
+            continue;
+        copy = OPENSSL_memdup(identity->ocsp, (size_t)identity->ocsp_len);
+        if (copy == NULL)
+            return SSL_TLSEXT_ERR_NOACK;
+        SSL_set_tlsext_status_ocsp_resp(ssl, copy, identity->ocsp_len);
+        return SSL_TLSEXT_ERR_OK;
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+int wsi_identities_install(struct wsi_identities *identities, SSL_CTX *ssl_ctx, char *why)
+{
+    const struct identity *first = &identities->of[0];
+    bool has_ocsp = false;
+
+    if (identities->count == 0)
+        return 0;
+    if (SSL_CTX_use_cert_and_key(ssl_ctx, first->certificate, first->key, first->chain,
+                                 1) != 1) {
+        snprintf(why, WSI_TLS_WHY_SIZE, "tls_certificate: not usable");
+        wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
+        return WSOCK_ETLS;
+    }
+    if (identities->count > 1)
+        SSL_CTX_set_cert_cb(ssl_ctx, on_certificate, identities);
+    for (unsigned i = 0; i < identities->count; i++)
+        has_ocsp = has_ocsp || identities->of[i].ocsp != NULL;
+    if (has_ocsp) {
+        SSL_CTX_set_tlsext_status_cb(ssl_ctx, on_status);
+        SSL_CTX_set_tlsext_status_arg(ssl_ctx, identities);
+    }
+    return 0;
+}
