@@ -171,10 +171,12 @@ def ping_flood_unread(run):
 
 
 family("Messages without end from a peer that does not read the echoes",
-       "it is read no more at `max_backlog_bytes`, and cut off after `write_timeout`")
+       "with `pause_read_when_backlogged`, which servers have on, it is read no more at "
+       "`max_backlog_bytes`, and cut off after `write_timeout`")
 
 
-@script(options={"max_backlog_bytes": "64KiB", "write_timeout": "1s"}, heap=512 * KIB)
+@script(options={"max_backlog_bytes": "64KiB", "write_timeout": "1s",
+                 "pause_read_when_backlogged": "on"}, heap=512 * KIB)
 def message_flood_unread(run):
     peer = run.open()
     peer.send_until_stalled(made(frame(BINARY, b"x" * KIB), peer), 64 * MIB)
