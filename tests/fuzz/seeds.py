@@ -593,7 +593,98 @@ def inflatings():
     yield from round_trips()
 
 
-TARGETS = {"frame": frames, "request": requests, "response": responses, "url": urls,
+LISTED = "10.0.0.0/8, 2001:db8::/32 ,unix:,192.0.2.1"
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def proxy_block(family, addresses, tlvs=b"", command=1, checksum=False, flip=0):
+    """A PROXY header of version 2; `flip` spoils the checksum."""
+    more = b"\x03\0\4" if checksum else b""
+    size = len(addresses + tlvs + more) + 4 * checksum
+    start = (b"\r\n\r\n\0\r\nQUIT\n" + bytes([0x20 | command, family])
+             + struct.pack(">H", size) + addresses + tlvs + more)
+    if not checksum:
+        return start
+    return start + struct.pack(">I", crc32c(start + bytes(4)) ^ flip)
+
+
+def forwarded():
+    def request(*fields, trusted=LISTED, header=b""):
+        head = "GET / HTTP/1.1\r\nHost: a\r\n" + "".join(f + "\r\n" for f in fields) + "\r\n"
+        return trusted.encode() + b"\n" + header + head.encode("latin-1")
+
+    def line(text, trusted=LISTED):
+        return request(header=text.encode("latin-1"), trusted=trusted)
+
+    yield "plain", request()
+    for name, text in (
+            ("v4", "TCP4 10.0.0.1 198.51.100.1 56324 443"), ("unknown", "UNKNOWN"),
+            ("v6", "TCP6 2001:db8::1 ::ffff:1.2.3.4 0 65535"), ("unknown_more", "UNKNOWN 1 2"),
+            ("v4_not_listed", "TCP4 11.0.0.1 1.2.3.4 1 2"), ("v6_in_v4", "TCP4 ::1 ::1 1 2"),
+            ("mapped", "TCP6 ::ffff:10.0.0.1 ::1 1 2"), ("blank", "TCP4 1.2.3.4 1.2.3.4 1 2 "),
+            ("port_65536", "TCP4 1.2.3.4 1.2.3.4 1 65536"), ("family", "TCP5 1.2.3.4 1.2.3.4 1 2"),
+            ("port_zero", "TCP4 1.2.3.4 1.2.3.4 01 2"), ("three", "TCP4 1.2.3.4 1.2.3.4 1"),
+            ("longest", "UNKNOWN " + "x" * 91), ("too_long", "UNKNOWN " + "x" * 92)):
+        yield f"line_{name}", line(f"PROXY {text}\r\n")
+    yield "line_lf", line("PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n")
+    yield "line_cr", line("PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx")
+    yield "line_nul", line("PROXY UNKNOWN \0\r\n")
+    yield "line_unfinished", LISTED + "\nPROXY TCP4 1.2.3"
+    v4, v6 = bytes([10, 0, 0, 1, 1, 2, 3, 4, 0, 80, 1, 187]), bytes(range(32)) + b"\0\1\0\2"
+    un = b"/run/a".ljust(216, b"\0")
+    for name, block in (
+            ("v4", proxy_block(0x11, v4)), ("v6", proxy_block(0x21, v6)),
+            ("dgram", proxy_block(0x12, v4)), ("unix", proxy_block(0x31, un)),
+            ("unix_full", proxy_block(0x31, b"p" * 216)), ("local", proxy_block(0, b"", command=0)),
+            ("local_block", proxy_block(0xFF, b"anything", command=0)),
+            ("unspec", proxy_block(0, b"")), ("unspec_tlv", proxy_block(0, b"", b"\4\0\0")),
+            ("tlvs", proxy_block(0x11, v4, b"\2\0\1h\x20\0\5\1\0\0\0\0\xee\0\0")),
+            ("checksum", proxy_block(0x21, v6, b"\2\0\1h", checksum=True)),
+            ("checksum_local", proxy_block(0, b"", checksum=True, command=0)),
+            ("checksum_wrong", proxy_block(0x11, v4, checksum=True, flip=1)),
+            ("checksum_short", proxy_block(0x11, v4, b"\3\0\3abc")),
+            ("tlv_cut", proxy_block(0x11, v4, b"\2\0\2h")), ("tlv_head", proxy_block(0x11, v4, b"\2")),
+            ("command", proxy_block(0x11, v4, command=2)), ("family", proxy_block(0x41, v4)),
+            ("transport", proxy_block(0x13, v4)), ("short", proxy_block(0x21, v4)),
+            ("version", proxy_block(0x11, v4, command=0x11))):
+        yield f"block_{name}", request("X-Forwarded-For: 192.0.2.1", header=block)
+    yield "block_unfinished", LISTED.encode() + b"\n" + proxy_block(0x11, v4)[:20]
+    yield "block_huge", LISTED.encode() + b"\n" + proxy_block(0, b"")[:14] + b"\xff\xff"
+    for name, value in (
+            ("one", "203.0.113.7"), ("left", "198.51.100.1, 203.0.113.7"),
+            ("hop", "198.51.100.1, 203.0.113.7,10.0.0.2 , 2001:db8::2"),
+            ("claims", "10.0.0.9, 203.0.113.7, 10.0.0.2"), ("all", "10.0.0.3, 192.0.2.1"),
+            ("ports", "203.0.113.7:99, [2001:db8::1]:5, 10.0.0.2:1"), ("brackets", "[2001:db9::1]"),
+            ("mapped", "203.0.113.7, ::ffff:10.0.0.1"), ("unknown", "203.0.113.7, unknown"),
+            ("garbage_behind", "203.0.113.7, _x, 10.0.0.2"), ("empty", " , ,"),
+            ("zone", "fe80::1%1"), ("octal", "010.0.0.1"), ("many", ",".join(["10.0.0.1"] * 40))):
+        yield f"for_{name}", request(f"X-Forwarded-For: {value}")
+    yield "for_two_fields", request("X-Forwarded-For: 203.0.113.7", "X-Other: 1.1.1.1",
+                                    "x-forwarded-for: 10.0.0.3,10.0.0.2")
+    yield "host", request("X-Forwarded-Host: evil, a.example:8443", "X-Forwarded-Proto: http,WSS")
+    yield "host_hops", request("X-Forwarded-For: 1.1.1.1, 10.0.0.2", "X-Forwarded-Host: a, b, c",
+                               "X-Forwarded-Proto: ftp, https, http")
+    yield "host_few", request("X-Forwarded-For: 1.1.1.1, 10.0.0.2", "X-Forwarded-Host: a",
+                              "X-Forwarded-Proto: https")
+    yield "host_none", request("X-Forwarded-Host: a/b", "X-Forwarded-Proto: gopher")
+    for name, listed in (
+            ("empty", ""), ("all_v4", "0.0.0.0/0"), ("all_v6", "::/0"), ("host_bits", "10.0.0.1/8"),
+            ("mapped", "::ffff:10.0.0.0/104"), ("short_mapped", "::/90"), ("name", "localhost"),
+            ("bits_33", "10.0.0.0/33"), ("bits_none", "10.0.0.0/"), ("unix_path", "unix:/run/x"),
+            ("commas", ",,::1,,")):
+        yield f"list_{name}", request("X-Forwarded-For: 203.0.113.7, 10.0.0.2", trusted=listed,
+                                      header=proxy_block(0x11, v4))
+
+
+TARGETS = {"forwarded": forwarded, "frame": frames, "request": requests, "response": responses, "url": urls,
            "option": options, "pair": pairs, "extension": extensions,
            "inflate": inflatings}
 
