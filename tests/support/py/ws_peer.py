@@ -209,8 +209,11 @@ class Server:
 class Client(Stream):
     """The client's end, opened."""
 
-    def __init__(self, port, path="/", subprotocol=None, headers=(), host="127.0.0.1"):
-        super().__init__(socket.create_connection((host, port), TIMEOUT), masks=True)
+    def __init__(self, port, path="/", subprotocol=None, headers=(), host="127.0.0.1",
+                 source=None):
+        """`source` is the address to connect from."""
+        where = socket.create_connection((host, port), TIMEOUT, source and (source, 0))
+        super().__init__(where, masks=True)
         key = base64.b64encode(os.urandom(16)).decode("ascii")
         lines = [f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "Upgrade: websocket",
                  "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
