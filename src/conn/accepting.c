@@ -53,7 +53,6 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
     conn->opening->phase = (uint8_t)first_phase(service, peer, secure);
     conn->opening->speaks_tls = conn->opening->is_secure = secure;
     conn->opening->peer = *peer;
-    conn->opening->remote = *peer;
     if (wsi_stream_adopt(&conn->stream, worker->loop, fd) < 0) {
         close(fd);
         wsi_conn_closed(conn);

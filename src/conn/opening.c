@@ -33,6 +33,7 @@ void wsi_opening_free(struct wsi_opening *opening)
     wsi_buf_fini(&opening->body);
     wsi_free(opening->content_type);
     wsi_free(opening->addresses);
+    wsi_free(opening->remote);
     if (opening->file >= 0)
         close(opening->file);
     wsi_free(opening);

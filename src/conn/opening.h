@@ -68,10 +68,10 @@ struct wsi_opening {
 
     struct wsi_address peer; /* server: who connected; client: what is being tried */
     /* Server: what a PROXY header says. */
-    struct wsi_address remote; /* the client; the peer without such a header */
-    bool is_proxy;             /* the client is unknown, or the proxy itself */
-    bool is_secure;            /* the client came over TLS, to us or to the proxy */
-    bool speaks_tls;           /* server: what comes is TLS */
+    struct wsi_address *remote; /* (owned, nullable) the client, if it is named */
+    bool is_proxy;              /* the client is unknown, or the proxy itself */
+    bool is_secure;             /* the client came over TLS, to us or to the proxy */
+    bool speaks_tls;            /* server: what comes is TLS */
     struct wsi_resolve *resolve;
     struct wsi_address *addresses;
     size_t address_count, address_next;
@@ -79,6 +79,13 @@ struct wsi_opening {
 };
 
 enum { WSI_ANSWER_MAX = 16 * 1024 * 1024, WSI_ANSWER_HEADERS_MAX = 16 * 1024 };
+
+/** Server: the client, as far as it is known before its request. */
+static inline const struct wsi_address *
+wsi_opening_remote(const struct wsi_opening *opening)
+{
+    return opening->remote != NULL ? opening->remote : &opening->peer;
+}
 
 int wsi_opening_new(struct wsi_opening **out);
 /** Takes NULL. */

@@ -66,7 +66,7 @@ void wsi_reply_text(struct wsock_conn *conn, unsigned status, const char *text)
     const int len = snprintf(line, sizeof line, "%s\n", text);
     char remote[WSI_ADDRESS_TEXT_MAX];
 
-    wsi_address_text(&conn->opening->remote, remote);
+    wsi_address_text(wsi_opening_remote(conn->opening), remote);
     wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
             "%s is refused with %u: %s",
             conn->facts != NULL ? wsi_facts_remote(conn->facts) : remote, status, text);

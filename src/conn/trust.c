@@ -16,6 +16,7 @@
 #include "conn/conn.h"
 #include "conn/opening.h"
 #include "conn/service.h"
+#include "core/alloc.h"
 #include "proto/forwarded.h"
 #include "proto/proxy.h"
 
@@ -122,14 +123,25 @@ void wsi_trust_timeout(struct wsock_conn *conn)
     fail(conn, WSOCK_CAUSE_HANDSHAKE_TIMEOUT, "no PROXY header came in time");
 }
 
-static void take(struct wsi_opening *opening, const struct wsi_proxy *proxy)
+static int take(struct wsi_opening *opening, const struct wsi_proxy *proxy)
 {
     opening->is_proxy = proxy->kind == WSI_PROXY_ITSELF;
     opening->is_secure = opening->is_secure || proxy->is_secure;
+    if (proxy->kind == WSI_PROXY_ITSELF)
+        return 0;
+    opening->remote = wsi_alloc(sizeof *opening->remote);
+    if (opening->remote == NULL)
+        return WSOCK_ENOMEM;
     if (proxy->kind == WSI_PROXY_IP)
-        set_ip(&opening->remote, &proxy->ip, proxy->port);
-    else if (proxy->kind == WSI_PROXY_UNIX)
-        set_unix(&opening->remote, proxy->path);
+        set_ip(opening->remote, &proxy->ip, proxy->port);
+    else
+        set_unix(opening->remote, proxy->path);
+    return 0;
+}
+
+static void no_memory(struct wsock_conn *conn)
+{
+    wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
 }
 
 void wsi_trust_receive(struct wsock_conn *conn, const uint8_t *data, size_t len)
@@ -140,7 +152,7 @@ void wsi_trust_receive(struct wsock_conn *conn, const uint8_t *data, size_t len)
     ptrdiff_t header_len;
 
     if (wsi_buf_append(&opening->in, data, len, SIZE_MAX / 2) < 0) {
-        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+        no_memory(conn);
         return;
     }
     header_len = wsi_proxy_parse(&proxy, opening->in.data, opening->in.len, &why);
@@ -150,7 +162,10 @@ void wsi_trust_receive(struct wsock_conn *conn, const uint8_t *data, size_t len)
     }
     if (header_len == 0)
         return;
-    take(opening, &proxy);
+    if (take(opening, &proxy) < 0) {
+        no_memory(conn);
+        return;
+    }
     wsi_buf_consume(&opening->in, (size_t)header_len);
     wsi_opening_begin(conn);
 }
@@ -173,14 +188,15 @@ void wsi_trust_tell(struct wsi_told *out, const struct wsock_conn *conn,
 {
     const struct wsi_trust *trust = &wsi_service_of(conn->owner)->trust;
     const struct wsi_opening *opening = conn->opening;
+    const struct wsi_address *remote = wsi_opening_remote(opening);
     struct wsi_forwarded said;
 
     wsi_address_text(&opening->peer, out->peer);
-    wsi_address_text(&opening->remote, out->remote);
+    wsi_address_text(remote, out->remote);
     out->whence = (struct wsi_whence){
         .remote = out->remote, .peer = out->peer, .is_secure = opening->is_secure};
     /* For a client that the proxy in front does not know, nobody speaks. */
-    if (opening->is_proxy || !lists(&trust->forwarded, &opening->remote))
+    if (opening->is_proxy || !lists(&trust->forwarded, remote))
         return;
     wsi_forwarded_read(&said, head, &trust->forwarded);
     if (said.has_ip)

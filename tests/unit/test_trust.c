@@ -330,6 +330,22 @@ static void origin_is_compared_with_the_host_that_was_asked_for(void **state)
     assert_int_equal(status_of_origin("", inner), 101);
 }
 
+static void client_needs_memory(void **state)
+{
+    (void)state;
+    begin("127.0.0.1", "");
+    feed("PROXY TCP4 192.0.2.7");
+    stage_settle(&stage);
+    feed(&PROXY_LINE[20]);
+    test_fail_allocation(1, 0);
+    stage_settle(&stage);
+    assert_int_equal(test_stop_failing(), 1);
+    stage_sent(&peer, "");
+    stage_ended(&stage, &peer);
+    assert_string_equal(warned, "");
+    stage_end(&stage);
+}
+
 static void lists_need_memory(void **state)
 {
     struct wsi_trust trust = {0};
@@ -379,6 +395,7 @@ int main(void)
         TEST(fields_of_nobody_else_are_believed),
         TEST(fields_count_when_the_header_names_a_listed_proxy),
         TEST(origin_is_compared_with_the_host_that_was_asked_for),
+        TEST(client_needs_memory),
         TEST(lists_need_memory),
         TEST(malformed_network_is_an_error_that_names_it),
     };
