@@ -87,8 +87,8 @@ WSOCK_API const char *wsock_request_peer_address(const wsock_request *request);
  *  the Host header, or what a listed proxy tells (X-Forwarded-Host). "" when there is
  *  none, which HTTP/1.0 allows. */
 WSOCK_API const char *wsock_request_host(const wsock_request *request);
-/** 1 when the client came over TLS, as far as listed proxies tell (X-Forwarded-Proto, or
- *  a PROXY header of version 2), else 0. */
+/** 1 when the client came over TLS: to this server, or as far as listed proxies tell
+ *  (X-Forwarded-Proto, or a PROXY header of version 2), else 0. */
 WSOCK_API int wsock_request_is_secure(const wsock_request *request);
 
 /** 1 when the client offers that subprotocol, else 0. */

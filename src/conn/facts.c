@@ -527,7 +527,7 @@ static void note_subprotocol(struct wsi_facts *facts, struct wsi_str protocol)
 {
     char *room = facts->text + facts->at.protocol;
 
-    assert(protocol.len < facts->at.end - facts->at.protocol);
+    assert(protocol.ptr != NULL && protocol.len < facts->at.end - facts->at.protocol);
     memcpy(room, protocol.ptr, protocol.len);
     room[protocol.len] = '\0';
 }

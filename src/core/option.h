@@ -219,6 +219,7 @@ enum wsi_option_id { WSI_OPTION_MAP(WSI_OPTION_ID_) WSI_OPT_COUNT };
 #undef WSI_OPTION_ID_
 
 #define WSI_OPTION_IS_TEXT_(id, name, scope, type, def, min, max, live, words, text) \
+    /* NOLINTNEXTLINE(bugprone-macro-parentheses): a term of a sum. */                   \
     +(WSOCK_OPTION_##type == WSOCK_OPTION_STRING)
 enum { WSI_OPTION_TEXTS = 0 WSI_OPTION_MAP(WSI_OPTION_IS_TEXT_) };
 #undef WSI_OPTION_IS_TEXT_

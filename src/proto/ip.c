@@ -2,6 +2,8 @@
 /* Addresses and networks; stricter than inet_aton(), as authority.h says and why. */
 #include "proto/ip.h"
 
+#include <assert.h>
+
 #include <wsock/error.h>
 
 #include "core/alloc.h"
@@ -85,10 +87,11 @@ static bool take(struct wsi_str *text, char c)
     return true;
 }
 
-/* The groups that were read; `gap` is how many of them stand before "::", -1 without. */
+/* The groups that were read; `gap` is how many of them stand before "::". */
 struct groups {
     uint8_t bytes[16];
-    int count, gap;
+    size_t count, gap;
+    bool has_gap;
 };
 
 /* Groups between colons up to the end, an IPv4 address in place of the last two. */
@@ -115,29 +118,30 @@ static bool parse_groups(struct groups *groups, struct wsi_str text)
             return false;
         if (!take(&text, ':'))
             continue;
-        if (groups->gap >= 0)
+        if (groups->has_gap)
             return false;
+        groups->has_gap = true;
         groups->gap = groups->count;
     }
-    return groups->gap >= 0;
+    return groups->has_gap;
 }
 
 bool wsi_ip_parse_v6(struct wsi_ip *out, struct wsi_str text)
 {
-    struct groups groups = {.gap = -1};
+    struct groups groups = {.count = 0};
     size_t head, tail;
 
     if (text.len >= 2 && text.ptr[0] == ':' && text.ptr[1] == ':') {
-        groups.gap = 0;
+        groups.has_gap = true;
         text.ptr += 2;
         text.len -= 2;
     }
     /* "::" stands for one group of zeros or more. */
     if (!parse_groups(&groups, text) ||
-        (groups.gap < 0 ? groups.count != GROUPS : groups.count >= GROUPS))
+        (groups.has_gap ? groups.count >= GROUPS : groups.count != GROUPS))
         return false;
-    head = groups.gap < 0 ? 16 : 2 * (size_t)groups.gap;
-    tail = 2 * (size_t)groups.count - head;
+    head = groups.has_gap ? 2 * groups.gap : 16;
+    tail = 2 * groups.count - head;
     memset(out->bytes, 0, sizeof out->bytes);
     memcpy(out->bytes, groups.bytes, head);
     memcpy(out->bytes + 16 - tail, groups.bytes + head, tail);
@@ -226,6 +230,7 @@ int wsi_networks_parse(struct wsi_networks *out, struct wsi_str list,
     while (wsi_http_list_next(&list, &element)) {
         const char *why = NULL;
 
+        assert(networks.items != NULL && networks.count < count);
         if (wsi_str_equal_nocase(element, WSI_STR("unix:")))
             networks.has_unix = true;
         else

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import unittest
@@ -202,6 +203,32 @@ class Behind(unittest.TestCase):
     def test_haproxy_sends_a_checksum(self):
         self.through_header(lambda port: HAProxy(
             port, "send-proxy-v2 proxy-v2-options crc32c,ssl,unique-id"))
+
+    def test_tls_begins_behind_the_proxy_header(self):
+        with tempfile.TemporaryDirectory() as folder:
+            files = [f"{folder}/key.pem", f"{folder}/cert.pem"]
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                            "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
+                            "-keyout", files[0], "-out", files[1]], check=True,
+                           stderr=subprocess.DEVNULL)
+            with Serve("--proxy-protocol", "127.0.0.1", "--log-level", "debug",
+                       "--set", f"tls_key={files[0]}", "--set", f"tls_certificate={files[1]}",
+                       urls=("wss://127.0.0.1:0",)) as serve:
+                with HAProxy(serve.port, "send-proxy-v2") as proxy:
+                    self.assert_opened_over_tls(serve, proxy.port)
+
+    def assert_opened_over_tls(self, serve, port):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        request = ("GET /echo HTTP/1.1", "Host: localhost", "Upgrade: websocket",
+                   "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                   "Sec-WebSocket-Version: 13", "", "")
+        plain = socket.create_connection(("127.0.0.1", port), TIMEOUT, (CLIENT, 0))
+        with context.wrap_socket(plain) as sock:
+            sock.sendall("\r\n".join(request).encode("ascii"))
+            self.assertTrue(sock.recv(4096).startswith(b"HTTP/1.1 101 "))
+            self.assert_opened(serve, f"{CLIENT}:{sock.getsockname()[1]}")
 
     def test_haproxy_looks_whether_the_server_lives(self):
         """Its own connections have the command LOCAL."""
