@@ -89,7 +89,8 @@ typedef void (*wsock_drain_fn)(wsock_conn *conn, void *user);
     X(HANDSHAKE_TIMEOUT, 16, "the handshake was not finished in time")           \
     X(TLS, 17, "TLS with the peer failed")                                       \
     X(CERTIFICATE, 18, "the peer's certificate was not accepted")                \
-    X(TLS_TIMEOUT, 19, "the TLS handshake was not finished in time")
+    X(TLS_TIMEOUT, 19, "the TLS handshake was not finished in time")             \
+    X(PONG_TIMEOUT, 20, "the peer did not answer a ping in time")
 
 #define WSOCK_CAUSE_CONSTANT_(name, value, text) WSOCK_CAUSE_##name = (value),
 enum { WSOCK_CAUSE_MAP(WSOCK_CAUSE_CONSTANT_) };
@@ -303,6 +304,15 @@ WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn,
  * behind proxies that are listed; "" before open. @return
  * (borrowed from conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_remote_address(const wsock_conn *conn);
+/**
+ * The round-trip time: from the last ping that the library sent (option ping_interval) to
+ * its pong, in microseconds. It is taken on the worker, so a handler that keeps that busy
+ * makes it longer.
+ *
+ * @return 1 or more; WSOCK_ENOENT before the first pong; WSOCK_EINVAL for NULL.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int64_t wsock_conn_rtt_us(const wsock_conn *conn);
 /** 1 from on_open until closing begins, else 0. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_conn_is_open(const wsock_conn *conn);
 

@@ -302,6 +302,16 @@ const char *wsock_conn_remote_address(const wsock_conn *conn)
     return facts != NULL ? wsi_facts_remote(facts) : "";
 }
 
+int64_t wsock_conn_rtt_us(const wsock_conn *conn)
+{
+    int64_t us;
+
+    if (conn == NULL)
+        return WSOCK_EINVAL;
+    us = atomic_load_explicit(&conn->rtt_us, memory_order_relaxed);
+    return us > 0 ? us : WSOCK_ENOENT;
+}
+
 int wsock_conn_is_open(const wsock_conn *conn)
 {
     return conn != NULL && wsi_conn_state(conn) == WSI_CONN_OPEN &&

@@ -101,6 +101,8 @@ struct wsock_conn {
     uint64_t progress_ms; /* the kernel took bytes last, while blocked */
     uint64_t since_ms;    /* the state began; while open: we pinged last */
     size_t accounted;     /* what this connection holds of pool->buffered */
+    uint32_t pinged_us; /* low bits of when a ping of ours left that has no pong; or 0 */
+    atomic_uint rtt_us; /* from a ping to its pong, the last time; 0: none yet */
     uint16_t sys_errno, http_status;
     uint8_t pauses;               /* WSI_PAUSE_* */
     uint8_t cause, began;         /* WSOCK_CAUSE_*, WSOCK_BY_* */
@@ -260,6 +262,8 @@ void wsi_conn_go_away(struct wsock_conn *conn);
 void wsi_conn_on_timer(struct wsi_timer *timer);
 /** (Re)start the timer for the state that the connection is in. */
 void wsi_conn_start_timer(struct wsock_conn *conn);
+/** A pong came: it may answer a ping of ours. */
+void wsi_conn_hear_pong(struct wsock_conn *conn, size_t len);
 /** A time limit was set anew: open connections look at it now. Any thread. */
 void wsi_timeouts_changed(struct wsi_pool *pool);
 

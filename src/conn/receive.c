@@ -74,6 +74,7 @@ static void deliver_other(struct wsock_conn *conn, const struct wsi_event *event
             wsi_conn_pong(conn, event->data, event->len);
         break;
     case WSI_EVENT_PONG:
+        wsi_conn_hear_pong(conn, event->len);
         handler = wsi_profile_handler(conn->profile, WSI_ON_PONG);
         if (handler != NULL)
             handler->fn.pong(conn, event->data, event->len, handler->user);

@@ -37,6 +37,14 @@ static uint64_t ping_at(const struct wsock_conn *conn)
            option_ms(conn, WSI_OPT_PING_INTERVAL);
 }
 
+/* While a ping waits for its answer, and anything that came since is one. */
+static uint64_t dead_at(const struct wsock_conn *conn)
+{
+    return conn->pinged_us == 0 || conn->heard_ms >= conn->since_ms || conn->pauses != 0
+               ? UINT64_MAX
+               : conn->since_ms + option_ms(conn, WSI_OPT_PONG_TIMEOUT);
+}
+
 static uint64_t stall_at(const struct wsock_conn *conn)
 {
     return !wsi_stream_is_blocked(&conn->stream)
@@ -71,7 +79,8 @@ static uint64_t next_at(const struct wsock_conn *conn)
     case WSI_CONN_OPENING:
         return earlier_of(wsi_opening_deadline(conn), cut_at(conn));
     case WSI_CONN_OPEN:
-        return earlier_of(earlier_of(idle_at(conn), ping_at(conn)), stall_at(conn));
+        return earlier_of(earlier_of(idle_at(conn), ping_at(conn)),
+                          earlier_of(dead_at(conn), stall_at(conn)));
     case WSI_CONN_CLOSING:
     case WSI_CONN_ENDING:
         return close_at(conn);
@@ -91,6 +100,36 @@ void wsi_conn_start_timer(struct wsock_conn *conn)
         wsi_timer_stop(&conn->timer);
 }
 
+/* Their low bits: more than an hour. */
+static uint32_t now_us(const struct wsock_conn *conn)
+{
+    return (uint32_t)wsi_loop_clock_us(conn->worker->loop);
+}
+
+static uint32_t at_least_1(uint32_t us)
+{
+    return us != 0 ? us : 1;
+}
+
+static void ping(struct wsock_conn *conn, uint64_t now)
+{
+    conn->since_ms = now;
+    if (wsi_stream_is_blocked(&conn->stream) ||
+        wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PING, NULL, 0) < 0)
+        return;
+    conn->pinged_us = at_least_1(now_us(conn));
+}
+
+/* Pings of ours are empty. */
+void wsi_conn_hear_pong(struct wsock_conn *conn, size_t len)
+{
+    if (len > 0 || conn->pinged_us == 0)
+        return;
+    atomic_store_explicit(&conn->rtt_us, at_least_1(now_us(conn) - conn->pinged_us),
+                          memory_order_relaxed);
+    conn->pinged_us = 0;
+}
+
 static void open_timer(struct wsock_conn *conn, uint64_t now)
 {
     if (now >= stall_at(conn)) {
@@ -101,11 +140,12 @@ static void open_timer(struct wsock_conn *conn, uint64_t now)
         wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_IDLE, WSOCK_BY_US, NULL);
         return;
     }
-    if (now >= ping_at(conn)) {
-        conn->since_ms = now;
-        if (!wsi_stream_is_blocked(&conn->stream))
-            wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PING, NULL, 0);
+    if (now >= dead_at(conn)) {
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_PONG_TIMEOUT, WSOCK_BY_US, NULL);
+        return;
     }
+    if (now >= ping_at(conn))
+        ping(conn, now);
 }
 
 void wsi_conn_on_timer(struct wsi_timer *timer)

@@ -164,6 +164,9 @@
     X(PING_INTERVAL, "ping_interval", WSI_SCOPE_CONNS,                                   \
       MS, 25 * WSI_SECOND, 1, WSI_DAY, 1, "off",                                         \
       "A ping is sent when nothing came for so long")                                    \
+    X(PONG_TIMEOUT, "pong_timeout", WSI_SCOPE_CONNS,                                     \
+      MS, 20 * WSI_SECOND, 1, WSI_DAY, 1, "off",                                         \
+      "A connection from which nothing came for so long after a ping is dead")                                    \
     X(CLOSE_TIMEOUT, "close_timeout", WSI_SCOPE_CONNS,                                   \
       MS, 5 * WSI_SECOND, 1, WSI_DAY, 1, "",                                             \
       "Time that the closing handshake may take before the connection is cut off")       \

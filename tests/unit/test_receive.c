@@ -428,6 +428,7 @@ static void rate_counts_pings_and_forgets_a_quiet_hour(void **state)
     begin();
     set("max_message_rate", "2");
     set("idle_timeout", "off");
+    set("pong_timeout", "off");
     feed_messages(2);
     stage_run(&stage, 3600 * 1000);
     peer.output.len = 0;

@@ -15,10 +15,17 @@ static struct stage stage;
 static struct script_peer peer;
 static struct wsock_conn *conn;
 
+static void set(struct wsi_profile *profile, const char *name, const char *value)
+{
+    assert_int_equal(wsi_options_set(&profile->options, name, value, true, NULL, 0), 0);
+}
+
+/* Most have a peer that answers no ping. */
 static void begin(void)
 {
     stage_begin(&stage, 1);
     conn = stage_accept_open(&stage, &peer);
+    set(&stage.endpoint, "pong_timeout", "off");
     stage_saw(&stage, "open");
 }
 
@@ -26,12 +33,8 @@ static void begin_client(void)
 {
     stage_begin(&stage, 1);
     conn = stage_connect_open(&stage, &peer);
+    set(&stage.remote.profile, "pong_timeout", "off");
     stage_saw(&stage, "open");
-}
-
-static void set(struct wsi_profile *profile, const char *name, const char *value)
-{
-    assert_int_equal(wsi_options_set(&profile->options, name, value, true, NULL, 0), 0);
 }
 
 /* Nothing for all but the last millisecond of `ms`; then these events. */
@@ -156,6 +159,82 @@ static void changed_limit_acts_on_open_connections(void **state)
     set(&stage.endpoint, "idle_timeout", "5s");
     wsi_timeouts_changed(&stage.pool);
     ends_after(3000, "closed IDLE 1006");
+}
+
+/* ---- pings and their answers ---- */
+
+static void begin_with_pongs(void)
+{
+    begin();
+    set(&stage.endpoint, "pong_timeout", "20s");
+}
+
+static void ping_without_answer_ends_it_after_20_seconds(void **state)
+{
+    (void)state;
+    begin_with_pongs();
+    stage_run(&stage, 25000);
+    stage_sent(&peer, "\x89\x00");
+    ends_after(20000, "closed PONG_TIMEOUT 1006");
+}
+
+static void anything_that_comes_answers_a_ping(void **state)
+{
+    (void)state;
+    begin_with_pongs();
+    stage_run(&stage, 25000 + 19999);
+    script_feed(&peer, "\x81", 1);
+    stage_settle(&stage);
+    /* Silence begins anew: a ping after 25 s, and 20 s for its answer. */
+    ends_after(45000, "closed PONG_TIMEOUT 1006");
+}
+
+static void who_is_not_read_need_not_answer(void **state)
+{
+    (void)state;
+    begin_with_pongs();
+    wsi_conn_pause(conn, WSI_PAUSE_USER);
+    stage_run(&stage, 10 * 60000);
+    stage_saw(&stage, "");
+    wsi_conn_resume(conn, WSI_PAUSE_USER);
+    ends_after(45000, "closed PONG_TIMEOUT 1006");
+}
+
+static void ping_that_cannot_leave_is_not_waited_for(void **state)
+{
+    (void)state;
+    begin_with_pongs();
+    peer.write_room = 0;
+    set(&stage.endpoint, "write_timeout", "off");
+    assert_int_equal(wsi_conn_send(conn, WSI_OP_TEXT, "late", 4), 0);
+    ends_after(60000, "closed IDLE 1006");
+}
+
+static void round_trip_time_is_from_our_ping_to_its_pong(void **state)
+{
+    (void)state;
+    begin_with_pongs();
+    assert_int_equal(atomic_load(&conn->rtt_us), 0);
+    stage_feed_masked(&peer, 0x8a, NULL, 0); /* unasked */
+    stage_settle(&stage);
+    stage_saw(&stage, "pong ");
+    assert_int_equal(atomic_load(&conn->rtt_us), 0);
+    stage_run(&stage, 25000);
+    stage_sent(&peer, "\x89\x00");
+    stage_run(&stage, 3);
+    stage_feed_masked(&peer, 0x8a, "x", 1); /* to a ping of the application's */
+    stage_settle(&stage);
+    assert_int_equal(atomic_load(&conn->rtt_us), 0);
+    stage_run(&stage, 4);
+    stage_feed_masked(&peer, 0x8a, NULL, 0);
+    stage_settle(&stage);
+    assert_int_equal(atomic_load(&conn->rtt_us), 7000);
+    stage_feed_masked(&peer, 0x8a, NULL, 0);
+    stage_settle(&stage);
+    assert_int_equal(atomic_load(&conn->rtt_us), 7000);
+    stage_saw(&stage, "pong x | pong  | pong ");
+    stage_drop(&stage, conn, &peer);
+    stage_end(&stage);
 }
 
 /* ---- a peer that does not read ---- */
@@ -375,6 +454,11 @@ int main(void)
         TEST(half_a_frame_puts_the_end_off_as_well),
         TEST(connection_that_is_not_read_is_never_idle),
         TEST(limits_that_are_off_never_come),
+        TEST(ping_without_answer_ends_it_after_20_seconds),
+        TEST(anything_that_comes_answers_a_ping),
+        TEST(who_is_not_read_need_not_answer),
+        TEST(ping_that_cannot_leave_is_not_waited_for),
+        TEST(round_trip_time_is_from_our_ping_to_its_pong),
         TEST(changed_limit_acts_on_open_connections),
         TEST(peer_that_takes_nothing_is_cut_off_after_30_seconds),
         TEST(progress_puts_the_cut_off),

@@ -72,15 +72,23 @@ class Endings(unittest.TestCase):
                 self.assertIn("victim", said)
                 self.assertIn("(code 1006)", Log(serve).await_line("ended:"))
 
-    def test_a_peer_that_vanished_ends_by_the_idle_timeout(self):
-        with Serve("--log-level", "debug", "--set", "idle_timeout=600ms",
-                   "--set", "ping_interval=200ms") as serve:
+    def test_a_peer_that_vanished_ends_by_a_ping(self):
+        self.vanish("the peer did not answer a ping in time", "ping_interval=200ms",
+                    "pong_timeout=300ms")
+
+    def test_without_pings_it_ends_by_the_idle_timeout(self):
+        self.vanish("nothing came for the idle timeout", "ping_interval=off",
+                    "idle_timeout=600ms")
+
+    def vanish(self, told, *options):
+        sets = [word for option in options for word in ("--set", option)]
+        with Serve("--log-level", "debug", *sets) as serve:
             peer = peer_process(serve.port, "/echo")
             peer.send_signal(signal.SIGSTOP)  # its TCP still acknowledges, it does not
             line = Log(serve).await_line("ended:")
             peer.kill()
             peer.communicate()
-            self.assertIn("nothing came for the idle timeout (code 1006)", line)
+            self.assertIn(told + " (code 1006)", line)
 
     def test_a_declared_gibibyte_is_refused_at_the_header(self):
         with Serve() as serve:
