@@ -267,7 +267,7 @@ static bool is_method(const struct wsi_http_head *head, const char *name)
 }
 
 /* Find the endpoint and note what the request says. @return 0; WSOCK_ENOMEM;
- * WSOCK_ETOOBIG. */
+ * WSOCK_ETOOBIG; 1 when it was refused. */
 static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head,
                       bool *has_route)
 {
@@ -286,6 +286,8 @@ static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head,
     if (conn->opening->is_upgrade)
         conn->profile = profile;
     wsi_trust_tell(&told, conn, head);
+    if (told.by_fields && !wsi_guests_admit(conn, &told.ip))
+        return 1;
     return wsi_facts_from_request(&conn->facts, &told.whence, head, captures, count);
 }
 
@@ -311,6 +313,8 @@ void wsi_accepting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
         return;
     }
     r = note_facts(conn, head, &has_route);
+    if (r > 0)
+        return;
     if (r < 0) {
         wsi_reply_text(conn, r == WSOCK_ETOOBIG ? 431 : 503, wsock_strerror(r));
         return;

@@ -6,6 +6,7 @@
 #include "conn/rate.h"
 #include "conn/receive_parts.h"
 #include "conn/send_parts.h"
+#include "conn/service.h"
 #include "core/alloc.h"
 #include "proto/deflate.h"
 
@@ -31,6 +32,9 @@ void wsi_conn_empty_extra(struct wsock_conn *conn)
         return;
     wsi_blob_unref(extra->pong);
     extra->pong = NULL;
+    if (extra->guest != NULL)
+        wsi_guests_leave(&wsi_service_of(conn->owner)->guests, extra->guest);
+    extra->guest = NULL;
     wsi_rate_free(extra->rate);
     extra->rate = NULL;
     wsi_deflater_free(extra->deflater);

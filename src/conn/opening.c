@@ -127,6 +127,11 @@ static void receive_head(struct wsock_conn *conn, const uint8_t *data, size_t le
 
 void wsi_opening_begin(struct wsock_conn *conn)
 {
+    struct wsi_ip ip;
+
+    /* Who is told by fields is counted when they are read. */
+    if (wsi_trust_knows_client(conn, &ip) && !wsi_guests_admit(conn, &ip))
+        return;
     if (conn->opening->speaks_tls) {
         wsi_conn_start_tls(conn);
         return;

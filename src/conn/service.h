@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "conn/files.h"
+#include "conn/guests.h"
 #include "conn/owner.h"
 #include "conn/profile.h"
 #include "conn/route.h"
@@ -29,7 +30,8 @@ struct wsi_service {
     struct wsi_routes routes;   /* to struct wsi_profile of an endpoint; fixed while
                                    listening */
     struct wsi_files files;
-    struct wsi_trust trust;       /* as files, fixed by the first listener */
+    struct wsi_guests guests;
+    struct wsi_trust trust; /* as files, fixed by the first listener */
     struct wsi_secure secure;
     size_t connections_automatic; /* what max_connections = 0 means here */
     atomic_size_t alive;          /* connections in any state */

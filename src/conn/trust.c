@@ -172,6 +172,15 @@ void wsi_trust_receive(struct wsock_conn *conn, const uint8_t *data, size_t len)
 
 /* ---- requests ---- */
 
+bool wsi_trust_knows_client(const struct wsock_conn *conn, struct wsi_ip *ip)
+{
+    const struct wsi_trust *trust = &wsi_service_of(conn->owner)->trust;
+    const struct wsi_address *remote = wsi_opening_remote(conn->opening);
+
+    return !conn->opening->is_proxy && !lists(&trust->forwarded, remote) &&
+           ip_of(remote, ip);
+}
+
 /* What a proxy forwards has often no port. */
 static void forwarded_text(const struct wsi_forwarded *said, char *out)
 {
@@ -195,10 +204,13 @@ void wsi_trust_tell(struct wsi_told *out, const struct wsock_conn *conn,
     wsi_address_text(remote, out->remote);
     out->whence = (struct wsi_whence){
         .remote = out->remote, .peer = out->peer, .is_secure = opening->is_secure};
+    out->by_fields = false;
     /* For a client that the proxy in front does not know, nobody speaks. */
     if (opening->is_proxy || !lists(&trust->forwarded, remote))
         return;
     wsi_forwarded_read(&said, head, &trust->forwarded);
+    out->by_fields = said.has_ip;
+    out->ip = said.ip;
     if (said.has_ip)
         forwarded_text(&said, out->remote);
     out->whence.host = said.host;

@@ -36,10 +36,16 @@ void wsi_trust_receive(struct wsock_conn *conn, const uint8_t *data, size_t len)
 /** It did not come in time. */
 void wsi_trust_timeout(struct wsock_conn *conn);
 
+/** Before its request. @param ip (out) who the client is. @return false when the fields
+ *  of the request may tell, and for what has no address. */
+bool wsi_trust_knows_client(const struct wsock_conn *conn, struct wsi_ip *ip);
+
 /** Where a request comes from, with the texts that it points to. */
 struct wsi_told {
     struct wsi_whence whence;
     char remote[WSI_ADDRESS_TEXT_MAX], peer[WSI_ADDRESS_TEXT_MAX];
+    bool by_fields; /* the client's address was forwarded: */
+    struct wsi_ip ip;
 };
 void wsi_trust_tell(struct wsi_told *out, const struct wsock_conn *conn,
                     const struct wsi_http_head *head);

@@ -55,6 +55,10 @@
       COUNT, 0, 1, WSI_LOTS, 1, "auto",                                                  \
       "Connections at one time; auto: what the limit of open files allows, less a "      \
       "reserve")                                                                         \
+    X(MAX_CONNECTIONS_PER_ADDRESS, "max_connections_per_address", WSOCK_SCOPE_SERVER,    \
+      COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
+      "Connections of one client's address at one time, also behind proxies that are "   \
+      "believed; of IPv6, of a network of 64 bits; above it new ones get 429")           \
     X(REQUEST_TIMEOUT, "request_timeout", WSOCK_SCOPE_SERVER,                            \
       MS, 30 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time that the application may take to answer a request")                          \

@@ -140,6 +140,21 @@ def proxy_headers_by_the_hundred(run):
         check(not peer.read_rest(), "one is answered")
 
 
+CROWD = 300
+family("Connections of one client by the hundred", "429 above `max_connections_per_address`")
+
+
+@script(SERVER, options={"max_connections_per_address": "10", **FIELDS}, heap=CROWD * 4 * KIB)
+def connections_of_one_client_by_the_hundred(run):
+    fields = request(more=["X-Forwarded-For: 192.0.2.7"])
+    peers = [by_proxy(run) for _ in range(CROWD)]
+    for peer in peers:
+        peer.send(fields)
+    statuses = [int(peer.read_head()[0].split()[1]) for peer in peers]
+    check(sorted(set(statuses)) == [101, 429] and statuses.count(101) == 10,
+          f"{statuses.count(101)} were let in, {statuses.count(429)} were not")
+
+
 family("Forwarded fields from who is not listed, or that claim more than was seen",
        "ignored up to the first address that is not a listed proxy")
 let_in("forwarded_by_a_stranger", made(request(more=["X-Forwarded-For: 192.0.2.7"]), None),
