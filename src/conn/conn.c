@@ -307,11 +307,6 @@ static struct wsock_conn *conn_of(struct wsi_stream *stream)
     return WSI_CONTAINER_OF(stream, struct wsock_conn, stream);
 }
 
-static void on_connected(struct wsi_stream *stream, int error)
-{
-    wsi_opening_connected(conn_of(stream), error);
-}
-
 static void on_secured(struct wsi_stream *stream)
 {
     wsi_conn_secured(conn_of(stream));
@@ -389,7 +384,7 @@ static void on_closed(struct wsi_stream *stream, int error)
     struct wsock_conn *conn = conn_of(stream);
 
     if (wsi_opening_stream_closed(conn, error))
-        return; /* a client's next address is being tried */
+        return; /* it has ended already */
     if (error != 0)
         wsi_conn_note_end(conn, WSOCK_CAUSE_LOST, WSOCK_BY_NETWORK, error,
                           "the connection broke: %s", wsi_errno_text(error));
@@ -398,7 +393,6 @@ static void on_closed(struct wsi_stream *stream, int error)
 }
 
 const struct wsi_stream_events wsi_conn_stream_events = {
-    .on_connected = on_connected,
     .on_secured = on_secured,
     .on_filter_failed = on_filter_failed,
     .on_data = on_data,

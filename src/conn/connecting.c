@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The client's side of opening: resolve, connect to one address after the other, ask, and
- * check the answer (RFC 6455 section 4.1). Whatever fails ends in on_close with its
- * cause.
+ * The client's side of opening, once the server is reached (reaching.c): ask, and check
+ * the answer (RFC 6455 section 4.1). Whatever fails ends in on_close with its cause.
  */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +12,8 @@
 #include "conn/compress.h"
 #include "conn/conn.h"
 #include "conn/opening.h"
+#include "conn/reaching.h"
 #include "conn/remote.h"
-#include "conn/secure.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
 #include "proto/utf8.h"
@@ -25,27 +23,6 @@ enum { REFUSAL_MAX = 160 }; /* bytes of a refusal's text that are told */
 static struct wsi_remote *remote_of(const struct wsock_conn *conn)
 {
     return wsi_remote_of(conn->owner);
-}
-
-int wsi_remote_connect(struct wsi_remote *remote, wsock_conn **out)
-{
-    struct wsi_pool *pool = remote->owner.pool;
-    struct wsi_worker *worker;
-    struct wsock_conn *conn;
-    int r;
-
-    r = wsi_pool_start(pool);
-    if (r < 0)
-        return r;
-    worker = wsi_pool_pick(pool);
-    r = wsi_conn_new(&conn, worker, &remote->owner, &remote->profile, WSI_CLIENT);
-    if (r < 0)
-        return r;
-    conn->opening->phase = WSI_OPENING_START;
-    if (out != NULL)
-        *out = wsock_conn_ref(conn);
-    wsi_conn_post_drain(conn);
-    return 0;
 }
 
 /* Who began the end that has this cause. */
@@ -69,10 +46,7 @@ void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ..
     char detail[256];
     va_list args;
 
-    if (conn->opening->resolve != NULL) {
-        wsi_resolve_cancel(conn->opening->resolve);
-        conn->opening->resolve = NULL;
-    }
+    wsi_reaching_stop(conn);
     if (fmt != NULL) {
         va_start(args, fmt);
         vsnprintf(detail, sizeof detail, fmt, args);
@@ -86,123 +60,10 @@ void wsi_connecting_fail(struct wsock_conn *conn, int cause, const char *fmt, ..
         wsi_conn_closed(conn);
 }
 
-/* ---- connecting ---- */
-
-/* A stream that closed may begin again as it is. Try addresses until one begins to
- * connect. @return false when none is left. */
-static bool try_next(struct wsock_conn *conn)
-{
-    struct wsi_opening *opening = conn->opening;
-
-    while (opening->address_next < opening->address_count) {
-        opening->peer = opening->addresses[opening->address_next++];
-        if (wsi_stream_connect(&conn->stream, conn->worker->loop, &opening->peer) == 0)
-            return true;
-        opening->error = errno;
-    }
-    return false;
-}
-
-static void connect_failed(struct wsock_conn *conn)
-{
-    const struct wsi_opening *opening = conn->opening;
-    char address[WSI_ADDRESS_TEXT_MAX];
-
-    wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT, "cannot connect to %s: %s",
-                        wsi_address_text(&opening->peer, address),
-                        wsi_errno_text(opening->error));
-}
-
-static void try_addresses(struct wsock_conn *conn, const struct wsi_address *addresses,
-                          size_t count)
-{
-    struct wsi_opening *opening = conn->opening;
-
-    opening->addresses = wsi_alloc_array(count, sizeof *addresses);
-    if (opening->addresses == NULL) {
-        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
-        return;
-    }
-    memcpy(opening->addresses, addresses, count * sizeof *addresses);
-    opening->address_count = count;
-    if (!try_next(conn))
-        connect_failed(conn);
-}
-
-static void on_resolved(void *user, const struct wsi_address *addresses, size_t count,
-                        int error, const char *why)
-{
-    struct wsock_conn *conn = user;
-
-    conn->opening->resolve = NULL;
-    if (error != 0 || count == 0)
-        wsi_connecting_fail(conn, WSOCK_CAUSE_RESOLVE, "cannot resolve %s: %s",
-                            remote_of(conn)->host, error != 0 ? why : "no addresses");
-    else
-        try_addresses(conn, addresses, count);
-}
-
-static void start_with_host(struct wsock_conn *conn, const struct wsi_url *url)
-{
-    struct wsi_address address;
-    char host[WSI_HOST_MAX];
-
-    memcpy(host, url->host.ptr, url->host.len);
-    host[url->host.len] = '\0';
-    if (wsi_address_numeric(&address, host, url->port))
-        try_addresses(conn, &address, 1);
-    else if (wsi_resolve_start(&conn->opening->resolve, conn->worker->loop, host,
-                               url->port, on_resolved, conn) < 0)
-        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
-}
-
-static void start_with_path(struct wsock_conn *conn, const struct wsi_url *url)
-{
-    struct wsi_address address;
-    char path[WSI_HOST_MAX];
-
-    memcpy(path, url->path.ptr, url->path.len);
-    path[url->path.len] = '\0';
-    if (wsi_address_unix(&address, path) < 0)
-        wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT,
-                            "the path of the socket is too long");
-    else
-        try_addresses(conn, &address, 1);
-}
-
-void wsi_connecting_start(struct wsock_conn *conn)
-{
-    const struct wsi_url *url = &remote_of(conn)->url;
-
-    wsi_list_append(&conn->worker->conns, &conn->node);
-    conn->opening->phase = WSI_OPENING_CONNECT;
-    if (atomic_load(&conn->close_begun)) {
-        wsi_opening_give_up(conn);
-        return;
-    }
-    if (atomic_load(&conn->worker->pool->stopping)) {
-        wsi_opening_go_away(conn);
-        return;
-    }
-    wsi_opening_set_deadline(
-        conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_CONNECT_TIMEOUT));
-    if (url->is_unix)
-        start_with_path(conn, url);
-    else
-        start_with_host(conn, url);
-}
-
 bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error)
 {
     struct wsi_opening *opening = conn->opening;
 
-    if (opening->phase == WSI_OPENING_CONNECT) {
-        opening->error = error;
-        if (try_next(conn))
-            return true;
-        connect_failed(conn);
-        return true; /* that has ended it */
-    }
     if (opening->phase == WSI_OPENING_REFUSED) {
         wsi_connecting_refused(conn);
         return true;
@@ -241,20 +102,6 @@ static int write_request(struct wsock_conn *conn, struct wsi_buf *out)
     r = wsi_handshake_write_request(out, &request, SIZE_MAX / 2);
     pthread_mutex_unlock(&remote->lock);
     return r;
-}
-
-void wsi_connecting_connected(struct wsock_conn *conn, int error)
-{
-    if (error != 0)
-        return; /* on_closed follows, and tries the next address */
-    conn->opening->error = 0;
-    if (!remote_of(conn)->url.secure) {
-        wsi_connecting_ask(conn);
-        return;
-    }
-    wsi_opening_set_deadline(
-        conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_TLS_TIMEOUT));
-    wsi_conn_start_tls(conn);
 }
 
 void wsi_connecting_ask(struct wsock_conn *conn)

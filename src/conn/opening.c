@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/reaching.h"
 #include "conn/secure.h"
 #include "conn/service.h"
 #include "core/alloc.h"
@@ -32,7 +33,6 @@ void wsi_opening_free(struct wsi_opening *opening)
     wsi_buf_fini(&opening->headers);
     wsi_buf_fini(&opening->body);
     wsi_free(opening->content_type);
-    wsi_free(opening->addresses);
     wsi_free(opening->remote);
     if (opening->file >= 0)
         close(opening->file);
@@ -43,14 +43,14 @@ void wsi_opening_finish(struct wsock_conn *conn)
 {
     struct wsi_opening *opening;
 
-    if (conn->opening != NULL)
+    if (conn->opening != NULL) {
         wsi_conn_end_handshake(conn);
+        wsi_reaching_stop(conn);
+    }
     pthread_mutex_lock(&conn->worker->lock);
     opening = conn->opening;
     conn->opening = NULL;
     pthread_mutex_unlock(&conn->worker->lock);
-    if (opening != NULL && opening->resolve != NULL)
-        wsi_resolve_cancel(opening->resolve);
     wsi_opening_free(opening);
 }
 
@@ -211,11 +211,6 @@ void wsi_opening_writable(struct wsock_conn *conn)
         wsi_reply_writable(conn);
 }
 
-void wsi_opening_connected(struct wsock_conn *conn, int error)
-{
-    wsi_connecting_connected(conn, error);
-}
-
 void wsi_opening_secured(struct wsock_conn *conn)
 {
     wsi_conn_end_handshake(conn);
@@ -238,7 +233,7 @@ void wsi_opening_mail(struct wsock_conn *conn)
     if (wsi_conn_role(conn) == WSI_SERVER)
         wsi_accepting_answered(conn);
     else if (conn->opening->phase == WSI_OPENING_START)
-        wsi_connecting_start(conn);
+        wsi_reaching_start(conn);
 }
 
 /* ---- time ---- */

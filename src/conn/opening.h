@@ -3,12 +3,15 @@
  * A connection until it is a WebSocket, or will never be one. What this takes is kept
  * apart, because an open connection needs none of it.
  *
- *   server:  [PROXY] --> [TLS] --> HEAD --> ANSWER --> (open)  trust.c, secure.c,
- *                                    |         |               accepting.c, answer.c
- *                                    +---------+-----> REPLY   reply.c
- *   client:  START --> CONNECT --> [TLS] --> HEAD --> (open)   connecting.c, secure.c
+ *   server:  [PROXY] --> [TLS] --> HEAD --> ANSWER --> (open)
+ *                                    |         |
+ *                                    +---------+-----> REPLY
+ *   client:  START --> CONNECT --> [TLS] --> HEAD --> (open)
  *                                            |
  *                                            `--> REFUSED
+ *
+ *   trust.c PROXY, secure.c TLS, accepting.c and answer.c what a server answers, reply.c
+ *   REPLY; reaching.c a client's way to HEAD, connecting.c the rest of it
  */
 #ifndef WSI_CONN_OPENING_H
 #define WSI_CONN_OPENING_H
@@ -19,6 +22,7 @@
 
 #include "core/buf.h"
 #include "core/list.h"
+#include "io/dial.h"
 #include "io/resolve.h"
 #include "proto/handshake.h"
 #include "proto/http.h"
@@ -73,9 +77,8 @@ struct wsi_opening {
     bool is_secure;             /* the client came over TLS, to us or to the proxy */
     bool speaks_tls;            /* server: what comes is TLS */
     struct wsi_resolve *resolve;
-    struct wsi_address *addresses;
-    size_t address_count, address_next;
-    int error; /* errno of the last attempt to connect */
+    struct wsi_dial *dial;
+    int error; /* errno of what failed */
 };
 
 enum { WSI_ANSWER_MAX = 16 * 1024 * 1024, WSI_ANSWER_HEADERS_MAX = 16 * 1024 };
@@ -101,10 +104,9 @@ void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len);
 void wsi_opening_begin(struct wsock_conn *conn);
 void wsi_opening_eof(struct wsock_conn *conn);
 void wsi_opening_writable(struct wsock_conn *conn);
-void wsi_opening_connected(struct wsock_conn *conn, int error);
 /** The handshake of TLS is done: HTTP begins. */
 void wsi_opening_secured(struct wsock_conn *conn);
-/** @return true when another address is being tried. */
+/** @return true when that has ended it already. */
 bool wsi_opening_stream_closed(struct wsock_conn *conn, int error);
 /** The mail that is posted while it opens: an answer, or a client's start. */
 void wsi_opening_mail(struct wsock_conn *conn);
@@ -125,8 +127,6 @@ void wsi_accepting_refuse(struct wsock_conn *conn,
 void wsi_accepting_answered(struct wsock_conn *conn);
 
 /* connecting.c */
-void wsi_connecting_start(struct wsock_conn *conn);
-void wsi_connecting_connected(struct wsock_conn *conn, int error);
 /** What is below HTTP is there: ask. */
 void wsi_connecting_ask(struct wsock_conn *conn);
 bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error);

@@ -174,8 +174,7 @@ static void receive(struct wsi_stream *stream)
             return;
         if (!(stream->flags & WSI_S_LINGER))
             stream->events->on_data(stream, data, (size_t)n);
-        if (n < WSI_RECEIVE_SIZE ||
-            (stream->flags & WSI_S_ENDED) ||
+        if (n < WSI_RECEIVE_SIZE || (stream->flags & WSI_S_ENDED) ||
             (stream->flags & (WSI_S_PAUSED | WSI_S_LINGER)) == WSI_S_PAUSED)
             return;
     }
@@ -259,20 +258,39 @@ static bool settle(struct wsi_stream *stream)
     return (stream->flags & (WSI_S_OWE_WRITABLE | WSI_S_OWE_BLOCKED)) != 0;
 }
 
-static void detach(struct wsi_stream *stream)
+static void close_socket(struct wsi_stream *stream)
 {
-    struct wsi_loop *loop = stream->loop;
-    const int error = stream->error;
-
-    loop->backend->remove_stream(loop->backend_state, stream);
     if (stream->flags & WSI_S_RESET) {
         const struct linger none = {.l_onoff = 1, .l_linger = 0};
 
         setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     }
     close(stream->fd);
-    loop->attached--;
     stream->fd = -1;
+}
+
+int wsi_stream_release(struct wsi_stream *stream)
+{
+    const struct wsi_loop *loop = stream->loop;
+    const int fd = stream->fd;
+
+    assert(stream->head == NULL && stream->filter == NULL);
+    loop->backend->remove_stream(loop->backend_state, stream);
+    stream->fd = -1;
+    wsi_stream_end(stream, 0);
+    return fd;
+}
+
+static void detach(struct wsi_stream *stream)
+{
+    struct wsi_loop *loop = stream->loop;
+    const int error = stream->error;
+
+    if (stream->fd >= 0) {
+        loop->backend->remove_stream(loop->backend_state, stream);
+        close_socket(stream);
+    }
+    loop->attached--;
     stream->flags = 0;
     wsi_filter_free(stream);
     stream->events->on_closed(stream, error);

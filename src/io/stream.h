@@ -36,7 +36,7 @@ struct wsi_stream;
 
 struct wsi_stream_events {
     /** The end of wsi_stream_connect(): 0, or a positive errno (then on_closed follows).
-     */
+     * (nullable for who does not call it) */
     void (*on_connected)(struct wsi_stream *stream, int error);
     /** Bytes arrived; they may be changed in place and are gone after the return. */
     void (*on_data)(struct wsi_stream *stream, uint8_t *data, size_t len);
@@ -135,6 +135,10 @@ int wsi_stream_start_filter(struct wsi_stream *stream, struct wsi_filter *filter
 /** True when the input ended without its filter having been told so: somebody else may
  * have cut it. */
 bool wsi_stream_is_truncated(const struct wsi_stream *stream);
+
+/** Take the socket away, in on_connected or later: the stream has no more use for it, and
+ * on_closed follows with 0. Nothing may be queued. @return (owned) the descriptor. */
+int wsi_stream_release(struct wsi_stream *stream);
 
 uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need);
 void wsi_stream_flush_early(struct wsi_stream *stream);

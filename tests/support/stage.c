@@ -10,6 +10,7 @@
 #include <wsock/error.h>
 
 #include "conn/opening.h"
+#include "conn/reaching.h"
 #include "conn/send.h"
 #include "core/alloc.h"
 
@@ -315,7 +316,7 @@ struct wsock_conn *stage_connect(struct stage *stage, struct script_peer *peer)
                                       script_peer_init(&stage->script[0], peer)),
                      0);
     stage_fix_random(stage);
-    wsi_opening_connected(conn, 0);
+    wsi_reaching_connected(conn);
     return conn;
 }
 

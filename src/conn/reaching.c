@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/* How a client gets to its server. */
+#include "conn/reaching.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/opening.h"
+#include "conn/remote.h"
+#include "conn/secure.h"
+#include "core/errno_text.h"
+
+static struct wsi_remote *remote_of(const struct wsock_conn *conn)
+{
+    return wsi_remote_of(conn->owner);
+}
+
+int wsi_remote_connect(struct wsi_remote *remote, wsock_conn **out)
+{
+    struct wsi_pool *pool = remote->owner.pool;
+    struct wsi_worker *worker;
+    struct wsock_conn *conn;
+    int r;
+
+    r = wsi_pool_start(pool);
+    if (r < 0)
+        return r;
+    worker = wsi_pool_pick(pool);
+    r = wsi_conn_new(&conn, worker, &remote->owner, &remote->profile, WSI_CLIENT);
+    if (r < 0)
+        return r;
+    conn->opening->phase = WSI_OPENING_START;
+    if (out != NULL)
+        *out = wsock_conn_ref(conn);
+    wsi_conn_post_drain(conn);
+    return 0;
+}
+
+void wsi_reaching_stop(struct wsock_conn *conn)
+{
+    struct wsi_opening *opening = conn->opening;
+
+    if (opening->resolve != NULL)
+        wsi_resolve_cancel(opening->resolve);
+    opening->resolve = NULL;
+    if (opening->dial != NULL)
+        wsi_dial_cancel(opening->dial);
+    opening->dial = NULL;
+}
+
+static void connect_failed(struct wsock_conn *conn, int error)
+{
+    char address[WSI_ADDRESS_TEXT_MAX];
+
+    conn->opening->error = error;
+    wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT, "cannot connect to %s: %s",
+                        wsi_address_text(&conn->opening->peer, address),
+                        wsi_errno_text(error));
+}
+
+static void on_dialed(void *user, int fd, const struct wsi_address *address, int error)
+{
+    struct wsock_conn *conn = user;
+
+    conn->opening->dial = NULL;
+    conn->opening->peer = *address;
+    if (fd < 0) {
+        connect_failed(conn, error);
+    } else if (wsi_stream_adopt(&conn->stream, conn->worker->loop, fd) < 0) {
+        error = errno;
+        close(fd);
+        connect_failed(conn, error);
+    } else {
+        wsi_reaching_connected(conn);
+    }
+}
+
+static void dial(struct wsock_conn *conn, const struct wsi_address *addresses,
+                 size_t count)
+{
+    if (wsi_dial_start(&conn->opening->dial, conn->worker->loop, addresses, count,
+                       on_dialed, conn) < 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
+}
+
+static void on_resolved(void *user, const struct wsi_address *addresses, size_t count,
+                        int error, const char *why)
+{
+    struct wsock_conn *conn = user;
+
+    conn->opening->resolve = NULL;
+    if (error != 0 || count == 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_RESOLVE, "cannot resolve %s: %s",
+                            remote_of(conn)->host, error != 0 ? why : "no addresses");
+    else
+        dial(conn, addresses, count);
+}
+
+static void start_with_host(struct wsock_conn *conn, const struct wsi_url *url)
+{
+    struct wsi_address address;
+    char host[WSI_HOST_MAX];
+
+    memcpy(host, url->host.ptr, url->host.len);
+    host[url->host.len] = '\0';
+    if (wsi_address_numeric(&address, host, url->port))
+        dial(conn, &address, 1);
+    else if (wsi_resolve_start(&conn->opening->resolve, conn->worker->loop, host,
+                               url->port, on_resolved, conn) < 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
+}
+
+static void start_with_path(struct wsock_conn *conn, const struct wsi_url *url)
+{
+    struct wsi_address address;
+    char path[WSI_HOST_MAX];
+
+    memcpy(path, url->path.ptr, url->path.len);
+    path[url->path.len] = '\0';
+    if (wsi_address_unix(&address, path) < 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT,
+                            "the path of the socket is too long");
+    else
+        dial(conn, &address, 1);
+}
+
+void wsi_reaching_start(struct wsock_conn *conn)
+{
+    const struct wsi_url *url = &remote_of(conn)->url;
+
+    wsi_list_append(&conn->worker->conns, &conn->node);
+    conn->opening->phase = WSI_OPENING_CONNECT;
+    if (atomic_load(&conn->close_begun)) {
+        wsi_opening_give_up(conn);
+        return;
+    }
+    if (atomic_load(&conn->worker->pool->stopping)) {
+        wsi_opening_go_away(conn);
+        return;
+    }
+    wsi_opening_set_deadline(
+        conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_CONNECT_TIMEOUT));
+    if (url->is_unix)
+        start_with_path(conn, url);
+    else
+        start_with_host(conn, url);
+}
+
+void wsi_reaching_connected(struct wsock_conn *conn)
+{
+    if (!remote_of(conn)->url.secure) {
+        wsi_connecting_ask(conn);
+        return;
+    }
+    wsi_opening_set_deadline(
+        conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_TLS_TIMEOUT));
+    wsi_conn_start_tls(conn);
+}
