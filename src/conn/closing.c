@@ -146,7 +146,7 @@ void wsi_conn_go_away(struct wsock_conn *conn)
         break;
     case WSI_CONN_ENDING:
         /* All was said; only the peer's FIN is missing, and may be for long. */
-        if (wsi_stream_queued(&conn->stream) == 0)
+        if (wsi_stream_unsent(&conn->stream) == 0)
             wsi_stream_close(&conn->stream, WSI_CLOSE_NOW);
         break;
     case WSI_CONN_CLOSING:

@@ -344,6 +344,12 @@ void wsi_stream_want_writable(struct wsi_stream *stream)
     wsi_stream_mark(stream);
 }
 
+size_t wsi_stream_unsent(const struct wsi_stream *stream)
+{
+    return wsi_stream_queued(stream) +
+           (stream->filter != NULL ? stream->filter->pending.len : 0);
+}
+
 bool wsi_stream_is_blocked(const struct wsi_stream *stream)
 {
     return (stream->flags & WSI_S_BLOCKED) != 0;

@@ -178,6 +178,9 @@ static inline void wsi_stream_commit(struct wsi_stream *stream, size_t len)
 int wsi_stream_send_blob(struct wsi_stream *stream, struct wsi_blob *blob, size_t offset,
                          size_t len);
 
+/** Bytes that the socket has not taken: the queue, and what its filter has encoded. */
+size_t wsi_stream_unsent(const struct wsi_stream *stream);
+
 /** Send now instead of at the end of the turn. */
 void wsi_stream_flush(struct wsi_stream *stream);
 

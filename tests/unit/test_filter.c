@@ -1,0 +1,899 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams with a filter: a toy one, over scripted sockets. */
+#include "test.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "core/alloc.h"
+#include "io/loop_internal.h"
+#include "script_backend.h"
+
+/* ---- the toy: records of a kind, a length, and bytes that are XORed ---- */
+
+enum { HEAD = 3, KEY = 0x55 };
+
+/* Records of a peer: HELLO begins, and is answered by WELCOME; TALK makes us send as
+ * many bytes as it says; BAD makes the filter fail, which sends ALERT. */
+enum { HELLO = 'H', WELCOME = 'W', DATA = 'D', END = 'E', TALK = 'T', BAD = 'B', ALERT = 'A' };
+
+struct toy {
+    struct wsi_filter filter; /* first */
+    struct wsi_buf held;
+    bool refuses; /* to encode */
+};
+
+static int toys;
+
+static struct toy *toy_of(struct wsi_filter *filter)
+{
+    return (struct toy *)(void *)filter;
+}
+
+static void say(struct toy *toy, uint8_t kind, const void *data, size_t len)
+{
+    const uint8_t *bytes = data;
+    const uint8_t head[HEAD] = {kind, (uint8_t)(len >> 8), (uint8_t)len};
+    uint8_t *record = malloc(HEAD + len);
+
+    assert_non_null(record);
+    memcpy(record, head, HEAD);
+    for (size_t i = 0; i < len; i++)
+        record[HEAD + i] = bytes[i] ^ KEY;
+    if (wsi_buf_append(toy->filter.output, record, HEAD + len, SIZE_MAX / 2) < 0)
+        toy->filter.failed = true;
+    free(record);
+}
+
+static void talk(struct toy *toy, const uint8_t *number)
+{
+    const size_t len = (size_t)(number[0] ^ KEY) << 16 | (size_t)(number[1] ^ KEY) << 8 |
+                       (number[2] ^ KEY);
+    uint8_t *words = calloc(1, len);
+
+    assert_non_null(words);
+    if (wsi_buf_append(toy->filter.output, words, len, SIZE_MAX / 2) < 0)
+        toy->filter.failed = true;
+    free(words);
+}
+
+static size_t take_record(struct toy *toy, const uint8_t *record, size_t len, uint8_t *out)
+{
+    switch (record[0]) {
+    case HELLO:
+        say(toy, WELCOME, "", 0);
+        toy->filter.ready = true;
+        return 0;
+    case DATA:
+        for (size_t i = 0; i < len; i++)
+            out[i] = record[HEAD + i] ^ KEY;
+        return len;
+    case END:
+        toy->filter.finished = true;
+        return 0;
+    case TALK:
+        talk(toy, record + HEAD);
+        return 0;
+    default:
+        say(toy, ALERT, "no", 2);
+        toy->filter.failed = true;
+        return 0;
+    }
+}
+
+static size_t decode(struct wsi_filter *filter, const uint8_t *in, size_t in_len,
+                     uint8_t *out)
+{
+    struct toy *toy = toy_of(filter);
+    size_t at = 0, len = 0;
+
+    assert_false(filter->failed || filter->finished || filter->ended);
+    if (wsi_buf_append(&toy->held, in, in_len, SIZE_MAX / 2) < 0) {
+        filter->failed = true;
+        return 0;
+    }
+    while (toy->held.len - at >= HEAD && !filter->failed && !filter->finished) {
+        const uint8_t *record = toy->held.data + at;
+        const size_t n = (size_t)record[1] << 8 | record[2];
+
+        if (toy->held.len - at - HEAD < n)
+            break;
+        len += take_record(toy, record, n, out + len);
+        at += HEAD + n;
+    }
+    wsi_buf_consume(&toy->held, at);
+    return len;
+}
+
+static void encode(struct wsi_filter *filter, const uint8_t *data, size_t len)
+{
+    assert_true(filter->ready && !filter->failed && !filter->ended);
+    assert_true(len > 0 && len <= WSI_FILTER_RECORD_MAX);
+    if (toy_of(filter)->refuses)
+        filter->failed = true;
+    else
+        say(toy_of(filter), DATA, data, len);
+}
+
+static void end(struct wsi_filter *filter)
+{
+    assert_true(filter->ready && !filter->failed);
+    say(toy_of(filter), END, "", 0);
+}
+
+static void free_toy(struct wsi_filter *filter)
+{
+    wsi_buf_fini(&toy_of(filter)->held);
+    wsi_free(filter);
+    toys--;
+}
+
+static const struct wsi_filter_ops ops = {decode, encode, end, free_toy};
+
+static struct toy *toy_new(void)
+{
+    struct toy *toy = wsi_zalloc(sizeof *toy);
+
+    if (toy == NULL)
+        return NULL;
+    toy->filter.ops = &ops;
+    toys++;
+    return toy;
+}
+
+/* ---- a stream whose callbacks note what happens ---- */
+
+struct side {
+    struct wsi_stream stream;
+    struct script_peer peer;
+    struct toy *toy;
+    struct script_bytes got;
+    int secured, failed, eof, writable, blocked, closed, error;
+    bool truncated;
+    enum wsi_close_mode mode;      /* how it closes when the filter has failed */
+    void (*then)(struct side *side); /* (nullable) in on_data */
+};
+
+static struct script script;
+static struct wsi_loop *loop;
+static struct side one;
+
+static struct side *side_of(struct wsi_stream *stream)
+{
+    return WSI_CONTAINER_OF(stream, struct side, stream);
+}
+
+static void keep(struct script_bytes *bytes, const void *data, size_t len)
+{
+    bytes->data = realloc(bytes->data, bytes->len + len);
+    assert_non_null(bytes->data);
+    memcpy(bytes->data + bytes->len, data, len);
+    bytes->len += len;
+}
+
+static void on_data(struct wsi_stream *stream, uint8_t *data, size_t len)
+{
+    struct side *side = side_of(stream);
+
+    assert_int_equal(side->closed + side->eof + side->failed, 0);
+    assert_true(len > 0);
+    keep(&side->got, data, len);
+    if (side->then != NULL)
+        side->then(side);
+}
+
+static void on_eof(struct wsi_stream *stream)
+{
+    side_of(stream)->eof++;
+    side_of(stream)->truncated = wsi_stream_is_truncated(stream);
+}
+
+static void on_writable(struct wsi_stream *stream)
+{
+    side_of(stream)->writable++;
+}
+
+static void on_blocked(struct wsi_stream *stream)
+{
+    assert_true(wsi_stream_is_blocked(stream));
+    side_of(stream)->blocked++;
+}
+
+static void on_secured(struct wsi_stream *stream)
+{
+    side_of(stream)->secured++;
+}
+
+static void on_filter_failed(struct wsi_stream *stream)
+{
+    side_of(stream)->failed++;
+    assert_int_equal(wsi_stream_queued(stream), 0);
+    wsi_stream_close(stream, side_of(stream)->mode);
+}
+
+static void on_closed(struct wsi_stream *stream, int error)
+{
+    side_of(stream)->closed++;
+    side_of(stream)->error = error;
+}
+
+static const struct wsi_stream_events events = {
+    .on_data = on_data,
+    .on_eof = on_eof,
+    .on_writable = on_writable,
+    .on_blocked = on_blocked,
+    .on_secured = on_secured,
+    .on_filter_failed = on_filter_failed,
+    .on_closed = on_closed,
+};
+
+static void open_plain(struct side *side)
+{
+    memset(side, 0, sizeof *side);
+    wsi_stream_init(&side->stream, &events);
+    assert_int_equal(
+        wsi_stream_adopt(&side->stream, loop, script_peer_init(&script, &side->peer)), 0);
+}
+
+static int start(struct side *side)
+{
+    side->toy = toy_new();
+    return side->toy == NULL
+               ? WSOCK_ENOMEM
+               : wsi_stream_start_filter(&side->stream, &side->toy->filter, NULL, 0);
+}
+
+static void open_side(struct side *side)
+{
+    open_plain(side);
+    assert_int_equal(start(side), 0);
+}
+
+static void close_side(struct side *side)
+{
+    if (!side->closed)
+        wsi_stream_close(&side->stream, WSI_CLOSE_NOW);
+    if (!side->closed)
+        wsi_loop_turn(loop, 0);
+    assert_int_equal(side->closed, 1);
+    script_peer_fini(&script, &side->peer);
+    free(side->got.data);
+}
+
+static void begin(void)
+{
+    toys = 0;
+    loop = script_loop_new(&script, NULL);
+    open_side(&one);
+}
+
+static void finish(void)
+{
+    close_side(&one);
+    wsi_loop_free(loop);
+    assert_int_equal(toys, 0);
+}
+
+static void turn_while_busy(void)
+{
+    do
+        wsi_loop_turn(loop, 0);
+    while (script_is_busy(&script));
+}
+
+/* Records that the peer sends; see above. */
+static size_t write_record(uint8_t *out, uint8_t kind, const void *data, size_t len)
+{
+    const uint8_t *bytes = data;
+
+    out[0] = kind;
+    out[1] = (uint8_t)(len >> 8);
+    out[2] = (uint8_t)len;
+    for (size_t i = 0; i < len; i++)
+        out[HEAD + i] = bytes[i] ^ KEY;
+    return HEAD + len;
+}
+
+static void feed(struct side *side, uint8_t kind, const void *data, size_t len)
+{
+    uint8_t *record = malloc(HEAD + len);
+
+    assert_non_null(record);
+    script_feed(&side->peer, record, write_record(record, kind, data, len));
+    free(record);
+}
+
+static void feed_talk(struct side *side, size_t len)
+{
+    const uint8_t number[] = {(uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len};
+
+    feed(side, TALK, number, sizeof number);
+}
+
+static void secure(struct side *side)
+{
+    feed(side, HELLO, "", 0);
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(side->secured, 1);
+    assert_int_equal(side->peer.output.len, HEAD);
+    side->peer.output.len = 0;
+}
+
+static void put(struct side *side, const char *text)
+{
+    uint8_t *room = wsi_stream_reserve(&side->stream, strlen(text));
+
+    assert_non_null(room);
+    memcpy(room, text, strlen(text));
+    wsi_stream_commit(&side->stream, strlen(text));
+}
+
+/* Open all records that were sent. @return how many; *kinds has one letter for each, and
+ * *data what they held. */
+static size_t open_output(const struct side *side, char *kinds, struct script_bytes *data)
+{
+    const uint8_t *at = side->peer.output.data;
+    const uint8_t *stop = at + side->peer.output.len;
+    size_t count = 0;
+
+    *data = (struct script_bytes){0};
+    while (at < stop) {
+        const size_t len = (size_t)at[1] << 8 | at[2];
+
+        assert_true((size_t)(stop - at) >= HEAD + len);
+        if (kinds != NULL)
+            kinds[count] = (char)at[0];
+        count++;
+        keep(data, at + HEAD, len);
+        for (size_t i = 0; i < len; i++)
+            data->data[data->len - len + i] ^= KEY;
+        at += HEAD + len;
+    }
+    if (kinds != NULL)
+        kinds[count] = '\0';
+    return count;
+}
+
+static void assert_sent(const struct side *side, const char *kinds, const char *text)
+{
+    char found[64] = "";
+    struct script_bytes data;
+
+    open_output(side, found, &data);
+    assert_string_equal(found, kinds);
+    assert_int_equal(data.len, strlen(text));
+    assert_memory_equal(data.data, text, data.len);
+    free(data.data);
+}
+
+static void assert_got(const struct side *side, const char *text)
+{
+    assert_int_equal(side->got.len, strlen(text));
+    assert_memory_equal(side->got.data, text, side->got.len);
+}
+
+static struct wsi_blob *blob_of(size_t len)
+{
+    struct wsi_blob *blob = wsi_blob_new(len);
+
+    assert_non_null(blob);
+    for (size_t i = 0; i < len; i++)
+        blob->data[i] = (uint8_t)(i * 7 + i / 251);
+    blob->len = len;
+    return blob;
+}
+
+/* ---- both directions ---- */
+
+static void data_passes_in_both_directions_after_the_handshake(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    feed(&one, DATA, "hello", 5);
+    put(&one, "good ");
+    put(&one, "day");
+    assert_int_equal(one.peer.sends, 1); /* the welcome */
+    wsi_loop_turn(loop, 0);
+    assert_got(&one, "hello");
+    assert_sent(&one, "D", "good day"); /* one turn, one record, one call */
+    assert_int_equal(one.peer.sends, 2);
+    assert_int_equal(wsi_stream_queued(&one.stream), 0);
+    finish();
+}
+
+static void what_came_before_the_filter_goes_through_it(void **state)
+{
+    uint8_t early[64];
+    size_t len = write_record(early, HELLO, "", 0);
+
+    (void)state;
+    begin();
+    close_side(&one);
+    open_plain(&one);
+    one.toy = toy_new();
+    len += write_record(early + len, DATA, "soon", 4);
+    assert_int_equal(wsi_stream_start_filter(&one.stream, &one.toy->filter, early, len), 0);
+    assert_int_equal(one.secured, 1);
+    assert_got(&one, "soon");
+    wsi_loop_turn(loop, 0);
+    assert_sent(&one, "W", "");
+    finish();
+}
+
+/* All that a peer may send: two cuts of it, at every place. */
+static void the_input_may_be_cut_anywhere(void **state)
+{
+    uint8_t input[128];
+    size_t len = write_record(input, HELLO, "", 0);
+
+    (void)state;
+    len += write_record(input + len, DATA, "one ", 4);
+    len += write_record(input + len, DATA, "", 0);
+    len += write_record(input + len, DATA, "two", 3);
+    len += write_record(input + len, END, "", 0);
+    len += write_record(input + len, DATA, "behind", 6);
+    for (size_t a = 0; a <= len; a++) {
+        for (size_t b = a; b <= len; b++) {
+            begin();
+            script_feed(&one.peer, input, a);
+            wsi_loop_turn(loop, 0);
+            script_feed(&one.peer, input + a, b - a);
+            wsi_loop_turn(loop, 0);
+            script_feed(&one.peer, input + b, len - b);
+            one.peer.eof = true;
+            wsi_loop_turn(loop, 0);
+            assert_int_equal(one.secured, 1);
+            assert_got(&one, "one two");
+            assert_int_equal(one.eof, 1);
+            assert_false(one.truncated);
+            finish();
+        }
+    }
+}
+
+static void data_of_many_reads_arrives_whole(void **state)
+{
+    enum { RECORDS = 40, SIZE = 40000 };
+    uint8_t *data = malloc(SIZE);
+
+    (void)state;
+    begin();
+    secure(&one);
+    for (int i = 0; i < RECORDS; i++) {
+        memset(data, i, SIZE);
+        for (size_t at = 0; at < SIZE; at += 10000)
+            feed(&one, DATA, data + at, 10000);
+    }
+    turn_while_busy();
+    assert_int_equal(one.got.len, RECORDS * SIZE);
+    for (size_t i = 0; i < one.got.len; i++)
+        assert_int_equal(one.got.data[i], i / SIZE);
+    free(data);
+    finish();
+}
+
+static void pause_in_data(struct side *side)
+{
+    wsi_stream_pause(&side->stream);
+}
+
+static void a_paused_stream_decodes_nothing(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    one.then = pause_in_data;
+    feed(&one, DATA, "one", 3);
+    wsi_loop_turn(loop, 0);
+    feed(&one, DATA, "two", 3);
+    wsi_loop_turn(loop, 0);
+    assert_got(&one, "one");
+    wsi_stream_resume(&one.stream);
+    turn_while_busy();
+    assert_got(&one, "onetwo");
+    finish();
+}
+
+/* ---- what the socket does not take ---- */
+
+static void short_writes_lose_nothing(void **state)
+{
+    (void)state;
+    for (size_t max = 1; max < 24; max++) {
+        begin();
+        secure(&one);
+        one.peer.write_max = max;
+        put(&one, "a line of text");
+        turn_while_busy();
+        put(&one, ", and another");
+        turn_while_busy();
+        assert_sent(&one, "DD", "a line of text, and another");
+        finish();
+    }
+}
+
+static void encoded_bytes_wait_while_the_queue_is_empty(void **state)
+{
+    (void)state;
+    for (size_t room = 0; room < HEAD + 5; room++) {
+        begin();
+        secure(&one);
+        one.peer.write_room = room;
+        put(&one, "first");
+        wsi_loop_turn(loop, 0);
+        assert_int_equal(wsi_stream_queued(&one.stream), 0);
+        assert_int_equal(wsi_stream_unsent(&one.stream), HEAD + 5 - room);
+        assert_true(wsi_stream_is_blocked(&one.stream));
+        assert_int_equal(one.blocked, 1);
+        assert_int_equal(one.writable, 0);
+        put(&one, " second"); /* waits as it is */
+        wsi_loop_turn(loop, 0);
+        assert_int_equal(wsi_stream_queued(&one.stream), 7);
+        one.peer.write_room = SCRIPT_UNLIMITED;
+        turn_while_busy();
+        assert_false(wsi_stream_is_blocked(&one.stream));
+        assert_int_equal(one.writable, 1);
+        assert_int_equal(one.blocked, 1);
+        assert_int_equal(wsi_stream_unsent(&one.stream), 0);
+        assert_sent(&one, "DD", "first second");
+        finish();
+    }
+}
+
+static void a_blocked_stream_encodes_no_more_than_a_batch(void **state)
+{
+    struct wsi_blob *blob = blob_of(1024 * 1024);
+    struct script_bytes data;
+    size_t queued;
+
+    (void)state;
+    begin();
+    secure(&one);
+    one.peer.write_room = 0;
+    assert_int_equal(wsi_stream_send_blob(&one.stream, blob, 0, blob->len), 0);
+    wsi_loop_turn(loop, 0);
+    queued = wsi_stream_queued(&one.stream);
+    assert_true(queued >= blob->len - WSI_FILTER_BATCH - WSI_FILTER_RECORD_MAX);
+    one.peer.write_max = 10000;
+    one.peer.write_room = SCRIPT_UNLIMITED;
+    turn_while_busy();
+    assert_int_equal(open_output(&one, NULL, &data), 64); /* of 16 KiB each */
+    assert_int_equal(data.len, blob->len);
+    assert_memory_equal(data.data, blob->data, blob->len);
+    free(data.data);
+    wsi_blob_unref(blob);
+    finish();
+}
+
+static void pieces_of_all_kinds_leave_in_their_order(void **state)
+{
+    struct wsi_blob *blob = blob_of(50000);
+    struct script_bytes data;
+
+    (void)state;
+    begin();
+    secure(&one);
+    for (size_t i = 0; i < 20; i++) {
+        put(&one, "|");
+        assert_int_equal(wsi_stream_send_blob(&one.stream, blob, i * 2000, i * 7), 0);
+    }
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(open_output(&one, NULL, &data), 1);
+    for (size_t i = 0, at = 0; i < 20; at += 1 + i * 7, i++) {
+        assert_int_equal(data.data[at], '|');
+        assert_memory_equal(data.data + at + 1, blob->data + i * 2000, i * 7);
+    }
+    free(data.data);
+    wsi_blob_unref(blob);
+    finish();
+}
+
+static void what_the_filter_says_waits_for_the_socket(void **state)
+{
+    (void)state;
+    begin();
+    one.peer.write_room = 1;
+    feed(&one, HELLO, "", 0);
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.secured, 1); /* the welcome waits, and data behind it */
+    assert_int_equal(one.blocked, 1);
+    put(&one, "data");
+    wsi_loop_turn(loop, 0);
+    one.peer.write_room = SCRIPT_UNLIMITED;
+    turn_while_busy();
+    assert_sent(&one, "WD", "data");
+    finish();
+}
+
+/* Who makes us talk and does not listen is cut off. */
+static void a_peer_cannot_make_us_keep_without_end(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    one.peer.write_room = 0;
+    feed_talk(&one, 256 * 1024);
+    wsi_loop_turn(loop, 0);
+    feed_talk(&one, 256 * 1024);
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(wsi_stream_unsent(&one.stream), 512 * 1024);
+    assert_int_equal(one.closed, 0);
+    feed_talk(&one, 1);
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.closed, 1);
+    assert_int_equal(one.error, ENOBUFS);
+    finish();
+}
+
+static void an_error_of_the_socket_ends_the_stream(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    one.peer.write_resets = one.peer.sent + 2;
+    put(&one, "data");
+    turn_while_busy();
+    assert_int_equal(one.closed, 1);
+    assert_int_equal(one.error, EPIPE);
+    finish();
+}
+
+static void a_filter_that_cannot_encode_ends_the_stream(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    one.toy->refuses = true;
+    put(&one, "data");
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.closed, 1);
+    assert_int_equal(one.error, ENOMEM);
+    finish();
+}
+
+/* ---- endings ---- */
+
+static void the_end_record_leaves_before_the_fin(void **state)
+{
+    (void)state;
+    for (size_t room = 0; room <= HEAD + 3 + HEAD; room++) {
+        begin();
+        secure(&one);
+        one.peer.write_room = room;
+        put(&one, "end");
+        wsi_stream_close(&one.stream, WSI_CLOSE_LINGER);
+        wsi_loop_turn(loop, 0);
+        wsi_loop_turn(loop, 0);
+        assert_int_equal(script_fin(&one.peer), room == HEAD + 3 + HEAD);
+        one.peer.write_room = SCRIPT_UNLIMITED;
+        turn_while_busy();
+        assert_true(script_fin(&one.peer));
+        assert_sent(&one, "DE", "end");
+        one.peer.eof = true;
+        wsi_loop_turn(loop, 0);
+        assert_int_equal(one.closed, 1);
+        assert_int_equal(one.error, 0);
+        finish();
+    }
+}
+
+static void a_close_within_the_handshake_has_no_end_record(void **state)
+{
+    (void)state;
+    begin();
+    wsi_stream_close(&one.stream, WSI_CLOSE_LINGER);
+    feed(&one, HELLO, "", 0); /* nobody listens any more */
+    turn_while_busy();
+    assert_true(script_fin(&one.peer));
+    assert_int_equal(one.secured, 0);
+    assert_sent(&one, "", "");
+    finish();
+}
+
+static void close_in_data(struct side *side)
+{
+    wsi_stream_close(&side->stream, WSI_CLOSE_NOW);
+}
+
+static void a_close_in_on_data_is_the_last_event(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    one.then = close_in_data;
+    feed(&one, DATA, "x", 1);
+    feed(&one, END, "", 0);
+    feed(&one, BAD, "", 0);
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.closed, 1);
+    assert_int_equal(one.eof + one.failed, 0);
+    finish();
+}
+
+static void a_stream_without_an_end_record_is_truncated(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    feed(&one, DATA, "x", 1);
+    one.peer.eof = true;
+    turn_while_busy();
+    assert_int_equal(one.eof, 1);
+    assert_true(one.truncated);
+    finish();
+}
+
+static void after_the_peers_end_we_may_go_on_sending(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    feed(&one, END, "", 0);
+    feed(&one, BAD, "", 0); /* dropped */
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.eof, 1);
+    assert_int_equal(one.failed, 0);
+    put(&one, "still here");
+    wsi_loop_turn(loop, 0);
+    wsi_stream_close(&one.stream, WSI_CLOSE_LINGER);
+    turn_while_busy();
+    assert_sent(&one, "DE", "still here");
+    assert_int_equal(one.eof, 1);
+    finish();
+}
+
+static void a_failure_tells_the_peer_and_then_the_caller(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    feed(&one, DATA, "good", 4);
+    feed(&one, BAD, "", 0);
+    feed(&one, DATA, "late", 4);
+    put(&one, "never sent");
+    one.mode = WSI_CLOSE_LINGER;
+    wsi_loop_turn(loop, 0);
+    assert_got(&one, "good");
+    assert_int_equal(one.failed, 1);
+    assert_sent(&one, "A", "no"); /* no end record behind an alert */
+    assert_true(script_fin(&one.peer));
+    feed(&one, BAD, "", 0);
+    one.peer.eof = true;
+    turn_while_busy();
+    assert_int_equal(one.failed, 1);
+    assert_int_equal(one.closed, 1);
+    finish();
+}
+
+static void an_alert_waits_for_the_socket_too(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    one.peer.write_room = 4;
+    put(&one, "data");
+    wsi_loop_turn(loop, 0);
+    feed(&one, BAD, "", 0);
+    one.mode = WSI_CLOSE_LINGER;
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.failed, 1);
+    assert_false(script_fin(&one.peer));
+    one.peer.write_room = SCRIPT_UNLIMITED;
+    turn_while_busy();
+    assert_sent(&one, "DA", "datano");
+    assert_true(script_fin(&one.peer));
+    finish();
+}
+
+static void a_failure_in_the_handshake_is_told(void **state)
+{
+    (void)state;
+    begin();
+    feed(&one, BAD, "", 0);
+    one.mode = WSI_CLOSE_NOW;
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.secured, 0);
+    assert_int_equal(one.failed, 1);
+    assert_int_equal(one.closed, 1);
+    assert_sent(&one, "A", "no");
+    finish();
+}
+
+/* ---- bounds ---- */
+
+static void few_handshakes_are_received_in_a_turn(void **state)
+{
+    enum { MANY = 2 * WSI_HANDSHAKES_A_TURN + 3 };
+    static struct side sides[MANY];
+    int secured;
+
+    (void)state;
+    begin();
+    secure(&one);
+    for (int i = 0; i < MANY; i++) {
+        open_side(&sides[i]);
+        feed(&sides[i], HELLO, "", 0);
+    }
+    feed(&one, DATA, "not held up", 11);
+    for (int turn = 1; turn <= 3; turn++) {
+        wsi_loop_turn(loop, 0);
+        secured = 0;
+        for (int i = 0; i < MANY; i++)
+            secured += sides[i].secured;
+        assert_int_equal(secured, turn < 3 ? turn * WSI_HANDSHAKES_A_TURN : MANY);
+    }
+    assert_got(&one, "not held up");
+    for (int i = 0; i < MANY; i++)
+        close_side(&sides[i]);
+    finish();
+}
+
+/* Whatever is refused, the stream ends with ENOMEM or has done everything. */
+static void a_want_of_memory_ends_the_stream(void **state)
+{
+    size_t refused = 1;
+
+    (void)state;
+    for (size_t n = 1; refused > 0; n++) {
+        begin();
+        close_side(&one);
+        open_plain(&one);
+        one.mode = WSI_CLOSE_NOW;
+        one.peer.write_max = 5;
+        test_fail_allocation(n, n % 2);
+        if (start(&one) < 0) {
+            refused = test_stop_failing();
+            assert_int_equal(refused, 1);
+            finish();
+            continue;
+        }
+        feed(&one, HELLO, "", 0);
+        feed(&one, DATA, "data", 4);
+        wsi_loop_turn(loop, 0);
+        if (!one.closed && one.secured && wsi_stream_reserve(&one.stream, 20) != NULL)
+            put(&one, "twenty bytes of text");
+        for (int i = 0; i < 20 && !one.closed; i++)
+            wsi_loop_turn(loop, 0);
+        refused = test_stop_failing();
+        if (refused == 0) {
+            assert_sent(&one, "WD", "twenty bytes of text");
+            assert_got(&one, "data");
+        }
+        finish();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(data_passes_in_both_directions_after_the_handshake),
+        TEST(what_came_before_the_filter_goes_through_it),
+        TEST(the_input_may_be_cut_anywhere),
+        TEST(data_of_many_reads_arrives_whole),
+        TEST(a_paused_stream_decodes_nothing),
+        TEST(short_writes_lose_nothing),
+        TEST(encoded_bytes_wait_while_the_queue_is_empty),
+        TEST(a_blocked_stream_encodes_no_more_than_a_batch),
+        TEST(pieces_of_all_kinds_leave_in_their_order),
+        TEST(what_the_filter_says_waits_for_the_socket),
+        TEST(a_peer_cannot_make_us_keep_without_end),
+        TEST(an_error_of_the_socket_ends_the_stream),
+        TEST(a_filter_that_cannot_encode_ends_the_stream),
+        TEST(the_end_record_leaves_before_the_fin),
+        TEST(a_close_within_the_handshake_has_no_end_record),
+        TEST(a_close_in_on_data_is_the_last_event),
+        TEST(a_stream_without_an_end_record_is_truncated),
+        TEST(after_the_peers_end_we_may_go_on_sending),
+        TEST(a_failure_tells_the_peer_and_then_the_caller),
+        TEST(an_alert_waits_for_the_socket_too),
+        TEST(a_failure_in_the_handshake_is_told),
+        TEST(few_handshakes_are_received_in_a_turn),
+        TEST(a_want_of_memory_ends_the_stream),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
