@@ -174,8 +174,10 @@ static void receive(struct wsi_stream *stream)
             return;
         if (!(stream->flags & WSI_S_LINGER))
             stream->events->on_data(stream, data, (size_t)n);
+        /* A filter that began within on_data takes all that follows. */
         if (n < WSI_RECEIVE_SIZE || (stream->flags & WSI_S_ENDED) ||
-            (stream->flags & (WSI_S_PAUSED | WSI_S_LINGER)) == WSI_S_PAUSED)
+            (stream->flags & (WSI_S_PAUSED | WSI_S_LINGER)) == WSI_S_PAUSED ||
+            stream->filter != NULL)
             return;
     }
 }

@@ -424,6 +424,31 @@ static void what_came_before_the_filter_goes_through_it(void **state)
     finish();
 }
 
+static void start_in_on_data(struct side *side)
+{
+    if (side->toy == NULL)
+        assert_int_equal(start(side), 0);
+}
+
+/* A read that filled the buffer is followed by another in the same turn. */
+static void a_read_behind_the_start_of_a_filter_goes_through_it(void **state)
+{
+    uint8_t *plain = calloc(1, WSI_RECEIVE_SIZE);
+
+    (void)state;
+    begin();
+    close_side(&one);
+    open_plain(&one);
+    one.then = start_in_on_data;
+    script_feed(&one.peer, plain, WSI_RECEIVE_SIZE);
+    feed(&one, HELLO, "", 0);
+    turn_while_busy();
+    assert_int_equal(one.got.len, WSI_RECEIVE_SIZE);
+    assert_int_equal(one.secured, 1);
+    free(plain);
+    finish();
+}
+
 /* All that a peer may send: two cuts of it, at every place. */
 static void the_input_may_be_cut_anywhere(void **state)
 {
@@ -872,6 +897,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(data_passes_in_both_directions_after_the_handshake),
         TEST(what_came_before_the_filter_goes_through_it),
+        TEST(a_read_behind_the_start_of_a_filter_goes_through_it),
         TEST(the_input_may_be_cut_anywhere),
         TEST(data_of_many_reads_arrives_whole),
         TEST(a_paused_stream_decodes_nothing),
