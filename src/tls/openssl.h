@@ -35,7 +35,7 @@ struct wsi_sessions {
 struct wsi_tls_context {
     struct wsi_ref ref;
     SSL_CTX *ssl_ctx;
-    bool is_server, verifies;
+    bool is_server;
     struct wsi_identities *identities; /* (owned, nullable) */
     struct wsi_tickets *tickets;       /* (owned, nullable) server: a reference */
     struct wsi_sessions sessions;      /* client */
@@ -52,6 +52,7 @@ struct wsi_tls {
     size_t in_len;
     struct wsi_tls_error *error; /* (owned, nullable) why it failed */
     int verify_depth;            /* of the certificate that verification failed for */
+    bool no_memory;              /* for what was to be sent */
 };
 
 struct wsi_tls_error {

@@ -38,8 +38,10 @@ static int bio_write(BIO *bio, const char *data, int len)
     struct wsi_tls *tls = BIO_get_data(bio);
 
     BIO_clear_retry_flags(bio);
-    if (wsi_buf_append(tls->filter.output, data, (size_t)len, SIZE_MAX / 2) < 0)
+    if (wsi_buf_append(tls->filter.output, data, (size_t)len, SIZE_MAX / 2) < 0) {
+        tls->no_memory = true;
         return -1;
+    }
     return len;
 }
 
@@ -92,8 +94,10 @@ static void fail(struct wsi_tls *tls)
     const char *reason = ERR_reason_error_string(code);
     const long verified = SSL_get_verify_result(tls->ssl);
     int alert;
-    const int error = wsi_openssl_classify(code, &alert);
+    int error = wsi_openssl_classify(code, &alert);
 
+    if (tls->no_memory)
+        error = WSOCK_TLS_NO_MEMORY;
     if (ERR_GET_LIB(code) == ERR_LIB_SSL &&
         ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
         wsi_verify_note(tls, verified);
@@ -197,6 +201,10 @@ static void free_tls(struct wsi_filter *filter)
 {
     struct wsi_tls *tls = wsi_tls_of(filter);
 
+    /* What ended without a close_notify may be resumed all the same (RFC 8446 section
+     * 6.1); OpenSSL would forget the session. */
+    if (!filter->failed)
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);
     wsi_tls_context_unref(tls->context);
     wsi_free(tls->error);
