@@ -140,7 +140,7 @@ static bool set_mac(EVP_MAC_CTX *mac, struct ticket_key *key)
 }
 
 /* @return as SSL_CTX_set_tlsext_ticket_key_evp_cb() has it: -1 fails the handshake, 0
- * goes on without a ticket. */
+ * goes on without a ticket, 2 gives another one: in TLS 1.3 each is used once. */
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
                      EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seal)
 {
@@ -162,7 +162,9 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
     }
     ready = ready && set_mac(mac, &key);
     OPENSSL_cleanse(&key, sizeof key);
-    return ready ? 1 : -1;
+    if (!ready)
+        return -1;
+    return !seal && SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
 }
 
 void wsi_tickets_install(struct wsi_tls_context *context)
