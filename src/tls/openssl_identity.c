@@ -3,7 +3,8 @@
  * Certificates with their keys. The names in a certificate say for which server names
  * (SNI, RFC 6066 section 3) it serves; of those that fit, and of each kind of key, the
  * first one with the exact name goes before the first with a wildcard (RFC 6125
- * section 6.4.3), and the first of all serves who asks for another name, or for none.
+ * section 6.4.3). Who asks for another name, or for none, gets what the first name of the
+ * first certificate would get.
  */
 #include <stdio.h>
 #include <string.h>
@@ -333,15 +334,29 @@ static bool use(SSL *ssl, const struct identity *identity)
                                 identity->chain, 1) == 1;
 }
 
+/* The name to serve: who asks for one that nobody has gets that of the first. @return
+ * (nullable) when that has none. */
+static const char *name_for(const struct wsi_identities *identities, const SSL *ssl)
+{
+    const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const struct identity *first = &identities->of[0];
+
+    if (!SSL_is_server(ssl) || best_fit(identities, asked) == 0)
+        return first->name_count > 0 ? first->names[0] : NULL;
+    return asked;
+}
+
 /* Give the handshake, of each kind of key, the first certificate that fits best. */
 static int on_certificate(SSL *ssl, void *arg)
 {
     const struct wsi_identities *identities = arg;
-    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const char *name = name_for(identities, ssl);
     const int best = best_fit(identities, name);
     int kinds[KINDS_MAX], count = 0;
 
     SSL_certs_clear(ssl);
+    if (best == 0)
+        return use(ssl, &identities->of[0]);
     for (unsigned i = 0; i < identities->count && count < KINDS_MAX; i++) {
         const struct identity *identity = &identities->of[i];
         const int kind = EVP_PKEY_get_base_id(identity->key);
