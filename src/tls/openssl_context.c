@@ -140,26 +140,40 @@ static int finish(struct wsi_tls_context **out, struct wsi_tls_context *context,
 
 /* ---- servers ---- */
 
+/* An authority or a list of revoked certificates. */
+static bool digest_object(EVP_MD_CTX *digest, const X509_OBJECT *object)
+{
+    const X509 *certificate = X509_OBJECT_get0_X509(object);
+    const X509_CRL *crl = X509_OBJECT_get0_X509_CRL((X509_OBJECT *)object);
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+
+    if (certificate != NULL && X509_digest(certificate, EVP_sha256(), hash, &len) != 1)
+        return false;
+    if (crl != NULL && X509_CRL_digest(crl, EVP_sha256(), hash, &len) != 1)
+        return false;
+    return EVP_DigestUpdate(digest, hash, len) == 1;
+}
+
 /* Sessions may be resumed only by servers that would have accepted the same client: what
- * asks for certificates and checks them is the name of the sessions' context. */
+ * asks for certificates and checks them is the name of the sessions' context. It is made
+ * of what was read, as files change and keep their names. */
 static int set_session_context(struct wsi_tls_context *context,
                                const struct wsi_tls_config *config)
 {
-    const STACK_OF(X509_NAME) *names = SSL_CTX_get_client_CA_list(context->ssl_ctx);
-    unsigned char id[32], hash[EVP_MAX_MD_SIZE];
+    const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(
+        SSL_CTX_get_cert_store(context->ssl_ctx));
+    unsigned char id[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *digest = EVP_MD_CTX_new();
     const int verify = (int)config->verify;
     unsigned len = 0;
     bool fine = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
-                EVP_DigestUpdate(digest, &verify, sizeof verify) == 1 &&
-                EVP_DigestUpdate(digest, config->crl, strlen(config->crl)) == 1;
+                EVP_DigestUpdate(digest, &verify, sizeof verify) == 1;
 
-    for (int i = 0; i < sk_X509_NAME_num(names) && fine; i++)
-        fine = X509_NAME_digest(sk_X509_NAME_value(names, i), EVP_sha256(), hash, &len) ==
-                   1 &&
-               EVP_DigestUpdate(digest, hash, len) == 1;
+    for (int i = 0; i < sk_X509_OBJECT_num(objects) && fine; i++)
+        fine = digest_object(digest, sk_X509_OBJECT_value(objects, i));
     fine = fine && EVP_DigestFinal_ex(digest, id, &len) == 1 &&
-           SSL_CTX_set_session_id_context(context->ssl_ctx, id, sizeof id) == 1;
+           SSL_CTX_set_session_id_context(context->ssl_ctx, id, len) == 1;
     EVP_MD_CTX_free(digest);
     return fine ? 0 : WSOCK_ENOMEM;
 }
@@ -241,16 +255,25 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
 }
 
-/* Whose certificate it must be, RFC 6125; only names go into SNI (RFC 6066 section 3). */
+/* Whose certificate it must be, RFC 6125; only names go into SNI (RFC 6066 section 3), and
+ * neither has the dot at the end that a resolver knows. */
 static bool set_host(struct wsi_tls *tls, const char *host)
 {
     X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
+    size_t len = strlen(host);
+    char name[TLSEXT_MAXLEN_host_name + 1];
 
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     if (is_address(host))
         return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
-    return SSL_set_tlsext_host_name(tls->ssl, host) == 1 &&
-           X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
+    if (len > 1 && host[len - 1] == '.')
+        len--;
+    if (len >= sizeof name)
+        return false;
+    memcpy(name, host, len);
+    name[len] = '\0';
+    return SSL_set_tlsext_host_name(tls->ssl, name) == 1 &&
+           X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
 }
 
 int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
