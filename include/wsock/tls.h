@@ -53,7 +53,9 @@ enum {
     WSOCK_TLS_FACT_SUBJECT = 5,     /**< of the peer's certificate, RFC 2253:
                                          "CN=alice,O=Example" */
     WSOCK_TLS_FACT_ISSUER = 6,      /**< of the peer's certificate */
-    WSOCK_TLS_FACT_NAMES = 7,       /**< its alternative names: "DNS:a.example, IP:::1" */
+    WSOCK_TLS_FACT_NAMES = 7,       /**< its alternative names, "DNS:a.example, IP
+                                         Address:192.0.2.1"; in a name \2C is a comma and
+                                         \5C a backslash */
     WSOCK_TLS_FACT_FINGERPRINT = 8, /**< SHA-256 of it, 64 hexadecimal digits */
     WSOCK_TLS_FACT_PIN = 9,         /**< of its key, as the option tls_pin takes it:
                                          "sha256//...=" */

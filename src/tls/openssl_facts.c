@@ -93,20 +93,37 @@ static void add_pin(struct gathering *g, const X509 *certificate)
     finish(g);
 }
 
+/* Of a name: a comma would read as the end of it. RFC 4514 section 2.4 escapes so. */
+static void escape(BIO *out, BIO *name)
+{
+    char *text;
+    const long len = BIO_get_mem_data(name, &text);
+
+    for (long i = 0; i < len; i++) {
+        const unsigned char c = (unsigned char)text[i];
+
+        BIO_printf(out, c < ' ' || c == ',' || c == '\\' ? "\\%02X" : "%c", c);
+    }
+}
+
 static void add_names(struct gathering *g, const X509 *certificate)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL,
                                             NULL);
 
-    if (names == NULL)
-        return;
-    begin(g, WSOCK_TLS_FACT_NAMES);
-    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        if (i > 0)
-            BIO_puts(g->out, ", ");
-        GENERAL_NAME_print(g->out, sk_GENERAL_NAME_value(names, i));
+    BIO *name = BIO_new(BIO_s_mem());
+
+    if (names != NULL && name != NULL) {
+        begin(g, WSOCK_TLS_FACT_NAMES);
+        for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+            (void)BIO_reset(name);
+            GENERAL_NAME_print(name, sk_GENERAL_NAME_value(names, i));
+            BIO_puts(g->out, i > 0 ? ", " : "");
+            escape(g->out, name);
+        }
+        finish(g);
     }
-    finish(g);
+    BIO_free(name);
     GENERAL_NAMES_free(names);
 }
 
