@@ -1,0 +1,1224 @@
+/* SPDX-License-Identifier: MIT */
+/* TLS between a client and a server that are two filters in memory. */
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include <wsock/error.h>
+
+#include "core/alloc.h"
+#include "cuts.h"
+#include "tls/openssl.h"
+
+#define FILE_OF(name) CERTIFICATES "/" name
+
+/* What is not said is empty, and what is said last holds. */
+#pragma GCC diagnostic ignored "-Woverride-init"
+#define CONFIG(...)                                                                  \
+    &(struct wsi_tls_config)                                                         \
+    {                                                                                \
+        .certificates = "", .keys = "", .ca = "", .crl = "", .ocsp = "",             \
+        .ciphers = "", .ciphersuites = "", .pins = "", __VA_ARGS__                   \
+    }
+#define IDENTITY(name) .certificates = FILE_OF(name ".pem"), .keys = FILE_OF(name ".key")
+#define SERVER(...) CONFIG(IDENTITY("good"), __VA_ARGS__)
+#define CLIENT(...)                                                                  \
+    CONFIG(.verify = WSI_TLS_VERIFY_REQUIRED, .ca = FILE_OF("root.pem"), __VA_ARGS__)
+
+/* ---- time, as keys of tickets see it ---- */
+
+static time_t later;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *out);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *out);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
+{
+    const int r = __real_clock_gettime(clock, out);
+
+    if (clock == CLOCK_BOOTTIME)
+        out->tv_sec += later;
+    return r;
+}
+
+/* ---- two ends ---- */
+
+struct end {
+    struct wsi_filter *filter;
+    struct wsi_buf out; /* encoded, on its way to the other */
+    char got[64 * 1024];
+    size_t got_len;
+    size_t sent; /* bytes taken from it */
+};
+
+struct pair {
+    struct end client, server;
+    size_t step;      /* bytes at a time; 0: all */
+    size_t client_cut, server_cut; /* the first piece of each ends here; 0: no cut */
+};
+
+static struct pair pair;
+
+static struct wsi_tls_context *server_new(const struct wsi_tls_config *config,
+                                          const struct wsi_tls_context *before)
+{
+    struct wsi_tls_context *context = NULL;
+    char why[WSI_TLS_WHY_SIZE];
+
+    if (wsi_tls_server_new(&context, config, before, why) < 0)
+        fail_msg("%s", why);
+    return context;
+}
+
+static struct wsi_tls_context *client_new(const struct wsi_tls_config *config)
+{
+    struct wsi_tls_context *context = NULL;
+    char why[WSI_TLS_WHY_SIZE];
+
+    if (wsi_tls_client_new(&context, config, why) < 0)
+        fail_msg("%s", why);
+    return context;
+}
+
+/* Give it what came. The block has exactly the size that the loop's would need. */
+static void receive(struct end *end, const uint8_t *data, size_t len)
+{
+    struct wsi_filter *filter = end->filter;
+    uint8_t *out = malloc(WSI_FILTER_HELD_MAX + len);
+    size_t n;
+
+    assert_non_null(out);
+    if (len > 0)
+        memcpy(out + WSI_FILTER_HELD_MAX, data, len);
+    filter->output = &end->out;
+    n = filter->failed || filter->finished
+            ? 0
+            : filter->ops->decode(filter, out + WSI_FILTER_HELD_MAX, len, out);
+    assert_true(end->got_len + n <= sizeof end->got);
+    memcpy(end->got + end->got_len, out, n);
+    end->got_len += n;
+    free(out);
+}
+
+static void say(struct end *end, const void *data, size_t len)
+{
+    end->filter->output = &end->out;
+    end->filter->ops->encode(end->filter, data, len);
+}
+
+static size_t next_piece(const struct end *from, size_t cut)
+{
+    size_t len = from->out.len;
+
+    if (pair.step > 0 && len > pair.step)
+        len = pair.step;
+    if (from->sent < cut && from->sent + len > cut)
+        len = cut - from->sent;
+    return len;
+}
+
+static bool carry(struct end *from, struct end *to, size_t cut)
+{
+    const size_t len = next_piece(from, cut);
+
+    if (len == 0)
+        return false;
+    receive(to, from->out.data, len);
+    wsi_buf_consume(&from->out, len);
+    from->sent += len;
+    return true;
+}
+
+/* Until neither has anything to say. */
+static void talk(void)
+{
+    while (carry(&pair.client, &pair.server, pair.client_cut) |
+           carry(&pair.server, &pair.client, pair.server_cut))
+        ;
+}
+
+static SSL *ssl_of(const struct end *end)
+{
+    return wsi_tls_of(end->filter)->ssl;
+}
+
+static void connect_to(struct wsi_tls_context *server, struct wsi_tls_context *client,
+                       const char *host)
+{
+    pair = (struct pair){0};
+    assert_int_equal(wsi_tls_accept(&pair.server.filter, server), 0);
+    assert_int_equal(wsi_tls_connect(&pair.client.filter, client, host), 0);
+}
+
+static void begin_handshake(void)
+{
+    receive(&pair.server, NULL, 0);
+    receive(&pair.client, NULL, 0);
+}
+
+static void handshake(void)
+{
+    begin_handshake();
+    talk();
+}
+
+static void disconnect(void)
+{
+    pair.server.filter->ops->free(pair.server.filter);
+    pair.client.filter->ops->free(pair.client.filter);
+    wsi_buf_fini(&pair.server.out);
+    wsi_buf_fini(&pair.client.out);
+    assert_int_equal(ERR_peek_error(), 0); /* nothing is left for who comes next */
+}
+
+static void assert_secured(void)
+{
+    if (pair.client.filter->failed)
+        fail_msg("client: %s", wsi_tls_failure(pair.client.filter).why);
+    if (pair.server.filter->failed)
+        fail_msg("server: %s", wsi_tls_failure(pair.server.filter).why);
+    assert_true(pair.client.filter->ready && pair.server.filter->ready);
+}
+
+static void assert_failed(const struct end *end, int error)
+{
+    assert_true(end->filter->failed);
+    assert_string_equal(wsock_tls_error_text(wsi_tls_failure(end->filter).error),
+                        wsock_tls_error_text(error));
+}
+
+static void assert_fact(const struct end *end, int fact, const char *text)
+{
+    struct wsi_tls_facts *facts = wsi_tls_facts_new(end->filter);
+
+    assert_non_null(facts);
+    if (text == NULL || facts->text[fact] == NULL)
+        assert_ptr_equal(facts->text[fact], text);
+    else
+        assert_string_equal(facts->text[fact], text);
+    wsi_free(facts);
+}
+
+static void assert_resumed(bool resumed)
+{
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_RESUMED, resumed ? "yes" : "no");
+    assert_fact(&pair.server, WSOCK_TLS_FACT_RESUMED, resumed ? "yes" : "no");
+}
+
+static void assert_got(const struct end *end, const char *text)
+{
+    assert_int_equal(end->got_len, strlen(text));
+    assert_memory_equal(end->got, text, end->got_len);
+}
+
+static void only_tls12(void)
+{
+    SSL_set_max_proto_version(ssl_of(&pair.client), TLS1_2_VERSION);
+}
+
+/* One connection of two contexts. */
+static void meet(struct wsi_tls_context *server, struct wsi_tls_context *client,
+                 const char *host, bool tls12)
+{
+    connect_to(server, client, host);
+    if (tls12)
+        only_tls12();
+    handshake();
+}
+
+static void meet_once(const struct wsi_tls_config *server_config,
+                      const struct wsi_tls_config *client_config, const char *host)
+{
+    struct wsi_tls_context *server = server_new(server_config, NULL);
+    struct wsi_tls_context *client = client_new(client_config);
+
+    meet(server, client, host, false);
+    wsi_tls_context_unref(server); /* the filters keep them */
+    wsi_tls_context_unref(client);
+}
+
+/* ---- handshakes ---- */
+
+static void data_goes_both_ways_in_every_version(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    (void)state;
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        meet(server, client, "localhost", tls12);
+        assert_secured();
+        say(&pair.client, "from the client", 15);
+        say(&pair.server, "from the ", 9);
+        say(&pair.server, "server", 6);
+        talk();
+        assert_got(&pair.server, "from the client");
+        assert_got(&pair.client, "from the server");
+        assert_fact(&pair.server, WSOCK_TLS_FACT_VERSION, tls12 ? "TLSv1.2" : "TLSv1.3");
+        disconnect();
+    }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+/* A handshake and a message each way, with both streams cut. @return the length of one of
+ * them. */
+static size_t converse(struct wsi_tls_context *server, struct wsi_tls_context *client,
+                       bool tls12, size_t step, size_t client_cut, size_t server_cut)
+{
+    size_t longer;
+
+    connect_to(server, client, "localhost");
+    if (tls12)
+        only_tls12();
+    pair.step = step;
+    pair.client_cut = client_cut;
+    pair.server_cut = server_cut;
+    handshake();
+    assert_secured();
+    say(&pair.client, "ping", 4);
+    say(&pair.server, "pong", 4);
+    pair.server.filter->ops->end(pair.server.filter);
+    talk();
+    assert_got(&pair.server, "ping");
+    assert_got(&pair.client, "pong");
+    assert_true(pair.client.filter->finished);
+    longer = pair.client.sent > pair.server.sent ? pair.client.sent : pair.server.sent;
+    disconnect();
+    return longer;
+}
+
+static void the_streams_may_be_cut_anywhere(void **state)
+{
+    (void)state;
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        for (unsigned resumed = 0; resumed < 2; resumed++) {
+            struct wsi_tls_context *server = server_new(
+                SERVER(.session_seconds = resumed * 3600), NULL);
+            struct wsi_tls_context *client = client_new(CLIENT());
+            const size_t len = converse(server, client, tls12, 1, 0, 0);
+
+            assert_true(len > 400);
+            for (size_t cut = 1; cut < len; cut++)
+                converse(server, client, tls12, 0, cut, cut);
+            wsi_tls_context_unref(server);
+            wsi_tls_context_unref(client);
+        }
+    }
+}
+
+static void a_record_of_any_size_arrives(void **state)
+{
+    static char data[WSI_FILTER_RECORD_MAX];
+
+    (void)state;
+    meet_once(SERVER(), CLIENT(), "localhost");
+    for (size_t len = 1; len <= sizeof data; len = len < 40 ? len + 1 : len * 3) {
+        memset(data, (int)len, sizeof data);
+        pair.server.got_len = 0;
+        say(&pair.client, data, len);
+        talk();
+        assert_int_equal(pair.server.got_len, len);
+        assert_memory_equal(pair.server.got, data, len);
+    }
+    say(&pair.client, data, sizeof data);
+    pair.server.got_len = 0;
+    pair.step = 5000;
+    talk();
+    assert_int_equal(pair.server.got_len, sizeof data);
+    disconnect();
+}
+
+static void an_end_is_told_from_a_cut(void **state)
+{
+    (void)state;
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        struct wsi_tls_context *server = server_new(SERVER(), NULL);
+        struct wsi_tls_context *client = client_new(CLIENT());
+
+        meet(server, client, "localhost", tls12);
+        assert_false(pair.server.filter->finished);
+        say(&pair.client, "last", 4);
+        pair.client.filter->output = &pair.client.out;
+        pair.client.filter->ops->end(pair.client.filter);
+        talk();
+        assert_got(&pair.server, "last");
+        assert_true(pair.server.filter->finished);
+        assert_false(pair.server.filter->failed);
+        say(&pair.server, "not yet", 7); /* the other direction goes on */
+        talk();
+        assert_got(&pair.client, "not yet");
+        disconnect();
+        wsi_tls_context_unref(server);
+        wsi_tls_context_unref(client);
+    }
+}
+
+/* ---- bad peers ---- */
+
+static void what_is_not_tls_is_told(void **state)
+{
+    const char *const says[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "SSH-2.0-x\r\n\r\n",
+                                "PUT / HTTP/1.1\r\n\r\n"};
+    const char http[] = "HTTP/1.1 400 Bad Request\r\n\r\n";
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    (void)state;
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
+        connect_to(server, client, "localhost");
+        begin_handshake();
+        receive(&pair.server, (const uint8_t *)says[i], strlen(says[i]));
+        assert_failed(&pair.server, WSOCK_TLS_NOT_TLS);
+        receive(&pair.client, (const uint8_t *)http, sizeof http - 1);
+        assert_failed(&pair.client, WSOCK_TLS_NOT_TLS);
+        disconnect();
+    }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+static void rubbish_never_becomes_data(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+    uint32_t seed = 7;
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        uint8_t bytes[600];
+
+        connect_to(server, client, "localhost");
+        begin_handshake();
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)test_random(&seed);
+        if (round % 2 == 0)
+            memcpy(bytes, "\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03", 11);
+        receive(&pair.server, bytes, sizeof bytes);
+        receive(&pair.client, bytes, sizeof bytes);
+        assert_int_equal(pair.server.got_len + pair.client.got_len, 0);
+        assert_false(pair.server.filter->ready || pair.client.filter->ready);
+        disconnect();
+    }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+static void a_changed_byte_of_a_record_is_noticed(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    (void)state;
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        for (size_t i = 0, len = 1; i < len; i++) {
+            meet(server, client, "localhost", tls12);
+            say(&pair.client, "secret", 6);
+            len = pair.client.out.len;
+            pair.client.out.data[i] ^= 0x80;
+            talk();
+            assert_int_equal(pair.server.got_len, 0);
+            /* A longer record than was sent is waited for. */
+            if (i != 3 && i != 4)
+                assert_true(pair.server.filter->failed);
+            disconnect();
+        }
+    }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+static void updates_of_keys_are_answered_one_by_one(void **state)
+{
+    (void)state;
+    meet_once(SERVER(), CLIENT(), "localhost");
+    for (int i = 0; i < 2000; i++) {
+        pair.client.filter->output = &pair.client.out;
+        assert_int_equal(SSL_key_update(ssl_of(&pair.client), SSL_KEY_UPDATE_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(ssl_of(&pair.client)), 1);
+        assert_true(carry(&pair.client, &pair.server, 0));
+    }
+    assert_false(pair.server.filter->failed);
+    /* Each asks for one of ours; a stream ends when its peer does not take them. */
+    assert_true(pair.server.out.len <= pair.client.sent);
+    say(&pair.client, "and on", 6);
+    say(&pair.server, "and on", 6);
+    talk();
+    assert_got(&pair.server, "and on");
+    assert_got(&pair.client, "and on");
+    disconnect();
+}
+
+static void renegotiation_is_refused(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+    size_t before;
+
+    (void)state;
+    connect_to(server, client, "localhost");
+    only_tls12();
+    SSL_clear_options(ssl_of(&pair.client), SSL_OP_NO_RENEGOTIATION);
+    handshake();
+    assert_secured();
+    before = pair.server.sent;
+    pair.client.filter->output = &pair.client.out;
+    assert_int_equal(SSL_renegotiate(ssl_of(&pair.client)), 1);
+    SSL_do_handshake(ssl_of(&pair.client));
+    talk();
+    assert_int_equal(SSL_total_renegotiations(ssl_of(&pair.server)), 0);
+    assert_true(pair.server.sent - before < 64); /* a warning, no handshake */
+    assert_failed(&pair.client, WSOCK_TLS_PROTOCOL);
+    ERR_clear_error();
+    disconnect();
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+static void old_versions_are_refused(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(.min_version = 13), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    (void)state;
+    meet(server, client, "localhost", true);
+    assert_failed(&pair.server, WSOCK_TLS_VERSION);
+    assert_failed(&pair.client, WSOCK_TLS_VERSION);
+    assert_int_equal(wsi_tls_failure(pair.client.filter).alert, 70);
+    disconnect();
+    connect_to(server, client, "localhost");
+    SSL_set_security_level(ssl_of(&pair.client), 0);
+    SSL_set_min_proto_version(ssl_of(&pair.client), TLS1_VERSION);
+    SSL_set_max_proto_version(ssl_of(&pair.client), TLS1_1_VERSION);
+    handshake();
+    assert_failed(&pair.server, WSOCK_TLS_VERSION);
+    disconnect();
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+static void without_a_common_cipher_both_say_so(void **state)
+{
+    (void)state;
+    meet_once(SERVER(.ciphersuites = "TLS_AES_256_GCM_SHA384"),
+              CLIENT(.ciphersuites = "TLS_AES_128_GCM_SHA256", .min_version = 13),
+              "localhost");
+    assert_failed(&pair.server, WSOCK_TLS_CIPHER);
+    assert_failed(&pair.client, WSOCK_TLS_ALERT);
+    assert_non_null(strstr(wsi_tls_failure(pair.client.filter).why, "handshake failure"));
+    disconnect();
+    meet_once(SERVER(.ciphersuites = "TLS_AES_128_GCM_SHA256"), CLIENT(), "localhost");
+    assert_fact(&pair.client, WSOCK_TLS_FACT_CIPHER, "TLS_AES_128_GCM_SHA256");
+    disconnect();
+}
+
+static void meet_with_alpn(const char *protocols, unsigned len)
+{
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    connect_to(server, client, "localhost");
+    SSL_set_alpn_protos(ssl_of(&pair.client), (const unsigned char *)protocols, len);
+    handshake();
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+static void who_offers_other_protocols_only_is_refused(void **state)
+{
+    (void)state;
+    meet_with_alpn("\x02h2", 3);
+    assert_failed(&pair.server, WSOCK_TLS_APPLICATION_PROTOCOL);
+    assert_int_equal(wsi_tls_failure(pair.client.filter).alert, 120);
+    disconnect();
+    meet_with_alpn("\x02h2\x08http/1.1", 12);
+    assert_secured();
+    assert_fact(&pair.server, WSOCK_TLS_FACT_PROTOCOL, "http/1.1");
+    disconnect();
+    meet_with_alpn(NULL, 0);
+    assert_secured();
+    assert_fact(&pair.server, WSOCK_TLS_FACT_PROTOCOL, NULL);
+    disconnect();
+}
+
+/* ---- whose certificate ---- */
+
+static void each_fault_of_a_certificate_has_its_name(void **state)
+{
+    static const struct {
+        const char *certificate, *host, *ca;
+        int error;
+    } cases[] = {
+        {"good", "localhost", "root", WSOCK_TLS_NONE},
+        {"good", "127.0.0.1", "root", WSOCK_TLS_NONE},
+        {"good", "::1", "root", WSOCK_TLS_NONE},
+        {"good", "LOCALHOST", "root", WSOCK_TLS_NONE},
+        {"good", "localhost.", "root", WSOCK_TLS_NONE},
+        {"rsa", "localhost", "root", WSOCK_TLS_NONE},
+        {"wild", "x.test.example", "root", WSOCK_TLS_NONE},
+        {"wild", "x.y.test.example", "root", WSOCK_TLS_WRONG_NAME},
+        {"wild", "test.example", "root", WSOCK_TLS_WRONG_NAME},
+        {"other", "localhost", "root", WSOCK_TLS_WRONG_NAME},
+        {"other", "127.0.0.1", "root", WSOCK_TLS_WRONG_NAME},
+        {"other", "192.0.2.1", "root", WSOCK_TLS_NONE},
+        {"expired", "localhost", "root", WSOCK_TLS_EXPIRED},
+        {"future", "localhost", "root", WSOCK_TLS_NOT_YET_VALID},
+        {"selfsigned", "localhost", "root", WSOCK_TLS_SELF_SIGNED},
+        {"selfsigned", "localhost", "selfsigned", WSOCK_TLS_NONE},
+        {"foreign_leaf", "localhost", "root", WSOCK_TLS_UNKNOWN_ISSUER},
+        {"foreign_leaf", "localhost", "foreign", WSOCK_TLS_NONE},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char certificate[300], key[300], ca[300];
+
+        snprintf(certificate, sizeof certificate, "%s/%s.pem", CERTIFICATES,
+                 cases[i].certificate);
+        snprintf(key, sizeof key, "%s/%s.key", CERTIFICATES, cases[i].certificate);
+        snprintf(ca, sizeof ca, "%s/%s.pem", CERTIFICATES, cases[i].ca);
+        meet_once(CONFIG(.certificates = certificate, .keys = key), CLIENT(.ca = ca),
+                  cases[i].host);
+        if (cases[i].error == WSOCK_TLS_NONE) {
+            assert_secured();
+            assert_fact(&pair.client, WSOCK_TLS_FACT_VERIFIED, "yes");
+        } else {
+            assert_failed(&pair.client, cases[i].error);
+            assert_true(wsi_tls_is_certificate_error(cases[i].error));
+            assert_true(wsi_tls_failure(pair.server.filter).alert > 0);
+        }
+        disconnect();
+    }
+}
+
+static void a_failure_names_the_certificate(void **state)
+{
+    (void)state;
+    meet_once(CONFIG(IDENTITY("expired")), CLIENT(), "localhost");
+    assert_non_null(strstr(wsi_tls_failure(pair.client.filter).why, "expired"));
+    assert_non_null(strstr(wsi_tls_failure(pair.client.filter).why, "CN=expired"));
+    disconnect();
+}
+
+static void who_does_not_verify_is_told_all_the_same(void **state)
+{
+    (void)state;
+    meet_once(CONFIG(IDENTITY("expired")), CONFIG(.ca = FILE_OF("root.pem")),
+              "localhost");
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_VERIFIED, "certificate has expired");
+    disconnect();
+    meet_once(SERVER(), CONFIG(.ca = FILE_OF("root.pem")), "localhost");
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_VERIFIED, "yes");
+    disconnect();
+    meet_once(CONFIG(IDENTITY("selfsigned")), CONFIG(), "localhost");
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_VERIFIED, "self-signed certificate");
+    disconnect();
+}
+
+static void revoked_certificates_are_refused(void **state)
+{
+    (void)state;
+    meet_once(CONFIG(IDENTITY("revoked")), CLIENT(.crl = FILE_OF("both.crl")),
+              "localhost");
+    assert_failed(&pair.client, WSOCK_TLS_REVOKED);
+    disconnect();
+    meet_once(SERVER(), CLIENT(.crl = FILE_OF("both.crl")), "localhost");
+    assert_secured();
+    disconnect();
+    /* Only the list of who issued it is needed. */
+    meet_once(SERVER(), CLIENT(.crl = FILE_OF("inter.crl")), "localhost");
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_VERIFIED, "yes");
+    disconnect();
+    meet_once(SERVER(), CLIENT(.crl = FILE_OF("root.crl")), "localhost");
+    assert_failed(&pair.client, WSOCK_TLS_BAD_CERTIFICATE);
+    disconnect();
+}
+
+static void pins_hold_the_key(void **state)
+{
+    struct wsi_tls_facts *facts;
+    char pins[200];
+
+    (void)state;
+    meet_once(SERVER(), CLIENT(), "localhost");
+    facts = wsi_tls_facts_new(pair.client.filter);
+    snprintf(pins, sizeof pins, "sha256//%043d=;%s", 0, facts->text[WSOCK_TLS_FACT_PIN]);
+    wsi_free(facts);
+    disconnect();
+    meet_once(SERVER(), CLIENT(.pins = pins), "localhost");
+    assert_secured();
+    disconnect();
+    meet_once(CONFIG(IDENTITY("rsa")), CLIENT(.pins = pins), "localhost");
+    assert_failed(&pair.client, WSOCK_TLS_PIN);
+    disconnect();
+    /* A pin holds where nothing is verified. */
+    meet_once(CONFIG(IDENTITY("rsa")), CONFIG(.pins = pins), "localhost");
+    assert_failed(&pair.client, WSOCK_TLS_PIN);
+    assert_false(pair.client.filter->ready);
+    disconnect();
+}
+
+static void the_name_chooses_the_certificate(void **state)
+{
+    static const struct {
+        const char *host, *subject;
+    } cases[] = {
+        {"a.test.example", "CN=a"},        {"A.Test.Example", "CN=a"},
+        {"b.test.example", "CN=wild"},     {"other.example", "CN=other"},
+        {"x.y.test.example", "CN=rsa"},    {"test.example", "CN=rsa"},
+        {"127.0.0.1", "CN=rsa"},      {"localhost", "CN=rsa"},
+    };
+    struct wsi_tls_context *server = server_new(
+        CONFIG(.certificates = FILE_OF("rsa.pem") "," FILE_OF("wild.pem") ", " FILE_OF(
+                   "a.pem") " ," FILE_OF("other.pem"),
+               .keys = FILE_OF("rsa.key") "," FILE_OF("wild.key") "," FILE_OF(
+                   "a.key") "," FILE_OF("other.key")),
+        NULL);
+    struct wsi_tls_context *client = client_new(CONFIG());
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        meet(server, client, cases[i].host, i % 2 == 0);
+        assert_secured();
+        assert_fact(&pair.client, WSOCK_TLS_FACT_SUBJECT, cases[i].subject);
+        disconnect();
+    }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+/* Of those that fit the name, or the first one's name when none does. */
+static void the_client_chooses_the_kind_of_key(void **state)
+{
+    static const char *const hosts[] = {"a.test.example", "unknown.example"};
+    struct wsi_tls_context *server = server_new(
+        CONFIG(.certificates = FILE_OF("a_rsa.pem") "," FILE_OF("good.pem") "," FILE_OF(
+                   "a.pem"),
+               .keys = FILE_OF("a_rsa.key") "," FILE_OF("good.key") "," FILE_OF(
+                   "a.key")),
+        NULL);
+    struct wsi_tls_context *client = client_new(CONFIG());
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        connect_to(server, client, hosts[i / 2]);
+        assert_int_equal(SSL_set1_sigalgs_list(ssl_of(&pair.client),
+                                               i % 2 ? "RSA-PSS+SHA256:ECDSA+SHA256"
+                                                     : "ECDSA+SHA256:RSA-PSS+SHA256"),
+                         1);
+        handshake();
+        assert_secured();
+        assert_fact(&pair.client, WSOCK_TLS_FACT_SUBJECT, i % 2 ? "CN=a_rsa" : "CN=a");
+        disconnect();
+    }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+/* ---- certificates of clients ---- */
+
+static void clients_show_certificates_if_asked(void **state)
+{
+    (void)state;
+    meet_once(SERVER(), CLIENT(IDENTITY("alice")), "localhost");
+    assert_secured();
+    assert_fact(&pair.server, WSOCK_TLS_FACT_SUBJECT, NULL);
+    disconnect();
+    for (int required = 0; required < 2; required++) {
+        const enum wsi_tls_verify verify = required ? WSI_TLS_VERIFY_REQUIRED
+                                                    : WSI_TLS_VERIFY_OPTIONAL;
+
+        meet_once(SERVER(.verify = verify, .ca = FILE_OF("clients.pem")),
+                  CLIENT(IDENTITY("alice")), "localhost");
+        assert_secured();
+        assert_fact(&pair.server, WSOCK_TLS_FACT_SUBJECT, "CN=alice,O=wsock");
+        assert_fact(&pair.server, WSOCK_TLS_FACT_ISSUER, "CN=clients,O=wsock");
+        assert_fact(&pair.server, WSOCK_TLS_FACT_NAMES, "DNS:alice.example");
+        assert_fact(&pair.server, WSOCK_TLS_FACT_VERIFIED, "yes");
+        assert_fact(&pair.server, WSOCK_TLS_FACT_CHAIN, "CN=alice,O=wsock");
+        disconnect();
+        meet_once(SERVER(.verify = verify, .ca = FILE_OF("clients.pem")), CLIENT(),
+                  "localhost");
+        if (required) {
+            assert_failed(&pair.server, WSOCK_TLS_NO_CERTIFICATE);
+            assert_int_equal(wsi_tls_failure(pair.client.filter).alert, 116);
+        } else {
+            assert_secured();
+            assert_fact(&pair.server, WSOCK_TLS_FACT_VERIFIED, NULL);
+        }
+        disconnect();
+        meet_once(SERVER(.verify = verify, .ca = FILE_OF("clients.pem")),
+                  CLIENT(IDENTITY("mallory")), "localhost");
+        assert_failed(&pair.server, WSOCK_TLS_UNKNOWN_ISSUER);
+        disconnect();
+        meet_once(SERVER(.verify = verify, .ca = FILE_OF("clients.pem")),
+                  CLIENT(IDENTITY("old")), "localhost");
+        assert_failed(&pair.server, WSOCK_TLS_EXPIRED);
+        disconnect();
+    }
+    meet_once(SERVER(.verify = WSI_TLS_VERIFY_REQUIRED, .ca = FILE_OF("clients.pem"),
+                     .crl = FILE_OF("clients_bob.crl")),
+              CLIENT(IDENTITY("bob")), "localhost");
+    assert_failed(&pair.server, WSOCK_TLS_REVOKED);
+    disconnect();
+}
+
+/* ---- sessions ---- */
+
+static void sessions_are_resumed_once_or_often(void **state)
+{
+    (void)state;
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 3600), NULL);
+        struct wsi_tls_context *client = client_new(CLIENT());
+
+        for (int i = 0; i < 4; i++) {
+            meet(server, client, "localhost", tls12);
+            assert_resumed(i > 0);
+            assert_fact(&pair.client, WSOCK_TLS_FACT_VERIFIED, "yes");
+            assert_fact(&pair.client, WSOCK_TLS_FACT_SUBJECT, "CN=good");
+            disconnect();
+        }
+        wsi_tls_context_unref(server);
+        wsi_tls_context_unref(client);
+    }
+}
+
+/* RFC 8446 appendix C.4: else who watches can tell that it is the same client. */
+static void a_session_is_resumed_by_one_connection(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 3600), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+    struct wsi_filter *other;
+
+    (void)state;
+    meet(server, client, "localhost", false);
+    disconnect();
+    assert_int_equal(wsi_tls_connect(&other, client, "localhost"), 0);
+    meet(server, client, "localhost", false);
+    assert_resumed(false);
+    disconnect();
+    other->ops->free(other);
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+static void without_a_lifetime_there_are_no_sessions(void **state)
+{
+    (void)state;
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 0), NULL);
+        struct wsi_tls_context *client = client_new(CLIENT());
+
+        for (int i = 0; i < 2; i++) {
+            meet(server, client, "localhost", tls12);
+            assert_resumed(false);
+            disconnect();
+        }
+        wsi_tls_context_unref(server);
+        wsi_tls_context_unref(client);
+    }
+}
+
+/* The time from the ticket to its use, in lifetimes, and from the making of its key to
+ * the ticket. */
+static void keys_of_tickets_are_made_anew(void **state)
+{
+    static const struct {
+        time_t sealed, opened;
+        bool resumed;
+    } cases[] = {
+        {0, 3599, true},     {0, 3600, true},     {0, 7199, true},     {0, 7201, false},
+        {3599, 7198, true},  {3599, 7201, false}, {3601, 7300, true},  {3601, 10799, true},
+        {3601, 10803, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 3600), NULL);
+        struct wsi_tls_context *client = client_new(CLIENT());
+        struct wsi_tls_context *other = client_new(CLIENT());
+
+        later = 0;
+        meet(server, other, "localhost", false); /* makes the key */
+        disconnect();
+        later = cases[i].sealed;
+        meet(server, client, "localhost", false);
+        assert_resumed(false);
+        disconnect();
+        later = cases[i].opened;
+        meet(server, other, "localhost", true); /* who comes in between changes nothing */
+        disconnect();
+        meet(server, client, "localhost", false);
+        assert_resumed(cases[i].resumed);
+        disconnect();
+        later = 0;
+        wsi_tls_context_unref(server);
+        wsi_tls_context_unref(client);
+        wsi_tls_context_unref(other);
+    }
+}
+
+static void a_changed_ticket_only_costs_a_handshake(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 3600), NULL);
+    struct wsi_tls_context *stranger = server_new(SERVER(.session_seconds = 3600), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    (void)state;
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        meet(server, client, "localhost", tls12);
+        disconnect();
+        meet(stranger, client, "localhost", tls12);
+        assert_resumed(false);
+        disconnect();
+    }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(stranger);
+    wsi_tls_context_unref(client);
+}
+
+/* A server that asks alice for a certificate, then another one, reloaded from it.
+ * @return whether her session was resumed. */
+static bool resumes_across(const struct wsi_tls_config *first,
+                           const struct wsi_tls_config *second)
+{
+    struct wsi_tls_context *before = server_new(first, NULL);
+    struct wsi_tls_context *after = server_new(second, before);
+    struct wsi_tls_context *client = client_new(CLIENT(IDENTITY("alice")));
+    bool resumed;
+
+    meet(before, client, "localhost", false);
+    assert_secured();
+    disconnect();
+    meet(after, client, "localhost", false);
+    resumed = SSL_session_reused(ssl_of(&pair.server)) == 1;
+    disconnect();
+    wsi_tls_context_unref(before);
+    wsi_tls_context_unref(after);
+    wsi_tls_context_unref(client);
+    return resumed;
+}
+
+#define ASKS(...)                                                                \
+    SERVER(.session_seconds = 3600, .verify = WSI_TLS_VERIFY_REQUIRED,           \
+           .ca = FILE_OF("clients.pem"), __VA_ARGS__)
+
+static void tickets_hold_where_the_same_clients_are_accepted(void **state)
+{
+    (void)state;
+    assert_true(resumes_across(ASKS(), ASKS()));
+    assert_true(resumes_across(ASKS(), ASKS(IDENTITY("rsa"))));
+    assert_false(resumes_across(ASKS(), ASKS(.ca = FILE_OF("root.pem"))));
+    assert_false(resumes_across(ASKS(), ASKS(.ca = FILE_OF("twin.pem"))));
+    assert_false(resumes_across(ASKS(), ASKS(.crl = FILE_OF("clients.crl"))));
+    assert_false(resumes_across(ASKS(), ASKS(.verify = WSI_TLS_VERIFY_OPTIONAL)));
+    assert_false(resumes_across(ASKS(.verify = WSI_TLS_VERIFY_NONE, .ca = ""), ASKS()));
+    assert_false(resumes_across(ASKS(), ASKS(.session_seconds = 7200)));
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+    char data[4096];
+
+    assert_non_null(in);
+    assert_non_null(out);
+    for (size_t n; (n = fread(data, 1, sizeof data, in)) > 0;)
+        assert_int_equal(fwrite(data, 1, n, out), n);
+    fclose(in);
+    fclose(out);
+}
+
+/* The file of revocations keeps its name when its contents change. */
+static void a_revoked_client_does_not_resume(void **state)
+{
+    char crl[] = "/tmp/wsock-test-crl-XXXXXX";
+    struct wsi_tls_context *before, *after;
+    struct wsi_tls_context *client = client_new(CLIENT(IDENTITY("bob")));
+    const int fd = mkstemp(crl);
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    copy_file(FILE_OF("clients.crl"), crl);
+    before = server_new(ASKS(.crl = crl), NULL);
+    copy_file(FILE_OF("clients_bob.crl"), crl);
+    after = server_new(ASKS(.crl = crl), before);
+    meet(before, client, "localhost", false);
+    assert_secured();
+    disconnect();
+    meet(after, client, "localhost", false);
+    assert_failed(&pair.server, WSOCK_TLS_REVOKED);
+    disconnect();
+    unlink(crl);
+    wsi_tls_context_unref(before);
+    wsi_tls_context_unref(after);
+    wsi_tls_context_unref(client);
+}
+
+/* ---- stapled answers ---- */
+
+static int stapled;
+
+static int on_stapled(SSL *ssl, void *arg)
+{
+    const unsigned char *response;
+
+    (void)arg;
+    stapled = (int)SSL_get_tlsext_status_ocsp_resp(ssl, &response);
+    return 1;
+}
+
+static int staple_of(const struct wsi_tls_config *config, const char *host, bool tls12)
+{
+    struct wsi_tls_context *server = server_new(config, NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    stapled = -1;
+    SSL_CTX_set_tlsext_status_cb(client->ssl_ctx, on_stapled);
+    connect_to(server, client, host);
+    if (tls12)
+        only_tls12();
+    SSL_set_tlsext_status_type(ssl_of(&pair.client), TLSEXT_STATUSTYPE_ocsp);
+    handshake();
+    assert_secured();
+    disconnect();
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+    return stapled;
+}
+
+static void each_certificate_has_its_stapled_answer(void **state)
+{
+    const struct wsi_tls_config *both = CONFIG(
+            .certificates = FILE_OF("good.pem") "," FILE_OF("a.pem"),
+            .keys = FILE_OF("good.key") "," FILE_OF("a.key"),
+            .ocsp = FILE_OF("good.ocsp") "," FILE_OF("a.ocsp"));
+
+    (void)state;
+    for (int tls12 = 0; tls12 < 2; tls12++) {
+        assert_int_equal(staple_of(SERVER(), "localhost", tls12), -1);
+        assert_true(staple_of(SERVER(.ocsp = FILE_OF("good.ocsp")), "localhost", tls12) > 0);
+        assert_true(staple_of(both, "localhost", tls12) > 0);
+        assert_true(staple_of(both, "a.test.example", tls12) > 0);
+    }
+}
+
+/* ---- what is told ---- */
+
+static void facts_tell_of_the_server(void **state)
+{
+    (void)state;
+    meet_once(SERVER(), CLIENT(), "localhost");
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_SUBJECT, "CN=good");
+    assert_fact(&pair.client, WSOCK_TLS_FACT_ISSUER, "CN=wsock test intermediate");
+    assert_fact(&pair.client, WSOCK_TLS_FACT_NAMES,
+                "DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1");
+    assert_fact(&pair.client, WSOCK_TLS_FACT_CHAIN, "CN=good\nCN=wsock test intermediate");
+    assert_fact(&pair.client, WSOCK_TLS_FACT_SERVER_NAME, "localhost");
+    assert_fact(&pair.server, WSOCK_TLS_FACT_SERVER_NAME, "localhost");
+    assert_fact(&pair.client, WSOCK_TLS_FACT_PROTOCOL, "http/1.1");
+    disconnect();
+    meet_once(SERVER(), CLIENT(), "127.0.0.1");
+    assert_fact(&pair.server, WSOCK_TLS_FACT_SERVER_NAME, NULL);
+    disconnect();
+}
+
+/* The URI is "http://x/?a\b, DNS:evil". */
+static void a_name_with_a_comma_stays_one(void **state)
+{
+    (void)state;
+    meet_once(CONFIG(IDENTITY("odd")), CLIENT(), "localhost");
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_NAMES,
+                "DNS:localhost, URI:http://x/?a\\5Cb\\2C DNS:evil");
+    disconnect();
+}
+
+/* ---- what is wrong with files and settings ---- */
+
+static void a_bad_setting_is_named_with_its_file(void **state)
+{
+    const struct {
+        const struct wsi_tls_config *config;
+        const char *option, *says;
+    } cases[] = {
+        {CONFIG(), "tls_certificate", "wss needs TLS"},
+        {CONFIG(.certificates = "/nowhere.pem"), "tls_certificate", "/nowhere.pem: no such"},
+        {CONFIG(.certificates = "/"), "tls_certificate", "/"},
+        {CONFIG(.certificates = FILE_OF("garbage.pem")), "tls_certificate", "garbage.pem"},
+        {CONFIG(.certificates = FILE_OF("broken.pem"), .keys = FILE_OF("good.key")),
+         "tls_certificate", "broken.pem: bad end line"},
+        {CONFIG(.certificates = FILE_OF("good.pem")), "tls_key", "good.pem"},
+        {SERVER(.keys = "/nowhere.key"), "tls_key", "/nowhere.key"},
+        {SERVER(.keys = FILE_OF("garbage.pem")), "tls_key", "garbage.pem"},
+        {SERVER(.keys = FILE_OF("rsa.key")), "tls_key", "rsa.key is not the key"},
+        {SERVER(.keys = FILE_OF("encrypted.key")), "tls_key", "encrypted.key"},
+        {SERVER(.keys = FILE_OF("good.key") "," FILE_OF("rsa.key")), "tls_key",
+         "more files"},
+        {SERVER(.ocsp = "/nowhere.ocsp"), "tls_ocsp", "/nowhere.ocsp"},
+        {SERVER(.ocsp = FILE_OF("garbage.pem")), "tls_ocsp", "garbage.pem"},
+        {SERVER(.ocsp = FILE_OF("a.ocsp")), "tls_ocsp", "a.ocsp is not about"},
+        {CONFIG(IDENTITY("revoked"), .ocsp = FILE_OF("revoked.ocsp")), "tls_ocsp",
+         "revoked.ocsp does not say that it is good"},
+        {SERVER(.ocsp = FILE_OF("good.ocsp") "," FILE_OF("a.ocsp")), "tls_ocsp",
+         "more files"},
+        {SERVER(.verify = WSI_TLS_VERIFY_REQUIRED), "tls_verify_client", "tls_ca"},
+        {ASKS(.ca = "/nowhere.pem"), "tls_ca", "/nowhere.pem"},
+        {ASKS(.ca = FILE_OF("garbage.pem")), "tls_ca", "garbage.pem"},
+        {ASKS(.crl = "/nowhere.crl"), "tls_crl", "/nowhere.crl"},
+        {ASKS(.crl = FILE_OF("garbage.pem")), "tls_crl", "garbage.pem"},
+        {SERVER(.ciphers = "NO-SUCH"), "tls_ciphers", "NO-SUCH"},
+        {SERVER(.ciphersuites = "NO-SUCH"), "tls_ciphersuites", "NO-SUCH"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct wsi_tls_context *context = NULL;
+        char why[WSI_TLS_WHY_SIZE];
+
+        if (wsi_tls_server_new(&context, cases[i].config, NULL, why) != WSOCK_ETLS)
+            fail_msg("case %zu (%s) was accepted", i, cases[i].says);
+        assert_null(context);
+        if (strstr(why, cases[i].option) == NULL || strstr(why, cases[i].says) == NULL)
+            fail_msg("case %zu: \"%s\" lacks \"%s\" or \"%s\"", i, why, cases[i].option,
+                     cases[i].says);
+        assert_int_equal(ERR_peek_error(), 0);
+    }
+}
+
+static void a_bad_pin_is_named(void **state)
+{
+    const char *const pins[] = {
+        "x",
+        "sha256//",
+        "sha1//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==",
+        "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA*=",
+        "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= ",
+        ";",
+        "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,sha256//",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof pins / sizeof pins[0]; i++) {
+        struct wsi_tls_context *context = NULL;
+        char why[WSI_TLS_WHY_SIZE];
+
+        assert_int_equal(
+            wsi_tls_client_new(&context, CLIENT(.pins = pins[i]), why), WSOCK_ETLS);
+        assert_non_null(strstr(why, "tls_pin"));
+    }
+}
+
+static void files_may_be_in_any_order(void **state)
+{
+    (void)state;
+    meet_once(CONFIG(.certificates = FILE_OF("together.pem")), CLIENT(), "localhost");
+    assert_secured();
+    disconnect();
+    meet_once(SERVER(.certificates = FILE_OF("disordered.pem")), CLIENT(), "localhost");
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_CHAIN,
+                "CN=good\nCN=wsock test intermediate\nCN=wsock test root");
+    disconnect();
+    meet_once(SERVER(.certificates = FILE_OF("unchained.pem")), CLIENT(), "localhost");
+    assert_failed(&pair.client, WSOCK_TLS_UNKNOWN_ISSUER);
+    disconnect();
+}
+
+/* ---- memory ---- */
+
+static void a_want_of_memory_is_no_memory(void **state)
+{
+    struct wsi_tls_context *context = NULL;
+    char why[WSI_TLS_WHY_SIZE];
+    int result;
+
+    (void)state;
+    FOR_EACH_OOM(result,
+                 result = wsi_tls_server_new(&context, SERVER(.session_seconds = 60),
+                                             NULL, why),
+                 wsi_tls_context_unref(context));
+    FOR_EACH_OOM(result, result = wsi_tls_client_new(&context, CLIENT(), why),
+                 wsi_tls_context_unref(context));
+}
+
+static void a_connection_without_memory_says_so(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 60), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+    struct wsi_filter *filter;
+    int result;
+
+    (void)state;
+    FOR_EACH_OOM(result, result = wsi_tls_accept(&filter, server), filter->ops->free(filter));
+    FOR_EACH_OOM(result, result = wsi_tls_connect(&filter, client, "localhost"),
+                 filter->ops->free(filter));
+    connect_to(server, client, "localhost");
+    begin_handshake();
+    test_fail_allocation(1, false);
+    carry(&pair.client, &pair.server, 0);
+    test_stop_failing();
+    assert_failed(&pair.server, WSOCK_TLS_NO_MEMORY);
+    disconnect();
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(data_goes_both_ways_in_every_version),
+        TEST(the_streams_may_be_cut_anywhere),
+        TEST(a_record_of_any_size_arrives),
+        TEST(an_end_is_told_from_a_cut),
+        TEST(what_is_not_tls_is_told),
+        TEST(rubbish_never_becomes_data),
+        TEST(a_changed_byte_of_a_record_is_noticed),
+        TEST(updates_of_keys_are_answered_one_by_one),
+        TEST(renegotiation_is_refused),
+        TEST(old_versions_are_refused),
+        TEST(without_a_common_cipher_both_say_so),
+        TEST(who_offers_other_protocols_only_is_refused),
+        TEST(each_fault_of_a_certificate_has_its_name),
+        TEST(a_failure_names_the_certificate),
+        TEST(who_does_not_verify_is_told_all_the_same),
+        TEST(revoked_certificates_are_refused),
+        TEST(pins_hold_the_key),
+        TEST(the_name_chooses_the_certificate),
+        TEST(the_client_chooses_the_kind_of_key),
+        TEST(clients_show_certificates_if_asked),
+        TEST(sessions_are_resumed_once_or_often),
+        TEST(a_session_is_resumed_by_one_connection),
+        TEST(without_a_lifetime_there_are_no_sessions),
+        TEST(keys_of_tickets_are_made_anew),
+        TEST(a_changed_ticket_only_costs_a_handshake),
+        TEST(tickets_hold_where_the_same_clients_are_accepted),
+        TEST(a_revoked_client_does_not_resume),
+        TEST(each_certificate_has_its_stapled_answer),
+        TEST(facts_tell_of_the_server),
+        TEST(a_name_with_a_comma_stays_one),
+        TEST(a_bad_setting_is_named_with_its_file),
+        TEST(a_bad_pin_is_named),
+        TEST(files_may_be_in_any_order),
+        TEST(a_want_of_memory_is_no_memory),
+        TEST(a_connection_without_memory_says_so),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
