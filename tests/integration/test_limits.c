@@ -284,7 +284,7 @@ static void memory_of_all_connections_is_bounded(void **state)
         raw_send(fds[i], data, 900000);
     }
     await(&world.side.closed, 1);
-    assert_int_equal(world.side.cause, WSOCK_CAUSE_OVERLOAD);
+    assert_int_equal(told(&world.side.cause), WSOCK_CAUSE_OVERLOAD);
     /* Others go on: reading was only paused. */
     good = raw_open(world.url);
     raw_frame(good, 0x81, "good", 4);
