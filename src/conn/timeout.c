@@ -31,18 +31,24 @@ static uint64_t idle_at(const struct wsock_conn *conn)
                              : conn->heard_ms + option_ms(conn, WSI_OPT_IDLE_TIMEOUT);
 }
 
-static uint64_t ping_at(const struct wsock_conn *conn)
+/* A ping of ours left, and nothing came since: anything would be an answer. */
+static bool waits_for_answer(const struct wsock_conn *conn)
 {
-    return later_of(conn->heard_ms, conn->since_ms) +
-           option_ms(conn, WSI_OPT_PING_INTERVAL);
+    return conn->pinged_us != 0 && conn->heard_ms < conn->since_ms && conn->pauses == 0 &&
+           !wsi_option_is_off(wsi_option(&conn->profile->options, WSI_OPT_PONG_TIMEOUT));
 }
 
-/* While a ping waits for its answer, and anything that came since is one. */
+static uint64_t ping_at(const struct wsock_conn *conn)
+{
+    return waits_for_answer(conn) ? UINT64_MAX
+                                  : later_of(conn->heard_ms, conn->since_ms) +
+                                        option_ms(conn, WSI_OPT_PING_INTERVAL);
+}
+
 static uint64_t dead_at(const struct wsock_conn *conn)
 {
-    return conn->pinged_us == 0 || conn->heard_ms >= conn->since_ms || conn->pauses != 0
-               ? UINT64_MAX
-               : conn->since_ms + option_ms(conn, WSI_OPT_PONG_TIMEOUT);
+    return waits_for_answer(conn) ? conn->since_ms + option_ms(conn, WSI_OPT_PONG_TIMEOUT)
+                                  : UINT64_MAX;
 }
 
 static uint64_t stall_at(const struct wsock_conn *conn)

@@ -178,6 +178,17 @@ static void ping_without_answer_ends_it_after_20_seconds(void **state)
     ends_after(20000, "closed PONG_TIMEOUT 1006");
 }
 
+static void pings_wait_for_the_answer_to_the_one_before(void **state)
+{
+    (void)state;
+    begin_with_pongs();
+    set(&stage.endpoint, "ping_interval", "1s");
+    wsi_timeouts_changed(&stage.pool);
+    stage_run(&stage, 10000);
+    stage_sent(&peer, "\x89\x00");
+    ends_after(11000, "closed PONG_TIMEOUT 1006");
+}
+
 static void anything_that_comes_answers_a_ping(void **state)
 {
     (void)state;
@@ -455,6 +466,7 @@ int main(void)
         TEST(connection_that_is_not_read_is_never_idle),
         TEST(limits_that_are_off_never_come),
         TEST(ping_without_answer_ends_it_after_20_seconds),
+        TEST(pings_wait_for_the_answer_to_the_one_before),
         TEST(anything_that_comes_answers_a_ping),
         TEST(who_is_not_read_need_not_answer),
         TEST(ping_that_cannot_leave_is_not_waited_for),
