@@ -90,7 +90,8 @@ typedef void (*wsock_drain_fn)(wsock_conn *conn, void *user);
     X(TLS, 17, "TLS with the peer failed")                                       \
     X(CERTIFICATE, 18, "the peer's certificate was not accepted")                \
     X(TLS_TIMEOUT, 19, "the TLS handshake was not finished in time")             \
-    X(PONG_TIMEOUT, 20, "the peer did not answer a ping in time")
+    X(PONG_TIMEOUT, 20, "the peer did not answer a ping in time")                \
+    X(PROXY, 21, "the proxy did not let the connection through")
 
 #define WSOCK_CAUSE_CONSTANT_(name, value, text) WSOCK_CAUSE_##name = (value),
 enum { WSOCK_CAUSE_MAP(WSOCK_CAUSE_CONSTANT_) };

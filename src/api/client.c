@@ -33,6 +33,7 @@ static void release(struct wsi_owner *owner)
 
     wsi_profile_fini(&remote->profile);
     wsi_secure_fini(&remote->secure);
+    wsi_environment_fini(&remote->environment);
     wsi_buf_fini(&remote->headers);
     wsi_buf_fini(&remote->protocols);
     wsi_free(remote->text);
@@ -90,6 +91,8 @@ int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char 
     pthread_mutex_init(&client->remote.lock, NULL);
     wsi_failure_init(&client->failure);
     r = set_url(&client->remote, url, &why);
+    if (r == 0)
+        r = wsi_environment_read(&client->remote.environment, &client->remote.url);
     if (r < 0) {
         wsock_client_unref(client);
         return wsi_fail(&runtime->failure, r, "%s: %s", url, why);

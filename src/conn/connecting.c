@@ -14,6 +14,7 @@
 #include "conn/opening.h"
 #include "conn/reaching.h"
 #include "conn/remote.h"
+#include "conn/tunneling.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
 #include "proto/utf8.h"
@@ -34,6 +35,7 @@ static int began_by(int cause)
         return WSOCK_BY_NETWORK;
     case WSOCK_CAUSE_HANDSHAKE:
     case WSOCK_CAUSE_REFUSED:
+    case WSOCK_CAUSE_PROXY:
         return WSOCK_BY_PEER;
     default:
         return WSOCK_BY_US;
@@ -69,6 +71,10 @@ bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error)
         return true;
     }
     opening->error = error;
+    if (opening->phase == WSI_OPENING_TUNNEL) {
+        wsi_tunneling_lost(conn, error);
+        return true;
+    }
     wsi_conn_note_end(conn, WSOCK_CAUSE_HANDSHAKE, WSOCK_BY_NETWORK, error,
                       "the connection broke before the server answered: %s",
                       wsi_errno_text(error));

@@ -11,6 +11,7 @@
 #include "conn/reaching.h"
 #include "conn/secure.h"
 #include "conn/service.h"
+#include "conn/tunneling.h"
 #include "core/alloc.h"
 
 int wsi_opening_new(struct wsi_opening **out)
@@ -33,6 +34,7 @@ void wsi_opening_free(struct wsi_opening *opening)
     wsi_buf_fini(&opening->headers);
     wsi_buf_fini(&opening->body);
     wsi_free(opening->content_type);
+    wsi_free(opening->way);
     wsi_free(opening->remote);
     if (opening->file >= 0)
         close(opening->file);
@@ -158,6 +160,9 @@ void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
     case WSI_OPENING_PROXY:
         wsi_trust_receive(conn, data, len);
         break;
+    case WSI_OPENING_TUNNEL:
+        wsi_tunneling_receive(conn, data, len);
+        break;
     case WSI_OPENING_HEAD:
         receive_head(conn, data, len);
         break;
@@ -198,6 +203,8 @@ void wsi_opening_eof(struct wsock_conn *conn)
         wsi_connecting_refused(conn);
     else if (conn->opening->phase == WSI_OPENING_TLS)
         wsi_conn_tls_eof(conn);
+    else if (conn->opening->phase == WSI_OPENING_TUNNEL)
+        wsi_tunneling_lost(conn, 0);
     else if (wsi_conn_role(conn) == WSI_CLIENT)
         wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE,
                             "the server ended the connection before it answered");
@@ -275,7 +282,8 @@ void wsi_opening_timeout(struct wsock_conn *conn)
 {
     if (wsi_conn_role(conn) == WSI_SERVER)
         server_timeout(conn);
-    else if (conn->opening->phase == WSI_OPENING_CONNECT)
+    else if (conn->opening->phase == WSI_OPENING_CONNECT ||
+             conn->opening->phase == WSI_OPENING_TUNNEL)
         wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT_TIMEOUT, NULL);
     else if (conn->opening->phase == WSI_OPENING_REFUSED)
         wsi_connecting_refused(conn);

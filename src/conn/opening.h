@@ -6,12 +6,13 @@
  *   server:  [PROXY] --> [TLS] --> HEAD --> ANSWER --> (open)
  *                                    |         |
  *                                    +---------+-----> REPLY
- *   client:  START --> CONNECT --> [TLS] --> HEAD --> (open)
- *                                            |
- *                                            `--> REFUSED
+ *   client:  START --> CONNECT --> [TUNNEL] --> [TLS] --> HEAD --> (open)
+ *                                                         |
+ *                                                         `--> REFUSED
  *
  *   trust.c PROXY, secure.c TLS, accepting.c and answer.c what a server answers, reply.c
- *   REPLY; reaching.c a client's way to HEAD, connecting.c the rest of it
+ *   REPLY; reaching.c a client's way to HEAD, tunneling.c TUNNEL, connecting.c the rest
+ * of it
  */
 #ifndef WSI_CONN_OPENING_H
 #define WSI_CONN_OPENING_H
@@ -30,11 +31,13 @@
 
 struct wsock_conn;
 struct wsi_file;
+struct wsi_way;
 
 enum wsi_opening_phase {
     WSI_OPENING_START,   /* client: not on its worker yet */
     WSI_OPENING_CONNECT, /* client: resolving, connecting */
     WSI_OPENING_PROXY,   /* server: the header of a proxy in front is due */
+    WSI_OPENING_TUNNEL,  /* client: the answer of a proxy is due */
     WSI_OPENING_TLS,     /* the handshake of TLS */
     WSI_OPENING_HEAD,    /* the head of the request or response is coming */
     WSI_OPENING_ANSWER,  /* server: the application decides */
@@ -78,7 +81,8 @@ struct wsi_opening {
     bool speaks_tls;            /* server: what comes is TLS */
     struct wsi_resolve *resolve;
     struct wsi_dial *dial;
-    int error; /* errno of what failed */
+    struct wsi_way *way; /* (owned, nullable) through a proxy */
+    int error;           /* errno of what failed */
 };
 
 enum { WSI_ANSWER_MAX = 16 * 1024 * 1024, WSI_ANSWER_HEADERS_MAX = 16 * 1024 };

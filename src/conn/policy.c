@@ -5,11 +5,14 @@
  */
 #include "conn/policy.h"
 
+#include <string.h>
+
 #include <wsock/error.h>
 
 #include "proto/http.h"
 #include "proto/ip.h"
 #include "proto/origin.h"
+#include "proto/tunnel.h"
 
 static int check_each(const char *value, const char *(*check)(struct wsi_str),
                       struct wsi_list_error *error)
@@ -42,6 +45,18 @@ static const char *check_subprotocol(struct wsi_str element)
                                         "and !#$%&'*+-.^_`|~";
 }
 
+static int check_proxy(const char *value, struct wsi_list_error *error)
+{
+    struct wsi_via via;
+
+    error->element = wsi_str_of(value);
+    error->why = NULL;
+    return *value == '\0' || strcmp(value, "none") == 0 ||
+                   wsi_via_parse(&via, error->element, &error->why)
+               ? 0
+               : WSOCK_EINVAL;
+}
+
 int wsi_policy_check(enum wsi_option_id id, const char *value,
                      struct wsi_list_error *error)
 {
@@ -51,6 +66,8 @@ int wsi_policy_check(enum wsi_option_id id, const char *value,
     case WSI_OPT_PROXY_PROTOCOL_FROM:
     case WSI_OPT_TRUST_FORWARDED_FROM:
         return check_networks(value, error);
+    case WSI_OPT_PROXY:
+        return check_proxy(value, error);
     case WSI_OPT_SUBPROTOCOLS:
         return check_each(value, check_subprotocol, error);
     default:

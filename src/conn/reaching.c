@@ -12,6 +12,7 @@
 #include "conn/opening.h"
 #include "conn/remote.h"
 #include "conn/secure.h"
+#include "conn/tunneling.h"
 #include "core/errno_text.h"
 
 static struct wsi_remote *remote_of(const struct wsock_conn *conn)
@@ -52,12 +53,19 @@ void wsi_reaching_stop(struct wsock_conn *conn)
     opening->dial = NULL;
 }
 
+/* @return (nullable) the proxy in between. */
+static const struct wsi_via *via_of(const struct wsock_conn *conn)
+{
+    return conn->opening->way != NULL ? &conn->opening->way->tunnel.via : NULL;
+}
+
 static void connect_failed(struct wsock_conn *conn, int error)
 {
     char address[WSI_ADDRESS_TEXT_MAX];
 
     conn->opening->error = error;
-    wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT, "cannot connect to %s: %s",
+    wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT, "cannot connect to %s%s: %s",
+                        via_of(conn) != NULL ? "the proxy " : "",
                         wsi_address_text(&conn->opening->peer, address),
                         wsi_errno_text(error));
 }
@@ -87,6 +95,15 @@ static void dial(struct wsock_conn *conn, const struct wsi_address *addresses,
         wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
 }
 
+static void resolve_failed(struct wsock_conn *conn, const char *why)
+{
+    const struct wsi_via *via = via_of(conn);
+    const struct wsi_str host = via != NULL ? via->host : remote_of(conn)->url.host;
+
+    wsi_connecting_fail(conn, WSOCK_CAUSE_RESOLVE, "cannot resolve %s%.*s: %s",
+                        via != NULL ? "the proxy " : "", (int)host.len, host.ptr, why);
+}
+
 static void on_resolved(void *user, const struct wsi_address *addresses, size_t count,
                         int error, const char *why)
 {
@@ -94,23 +111,22 @@ static void on_resolved(void *user, const struct wsi_address *addresses, size_t 
 
     conn->opening->resolve = NULL;
     if (error != 0 || count == 0)
-        wsi_connecting_fail(conn, WSOCK_CAUSE_RESOLVE, "cannot resolve %s: %s",
-                            remote_of(conn)->host, error != 0 ? why : "no addresses");
+        resolve_failed(conn, error != 0 ? why : "no addresses");
     else
         dial(conn, addresses, count);
 }
 
-static void start_with_host(struct wsock_conn *conn, const struct wsi_url *url)
+static void start_with_host(struct wsock_conn *conn, struct wsi_str name, uint16_t port)
 {
     struct wsi_address address;
     char host[WSI_HOST_MAX];
 
-    memcpy(host, url->host.ptr, url->host.len);
-    host[url->host.len] = '\0';
-    if (wsi_address_numeric(&address, host, url->port))
+    memcpy(host, name.ptr, name.len);
+    host[name.len] = '\0';
+    if (wsi_address_numeric(&address, host, port))
         dial(conn, &address, 1);
-    else if (wsi_resolve_start(&conn->opening->resolve, conn->worker->loop, host,
-                               url->port, on_resolved, conn) < 0)
+    else if (wsi_resolve_start(&conn->opening->resolve, conn->worker->loop, host, port,
+                               on_resolved, conn) < 0)
         wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
 }
 
@@ -144,13 +160,27 @@ void wsi_reaching_start(struct wsock_conn *conn)
     }
     wsi_opening_set_deadline(
         conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_CONNECT_TIMEOUT));
-    if (url->is_unix)
+    if (url->is_unix) {
         start_with_path(conn, url);
+        return;
+    }
+    if (wsi_tunneling_choose(conn) < 0)
+        return;
+    if (via_of(conn) != NULL)
+        start_with_host(conn, via_of(conn)->host, via_of(conn)->port);
     else
-        start_with_host(conn, url);
+        start_with_host(conn, url->host, url->port);
 }
 
 void wsi_reaching_connected(struct wsock_conn *conn)
+{
+    if (via_of(conn) != NULL)
+        wsi_tunneling_start(conn);
+    else
+        wsi_reaching_through(conn);
+}
+
+void wsi_reaching_through(struct wsock_conn *conn)
 {
     if (!remote_of(conn)->url.secure) {
         wsi_connecting_ask(conn);

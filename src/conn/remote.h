@@ -13,6 +13,7 @@
 #include "conn/owner.h"
 #include "conn/profile.h"
 #include "conn/secure.h"
+#include "conn/tunneling.h"
 #include "core/buf.h"
 #include "proto/url.h"
 
@@ -25,6 +26,7 @@ struct wsi_remote {
     struct wsi_url url;
     char *target;            /* (owned) of the request */
     char host[WSI_HOST_MAX]; /* the Host header */
+    struct wsi_environment environment;
     struct wsi_secure secure;
     pthread_mutex_t lock;     /* what follows */
     struct wsi_buf headers;   /* lines, each ended by CRLF */

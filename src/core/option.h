@@ -147,9 +147,18 @@
     X(TLS_TIMEOUT, "tls_timeout", WSOCK_SCOPE_CLIENT,                                    \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
       "Time that the TLS handshake may take")                                            \
+    X(PROXY, "proxy", WSOCK_SCOPE_CLIENT,                                                \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "Proxy, as http://user:password@host:port or socks5://...; none: connect directly; " \
+      "empty: what the environment says (ws_proxy, http_proxy, wss_proxy, https_proxy, "  \
+      "all_proxy)")                                                                      \
+    X(NO_PROXY, "no_proxy", WSOCK_SCOPE_CLIENT,                                          \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "Names, addresses and networks that are connected to directly, separated by "      \
+      "commas; empty: for a proxy of the environment, what no_proxy there says")         \
     X(CONNECT_TIMEOUT, "connect_timeout", WSOCK_SCOPE_CLIENT,                            \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
-      "Time to resolve the name and to connect")                                         \
+      "Time to resolve the name, to connect, and to pass a proxy")                                         \
     X(MAX_MESSAGE_BYTES, "max_message_bytes", WSI_SCOPE_CONNS,                           \
       BYTES, WSI_MIB, 1, WSI_TIB, 1, "off",                                              \
       "Size of an incoming message; above it the connection ends with 1009")             \

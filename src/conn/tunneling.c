@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* Through a proxy. */
+#include "conn/tunneling.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/opening.h"
+#include "conn/reaching.h"
+#include "conn/remote.h"
+#include "core/alloc.h"
+#include "core/errno_text.h"
+
+/* ---- the environment ---- */
+
+/* The first of these that is set and not empty. HTTP_PROXY in capitals is not among them:
+ * in a CGI program it is what a header field of the request says. */
+static const char *const plain[] = {"ws_proxy",  "WS_PROXY",  "http_proxy",
+                                    "all_proxy", "ALL_PROXY", NULL};
+static const char *const secure[] = {"wss_proxy",   "WSS_PROXY", "https_proxy",
+                                     "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+                                     NULL};
+static const char *const bypass[] = {"no_proxy", "NO_PROXY", NULL};
+
+static const char *first_set(const char *const *names, const char **value)
+{
+    for (; *names != NULL; names++) {
+        *value = getenv(*names);
+        if (*value != NULL && **value != '\0')
+            return *names;
+    }
+    *value = NULL;
+    return NULL;
+}
+
+int wsi_environment_read(struct wsi_environment *environment, const struct wsi_url *url)
+{
+    const char *proxy, *no_proxy;
+
+    environment->variable = first_set(url->secure ? secure : plain, &proxy);
+    if (environment->variable == NULL)
+        return 0;
+    environment->proxy = wsi_strdup(proxy);
+    if (environment->proxy == NULL)
+        return WSOCK_ENOMEM;
+    if (first_set(bypass, &no_proxy) == NULL)
+        return 0;
+    environment->no_proxy = wsi_strdup(no_proxy);
+    return environment->no_proxy != NULL ? 0 : WSOCK_ENOMEM;
+}
+
+void wsi_environment_fini(struct wsi_environment *environment)
+{
+    wsi_free(environment->proxy);
+    wsi_free(environment->no_proxy);
+}
+
+/* ---- which one ---- */
+
+/* What was chosen, on paper. */
+struct choice {
+    const char *proxy;  /* NULL: none */
+    const char *origin; /* the option or variable that says so */
+};
+
+/* With the lock of the remote held. */
+static struct choice choose(const struct wsi_remote *remote)
+{
+    const struct wsi_options *options = &remote->profile.options;
+    const char *proxy = wsi_option_text(options, WSI_OPT_PROXY);
+    const char *no_proxy = wsi_option_text(options, WSI_OPT_NO_PROXY);
+    struct choice choice = {proxy, "the option proxy"};
+
+    if (*proxy == '\0') {
+        choice.proxy = remote->environment.proxy;
+        choice.origin = remote->environment.variable;
+        if (*no_proxy == '\0' && remote->environment.no_proxy != NULL)
+            no_proxy = remote->environment.no_proxy;
+    }
+    if (choice.proxy == NULL || strcmp(choice.proxy, "none") == 0 ||
+        remote->url.is_unix ||
+        wsi_via_is_bypassed(wsi_str_of(no_proxy), remote->url.host))
+        choice.proxy = NULL;
+    return choice;
+}
+
+static struct wsi_way *way_new(const char *proxy, const struct wsi_url *url)
+{
+    const size_t size = strlen(proxy) + 1;
+    struct wsi_way *way = wsi_zalloc(sizeof *way + size);
+
+    if (way == NULL)
+        return NULL;
+    memcpy(way->proxy, proxy, size);
+    way->tunnel.host = url->host;
+    way->tunnel.host_is_ipv6 = url->host_is_ipv6;
+    way->tunnel.port = url->port;
+    return way;
+}
+
+int wsi_tunneling_choose(struct wsock_conn *conn)
+{
+    struct wsi_remote *remote = wsi_remote_of(conn->owner);
+    struct wsi_opening *opening = conn->opening;
+    struct choice choice;
+    const char *why;
+
+    pthread_mutex_lock(&remote->lock);
+    choice = choose(remote);
+    if (choice.proxy != NULL)
+        opening->way = way_new(choice.proxy, &remote->url);
+    pthread_mutex_unlock(&remote->lock);
+    if (choice.proxy == NULL)
+        return 0;
+    if (opening->way == NULL) {
+        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
+        return -1;
+    }
+    if (!wsi_via_parse(&opening->way->tunnel.via, wsi_str_of(opening->way->proxy),
+                       &why)) {
+        wsi_connecting_fail(conn, WSOCK_CAUSE_PROXY, "the proxy of %s: %s", choice.origin,
+                            why);
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- through it ---- */
+
+static void fail(struct wsock_conn *conn, int r, const struct wsi_tunnel_failure *failure)
+{
+    char proxy[WSI_ADDRESS_TEXT_MAX];
+
+    if (r == WSOCK_ENOMEM) {
+        wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
+        return;
+    }
+    conn->http_status = (uint16_t)failure->status;
+    wsi_connecting_fail(conn, WSOCK_CAUSE_PROXY, "the proxy %s: %s",
+                        wsi_address_text(&conn->opening->peer, proxy), failure->why);
+}
+
+static int send_and_free(struct wsock_conn *conn, struct wsi_buf *out)
+{
+    const int r = wsi_opening_write(conn, out->data, out->len);
+
+    wsi_buf_fini(out);
+    return r;
+}
+
+void wsi_tunneling_start(struct wsock_conn *conn)
+{
+    struct wsi_tunnel_failure failure = {0};
+    struct wsi_buf out = {0};
+    int r = wsi_tunnel_begin(&conn->opening->way->tunnel, &out, &failure);
+
+    conn->opening->phase = WSI_OPENING_TUNNEL;
+    if (r == 0)
+        r = send_and_free(conn, &out);
+    wsi_buf_fini(&out);
+    if (r < 0)
+        fail(conn, r, &failure);
+}
+
+void wsi_tunneling_receive(struct wsock_conn *conn, const uint8_t *data, size_t len)
+{
+    struct wsi_opening *opening = conn->opening;
+    struct wsi_tunnel_failure failure = {0};
+    struct wsi_buf out = {0};
+    int r = wsi_buf_append(&opening->in, data, len, SIZE_MAX / 2);
+    int sent;
+
+    if (r == 0)
+        r = wsi_tunnel_receive(&opening->way->tunnel, &opening->in, &out,
+                               &conn->worker->head, &failure);
+    sent = send_and_free(conn, &out);
+    if (r >= 0 && sent < 0)
+        r = sent;
+    if (r < 0)
+        fail(conn, r, &failure);
+    else if (r > 0 && opening->in.len > 0)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE,
+                            "the server speaks before it was asked");
+    else if (r > 0)
+        wsi_reaching_through(conn);
+}
+
+void wsi_tunneling_lost(struct wsock_conn *conn, int error)
+{
+    char proxy[WSI_ADDRESS_TEXT_MAX];
+
+    wsi_address_text(&conn->opening->peer, proxy);
+    wsi_connecting_fail(conn, WSOCK_CAUSE_PROXY, "the proxy %s ended the connection%s%s",
+                        proxy, error != 0 ? ": " : "",
+                        error != 0 ? wsi_errno_text(error) : "");
+}

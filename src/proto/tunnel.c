@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Speaking with proxies.
+ *
+ *   http    CONNECT --> 2xx
+ *   socks5  METHODS --> [USER --> accepted] --> CONNECT --> succeeded
+ */
+#include "proto/tunnel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "proto/authority.h"
+#include "proto/base64.h"
+#include "proto/ip.h"
+#include "proto/url.h"
+
+enum { CREDENTIAL_MAX = 255, FIELDS_MAX = 100 };
+
+/* Of struct wsi_tunnel.step: what is waited for. */
+enum { STEP_HEAD, STEP_METHOD, STEP_ACCEPTED, STEP_REPLY };
+
+/* ---- which proxy ---- */
+
+static bool take_scheme(struct wsi_str *text, struct wsi_via *via, const char **why)
+{
+    static const struct {
+        struct wsi_str name;
+        uint8_t kind;
+    } schemes[] = {
+        {{"http://", 7}, WSI_VIA_HTTP},
+        {{"socks5://", 9}, WSI_VIA_SOCKS5},
+        {{"socks5h://", 10}, WSI_VIA_SOCKS5},
+    };
+
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        const struct wsi_str name = schemes[i].name;
+
+        if (text->len < name.len ||
+            !wsi_str_equal_nocase((struct wsi_str){text->ptr, name.len}, name))
+            continue;
+        via->kind = schemes[i].kind;
+        text->ptr += name.len;
+        text->len -= name.len;
+        return true;
+    }
+    *why = "the scheme of a proxy is http, socks5 or socks5h";
+    return memmem(text->ptr, text->len, "://", 3) == NULL;
+}
+
+/* "user[:password]@", if it is there. */
+static void take_user(struct wsi_str *text, struct wsi_via *via)
+{
+    const char *at = memrchr(text->ptr, '@', text->len);
+    const char *colon;
+
+    if (at == NULL)
+        return;
+    via->user = (struct wsi_str){text->ptr, (size_t)(at - text->ptr)};
+    text->len -= via->user.len + 1;
+    text->ptr = at + 1;
+    colon = memchr(via->user.ptr, ':', via->user.len);
+    if (colon == NULL)
+        return;
+    via->password = (struct wsi_str){colon + 1, (size_t)(at - colon - 1)};
+    via->user.len = (size_t)(colon - via->user.ptr);
+}
+
+bool wsi_via_parse(struct wsi_via *out, struct wsi_str text, const char **why)
+{
+    struct wsi_authority authority;
+    struct wsi_via via = {0};
+
+    if (!take_scheme(&text, &via, why))
+        return false;
+    if (text.len > 0 && text.ptr[text.len - 1] == '/')
+        text.len--;
+    take_user(&text, &via);
+    if (!wsi_authority_parse(text, &authority, why))
+        return false;
+    via.host = authority.host;
+    via.host_is_ipv6 = authority.is_ipv6;
+    via.port = via.kind == WSI_VIA_HTTP ? 80 : 1080;
+    if (authority.port_given)
+        via.port = authority.port;
+    if (via.port == 0) {
+        *why = "port 0 cannot be connected to";
+        return false;
+    }
+    *out = via;
+    return true;
+}
+
+/* ---- or none ---- */
+
+static bool is_below(struct wsi_str host, struct wsi_str domain)
+{
+    struct wsi_str tail;
+
+    if (domain.len > 0 && domain.ptr[0] == '.') {
+        domain.ptr++;
+        domain.len--;
+    }
+    if (domain.len == 0 || host.len < domain.len)
+        return false;
+    tail = (struct wsi_str){host.ptr + host.len - domain.len, domain.len};
+    return wsi_str_equal_nocase(tail, domain) &&
+           (host.len == domain.len || tail.ptr[-1] == '.');
+}
+
+static bool has_address(struct wsi_str entry, const struct wsi_ip *ip)
+{
+    struct wsi_networks networks = {0};
+    struct wsi_list_error error;
+    bool found;
+
+    if (entry.len > 2 && entry.ptr[0] == '[' && entry.ptr[entry.len - 1] == ']')
+        entry = (struct wsi_str){entry.ptr + 1, entry.len - 2};
+    if (wsi_networks_parse(&networks, entry, &error) < 0)
+        return false;
+    found = wsi_networks_have(&networks, ip);
+    wsi_networks_fini(&networks);
+    return found;
+}
+
+static bool next_entry(struct wsi_str *list, struct wsi_str *entry)
+{
+    while (list->len > 0 && memchr(", \t", list->ptr[0], 3) != NULL) {
+        list->ptr++;
+        list->len--;
+    }
+    *entry = (struct wsi_str){list->ptr, 0};
+    while (list->len > 0 && memchr(", \t", list->ptr[0], 3) == NULL) {
+        list->ptr++;
+        list->len--;
+        entry->len++;
+    }
+    return entry->len > 0;
+}
+
+bool wsi_via_is_bypassed(struct wsi_str list, struct wsi_str host)
+{
+    struct wsi_str entry;
+    struct wsi_ip ip;
+    const bool is_ip = wsi_ip_parse(&ip, host);
+
+    while (next_entry(&list, &entry)) {
+        if (wsi_str_equal(entry, WSI_STR("*")) ||
+            (is_ip ? has_address(entry, &ip) : is_below(host, entry)))
+            return true;
+    }
+    return false;
+}
+
+/* ---- saying it ---- */
+
+static int fail(struct wsi_tunnel_failure *failure, int code, const char *why)
+{
+    failure->status = 0;
+    snprintf(failure->why, sizeof failure->why, "%s", why);
+    return code;
+}
+
+static int append(struct wsi_buf *out, const void *data, size_t len)
+{
+    return wsi_buf_append(out, data, len, SIZE_MAX / 2);
+}
+
+/* Decode the user or the password. @param out CREDENTIAL_MAX bytes. @return the length,
+ * or negative when it is too long or malformed. */
+static int decode(char *out, struct wsi_str in)
+{
+    char decoded[3 * CREDENTIAL_MAX];
+    size_t len;
+
+    if (in.len > sizeof decoded || !wsi_percent_decode(in, false, decoded, &len) ||
+        len > CREDENTIAL_MAX)
+        return -1;
+    memcpy(out, decoded, len);
+    return (int)len;
+}
+
+/* Both, as RFC 7617 and RFC 1929 have them. */
+struct credentials {
+    char user[CREDENTIAL_MAX], password[CREDENTIAL_MAX];
+    int user_len, password_len;
+};
+
+static bool read_credentials(const struct wsi_via *via, struct credentials *c)
+{
+    c->user_len = decode(c->user, via->user);
+    c->password_len = decode(c->password, via->password);
+    return c->user_len >= 0 && c->password_len >= 0;
+}
+
+static int begin_http(const struct wsi_tunnel *tunnel, const struct credentials *c,
+                      struct wsi_buf *out)
+{
+    const char *form = tunnel->host_is_ipv6 ? "[%.*s]:%u" : "%.*s:%u";
+    char target[WSI_HOST_MAX + 16], text[2 * sizeof target + 64];
+    char both[2 * CREDENTIAL_MAX + 1], basic[WSI_BASE64_LEN(sizeof both) + 1];
+    int r;
+
+    snprintf(target, sizeof target, form, (int)tunnel->host.len, tunnel->host.ptr,
+             (unsigned)tunnel->port);
+    snprintf(text, sizeof text, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", target, target);
+    r = wsi_buf_append_text(out, text, SIZE_MAX / 2);
+    if (r == 0 && tunnel->via.user.len > 0) {
+        memcpy(both, c->user, (size_t)c->user_len);
+        both[c->user_len] = ':';
+        memcpy(both + c->user_len + 1, c->password, (size_t)c->password_len);
+        wsi_base64_encode(basic, both, (size_t)(c->user_len + 1 + c->password_len));
+        r = wsi_buf_append_text(out, "Proxy-Authorization: Basic ", SIZE_MAX / 2);
+        if (r == 0)
+            r = wsi_buf_append_text(out, basic, SIZE_MAX / 2);
+        if (r == 0)
+            r = append(out, "\r\n", 2);
+    }
+    return r == 0 ? append(out, "\r\n", 2) : r;
+}
+
+int wsi_tunnel_begin(struct wsi_tunnel *tunnel, struct wsi_buf *out,
+                     struct wsi_tunnel_failure *failure)
+{
+    static const uint8_t methods[] = {5, 2, 0, 2}, no_user[] = {5, 1, 0};
+    struct credentials c;
+
+    if (tunnel->host.len > WSI_HOST_MAX)
+        return fail(failure, WSOCK_EINVAL, "the server's name is too long");
+    if (!read_credentials(&tunnel->via, &c))
+        return fail(failure, WSOCK_EINVAL,
+                    "user or password of the proxy are malformed or too long");
+    if (tunnel->via.kind == WSI_VIA_HTTP) {
+        tunnel->step = STEP_HEAD;
+        return begin_http(tunnel, &c, out);
+    }
+    tunnel->step = STEP_METHOD;
+    return tunnel->via.user.len > 0 ? append(out, methods, sizeof methods)
+                                    : append(out, no_user, sizeof no_user);
+}
+
+/* ---- http ---- */
+
+static int receive_head(struct wsi_tunnel *tunnel, struct wsi_buf *in,
+                        struct wsi_http_head *head, struct wsi_tunnel_failure *failure)
+{
+    struct wsi_http_refusal refusal;
+    const ptrdiff_t len = wsi_http_scan(&tunnel->scan, in->data, in->len,
+                                        WSI_TUNNEL_HEAD_MAX, &refusal);
+
+    if (len == 0)
+        return 0;
+    if (len < 0 ||
+        wsi_http_parse_response(in->data, (size_t)len, FIELDS_MAX, head, &refusal) < 0)
+        return fail(failure, WSOCK_EHANDSHAKE, refusal.why);
+    if (head->status < 200 || head->status > 299) {
+        failure->status = head->status;
+        snprintf(failure->why, sizeof failure->why, "it answered %u %.*s", head->status,
+                 (int)(head->reason.len < 100 ? head->reason.len : 100),
+                 head->reason.ptr);
+        return WSOCK_EHANDSHAKE;
+    }
+    wsi_buf_consume(in, (size_t)len);
+    return 1;
+}
+
+/* ---- socks5 ---- */
+
+static int ask_socks(struct wsi_tunnel *tunnel, struct wsi_buf *out)
+{
+    uint8_t request[4 + 1 + WSI_HOST_MAX + 2] = {5, 1, 0};
+    size_t len = 4;
+    struct wsi_ip ip;
+
+    if (wsi_ip_parse(&ip, tunnel->host)) {
+        const size_t size = wsi_ip_is_v4(&ip) ? 4 : 16;
+
+        request[3] = size == 4 ? 1 : 4;
+        memcpy(request + len, ip.bytes + 16 - size, size);
+        len += size;
+    } else {
+        request[3] = 3;
+        request[len++] = (uint8_t)tunnel->host.len;
+        memcpy(request + len, tunnel->host.ptr, tunnel->host.len);
+        len += tunnel->host.len;
+    }
+    request[len++] = (uint8_t)(tunnel->port >> 8);
+    request[len++] = (uint8_t)tunnel->port;
+    tunnel->step = STEP_REPLY;
+    return append(out, request, len);
+}
+
+static int tell_user(struct wsi_tunnel *tunnel, struct wsi_buf *out)
+{
+    uint8_t message[3 + 2 * CREDENTIAL_MAX];
+    struct credentials c;
+    size_t len = 0;
+
+    if (!read_credentials(&tunnel->via, &c))
+        return WSOCK_EHANDSHAKE;
+    message[len++] = 1;
+    message[len++] = (uint8_t)c.user_len;
+    memcpy(message + len, c.user, (size_t)c.user_len);
+    len += (size_t)c.user_len;
+    message[len++] = (uint8_t)c.password_len;
+    memcpy(message + len, c.password, (size_t)c.password_len);
+    len += (size_t)c.password_len;
+    tunnel->step = STEP_ACCEPTED;
+    return append(out, message, len);
+}
+
+static int receive_method(struct wsi_tunnel *tunnel, struct wsi_buf *in,
+                          struct wsi_buf *out, struct wsi_tunnel_failure *failure)
+{
+    uint8_t version, method;
+
+    if (in->len < 2)
+        return 0;
+    version = in->data[0];
+    method = in->data[1];
+    wsi_buf_consume(in, 2);
+    if (version != 5)
+        return fail(failure, WSOCK_EHANDSHAKE, "it does not speak SOCKS 5");
+    if (method == 0)
+        return ask_socks(tunnel, out);
+    if (method == 2 && tunnel->via.user.len > 0)
+        return tell_user(tunnel, out);
+    return fail(failure, WSOCK_EHANDSHAKE,
+                tunnel->via.user.len > 0 ? "it takes no user and password"
+                                         : "it wants a user and a password");
+}
+
+static int receive_accepted(struct wsi_tunnel *tunnel, struct wsi_buf *in,
+                            struct wsi_buf *out, struct wsi_tunnel_failure *failure)
+{
+    bool accepted;
+
+    if (in->len < 2)
+        return 0;
+    accepted = in->data[0] == 1 && in->data[1] == 0;
+    wsi_buf_consume(in, 2);
+    return accepted ? ask_socks(tunnel, out)
+                    : fail(failure, WSOCK_EHANDSHAKE,
+                           "it does not accept the user or the password");
+}
+
+static const char *reply_text(unsigned reply)
+{
+    static const char *const texts[] = {
+        "it failed",
+        "its rules do not allow the connection",
+        "the network cannot be reached from there",
+        "the server cannot be reached from there",
+        "the server refused the connection",
+        "the connection took too long there",
+        "it cannot connect",
+        "it does not know this kind of address",
+    };
+
+    return reply >= 1 && reply <= sizeof texts / sizeof texts[0]
+               ? texts[reply - 1]
+               : "it failed for a reason that it did not name";
+}
+
+/* VER REP RSV ATYP BND.ADDR BND.PORT */
+static int receive_reply(struct wsi_buf *in, struct wsi_tunnel_failure *failure)
+{
+    size_t len;
+
+    if (in->len >= 2 && in->data[0] != 5)
+        return fail(failure, WSOCK_EHANDSHAKE, "it does not speak SOCKS 5");
+    if (in->len >= 2 && in->data[1] != 0)
+        return fail(failure, WSOCK_EHANDSHAKE, reply_text(in->data[1]));
+    if (in->len < 5)
+        return 0;
+    switch (in->data[3]) {
+    case 1:
+        len = 4 + 4 + 2;
+        break;
+    case 3:
+        len = 4 + 1 + (size_t)in->data[4] + 2;
+        break;
+    case 4:
+        len = 4 + 16 + 2;
+        break;
+    default:
+        return fail(failure, WSOCK_EHANDSHAKE, "its answer has an unknown address");
+    }
+    if (in->len < len)
+        return 0;
+    wsi_buf_consume(in, len);
+    return 1;
+}
+
+int wsi_tunnel_receive(struct wsi_tunnel *tunnel, struct wsi_buf *in, struct wsi_buf *out,
+                       struct wsi_http_head *head, struct wsi_tunnel_failure *failure)
+{
+    int r = 0;
+
+    /* What a proxy says ahead of being asked is taken when its time has come. */
+    for (uint8_t step = UINT8_MAX; r == 0 && step != tunnel->step;) {
+        step = tunnel->step;
+        switch (step) {
+        case STEP_HEAD:
+            r = receive_head(tunnel, in, head, failure);
+            break;
+        case STEP_METHOD:
+            r = receive_method(tunnel, in, out, failure);
+            break;
+        case STEP_ACCEPTED:
+            r = receive_accepted(tunnel, in, out, failure);
+            break;
+        default:
+            r = receive_reply(in, failure);
+            break;
+        }
+    }
+    return r;
+}
