@@ -10,9 +10,10 @@
 
 #include <wsock/error.h>
 
+#include "proto/decimal.h"
 #include "proto/http_line.h"
 
-enum { PARTS_MAX = 24, DECIMAL_MAX = 20 };
+enum { PARTS_MAX = 24 };
 
 struct parts {
     size_t count;
@@ -50,16 +51,6 @@ static int append(struct wsi_buf *out, const struct parts *parts, size_t limit_b
     for (size_t i = 0; r == 0 && i < parts->count; i++)
         r = wsi_buf_append(out, parts->list[i].ptr, parts->list[i].len, limit_bytes);
     return r;
-}
-
-static struct wsi_str decimal(char out[DECIMAL_MAX], uint64_t value)
-{
-    size_t start = DECIMAL_MAX;
-
-    do
-        out[--start] = (char)('0' + value % 10);
-    while ((value /= 10) != 0);
-    return (struct wsi_str){out + start, DECIMAL_MAX - start};
 }
 
 int wsi_handshake_write_accept(struct wsi_buf *out, struct wsi_str key,
@@ -142,19 +133,19 @@ static int write_response(struct wsi_buf *out, unsigned status,
                           struct wsi_str content_type, struct wsi_str headers,
                           uint64_t body_len, struct wsi_str body, size_t limit_bytes)
 {
-    char code[DECIMAL_MAX], length[DECIMAL_MAX];
+    char code[WSI_DECIMAL_MAX], length[WSI_DECIMAL_MAX];
     struct parts parts = {0};
 
     assert(status >= 100 && status <= 999);
     add(&parts, WSI_STR("HTTP/1.1 "));
-    add(&parts, decimal(code, status));
+    add(&parts, wsi_decimal(code, status));
     add(&parts, WSI_STR(" "));
     add(&parts, wsi_str_of(wsi_http_reason(status)));
     add(&parts, WSI_STR("\r\n"));
     add_demanded(&parts, status, headers);
     if (has_content(status)) {
         add_field(&parts, WSI_STR("Content-Type: "), content_type);
-        add_field(&parts, WSI_STR("Content-Length: "), decimal(length, body_len));
+        add_field(&parts, WSI_STR("Content-Length: "), wsi_decimal(length, body_len));
     }
     add(&parts, headers);
     add(&parts, WSI_STR("\r\n"));

@@ -7,13 +7,13 @@
  */
 #include "proto/tunnel.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include <wsock/error.h>
 
 #include "proto/authority.h"
 #include "proto/base64.h"
+#include "proto/decimal.h"
 #include "proto/ip.h"
 #include "proto/url.h"
 
@@ -156,16 +156,37 @@ bool wsi_via_is_bypassed(struct wsi_str list, struct wsi_str host)
 
 /* ---- saying it ---- */
 
+/* What does not fit is cut off. */
+static void explain(struct wsi_tunnel_failure *failure, struct wsi_str text)
+{
+    const size_t len = strlen(failure->why);
+    const size_t room = sizeof failure->why - 1 - len;
+    const size_t n = text.len < room ? text.len : room;
+
+    memcpy(failure->why + len, text.ptr, n);
+    failure->why[len + n] = '\0';
+}
+
 static int fail(struct wsi_tunnel_failure *failure, int code, const char *why)
 {
     failure->status = 0;
-    snprintf(failure->why, sizeof failure->why, "%s", why);
+    failure->why[0] = '\0';
+    explain(failure, wsi_str_of(why));
     return code;
 }
 
 static int append(struct wsi_buf *out, const void *data, size_t len)
 {
     return wsi_buf_append(out, data, len, SIZE_MAX / 2);
+}
+
+static int append_all(struct wsi_buf *out, const struct wsi_str *parts, size_t count)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = append(out, parts[i].ptr, parts[i].len);
+    return r;
 }
 
 /* Decode the user or the password. @param out CREDENTIAL_MAX bytes. @return the length,
@@ -195,30 +216,43 @@ static bool read_credentials(const struct wsi_via *via, struct credentials *c)
     return c->user_len >= 0 && c->password_len >= 0;
 }
 
+/* RFC 7617 section 2. @param out WSI_BASE64_LEN(2 * CREDENTIAL_MAX + 1) + 1 bytes. */
+static struct wsi_str write_basic(char *out, const struct credentials *c)
+{
+    char both[2 * CREDENTIAL_MAX + 1];
+
+    memcpy(both, c->user, (size_t)c->user_len);
+    both[c->user_len] = ':';
+    memcpy(both + c->user_len + 1, c->password, (size_t)c->password_len);
+    wsi_base64_encode(out, both, (size_t)(c->user_len + 1 + c->password_len));
+    return wsi_str_of(out);
+}
+
 static int begin_http(const struct wsi_tunnel *tunnel, const struct credentials *c,
                       struct wsi_buf *out)
 {
-    const char *form = tunnel->host_is_ipv6 ? "[%.*s]:%u" : "%.*s:%u";
-    char target[WSI_HOST_MAX + 16], text[2 * sizeof target + 64];
-    char both[2 * CREDENTIAL_MAX + 1], basic[WSI_BASE64_LEN(sizeof both) + 1];
-    int r;
+    const struct wsi_str open = tunnel->host_is_ipv6 ? WSI_STR("[") : WSI_STR("");
+    const struct wsi_str close = tunnel->host_is_ipv6 ? WSI_STR("]:") : WSI_STR(":");
+    char basic[WSI_BASE64_LEN(2 * CREDENTIAL_MAX + 1) + 1], digits[WSI_DECIMAL_MAX];
+    const struct wsi_str port = wsi_decimal(digits, tunnel->port);
+    const bool has_user = tunnel->via.user.len > 0;
+    const struct wsi_str parts[] = {
+        WSI_STR("CONNECT "),
+        open,
+        tunnel->host,
+        close,
+        port,
+        WSI_STR(" HTTP/1.1\r\nHost: "),
+        open,
+        tunnel->host,
+        close,
+        port,
+        has_user ? WSI_STR("\r\nProxy-Authorization: Basic ") : WSI_STR(""),
+        has_user ? write_basic(basic, c) : WSI_STR(""),
+        WSI_STR("\r\n\r\n"),
+    };
 
-    snprintf(target, sizeof target, form, (int)tunnel->host.len, tunnel->host.ptr,
-             (unsigned)tunnel->port);
-    snprintf(text, sizeof text, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n", target, target);
-    r = wsi_buf_append_text(out, text, SIZE_MAX / 2);
-    if (r == 0 && tunnel->via.user.len > 0) {
-        memcpy(both, c->user, (size_t)c->user_len);
-        both[c->user_len] = ':';
-        memcpy(both + c->user_len + 1, c->password, (size_t)c->password_len);
-        wsi_base64_encode(basic, both, (size_t)(c->user_len + 1 + c->password_len));
-        r = wsi_buf_append_text(out, "Proxy-Authorization: Basic ", SIZE_MAX / 2);
-        if (r == 0)
-            r = wsi_buf_append_text(out, basic, SIZE_MAX / 2);
-        if (r == 0)
-            r = append(out, "\r\n", 2);
-    }
-    return r == 0 ? append(out, "\r\n", 2) : r;
+    return append_all(out, parts, sizeof parts / sizeof parts[0]);
 }
 
 int wsi_tunnel_begin(struct wsi_tunnel *tunnel, struct wsi_buf *out,
@@ -247,6 +281,7 @@ static int receive_head(struct wsi_tunnel *tunnel, struct wsi_buf *in,
                         struct wsi_http_head *head, struct wsi_tunnel_failure *failure)
 {
     struct wsi_http_refusal refusal;
+    char digits[WSI_DECIMAL_MAX];
     const ptrdiff_t len = wsi_http_scan(&tunnel->scan, in->data, in->len,
                                         WSI_TUNNEL_HEAD_MAX, &refusal);
 
@@ -256,10 +291,11 @@ static int receive_head(struct wsi_tunnel *tunnel, struct wsi_buf *in,
         wsi_http_parse_response(in->data, (size_t)len, FIELDS_MAX, head, &refusal) < 0)
         return fail(failure, WSOCK_EHANDSHAKE, refusal.why);
     if (head->status < 200 || head->status > 299) {
+        fail(failure, WSOCK_EHANDSHAKE, "it answered ");
+        explain(failure, wsi_decimal(digits, head->status));
+        explain(failure, WSI_STR(" "));
+        explain(failure, head->reason);
         failure->status = head->status;
-        snprintf(failure->why, sizeof failure->why, "it answered %u %.*s", head->status,
-                 (int)(head->reason.len < 100 ? head->reason.len : 100),
-                 head->reason.ptr);
         return WSOCK_EHANDSHAKE;
     }
     wsi_buf_consume(in, (size_t)len);
