@@ -184,6 +184,8 @@ void side_on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
     side->sys_errno = info->sys_errno;
     side->began = info->began;
     side->was_opened = info->opened;
+    side->tls_error = info->tls_error;
+    side->tls_alert = info->tls_alert;
     snprintf(side->reason, sizeof side->reason, "%s", info->reason);
     snprintf(side->detail, sizeof side->detail, "%s", info->detail);
     pthread_mutex_unlock(&lock);
@@ -254,7 +256,7 @@ void world_listen(struct world *world, const char *url)
 
 wsock_client *world_client(struct world *world, struct side *side)
 {
-    const bool is_unix = strncmp(world->url, "ws+unix:", 8) == 0;
+    const bool is_unix = strstr(world->url, "+unix:") != NULL;
     wsock_client *client = NULL;
     char url[320];
 

@@ -47,7 +47,7 @@ struct side {
     int requests, cancelled, opened, messages, pongs, drained, closed;
     wsock_conn *conn; /* a reference to the last one that opened */
     /* the last on_close */
-    int cause, code, http_status, sys_errno, began, was_opened;
+    int cause, code, http_status, sys_errno, began, was_opened, tls_error, tls_alert;
     char reason[128], detail[256];
     /* the last message or pong */
     int type;
@@ -98,7 +98,8 @@ const char *world_unix_path(void);
 
 enum { RAW_MAX = 256 * 1024 };
 
-/** Connect to ws://a.b.c.d:port, ws://[v6]:port or ws+unix:/path. @return its fd. */
+/** Connect to ws://a.b.c.d:port, ws://[v6]:port or ws+unix:/path; wss is taken for ws.
+ *  @return its fd. */
 int raw_connect(const char *url);
 void raw_send(int fd, const void *data, size_t len);
 void raw_text(int fd, const char *text);

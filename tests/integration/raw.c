@@ -26,22 +26,23 @@ static socklen_t parse(const char *url, struct sockaddr_storage *to)
     struct sockaddr_in *v4 = (void *)to;
     struct sockaddr_in6 *v6 = (void *)to;
     struct sockaddr_un *un = (void *)to;
+    const char *at = strchr(url, ':') + 1;
     unsigned port = 0;
     char host[64];
 
     memset(to, 0, sizeof *to);
-    if (strncmp(url, "ws+unix:", 8) == 0) {
+    if (at[0] == '/' && at[1] != '/') {
         un->sun_family = AF_UNIX;
-        snprintf(un->sun_path, sizeof un->sun_path, "%s", url + 8);
+        snprintf(un->sun_path, sizeof un->sun_path, "%s", at);
         return sizeof *un;
     }
-    if (sscanf(url, "ws://[%63[^]]]:%u", host, &port) == 2) {
+    if (sscanf(at, "//[%63[^]]]:%u", host, &port) == 2) {
         v6->sin6_family = AF_INET6;
         v6->sin6_port = htons((uint16_t)port);
         assert_int_equal(inet_pton(AF_INET6, host, &v6->sin6_addr), 1);
         return sizeof *v6;
     }
-    assert_int_equal(sscanf(url, "ws://%63[^:]:%u", host, &port), 2);
+    assert_int_equal(sscanf(at, "//%63[^:]:%u", host, &port), 2);
     v4->sin_family = AF_INET;
     v4->sin_port = htons((uint16_t)port);
     assert_int_equal(inet_pton(AF_INET, host, &v4->sin_addr), 1);
