@@ -4,6 +4,7 @@
  * clustered; and complaints that name what was meant. Not getopt_long(), because that
  * takes abbreviations, which break scripts as soon as an option is added.
  */
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,43 @@ int parse_count(const char *command, const char *option, const char *text, int64
     return 0;
 }
 
+/* What a unit stands for, 0 when it is none. */
+static int64_t unit_of(const char *text)
+{
+    static const char letters[] = "kmg";
+    int64_t factor = 1;
+
+    if (text[0] == '\0' || strcasecmp(text, "b") == 0)
+        return 1;
+    for (const char *p = letters; *p != '\0'; p++) {
+        factor *= 1024;
+        if (tolower((unsigned char)text[0]) == *p &&
+            (text[1] == '\0' || strcasecmp(text + 1, "ib") == 0))
+            return factor;
+    }
+    return 0;
+}
+
+int parse_bytes(const char *command, const char *option, const char *text, int64_t min,
+                int64_t max, int64_t *out)
+{
+    int64_t n = 0;
+    int64_t factor = 0;
+    const char *p = text;
+
+    for (; *p >= '0' && *p <= '9' && n <= max; p++)
+        n = n * 10 + (*p - '0');
+    if (p != text)
+        factor = unit_of(p + (*p == ' '));
+    if (factor == 0 || n > max / factor || n * factor < min)
+        return usage_error(command,
+                           "%s takes bytes from %lld to %lld, such as 512 or 64KiB, not "
+                           "\"%s\"",
+                           option, (long long)min, (long long)max, text);
+    *out = n * factor;
+    return 0;
+}
+
 int parse_seconds(const char *command, const char *option, const char *text,
                   int64_t *out_ms)
 {
@@ -264,11 +302,11 @@ static int unknown_option(const char *command, const char *name, int mask)
                        name, command);
 }
 
-int set_option(const char *command, wsock_runtime *runtime, wsock_server *server,
-               wsock_client *client, const char *assignment)
+int set_option(const char *command, const struct option_rule *rules,
+               wsock_runtime *runtime, wsock_server *server, wsock_client *client,
+               const char *assignment)
 {
-    const int server_scopes = WSOCK_SCOPE_SERVER | WSOCK_SCOPE_ENDPOINT;
-    const int client_scopes = WSOCK_SCOPE_CLIENT | WSOCK_SCOPE_ENDPOINT;
+    const struct option_rule *rule = NULL;
     const char *equals = strchr(assignment, '=');
     char name[NAME_MAX_LEN + 1];
     const size_t len = equals != NULL ? (size_t)(equals - assignment) : 0;
@@ -279,19 +317,26 @@ int set_option(const char *command, wsock_runtime *runtime, wsock_server *server
     snprintf(name, sizeof name, "%.*s", (int)len, assignment);
     if (len < sizeof name)
         scopes = option_scopes(name, len);
+    rule = option_rule_of(rules, name);
+    if (rule != NULL && rule->value == NULL) {
+        if (rule->instead != NULL)
+            return usage_error(command, "--set: for %s there is %s", name, rule->instead);
+        scopes = 0;
+    }
     if (runtime != NULL && (scopes & WSOCK_SCOPE_RUNTIME) != 0) {
         if (wsock_runtime_set(runtime, name, equals + 1) < 0)
             return usage_error(command, "--set: %s", wsock_runtime_error(runtime));
-    } else if (server != NULL && (scopes & server_scopes) != 0) {
+    } else if (server != NULL && (scopes & WSOCK_SCOPE_SERVER) != 0) {
         if (wsock_server_set(server, name, equals + 1) < 0)
             return usage_error(command, "--set: %s", wsock_server_error(server));
-    } else if (client != NULL && (scopes & client_scopes) != 0) {
+    } else if (client != NULL && (scopes & WSOCK_SCOPE_CLIENT) != 0) {
         if (wsock_client_set(client, name, equals + 1) < 0)
             return usage_error(command, "--set: %s", wsock_client_error(client));
     } else {
-        return unknown_option(command, name,
-                              (runtime != NULL ? WSOCK_SCOPE_RUNTIME : 0) |
-                                  (server != NULL ? server_scopes : client_scopes));
+        return unknown_option(
+            command, name,
+            (runtime != NULL ? WSOCK_SCOPE_RUNTIME : 0) |
+                (server != NULL ? WSOCK_SCOPE_SERVER : WSOCK_SCOPE_CLIENT));
     }
     return 0;
 }

@@ -25,18 +25,12 @@
 
 static const char command[] = "bench";
 
-#define OPENING_MAX     128  /* connections in their handshake at a time */
-#define DRAIN_MS        3000 /* without progress, until the missing is given up */
-#define CLOSE_MS        2000
-#define TICK_MS         50
-#define PROGRESS_MS     500
-#define PAYLOAD_MAX     (64 << 20)
-#define DEPTH_MAX       65536
-#define CONNECTIONS_MAX 1000000
-/* A fan-out message says when it was sent and by which connection, six bits a letter. */
-#define STAMP_LETTERS  9
-#define SENDER_LETTERS 4
-#define STAMP_MASK     ((UINT64_C(1) << (6 * STAMP_LETTERS)) - 1)
+#define OPENING_MAX 128  /* connections in their handshake at a time */
+#define DRAIN_MS    3000 /* without progress, until the missing is given up */
+#define CLOSE_MS    2000
+#define TICK_MS     50
+#define PROGRESS_MS 500
+#define STAMP_MASK  ((UINT64_C(1) << (6 * STAMP_LETTERS)) - 1)
 
 enum phase { OPENING, RUNNING, DRAINING, ENDING };
 
@@ -80,6 +74,8 @@ struct bench {
     size_t lost; /* connections that did not open, or ended before we closed them */
     struct tally *tallies;
     char first_error[512];
+    char extensions[160]; /* of the first that opened */
+    int64_t compressed_from;
 };
 
 static volatile sig_atomic_t is_interrupted;
@@ -269,11 +265,27 @@ static void on_open(wsock_conn *conn, void *user)
 {
     struct bench *b = user;
 
-    (void)conn;
     pthread_mutex_lock(&b->lock);
-    b->opened++;
+    if (b->opened++ == 0)
+        wsock_conn_extensions(conn, b->extensions, sizeof b->extensions);
     pthread_cond_signal(&b->changed);
     pthread_mutex_unlock(&b->lock);
+}
+
+static void note_end(struct bench *b, const wsock_close_info *info)
+{
+    const char *detail = info->detail[0] != '\0' ? info->detail
+                                                 : wsock_cause_text(info->cause);
+    char text[400];
+
+    if (info->code == 1009 && info->began == WSOCK_BY_PEER) {
+        snprintf(text, sizeof text,
+                 "%s (--payload %lld is more than the server takes; wsock serve takes "
+                 "more with --set max_message_bytes=...)",
+                 detail, (long long)b->plan.payload_bytes);
+        detail = text;
+    }
+    note_error(b, detail);
 }
 
 static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
@@ -282,8 +294,7 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 
     (void)conn;
     if (phase_of(b) != ENDING)
-        note_error(b, info->detail[0] != '\0' ? info->detail
-                                              : wsock_cause_text(info->cause));
+        note_end(b, info);
     pthread_mutex_lock(&b->lock);
     b->ended++;
     if (phase_of(b) != ENDING)
@@ -470,6 +481,8 @@ static int report(struct bench *b)
     r->seconds = r->seconds > 0 ? r->seconds : 0.001;
     r->is_interrupted = is_interrupted;
     r->first_error = b->first_error;
+    r->extensions = b->extensions;
+    r->compressed_from = b->compressed_from;
     if (bench_report(&b->plan, r) < 0 || r->lost + r->wrong + r->missing > 0)
         status = EXIT_FAILED;
     free(r);
@@ -487,8 +500,7 @@ static int setup_lanes(struct bench *b)
     b->payload = malloc(bytes + 1);
     if (b->lanes == NULL || b->payload == NULL)
         return fail(command, "out of memory");
-    for (size_t i = 0; i < bytes; i++)
-        b->payload[i] = (char)('a' + i % 26);
+    bench_fill(b->payload, bytes);
     for (size_t i = 0; i < count; i++) {
         struct lane *lane = &b->lanes[i];
 
@@ -526,6 +538,17 @@ static int add_headers(struct bench *b)
     return 0;
 }
 
+/* What is sent has to be taken when it comes back. */
+static int fit_limit(struct bench *b)
+{
+    int64_t limit = 0;
+    int r = wsock_client_get_int64(b->client, "max_message_bytes", &limit);
+
+    if (r == 0 && limit < b->plan.payload_bytes)
+        r = wsock_client_set_int64(b->client, "max_message_bytes", b->plan.payload_bytes);
+    return r;
+}
+
 static int setup_client(struct bench *b)
 {
     int status = 0;
@@ -533,13 +556,19 @@ static int setup_client(struct bench *b)
 
     if (r < 0)
         return client_refuse_url(command, b->runtime, r);
-    for (size_t i = 0; status == 0 && i < b->plan.set_count; i++)
-        status = set_option(command, b->runtime, NULL, b->client, b->plan.sets[i]);
+    r = fit_limit(b);
+    for (size_t i = 0; r == 0 && status == 0 && i < b->plan.set_count; i++)
+        status = set_option(command, bench_rules, b->runtime, NULL, b->client,
+                            b->plan.sets[i]);
     if (status == 0)
         status = add_headers(b);
     if (status != 0)
         return status;
-    r = wsock_client_on_open(b->client, on_open, b, NULL);
+    if (r == 0)
+        r = wsock_client_get_int64(b->client, "compression_min_bytes",
+                                   &b->compressed_from);
+    if (r == 0)
+        r = wsock_client_on_open(b->client, on_open, b, NULL);
     if (r == 0)
         r = wsock_client_on_message(b->client, on_message, b, NULL);
     if (r == 0)
@@ -633,115 +662,6 @@ static int run(struct bench *b)
     return status;
 }
 
-/* ---- arguments ---- */
-
-enum {
-    OPT_CONNECTIONS = 1,
-    OPT_PAYLOAD,
-    OPT_DEPTH,
-    OPT_SECONDS,
-    OPT_WORKERS,
-    OPT_FANOUT,
-    OPT_TEXT,
-    OPT_JSON,
-    OPT_HEADER,
-    OPT_SUBPROTOCOL,
-    OPT_COMPRESSED,
-    OPT_SET,
-    OPT_HELP
-};
-
-static const struct arg_option options[] = {
-    {"connections", 'c', 1, OPT_CONNECTIONS},
-    {"payload", 'p', 1, OPT_PAYLOAD},
-    {"depth", 'd', 1, OPT_DEPTH},
-    {"seconds", 't', 1, OPT_SECONDS},
-    {"workers", 0, 1, OPT_WORKERS},
-    {"fanout", 0, 0, OPT_FANOUT},
-    {"text", 0, 0, OPT_TEXT},
-    {"json", 0, 0, OPT_JSON},
-    {"header", 'H', 1, OPT_HEADER},
-    {"subprotocol", 's', 1, OPT_SUBPROTOCOL},
-    {"compressed", 0, 0, OPT_COMPRESSED},
-    {"set", 0, 1, OPT_SET},
-    {"help", 'h', 0, OPT_HELP},
-};
-
-static int add(const char **list, size_t *count, const char *value, const char *what)
-{
-    if (*count == LIST_MAX)
-        return usage_error(command, "more than %d times %s", LIST_MAX, what);
-    list[(*count)++] = value;
-    return 0;
-}
-
-static int take_option(struct plan *p, int option, const char *value)
-{
-    switch (option) {
-    case ARG_PLAIN:
-        if (p->url != NULL)
-            return usage_error(command, "one URL, not also \"%s\"", value);
-        p->url = value;
-        return 0;
-    case OPT_CONNECTIONS:
-        return parse_count(command, "--connections", value, 1, CONNECTIONS_MAX,
-                           &p->connections);
-    case OPT_PAYLOAD:
-        return parse_count(command, "--payload", value, 0, PAYLOAD_MAX,
-                           &p->payload_bytes);
-    case OPT_DEPTH:
-        return parse_count(command, "--depth", value, 1, DEPTH_MAX, &p->depth);
-    case OPT_SECONDS:
-        return parse_seconds(command, "--seconds", value, &p->duration_ms);
-    case OPT_WORKERS:
-        return parse_count(command, "--workers", value, 1, 256, &p->workers);
-    case OPT_HEADER:
-        return add(p->headers, &p->header_count, value, "--header");
-    case OPT_SUBPROTOCOL:
-        return add(p->subprotocols, &p->subprotocol_count, value, "--subprotocol");
-    case OPT_COMPRESSED:
-        return add(p->sets, &p->set_count, "compression=shared", "--compressed");
-    case OPT_SET:
-        return add(p->sets, &p->set_count, value, "--set");
-    case OPT_FANOUT:
-        p->is_fanout = 1;
-        return 0;
-    case OPT_TEXT:
-        p->type = WSOCK_TEXT;
-        return 0;
-    case OPT_JSON:
-        p->is_json = 1;
-        return 0;
-    default:
-        return EXIT_USAGE;
-    }
-}
-
-/* @return -1 to go on, else the exit status. */
-static int read_arguments(struct plan *p, int argc, char **argv)
-{
-    struct args args;
-    const char *value = NULL;
-    int option = 0;
-
-    args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
-    while ((option = args_next(&args, &value)) != ARG_END) {
-        if (option == OPT_HELP)
-            return help_print(command, WSOCK_SCOPE_RUNTIME | WSOCK_SCOPE_CLIENT |
-                                           WSOCK_SCOPE_ENDPOINT);
-        const int r = take_option(p, option, value);
-
-        if (r != 0)
-            return r;
-    }
-    if (p->url == NULL)
-        return usage_error(command, "the URL is missing; see wsock bench --help");
-    if (p->is_fanout && p->payload_bytes < STAMP_LETTERS + SENDER_LETTERS)
-        return usage_error(command, "--fanout needs a --payload of at least %d bytes",
-                           STAMP_LETTERS + SENDER_LETTERS);
-    return -1;
-}
-
 int bench_main(int argc, char **argv)
 {
     struct bench b = {
@@ -755,7 +675,7 @@ int bench_main(int argc, char **argv)
                 .type = WSOCK_BINARY,
             },
     };
-    const int status = read_arguments(&b.plan, argc, argv);
+    const int status = bench_arguments(&b.plan, argc, argv);
 
     return status >= 0 ? status : run(&b);
 }

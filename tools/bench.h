@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Within `wsock bench`: what it shall do, what came of it, and how that is told
- * (bench_report.c).
+ * Within `wsock bench`: what it shall do (bench_arguments.c), what it sends
+ * (bench_payload.c), what came of it, and how that is told (bench_report.c).
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -10,8 +10,12 @@
 #include <stdint.h>
 
 #include "histogram.h"
+#include "tool.h"
 
 #define LIST_MAX 64
+/* A fan-out message says when it was sent and by which connection, six bits a letter. */
+#define STAMP_LETTERS  9
+#define SENDER_LETTERS 4
 
 struct plan {
     const char *url;
@@ -40,8 +44,18 @@ struct result {
     double seconds;
     int is_interrupted;
     const char *first_error; /* "" when there was none */
+    const char *extensions;  /* of the first connection that opened */
+    int64_t compressed_from; /* bytes; smaller messages leave as they are */
     struct histogram latency;
 };
+
+extern const struct option_rule bench_rules[];
+
+/** Read the arguments. @return -1 to go on, else the exit status. */
+int bench_arguments(struct plan *plan, int argc, char **argv);
+
+/** Fill a payload. */
+void bench_fill(char *out, size_t len);
 
 /** Print it. @return 0, or -1 when standard output cannot take it. */
 int bench_report(const struct plan *plan, const struct result *result);

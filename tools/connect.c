@@ -119,6 +119,7 @@ static void tell_open(const struct client *c)
     const char *server = wsock_conn_response_header(conn, "Server");
     char extensions[256] = "";
 
+    clear_prompt(c);
     if (c->is_verbose) {
         fprintf(stderr, "connected to %s\n", c->url != NULL ? c->url : c->urls[0]);
         fprintf(stderr, "address: %s\n", wsock_conn_remote_address(conn));
@@ -154,7 +155,7 @@ static int send_message(struct client *c, int type, const char *data, size_t len
 static void print_commands(void)
 {
     fputs("  connect [URL]   connect again, or to another URL\n"
-          "  __disconnect    close the connection and stay here\n"
+          "  disconnect      close the connection and stay here\n"
           "  exit            close the connection and end\n"
           "  help            this list\n"
           "Other lines are sent. To send one of these words put a \\ before it.\n",
@@ -189,7 +190,7 @@ static int typed_command(struct client *c, const char *line, size_t len)
         c->is_finishing = 1;
         c->input.has_ended = 1;
         begin_close(c, 1000);
-    } else if (is_word(line, len, "__disconnect")) {
+    } else if (is_word(line, len, "disconnect")) {
         begin_close(c, 1000);
     } else if (is_word(line, len, "connect")) {
         type_connect(c, NULL, 0);
@@ -358,6 +359,8 @@ static void take_interrupt(struct client *c)
     if (interrupts == 0 || c->status == EXIT_INTERRUPTED)
         return;
     c->status = EXIT_INTERRUPTED;
+    if (c->is_interactive) /* the shell's prompt gets a line of its own */
+        fputc('\n', stderr);
     c->is_interactive = 0;
     c->is_finishing = 1;
     begin_close(c, 1001);
@@ -510,7 +513,7 @@ static int read_arguments(struct client *c, int argc, char **argv)
     args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
     while ((option = args_next(&args, &value)) != ARG_END) {
         if (option == OPT_HELP)
-            return help_print(command, WSOCK_SCOPE_CLIENT | WSOCK_SCOPE_ENDPOINT);
+            return help_print(command, WSOCK_SCOPE_CLIENT, NULL);
         const int r = take_option(c, option, value);
 
         if (r != 0)

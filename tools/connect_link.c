@@ -109,7 +109,7 @@ static int setup_client(wsock_client *client, const struct connect_target *targe
                                  wsock_strerror(r));
     }
     for (const char *const *p = target->sets; status == 0 && *p != NULL; p++)
-        status = set_option(command, NULL, NULL, client, *p);
+        status = set_option(command, NULL, NULL, NULL, client, *p);
     return status;
 }
 
@@ -226,18 +226,38 @@ static int status_of(const struct outcome *outcome)
     }
 }
 
+/* The option of the library that a sentence names, or NULL. */
+static const char *option_named_in(const char *sentence)
+{
+    wsock_option_info info = {.size = sizeof info};
+
+    for (size_t i = 0; wsock_option_at(&info, i) == 0; i++) {
+        if (strstr(sentence, info.name) != NULL)
+            return info.name;
+    }
+    return NULL;
+}
+
 int outcome_status(const struct outcome *outcome, int is_verbose)
 {
     const int status = status_of(outcome);
 
     if (outcome->cause == WSOCK_CAUSE_CLOSED) {
+        const char *who = outcome->began == WSOCK_BY_PEER ? " by the server" : "";
+
         if (status != EXIT_OK || is_verbose)
-            fail(command, "closed with %d%s%s", (int)outcome->code,
+            fail(command, "closed%s with %d%s%s", who, (int)outcome->code,
                  outcome->reason[0] != '\0' ? ": " : "", outcome->reason);
     } else {
-        fail(command, "%s",
+        const char *limit = outcome->cause == WSOCK_CAUSE_LIMIT
+                                ? option_named_in(outcome->detail)
+                                : NULL;
+
+        fail(command, "%s%s%s%s",
              outcome->detail[0] != '\0' ? outcome->detail
-                                        : wsock_cause_text(outcome->cause));
+                                        : wsock_cause_text(outcome->cause),
+             limit != NULL ? " (ours: --set " : "", limit != NULL ? limit : "",
+             limit != NULL ? "=... raises it)" : "");
     }
     return status;
 }

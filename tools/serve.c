@@ -67,6 +67,14 @@ static const struct arg_option options[] = {
     {"help", 'h', 0, OPT_HELP},
 };
 
+static const struct option_rule rules[] = {
+    {"workers", NULL, "--workers"},
+    {"www", NULL, "--www"},
+    {"log_level", NULL, "--log-level"},
+    {"compression", "shared", NULL},
+    {NULL, NULL, NULL},
+};
+
 /* ---- who may be served ---- */
 
 static int is_loopback(const struct sockaddr *address)
@@ -178,6 +186,22 @@ static void add_page_headers(wsock_request *request)
     wsock_request_add_header(request, "Cache-Control", "no-cache");
 }
 
+/* A browser at the address of a WebSocket. */
+static void refuse_page(wsock_request *request, const char *path)
+{
+    const char *host = wsock_request_header(request, "Host");
+    const char *s = wsock_request_is_secure(request) ? "s" : "";
+    char text[512];
+
+    if (host == NULL)
+        host = "HOST";
+    snprintf(text, sizeof text,
+             "this is a WebSocket: wsock connect ws%s://%s%s\n"
+             "the chat page is at http%s://%s/\n",
+             s, host, path, s, host);
+    wsock_request_reject(request, 426, text);
+}
+
 static void on_http(wsock_request *request, void *user)
 {
     const char *path = wsock_request_path(request);
@@ -195,7 +219,11 @@ static void on_http(wsock_request *request, void *user)
         wsock_request_respond(request, 200, page_files[i].type, file->data, file->len);
         return;
     }
-    wsock_request_reject(request, 404, "not found\n");
+    if (strcmp(path, "/echo") == 0 || strcmp(path, "/rooms") == 0 ||
+        strncmp(path, "/rooms/", 7) == 0)
+        refuse_page(request, path);
+    else
+        wsock_request_reject(request, 404, "not found\n");
 }
 
 /* ---- start and end ---- */
@@ -319,7 +347,7 @@ static int take_option(struct serve *s, int option, const char *value)
         s->is_public = 1;
         return 0;
     case OPT_SET:
-        return set_option(command, s->runtime, s->server, NULL, value);
+        return set_option(command, rules, s->runtime, s->server, NULL, value);
     case OPT_ORIGIN:
         /* The chat page is served from here. */
         return add_to_list(s, "--origin", "origins", "same", value);
@@ -447,13 +475,14 @@ int serve_main(int argc, char **argv)
     if (help == ARG_BAD)
         return EXIT_USAGE;
     if (help == OPT_HELP)
-        return help_print(command, WSOCK_SCOPE_RUNTIME | WSOCK_SCOPE_SERVER);
+        return help_print(command, WSOCK_SCOPE_RUNTIME | WSOCK_SCOPE_SERVER, rules);
     args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
     r = wsock_runtime_new(&s.runtime);
     if (r == 0)
         r = wsock_server_new(s.runtime, &s.server);
     if (r == 0)
-        r = wsock_server_set(s.server, "compression", "shared");
+        r = wsock_server_set(s.server, "compression",
+                             option_rule_of(rules, "compression")->value);
     if (r < 0)
         fail(command, "cannot start: %s", wsock_strerror(r));
     else

@@ -64,16 +64,29 @@ static void print_wrapped(const char *text)
     }
 }
 
-static void print_options(int scopes)
+const struct option_rule *option_rule_of(const struct option_rule *rules,
+                                         const char *name)
+{
+    for (; rules != NULL && rules->name != NULL; rules++) {
+        if (strcmp(rules->name, name) == 0)
+            return rules;
+    }
+    return NULL;
+}
+
+static void print_options(int scopes, const struct option_rule *rules)
 {
     wsock_option_info info = {.size = sizeof info};
 
     for (size_t i = 0; wsock_option_at(&info, i) == 0; i++) {
+        const struct option_rule *rule = option_rule_of(rules, info.name);
         char value[48];
 
-        if ((info.scope & scopes) == 0)
+        if ((info.scope & scopes) == 0 || (rule != NULL && rule->value == NULL))
             continue;
-        if (info.type == WSOCK_OPTION_STRING) {
+        if (rule != NULL) {
+            printf("      %s=%s\n", info.name, rule->value);
+        } else if (info.type == WSOCK_OPTION_STRING) {
             printf("      %s=TEXT\n", info.name);
         } else {
             format_value(value, sizeof value, &info,
@@ -85,7 +98,7 @@ static void print_options(int scopes)
     }
 }
 
-int help_print(const char *command, int scopes)
+int help_print(const char *command, int scopes, const struct option_rule *rules)
 {
     static const char mark[] = "@OPTIONS@\n";
     const struct embedded_file *file = NULL;
@@ -101,7 +114,7 @@ int help_print(const char *command, int scopes)
         fputs(file->data, stdout);
     } else {
         printf("%.*s", (int)(options - file->data), file->data);
-        print_options(scopes);
+        print_options(scopes, rules);
         fputs(options + sizeof mark - 1, stdout);
     }
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;

@@ -41,11 +41,23 @@ extern const size_t embedded_count;
 /** @return NULL when there is no such file. */
 const struct embedded_file *embedded_find(const char *name);
 
+/** What a command does with an option of the library otherwise than the library. */
+struct option_rule {
+    const char *name;    /**< NULL at the end of a list */
+    const char *value;   /**< its default here; NULL: --set does not take it */
+    const char *instead; /**< then: the command's own flag, NULL when there is none */
+};
+
+/** @return the rule for that name, or NULL. @param rules (nullable) */
+const struct option_rule *option_rule_of(const struct option_rule *rules,
+                                         const char *name);
+
 /**
  * Print the manual of a command, with the library's options of these scopes where it
- * says so. @return EXIT_OK, or EXIT_FAILED when standard output cannot take it.
+ * says so. @param rules (nullable) @return EXIT_OK, or EXIT_FAILED when standard output
+ * cannot take it.
  */
-int help_print(const char *command, int scopes);
+int help_print(const char *command, int scopes, const struct option_rule *rules);
 
 /* args.c */
 
@@ -99,14 +111,20 @@ const char *nearest_name(const char *wrong, const char *const *names);
 int parse_count(const char *command, const char *option, const char *text, int64_t min,
                 int64_t max, int64_t *out);
 
+/** Bytes: a whole number, or one with KiB, MiB or GiB (K, M, G), as --set takes it.
+ *  Results as parse_count(). */
+int parse_bytes(const char *command, const char *option, const char *text, int64_t min,
+                int64_t max, int64_t *out);
+
 /** Seconds with an optional fraction, to milliseconds. Results as parse_count(). */
 int parse_seconds(const char *command, const char *option, const char *text,
                   int64_t *out_ms);
 
-/** Set one NAME=VALUE of --set on whatever of the three takes it (each nullable). @return
- *  0, or EXIT_USAGE after a complaint. */
-int set_option(const char *command, wsock_runtime *runtime, wsock_server *server,
-               wsock_client *client, const char *assignment);
+/** Set one NAME=VALUE of --set on whatever of the three takes it (each nullable, and so
+ *  the rules). @return 0, or EXIT_USAGE after a complaint. */
+int set_option(const char *command, const struct option_rule *rules,
+               wsock_runtime *runtime, wsock_server *server, wsock_client *client,
+               const char *assignment);
 
 /** Add "Name: value" to the requests of a client. @return 0, or EXIT_USAGE after a
  * complaint. */

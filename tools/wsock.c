@@ -71,7 +71,7 @@ int main(int argc, char **argv)
         return print_version();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
         (strcmp(name, "help") == 0 && argc == 2))
-        return help_print("wsock", 0);
+        return help_print("wsock", 0, NULL);
     if (strcmp(name, "help") == 0) {
         name = argv[2];
         rest = help;

@@ -18,7 +18,7 @@ class Help(unittest.TestCase):
             self.assertEqual((page.returncode, page.stderr), (0, ""))
             self.assertEqual(re.findall(r"^[A-Z ]+$", page.stdout, re.M), list(SECTIONS))
             self.assertLessEqual(max(map(len, page.stdout.splitlines())), 80)
-            self.assertNotIn("@", page.stdout)
+            self.assertNotIn("@OPTIONS", page.stdout)
 
     def test_help_and_short_options_print_the_same_page(self):
         for command in COMMANDS:
@@ -31,6 +31,16 @@ class Help(unittest.TestCase):
         self.assertIn("max_message_bytes=1MiB", run("serve", "--help").stdout)
         self.assertIn("max_message_bytes=1MiB", run("connect", "--help").stdout)
         self.assertNotIn(" www=", run("connect", "--help").stdout)
+
+    def test_defaults_are_those_of_the_command(self):
+        serve, bench, connect = (run(c, "--help").stdout for c in COMMANDS[:1] + COMMANDS[:0:-1])
+        self.assertIn(" compression=shared\n", serve)
+        self.assertIn(" compression=off\n", connect)
+        self.assertIn(" pause_read_when_backlogged=on\n", serve)
+        self.assertIn(" pause_read_when_backlogged=off\n", connect)
+        for page in (serve, bench):
+            for name in ("workers", "log_level", "www"):
+                self.assertNotIn(f" {name}=", page)
 
     def test_version_names_the_command_and_the_library(self):
         result = run("--version")
@@ -97,6 +107,23 @@ class Usage(unittest.TestCase):
         self.assert_usage("max_message_bytes", "serve", "--set", "max_message_bytes=lots")
         self.assert_usage("max_message_bytes", "connect", "ws://127.0.0.1:1", "--set",
                           "max_message_bytes=lots")
+
+    def test_set_leaves_alone_what_has_a_flag_or_no_effect(self):
+        for command, name, flag in (("serve", "workers", "--workers"), ("serve", "www", "--www"),
+                                    ("serve", "log_level", "--log-level"),
+                                    ("bench", "workers", "--workers")):
+            self.assert_usage(f"for {name} there is {flag}", command, "ws://127.0.0.1:0"
+                              if command == "serve" else "ws://127.0.0.1:1",
+                              "--set", f"{name}=4")
+        self.assert_usage("no option \"log_level\"", "bench", "ws://127.0.0.1:1",
+                          "--set", "log_level=4")
+        self.assert_usage("no option \"subprotocols\"", "connect", "ws://127.0.0.1:1",
+                          "--set", "subprotocols=x")
+
+    def test_payloads_take_units(self):
+        for bad in ("64MB", "65MiB", "-1", "KiB", "9999999999999999999999", "1.5K", "65537K"):
+            self.assert_usage("--payload takes bytes from 0 to 67108864", "bench", "ws://x",
+                              "--payload", bad)
 
     def test_options_that_contradict_each_other_are_refused(self):
         self.assert_usage("-x and -b", "connect", "ws://x", "-x", "hi", "-b")

@@ -49,6 +49,30 @@ class Load(unittest.TestCase):
                                            "--connections", "2", "--seconds", "0.2")
         self.assertEqual((status, report["errors"]["total"]), (0, 0))
 
+    def test_what_was_agreed_is_told_and_whether_it_had_anything_to_do(self):
+        with Serve() as serve:
+            for payload, is_small in (("32", True), ("2KiB", False)):
+                args = (serve.url + "/echo", "-c", "1", "-t", "0.2", "--compressed", "-p", payload)
+                out = run("bench", *args).stdout
+                self.assertIn("permessage-deflate", out)
+                self.assertEqual("below compression_min_bytes" in out, is_small)
+                status, report, _ = self.bench(*args)
+                self.assertEqual((status, report["errors"]["total"]), (0, 0))
+                self.assertIn("permessage-deflate", report["extensions"])
+                self.assertEqual(report["payload_bytes"], 2048 if payload == "2KiB" else 32)
+            _, report, _ = self.bench(serve.url + "/echo", "-c", "1", "-t", "0.1")
+            self.assertEqual(report["extensions"], "")
+
+    def test_a_payload_above_the_servers_limit_is_named(self):
+        with Serve("--set", "max_message_bytes=4MiB") as serve:
+            status, report, _ = self.bench(serve.url + "/echo", "-c", "1", "-t", "0.2", "-p", "3M")
+            self.assertEqual((status, report["errors"]["total"]), (0, 0))
+        with Serve() as serve:
+            status, report, _ = self.bench(serve.url + "/echo", "-c", "1", "-t", "1", "-p", "2MiB")
+        self.assertEqual((status, report["errors"]["connections"]), (1, 1))
+        self.assertRegex(report["errors"]["first"],
+                         "1009: .*max_message_bytes.*--payload 2097152 is more than the server")
+
     def test_the_report_for_people_has_the_percentiles(self):
         with Serve() as serve:
             result = run("bench", serve.url + "/echo", "--connections", "2", "--seconds", "0.2")
@@ -88,6 +112,7 @@ class Load(unittest.TestCase):
                                        "--seconds", "0.2")
         self.assertEqual((status, report["errors"]["connections"]), (1, 3))
         self.assertIn("refused", report["errors"]["first"].lower())
+        self.assertIsNone(report["latency_us"])
 
     def test_1_when_answers_are_wrong_or_missing(self):
         def wrong(conn):

@@ -15,7 +15,7 @@ import time
 import unittest
 
 import ws_peer
-from tool import TIMEOUT, WSOCK, Process, run
+from tool import TIMEOUT, WSOCK, Process, Serve, run
 from ws_peer import BINARY, CLOSE, TEXT, Server, close_payload
 
 
@@ -263,9 +263,23 @@ class Statuses(unittest.TestCase):
 
     def test_1_for_other_codes_which_are_printed(self):
         for code, reason in ((1011, "broke"), (1008, ""), (4400, "\u00e4")):
-            expected = f"closed with {code}" + (f": {reason}" if reason else "")
+            expected = f"closed by the server with {code}" + (f": {reason}" if reason else "")
             self.assert_status(1, re.escape(expected), closes_with(close_payload(code, reason)),
                                "--count", "1")
+
+    def test_1_for_a_limit_of_this_end_and_how_to_raise_it(self):
+        with Serve() as serve:
+            result = run("connect", serve.url + "/echo", "-x", "too long", "--set",
+                         "max_message_bytes=5", "--count", "1")
+            self.assertEqual(result.returncode, 1)
+            self.assertRegex(result.stderr, r"closed with 1009: .*--set max_message_bytes=")
+
+    def test_5_with_what_the_server_says(self):
+        with Serve() as serve:
+            result = run("connect", serve.url + "/rooms", "-x", "hello")
+            self.assertEqual(result.returncode, 5)
+            self.assertRegex(result.stderr, "answered 400 Bad Request: .*wsock.rooms.v1")
+            self.assertEqual(result.stderr.count("\n"), 1)
 
     def test_1_when_the_server_breaks_the_protocol(self):
         def script(conn):
@@ -439,7 +453,7 @@ class Terminal(unittest.TestCase):
             self.type("hello\n")
             self.assertEqual(self.message(), "hello")
             self.type("help\n")
-            self.expect("__disconnect")
+            self.expect("disconnect")
             self.type("help me\n")
             self.assertEqual(self.message(), "help me")
             self.type("\\help\n")
@@ -453,7 +467,7 @@ class Terminal(unittest.TestCase):
         with Server(echo) as server, Server(sends((TEXT, "the other"))) as other:
             self.start(server.url)
             self.expect("connected")
-            self.type("__disconnect\n")
+            self.type("disconnect\n")
             self.expect("closed with 1000")
             self.type("lost\n")
             self.expect("not connected")
@@ -469,10 +483,24 @@ class Terminal(unittest.TestCase):
     def test_the_prompt_stays_when_the_server_closes(self):
         with Server(closes_with(close_payload(4000, "bye"))) as server:
             self.start(server.url)
-            self.expect("closed with 4000: bye")
+            self.expect("closed by the server with 4000: bye")
             self.expect("> ")
             self.type("exit\n")
             self.assertEqual(self.process.wait(TIMEOUT), 1)
+
+    def test_what_is_told_takes_the_prompts_place(self):
+        with Server(echo) as server:
+            self.start(server.url)
+            self.expect("> ")
+            self.type("connect\n")
+            self.expect("connected;")
+            self.expect("> ")
+            self.type("connect\n")
+            self.expect(r"\r\x1b\[Kconnected;")
+            self.expect("> ")
+            self.process.send_signal(signal.SIGINT)
+            self.expect(r"\r\n$")
+            self.assertEqual(self.process.wait(TIMEOUT), 130)
 
     def test_end_of_input_closes(self):
         with Server(echo) as server:
@@ -486,7 +514,7 @@ class Terminal(unittest.TestCase):
         self.assertEqual(self.process.wait(TIMEOUT), 3)
 
     def test_on_a_pipe_the_same_words_are_messages(self):
-        words = "help\nexit\n__disconnect\nconnect\n\\x\n"
+        words = "help\nexit\ndisconnect\nconnect\n\\x\n"
         with Server(echo) as server:
             self.assertEqual(run("connect", server.url, data=words).stdout, words)
 

@@ -38,6 +38,15 @@ class Listeners(unittest.TestCase):
                 result = run("connect", f"ws+unix:{path}:/echo", "-x", "over unix")
                 self.assertEqual((result.returncode, result.stdout), (0, "over unix\n"))
 
+    def test_a_browser_at_a_websocket_is_told_what_it_is(self):
+        with Serve() as serve:
+            for path, status in (("/echo", 426), ("/rooms", 426), ("/rooms/lobby", 426),
+                                 ("/nothing", 404)):
+                got, _, body = get(serve.port, path)
+                self.assertEqual(got, status)
+                self.assertEqual(f"wsock connect {serve.url}{path}\n" in body.decode(),
+                                 status == 426)
+
     def test_quiet_prints_nothing(self):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
