@@ -36,42 +36,11 @@ static void release(struct wsi_owner *owner)
     wsi_environment_fini(&remote->environment);
     wsi_buf_fini(&remote->headers);
     wsi_buf_fini(&remote->protocols);
-    wsi_free(remote->text);
-    wsi_free(remote->target);
+    wsi_destination_fini(&remote->home);
     pthread_mutex_destroy(&remote->lock);
     wsi_failure_fini(&client->failure);
     wsi_free(client);
     wsi_pool_unref(pool);
-}
-
-/* Take the URL apart. @return 0; WSOCK_EURL, WSOCK_ENOTSUP with *why; WSOCK_ENOMEM. */
-static int set_url(struct wsi_remote *remote, const char *url, const char **why)
-{
-    char target[8192];
-    int r;
-
-    *why = "out of memory";
-    remote->text = wsi_strdup(url);
-    if (remote->text == NULL)
-        return WSOCK_ENOMEM;
-    r = wsi_url_parse(remote->text, &remote->url, why);
-    if (r < 0)
-        return r;
-    *why = NULL;
-    if (remote->url.userinfo.len > 0)
-        *why = "user and password in a URL are not supported";
-    else if (wsi_str_equal(remote->url.host, WSI_STR("*")))
-        *why = "only a listener can have the host \"*\"";
-    else if (!remote->url.is_unix && remote->url.port == 0)
-        *why = "port 0 cannot be connected to";
-    if (*why != NULL)
-        return WSOCK_ENOTSUP;
-    *why = "it is too long";
-    if (wsi_url_write_host(&remote->url, remote->host, sizeof remote->host) < 0 ||
-        wsi_url_write_target(&remote->url, target, sizeof target) < 0)
-        return WSOCK_EURL;
-    remote->target = wsi_strdup(target);
-    return remote->target != NULL ? 0 : WSOCK_ENOMEM;
 }
 
 int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char *url)
@@ -90,9 +59,9 @@ int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char 
     wsi_secure_init(&client->remote.secure);
     pthread_mutex_init(&client->remote.lock, NULL);
     wsi_failure_init(&client->failure);
-    r = set_url(&client->remote, url, &why);
+    r = wsi_destination_init(&client->remote.home, url, &why);
     if (r == 0)
-        r = wsi_environment_read(&client->remote.environment, &client->remote.url);
+        r = wsi_environment_read(&client->remote.environment, &client->remote.home.url);
     if (r < 0) {
         wsock_client_unref(client);
         return wsi_fail(&runtime->failure, r, "%s: %s", url, why);
@@ -125,7 +94,7 @@ static int prepare_tls(wsock_client *client)
     if (!wsi_secure_is_current(&remote->secure))
         r = wsi_secure_load(&remote->secure, &remote->profile.options, why);
     pthread_mutex_unlock(&remote->lock);
-    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", remote->text, why) : 0;
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", remote->home.text, why) : 0;
 }
 
 int wsock_client_connect(wsock_client *client, wsock_conn **out)
@@ -134,11 +103,11 @@ int wsock_client_connect(wsock_client *client, wsock_conn **out)
 
     if (client == NULL)
         return WSOCK_EINVAL;
-    r = client->remote.url.secure ? prepare_tls(client) : 0;
+    r = client->remote.home.url.secure ? prepare_tls(client) : 0;
     if (r < 0)
         return r;
     r = wsi_remote_connect(&client->remote, out);
-    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.text,
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.home.text,
                             wsock_strerror(r))
                  : 0;
 }

@@ -11,6 +11,7 @@
 
 #include "conn/compress.h"
 #include "conn/conn.h"
+#include "conn/moving.h"
 #include "conn/opening.h"
 #include "conn/reaching.h"
 #include "conn/remote.h"
@@ -71,6 +72,10 @@ bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error)
         return true;
     }
     opening->error = error;
+    if (opening->phase == WSI_OPENING_MOVING) {
+        wsi_moving_go_on(conn);
+        return true;
+    }
     if (opening->phase == WSI_OPENING_TUNNEL) {
         wsi_tunneling_lost(conn, error);
         return true;
@@ -86,9 +91,11 @@ bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error)
 static int write_request(struct wsock_conn *conn, struct wsi_buf *out)
 {
     struct wsi_remote *remote = remote_of(conn);
+    const struct wsi_destination *destination = wsi_destination_of(conn);
+    struct wsi_buf headers = {0};
     struct wsi_handshake_request request = {
-        .host = wsi_str_of(remote->host),
-        .target = wsi_str_of(remote->target),
+        .host = wsi_str_of(destination->host),
+        .target = wsi_str_of(destination->target),
         .key = {conn->opening->key, WSI_KEY_SIZE},
     };
     char extensions[WSI_PMD_TEXT_MAX];
@@ -103,10 +110,12 @@ static int write_request(struct wsock_conn *conn, struct wsi_buf *out)
     pthread_mutex_lock(&remote->lock);
     request.protocols = (struct wsi_str){(const char *)remote->protocols.data,
                                          remote->protocols.len};
-    request.headers = (struct wsi_str){(const char *)remote->headers.data,
-                                       remote->headers.len};
-    r = wsi_handshake_write_request(out, &request, SIZE_MAX / 2);
+    r = wsi_moving_headers(conn, &headers, &remote->headers);
+    request.headers = (struct wsi_str){(const char *)headers.data, headers.len};
+    if (r == 0)
+        r = wsi_handshake_write_request(out, &request, SIZE_MAX / 2);
     pthread_mutex_unlock(&remote->lock);
+    wsi_buf_fini(&headers);
     return r;
 }
 
@@ -238,9 +247,9 @@ static int check_answer(struct wsock_conn *conn, const uint8_t *data, size_t hea
     if (r == 0)
         r = check_compression(conn, head, &refusal);
     if (r < 0) {
-        if (refusal.status != 0)
+        if (refusal.status != 0 && !wsi_moving_follow(conn, head))
             begin_refusal(conn, head, &refusal, head_len);
-        else
+        else if (refusal.status == 0)
             wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE, "the server's answer: %s",
                                 refusal.why);
         return -1;

@@ -65,8 +65,7 @@ void wsi_frames_pack(struct wsi_frames *frames, struct wsi_pool *pool,
     const size_t len = wsi_encoded_payload(frames->plain).len;
     unsigned smallest = 0, largest = WSI_WINDOWS - 1;
 
-    if (windows == 0 ||
-        (int64_t)len < wsi_option(options, WSI_OPT_COMPRESSION_MIN_BYTES))
+    if (windows == 0 || (int64_t)len < wsi_option(options, WSI_OPT_COMPRESSION_MIN_BYTES))
         return;
     while ((windows >> smallest & 1) == 0)
         smallest++;

@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/destination.h"
 #include "conn/reaching.h"
 #include "conn/secure.h"
 #include "conn/service.h"
@@ -26,6 +27,14 @@ int wsi_opening_new(struct wsi_opening **out)
     return 0;
 }
 
+void wsi_opening_drop_moved(struct wsi_opening *opening)
+{
+    if (opening->moved != NULL)
+        wsi_destination_fini(opening->moved);
+    wsi_free(opening->moved);
+    opening->moved = NULL;
+}
+
 void wsi_opening_free(struct wsi_opening *opening)
 {
     if (opening == NULL)
@@ -35,6 +44,7 @@ void wsi_opening_free(struct wsi_opening *opening)
     wsi_buf_fini(&opening->body);
     wsi_free(opening->content_type);
     wsi_free(opening->way);
+    wsi_opening_drop_moved(opening);
     wsi_free(opening->remote);
     if (opening->file >= 0)
         close(opening->file);

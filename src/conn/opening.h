@@ -8,11 +8,12 @@
  *                                    +---------+-----> REPLY
  *   client:  START --> CONNECT --> [TUNNEL] --> [TLS] --> HEAD --> (open)
  *                                                         |
- *                                                         `--> REFUSED
+ *                                                         +--> REFUSED
+ *                                                         `--> MOVING --> CONNECT
  *
  *   trust.c PROXY, secure.c TLS, accepting.c and answer.c what a server answers, reply.c
- *   REPLY; reaching.c a client's way to HEAD, tunneling.c TUNNEL, connecting.c the rest
- * of it
+ *   REPLY; reaching.c a client's way to HEAD, tunneling.c TUNNEL, moving.c MOVING,
+ *   connecting.c the rest of it
  */
 #ifndef WSI_CONN_OPENING_H
 #define WSI_CONN_OPENING_H
@@ -31,6 +32,7 @@
 
 struct wsock_conn;
 struct wsi_file;
+struct wsi_destination;
 struct wsi_way;
 
 enum wsi_opening_phase {
@@ -42,6 +44,7 @@ enum wsi_opening_phase {
     WSI_OPENING_HEAD,    /* the head of the request or response is coming */
     WSI_OPENING_ANSWER,  /* server: the application decides */
     WSI_OPENING_REPLY,   /* server: an HTTP answer is leaving */
+    WSI_OPENING_MOVING,  /* client: a redirect is followed when the socket has closed */
     WSI_OPENING_REFUSED, /* client: what an answer that refuses says may still come */
 };
 
@@ -81,8 +84,10 @@ struct wsi_opening {
     bool speaks_tls;            /* server: what comes is TLS */
     struct wsi_resolve *resolve;
     struct wsi_dial *dial;
-    struct wsi_way *way; /* (owned, nullable) through a proxy */
-    int error;           /* errno of what failed */
+    struct wsi_way *way;           /* (owned, nullable) through a proxy */
+    struct wsi_destination *moved; /* (owned, nullable) where a redirect led to */
+    int64_t redirects;
+    int error; /* errno of what failed */
 };
 
 enum { WSI_ANSWER_MAX = 16 * 1024 * 1024, WSI_ANSWER_HEADERS_MAX = 16 * 1024 };
@@ -97,6 +102,7 @@ wsi_opening_remote(const struct wsi_opening *opening)
 int wsi_opening_new(struct wsi_opening **out);
 /** Takes NULL. */
 void wsi_opening_free(struct wsi_opening *opening);
+void wsi_opening_drop_moved(struct wsi_opening *opening);
 /** Take it away from the connection: open, or ended. */
 void wsi_opening_finish(struct wsock_conn *conn);
 /** Before the end is told: on_request_cancelled for a request that was not answered. */

@@ -9,16 +9,12 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/moving.h"
 #include "conn/opening.h"
 #include "conn/remote.h"
 #include "conn/secure.h"
 #include "conn/tunneling.h"
 #include "core/errno_text.h"
-
-static struct wsi_remote *remote_of(const struct wsock_conn *conn)
-{
-    return wsi_remote_of(conn->owner);
-}
 
 int wsi_remote_connect(struct wsi_remote *remote, wsock_conn **out)
 {
@@ -98,7 +94,8 @@ static void dial(struct wsock_conn *conn, const struct wsi_address *addresses,
 static void resolve_failed(struct wsock_conn *conn, const char *why)
 {
     const struct wsi_via *via = via_of(conn);
-    const struct wsi_str host = via != NULL ? via->host : remote_of(conn)->url.host;
+    const struct wsi_str host = via != NULL ? via->host
+                                            : wsi_destination_of(conn)->url.host;
 
     wsi_connecting_fail(conn, WSOCK_CAUSE_RESOLVE, "cannot resolve %s%.*s: %s",
                         via != NULL ? "the proxy " : "", (int)host.len, host.ptr, why);
@@ -119,7 +116,7 @@ static void on_resolved(void *user, const struct wsi_address *addresses, size_t 
 static void start_with_host(struct wsock_conn *conn, struct wsi_str name, uint16_t port)
 {
     struct wsi_address address;
-    char host[WSI_HOST_MAX];
+    char host[WSI_HOST_FIELD_MAX];
 
     memcpy(host, name.ptr, name.len);
     host[name.len] = '\0';
@@ -133,7 +130,7 @@ static void start_with_host(struct wsock_conn *conn, struct wsi_str name, uint16
 static void start_with_path(struct wsock_conn *conn, const struct wsi_url *url)
 {
     struct wsi_address address;
-    char path[WSI_HOST_MAX];
+    char path[WSI_HOST_FIELD_MAX];
 
     memcpy(path, url->path.ptr, url->path.len);
     path[url->path.len] = '\0';
@@ -146,9 +143,14 @@ static void start_with_path(struct wsock_conn *conn, const struct wsi_url *url)
 
 void wsi_reaching_start(struct wsock_conn *conn)
 {
-    const struct wsi_url *url = &remote_of(conn)->url;
-
     wsi_list_append(&conn->worker->conns, &conn->node);
+    wsi_reaching_begin(conn);
+}
+
+void wsi_reaching_begin(struct wsock_conn *conn)
+{
+    const struct wsi_url *url = &wsi_destination_of(conn)->url;
+
     conn->opening->phase = WSI_OPENING_CONNECT;
     if (atomic_load(&conn->close_begun)) {
         wsi_opening_give_up(conn);
@@ -182,7 +184,7 @@ void wsi_reaching_connected(struct wsock_conn *conn)
 
 void wsi_reaching_through(struct wsock_conn *conn)
 {
-    if (!remote_of(conn)->url.secure) {
+    if (!wsi_destination_of(conn)->url.secure) {
         wsi_connecting_ask(conn);
         return;
     }

@@ -12,6 +12,9 @@ struct wsock_conn;
 /** Begin, on the worker. */
 void wsi_reaching_start(struct wsock_conn *conn);
 
+/** The same for where it goes now (moving.h). */
+void wsi_reaching_begin(struct wsock_conn *conn);
+
 /** A socket of the connection is connected: go on from there. */
 void wsi_reaching_connected(struct wsock_conn *conn);
 

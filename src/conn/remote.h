@@ -10,6 +10,7 @@
 
 #include <wsock/types.h>
 
+#include "conn/destination.h"
 #include "conn/owner.h"
 #include "conn/profile.h"
 #include "conn/secure.h"
@@ -17,15 +18,10 @@
 #include "core/buf.h"
 #include "proto/url.h"
 
-enum { WSI_HOST_MAX = 300 };
-
 struct wsi_remote {
-    struct wsi_owner owner;     /* first: a connection's owner is its remote */
-    struct wsi_profile profile; /* scope client */
-    char *text;                 /* (owned) of the URL; the strings below point into it */
-    struct wsi_url url;
-    char *target;            /* (owned) of the request */
-    char host[WSI_HOST_MAX]; /* the Host header */
+    struct wsi_owner owner;      /* first: a connection's owner is its remote */
+    struct wsi_profile profile;  /* scope client */
+    struct wsi_destination home; /* its URL */
     struct wsi_environment environment;
     struct wsi_secure secure;
     pthread_mutex_t lock;     /* what follows */

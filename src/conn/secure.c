@@ -8,6 +8,7 @@
 
 #include "conn/conn.h"
 #include "conn/extra.h"
+#include "conn/moving.h"
 #include "conn/opening.h"
 #include "conn/remote.h"
 #include "conn/service.h"
@@ -132,15 +133,32 @@ int wsi_secure_load(struct wsi_secure *secure, const struct wsi_options *options
 
 /* A client's peer is named in its URL; who is behind a Unix socket is this machine. */
 static int make_client(struct wsi_filter **out, struct wsi_tls_context *context,
-                       const struct wsi_url *url)
+                       const struct wsi_url *url, bool is_home)
 {
-    char host[WSI_HOST_MAX] = "localhost";
+    char host[WSI_HOST_FIELD_MAX] = "localhost";
 
     if (!url->is_unix) {
         memcpy(host, url->host.ptr, url->host.len);
         host[url->host.len] = '\0';
     }
-    return wsi_tls_connect(out, context, host);
+    return wsi_tls_connect(out, context, host, is_home);
+}
+
+/* A redirect led from ws to wss, and no file was read yet. @return (owned, nullable) */
+static struct wsi_tls_context *load_late(struct wsock_conn *conn)
+{
+    struct wsi_remote *remote = wsi_remote_of(conn->owner);
+    char why[WSI_TLS_WHY_SIZE];
+    int r;
+
+    pthread_mutex_lock(&remote->lock);
+    r = wsi_secure_load(&remote->secure, &conn->profile->options, why);
+    pthread_mutex_unlock(&remote->lock);
+    if (r == 0)
+        return take(&remote->secure);
+    if (r != WSOCK_ENOMEM)
+        wsi_conn_note_end(conn, WSOCK_CAUSE_TLS, WSOCK_BY_US, 0, "%s", why);
+    return NULL;
 }
 
 static int make_filter(struct wsock_conn *conn, struct wsi_filter **out)
@@ -151,12 +169,15 @@ static int make_filter(struct wsock_conn *conn, struct wsi_filter **out)
     struct wsi_tls_context *context = take(secure);
     int r = WSOCK_ENOMEM;
 
+    if (context == NULL && !is_server)
+        context = load_late(conn);
     if (context == NULL)
         return r;
     if (is_server)
         r = wsi_tls_accept(out, context);
     else
-        r = make_client(out, context, &wsi_remote_of(conn->owner)->url);
+        r = make_client(out, context, &wsi_destination_of(conn)->url,
+                        wsi_moving_is_home(conn));
     wsi_tls_context_unref(context);
     return r;
 }

@@ -13,8 +13,8 @@
 
 #include "conn/compress.h"
 #include "conn/conn.h"
-#include "conn/extra.h"
 #include "conn/encode.h"
+#include "conn/extra.h"
 #include "conn/frames.h"
 #include "conn/opening.h"
 #include "conn/posted.h"

@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/moving.h"
 #include "conn/opening.h"
 #include "conn/reaching.h"
 #include "conn/remote.h"
@@ -67,7 +68,7 @@ struct choice {
 };
 
 /* With the lock of the remote held. */
-static struct choice choose(const struct wsi_remote *remote)
+static struct choice choose(const struct wsi_remote *remote, const struct wsi_url *url)
 {
     const struct wsi_options *options = &remote->profile.options;
     const char *proxy = wsi_option_text(options, WSI_OPT_PROXY);
@@ -80,9 +81,8 @@ static struct choice choose(const struct wsi_remote *remote)
         if (*no_proxy == '\0' && remote->environment.no_proxy != NULL)
             no_proxy = remote->environment.no_proxy;
     }
-    if (choice.proxy == NULL || strcmp(choice.proxy, "none") == 0 ||
-        remote->url.is_unix ||
-        wsi_via_is_bypassed(wsi_str_of(no_proxy), remote->url.host))
+    if (choice.proxy == NULL || strcmp(choice.proxy, "none") == 0 || url->is_unix ||
+        wsi_via_is_bypassed(wsi_str_of(no_proxy), url->host))
         choice.proxy = NULL;
     return choice;
 }
@@ -104,14 +104,15 @@ static struct wsi_way *way_new(const char *proxy, const struct wsi_url *url)
 int wsi_tunneling_choose(struct wsock_conn *conn)
 {
     struct wsi_remote *remote = wsi_remote_of(conn->owner);
+    const struct wsi_url *url = &wsi_destination_of(conn)->url;
     struct wsi_opening *opening = conn->opening;
     struct choice choice;
     const char *why;
 
     pthread_mutex_lock(&remote->lock);
-    choice = choose(remote);
+    choice = choose(remote, url);
     if (choice.proxy != NULL)
-        opening->way = way_new(choice.proxy, &remote->url);
+        opening->way = way_new(choice.proxy, url);
     pthread_mutex_unlock(&remote->lock);
     if (choice.proxy == NULL)
         return 0;

@@ -152,6 +152,10 @@
       "Proxy, as http://user:password@host:port or socks5://...; none: connect directly; " \
       "empty: what the environment says (ws_proxy, http_proxy, wss_proxy, https_proxy, "  \
       "all_proxy)")                                                                      \
+    X(MAX_REDIRECTS, "max_redirects", WSOCK_SCOPE_CLIENT,                                \
+      COUNT, 0, 0, 100, 1, "",                                                           \
+      "Redirects that are followed, but never from wss to ws; Authorization and Cookie "  \
+      "do not go to another origin")                                                     \
     X(NO_PROXY, "no_proxy", WSOCK_SCOPE_CLIENT,                                          \
       STRING, 0, 0, 4095, 1, "",                                                         \
       "Names, addresses and networks that are connected to directly, separated by "      \

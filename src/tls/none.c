@@ -43,9 +43,9 @@ int wsi_tls_accept(struct wsi_filter **out, struct wsi_tls_context *context)
 }
 
 int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
-                    const char *host)
+                    const char *host, bool resumes)
 {
-    (void)out, (void)context, (void)host;
+    (void)out, (void)context, (void)host, (void)resumes;
     return WSOCK_ENOTSUP;
 }
 

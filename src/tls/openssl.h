@@ -51,6 +51,7 @@ struct wsi_tls {
     const uint8_t *in; /* what is being decoded */
     size_t in_len;
     struct wsi_tls_error *error; /* (owned, nullable) why it failed */
+    bool resumes;                /* client: sessions are kept for the next connection */
     int verify_depth;            /* of the certificate that verification failed for */
     bool no_memory;              /* for what was to be sent */
 };

@@ -205,7 +205,8 @@ int wsi_tls_server_new(struct wsi_tls_context **out, const struct wsi_tls_config
 
     *why = '\0';
     if (*config->certificates == '\0') {
-        snprintf(why, WSI_TLS_WHY_SIZE, "wss needs TLS to be set up: tls_certificate and tls_key");
+        snprintf(why, WSI_TLS_WHY_SIZE,
+                 "wss needs TLS to be set up: tls_certificate and tls_key");
         return WSOCK_ETLS;
     }
     r = context_new(&context, config, true, why);
@@ -255,8 +256,8 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any) == 1;
 }
 
-/* Whose certificate it must be, RFC 6125; only names go into SNI (RFC 6066 section 3), and
- * neither has the dot at the end that a resolver knows. */
+/* Whose certificate it must be, RFC 6125; only names go into SNI (RFC 6066 section 3),
+ * and neither has the dot at the end that a resolver knows. */
 static bool set_host(struct wsi_tls *tls, const char *host)
 {
     X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
@@ -277,7 +278,7 @@ static bool set_host(struct wsi_tls *tls, const char *host)
 }
 
 int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
-                    const char *host)
+                    const char *host, bool resumes)
 {
     struct wsi_tls *tls;
     const int r = wsi_tls_new(&tls, context);
@@ -290,7 +291,9 @@ int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
         return WSOCK_ENOMEM;
     }
     SSL_set_connect_state(tls->ssl);
-    wsi_sessions_resume(context, tls->ssl);
+    tls->resumes = resumes;
+    if (resumes)
+        wsi_sessions_resume(context, tls->ssl);
     *out = &tls->filter;
     return 0;
 }

@@ -206,6 +206,8 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
     struct wsi_sessions *sessions = &tls->context->sessions;
     SSL_SESSION *oldest = NULL;
 
+    if (!tls->resumes)
+        return 0;
     pthread_mutex_lock(&sessions->lock);
     if (sessions->count == SESSIONS_MAX) {
         oldest = sessions->session[0];

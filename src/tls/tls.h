@@ -68,9 +68,11 @@ void wsi_tls_context_unref(struct wsi_tls_context *context);
 int wsi_tls_accept(struct wsi_filter **out, struct wsi_tls_context *context);
 
 /** The client's end. @param host (borrowed until return) a name or an address, which the
- * certificate must have. @return 0; WSOCK_ENOMEM. */
+ * certificate must have.
+ * @param resumes whether the sessions of the context are that host's. @return 0;
+ * WSOCK_ENOMEM. */
 int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
-                    const char *host);
+                    const char *host, bool resumes);
 
 /** Why a filter of the two above has failed. */
 struct wsi_tls_failure {

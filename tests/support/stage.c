@@ -156,9 +156,9 @@ static void begin_remote(struct wsi_remote *remote, struct wsi_pool *pool)
     wsi_owner_init(&remote->owner, pool, nothing_to_free, NULL);
     wsi_profile_init(&remote->profile, WSOCK_SCOPE_CLIENT);
     pthread_mutex_init(&remote->lock, NULL);
-    remote->target = wsi_strdup("/e");
-    assert_non_null(remote->target);
-    strcpy(remote->host, "h");
+    remote->home.target = wsi_strdup("/e");
+    assert_non_null(remote->home.target);
+    strcpy(remote->home.host, "h");
 }
 
 void stage_begin(struct stage *stage, unsigned workers)
@@ -210,7 +210,7 @@ void stage_end(struct stage *stage)
     wsi_profile_fini(&stage->remote.profile);
     wsi_buf_fini(&stage->remote.headers);
     wsi_buf_fini(&stage->remote.protocols);
-    wsi_free(stage->remote.target);
+    wsi_free(stage->remote.home.target);
     pthread_mutex_destroy(&stage->remote.lock);
     wsi_pool_fini(pool);
     free(stage->seen.text);

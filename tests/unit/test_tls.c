@@ -154,7 +154,7 @@ static void connect_to(struct wsi_tls_context *server, struct wsi_tls_context *c
 {
     pair = (struct pair){0};
     assert_int_equal(wsi_tls_accept(&pair.server.filter, server), 0);
-    assert_int_equal(wsi_tls_connect(&pair.client.filter, client, host), 0);
+    assert_int_equal(wsi_tls_connect(&pair.client.filter, client, host, true), 0);
 }
 
 static void begin_handshake(void)
@@ -806,7 +806,7 @@ static void a_session_is_resumed_by_one_connection(void **state)
     (void)state;
     meet(server, client, "localhost", false);
     disconnect();
-    assert_int_equal(wsi_tls_connect(&other, client, "localhost"), 0);
+    assert_int_equal(wsi_tls_connect(&other, client, "localhost", true), 0);
     meet(server, client, "localhost", false);
     assert_resumed(false);
     disconnect();
@@ -1167,7 +1167,7 @@ static void a_connection_without_memory_says_so(void **state)
 
     (void)state;
     FOR_EACH_OOM(result, result = wsi_tls_accept(&filter, server), filter->ops->free(filter));
-    FOR_EACH_OOM(result, result = wsi_tls_connect(&filter, client, "localhost"),
+    FOR_EACH_OOM(result, result = wsi_tls_connect(&filter, client, "localhost", true),
                  filter->ops->free(filter));
     connect_to(server, client, "localhost");
     begin_handshake();

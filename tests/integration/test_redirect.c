@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients that are led elsewhere. */
+#include "harness.h"
+
+/* What the endpoints of a world see of a request, and where they lead it. */
+struct guide {
+    int asked;
+    const char *status_location; /* "302 /test" */
+    char authorization[64], cookie[64], plain[64], host[64];
+};
+
+static void note(char *out, size_t size, const char *value)
+{
+    snprintf(out, size, "%s", value != NULL ? value : "none");
+}
+
+static void on_request(wsock_request *request, void *user)
+{
+    struct guide *guide = user;
+    int status = 0, at = 0;
+
+    note(guide->authorization, sizeof guide->authorization,
+         wsock_request_header(request, "Authorization"));
+    note(guide->cookie, sizeof guide->cookie, wsock_request_header(request, "Cookie"));
+    note(guide->plain, sizeof guide->plain, wsock_request_header(request, "X-Plain"));
+    note(guide->host, sizeof guide->host, wsock_request_header(request, "Host"));
+    if (guide->status_location == NULL) {
+        CHECK(wsock_request_accept(request, NULL) == 0);
+    } else {
+        CHECK(sscanf(guide->status_location, "%d %n", &status, &at) == 1);
+        CHECK(wsock_request_add_header(request, "Location",
+                                       guide->status_location + at) == 0);
+        CHECK(wsock_request_reject(request, status, "over there") == 0);
+    }
+    tell(&guide->asked);
+}
+
+/* A server whose "/old" leads away and whose "/test" lets in. */
+struct town {
+    struct world world;
+    wsock_endpoint *old;
+    struct guide from, to;
+    char client_url[300];
+};
+
+static void town_begin(struct town *town)
+{
+    memset(town, 0, sizeof *town);
+    world_begin(&town->world, 1);
+    assert_int_equal(wsock_server_endpoint(town->world.server, &town->old, "/old"), 0);
+    assert_int_equal(wsock_endpoint_on_request(town->old, on_request, &town->from, NULL),
+                     0);
+    assert_int_equal(
+        wsock_endpoint_on_request(town->world.endpoint, on_request, &town->to, NULL), 0);
+    world_listen(&town->world, NULL);
+    snprintf(town->client_url, sizeof town->client_url, "%s/old", town->world.url);
+}
+
+static void town_end(struct town *town)
+{
+    wsock_endpoint_unref(town->old);
+    world_end(&town->world);
+}
+
+static wsock_client *visitor(struct town *town, struct side *side, const char *redirects)
+{
+    wsock_client *client;
+
+    assert_int_equal(wsock_runtime_client(town->world.runtime, &client, town->client_url),
+                     0);
+    side_client(side, client);
+    assert_int_equal(wsock_client_set(client, "max_redirects", redirects), 0);
+    assert_int_equal(wsock_client_add_header(client, "Authorization", "Bearer secret"),
+                     0);
+    assert_int_equal(wsock_client_add_header(client, "cookie", "a=b"), 0);
+    assert_int_equal(wsock_client_add_header(client, "X-Plain", "yes"), 0);
+    return client;
+}
+
+/* ---- cases ---- */
+
+static void redirect_is_followed_with_credentials_within_the_origin(void **state)
+{
+    static const char *const ways[] = {"301 /test", "302 test", "303 ./test?x",
+                                       "307 //%s/test", "308 http://%s/test"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct side side = {0};
+        struct town town;
+        wsock_client *client;
+        char way[300];
+
+        town_begin(&town);
+        snprintf(way, sizeof way, ways[i], town.world.url + 5);
+        town.from.status_location = way;
+        client = visitor(&town, &side, "1");
+        world_connect(&town.world, client, &side);
+        assert_int_equal(told(&town.from.asked), 1);
+        assert_string_equal(town.to.authorization, "Bearer secret");
+        assert_string_equal(town.to.cookie, "a=b");
+        assert_string_equal(town.to.plain, "yes");
+        side_fini(&side);
+        wsock_client_unref(client);
+        town_end(&town);
+    }
+}
+
+static void another_origin_gets_no_secrets(void **state)
+{
+    struct side side = {0};
+    struct town town, other;
+    wsock_client *client;
+    char way[300];
+
+    (void)state;
+    town_begin(&town);
+    town_begin(&other);
+    snprintf(way, sizeof way, "302 %s/test", other.world.url);
+    town.from.status_location = way;
+    client = visitor(&town, &side, "5");
+    assert_int_equal(wsock_client_connect(client, NULL), 0);
+    await(&other.world.side.opened, 1);
+    await(&side.opened, 1);
+    assert_string_equal(town.from.authorization, "Bearer secret");
+    assert_string_equal(other.to.authorization, "none");
+    assert_string_equal(other.to.cookie, "none");
+    assert_string_equal(other.to.plain, "yes");
+    assert_string_equal(other.to.host, other.world.url + 5);
+    side_fini(&side);
+    wsock_client_unref(client);
+    town_end(&town);
+    town_end(&other);
+}
+
+static void refused_with(const char *way, const char *redirects, int asked, int status,
+                         const char *detail)
+{
+    struct side side = {0};
+    struct town town;
+    wsock_client *client;
+
+    town_begin(&town);
+    town.from.status_location = way;
+    client = visitor(&town, &side, redirects);
+    assert_int_equal(wsock_client_connect(client, NULL), 0);
+    await(&side.closed, 1);
+    assert_int_equal(side.cause, WSOCK_CAUSE_REFUSED);
+    assert_int_equal(side.http_status, status);
+    assert_string_equal(side.detail, detail);
+    assert_int_equal(told(&town.from.asked), asked);
+    assert_int_equal(told(&town.to.asked), 0);
+    side_fini(&side);
+    wsock_client_unref(client);
+    town_end(&town);
+}
+
+static void redirects_end_where_they_must(void **state)
+{
+    (void)state;
+    refused_with("302 /test", "0", 1, 302, "the server answered 302 Found: over there");
+    refused_with("302 /old", "7", 8, 302,
+                 "a redirect is not followed: max_redirects is reached");
+    refused_with(
+        "302 ftp://x/", "7", 1, 302,
+        "a redirect is not followed: it leads to another scheme than http, https, "
+        "ws or wss");
+    refused_with(
+        "302 ws://user@x/", "7", 1, 302,
+        "a redirect is not followed: user and password in a URL are not supported");
+    refused_with("304 /test", "7", 1, 304, "the server answered 304 Not Modified");
+}
+
+static void close_while_it_moves_is_heard(void **state)
+{
+    struct side side = {0};
+    struct town town;
+    wsock_client *client;
+    wsock_conn *conn;
+
+    (void)state;
+    town_begin(&town);
+    town.from.status_location = "302 /old";
+    client = visitor(&town, &side, "100");
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(wsock_client_connect(client, &conn), 0);
+        await(&town.from.asked, i + 1);
+        wsock_conn_reset(conn);
+        await(&side.closed, i + 1);
+        wsock_conn_unref(conn);
+    }
+    wsock_client_unref(client);
+    town_end(&town);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(redirect_is_followed_with_credentials_within_the_origin),
+        TEST(another_origin_gets_no_secrets),
+        TEST(redirects_end_where_they_must),
+        TEST(close_while_it_moves_is_heard),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
