@@ -60,8 +60,10 @@ int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char 
     pthread_mutex_init(&client->remote.lock, NULL);
     wsi_failure_init(&client->failure);
     r = wsi_destination_init(&client->remote.home, url, &why);
-    if (r == 0)
+    if (r == 0) {
+        why = "out of memory";
         r = wsi_environment_read(&client->remote.environment, &client->remote.home.url);
+    }
     if (r < 0) {
         wsock_client_unref(client);
         return wsi_fail(&runtime->failure, r, "%s: %s", url, why);

@@ -47,12 +47,14 @@ static const char *check_subprotocol(struct wsi_str element)
 
 static int check_proxy(const char *value, struct wsi_list_error *error)
 {
+    const char *at = strrchr(value, '@');
     struct wsi_via via;
 
-    error->element = wsi_str_of(value);
+    /* A password has no place in the text of an error. */
+    error->element = wsi_str_of(at != NULL ? at + 1 : value);
     error->why = NULL;
     return *value == '\0' || strcmp(value, "none") == 0 ||
-                   wsi_via_parse(&via, error->element, &error->why)
+                   wsi_via_parse(&via, wsi_str_of(value), &error->why)
                ? 0
                : WSOCK_EINVAL;
 }

@@ -68,6 +68,12 @@ int wsi_http_parse_request(const uint8_t *data, size_t len, unsigned max_fields,
 int wsi_http_parse_response(const uint8_t *data, size_t len, unsigned max_fields,
                             struct wsi_http_head *head, struct wsi_http_refusal *refusal);
 
+/** The same for the answer to a CONNECT: Content-Length and Transfer-Encoding of a 2xx mean
+ *  nothing, and may be anything (RFC 9110 section 9.3.6). */
+int wsi_http_parse_connect_response(const uint8_t *data, size_t len, unsigned max_fields,
+                                    struct wsi_http_head *head,
+                                    struct wsi_http_refusal *refusal);
+
 /** The nth (from 0) field of that name, ASCII case aside; NULL when there is none. */
 const struct wsi_http_field *wsi_http_find(const struct wsi_http_head *head,
                                            struct wsi_str name, unsigned nth);

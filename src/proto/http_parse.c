@@ -222,7 +222,9 @@ static int check_transfer_encoding(const struct wsi_http_head *head, bool is_req
 
 /* ---- whole heads ---- */
 
-static int parse(const uint8_t *data, size_t len, unsigned max_fields, bool is_request,
+enum kind { REQUEST, RESPONSE, CONNECT_RESPONSE };
+
+static int parse(const uint8_t *data, size_t len, unsigned max_fields, enum kind kind,
                  struct wsi_http_head *head, struct wsi_http_refusal *refusal)
 {
     struct wsi_str rest = {(const char *)data, len}, line;
@@ -232,29 +234,45 @@ static int parse(const uint8_t *data, size_t len, unsigned max_fields, bool is_r
     head->status = head->minor = head->count = 0;
     if (!wsi_http_line_next(&rest, &line))
         return refuse(refusal, 400, "the first line does not end in CR LF");
-    r = is_request ? parse_request_line(line, head, refusal)
-                   : parse_status_line(line, head, refusal);
+    r = kind == REQUEST ? parse_request_line(line, head, refusal)
+                        : parse_status_line(line, head, refusal);
     if (r < 0 || parse_fields(rest, max_fields, head, refusal) < 0)
         return -1;
-    if (is_request && check_host(head, refusal) < 0)
+    if (kind == REQUEST && check_host(head, refusal) < 0)
         return -1;
+    if (kind == CONNECT_RESPONSE && head->status / 100 == 2)
+        return 0;
     if (check_content_length(head, refusal) < 0)
         return -1;
-    return check_transfer_encoding(head, is_request, refusal);
+    return check_transfer_encoding(head, kind == REQUEST, refusal);
 }
 
 int wsi_http_parse_request(const uint8_t *data, size_t len, unsigned max_fields,
                            struct wsi_http_head *head, struct wsi_http_refusal *refusal)
 {
-    return parse(data, len, max_fields, true, head, refusal);
+    return parse(data, len, max_fields, REQUEST, head, refusal);
+}
+
+static int parse_response(const uint8_t *data, size_t len, unsigned max_fields,
+                          enum kind kind, struct wsi_http_head *head,
+                          struct wsi_http_refusal *refusal)
+{
+    const int r = parse(data, len, max_fields, kind, head, refusal);
+
+    if (r < 0)
+        refusal->status = 0;
+    return r;
 }
 
 int wsi_http_parse_response(const uint8_t *data, size_t len, unsigned max_fields,
                             struct wsi_http_head *head, struct wsi_http_refusal *refusal)
 {
-    const int r = parse(data, len, max_fields, false, head, refusal);
+    return parse_response(data, len, max_fields, RESPONSE, head, refusal);
+}
 
-    if (r < 0)
-        refusal->status = 0;
-    return r;
+int wsi_http_parse_connect_response(const uint8_t *data, size_t len, unsigned max_fields,
+                                    struct wsi_http_head *head,
+                                    struct wsi_http_refusal *refusal)
+{
+    return parse_response(data, len, max_fields, CONNECT_RESPONSE, head, refusal);
 }

@@ -186,8 +186,7 @@ static bool parse_prefix(unsigned *out, struct wsi_str digits, unsigned max)
     return value <= max;
 }
 
-/* @return NULL, or why it is none. */
-static const char *parse_network(struct wsi_network *out, struct wsi_str text)
+const char *wsi_network_parse(struct wsi_network *out, struct wsi_str text)
 {
     const char *slash = memchr(text.ptr, '/', text.len);
     struct wsi_str address = text, prefix = {NULL, 0};
@@ -213,6 +212,13 @@ static const char *parse_network(struct wsi_network *out, struct wsi_str text)
     return NULL;
 }
 
+bool wsi_network_has(const struct wsi_network *network, const struct wsi_ip *ip)
+{
+    const bool of_v4 = network->bits >= V4_BITS && wsi_ip_is_v4(&network->ip);
+
+    return of_v4 == wsi_ip_is_v4(ip) && is_inside(network, ip);
+}
+
 int wsi_networks_parse(struct wsi_networks *out, struct wsi_str list,
                        struct wsi_list_error *error)
 {
@@ -234,7 +240,7 @@ int wsi_networks_parse(struct wsi_networks *out, struct wsi_str list,
         if (wsi_str_equal_nocase(element, WSI_STR("unix:")))
             networks.has_unix = true;
         else
-            why = parse_network(&networks.items[networks.count], element);
+            why = wsi_network_parse(&networks.items[networks.count], element);
         if (why != NULL) {
             *error = (struct wsi_list_error){element, why};
             wsi_networks_fini(&networks);
@@ -254,12 +260,8 @@ void wsi_networks_fini(struct wsi_networks *networks)
 
 bool wsi_networks_have(const struct wsi_networks *networks, const struct wsi_ip *ip)
 {
-    for (unsigned i = 0; i < networks->count; i++) {
-        const struct wsi_network *network = &networks->items[i];
-        const bool of_v4 = network->bits >= V4_BITS && wsi_ip_is_v4(&network->ip);
-
-        if (of_v4 == wsi_ip_is_v4(ip) && is_inside(network, ip))
+    for (unsigned i = 0; i < networks->count; i++)
+        if (wsi_network_has(&networks->items[i], ip))
             return true;
-    }
     return false;
 }

@@ -32,6 +32,12 @@ struct wsi_network {
     unsigned bits; /* of the 128: 96 more than an IPv4 prefix says */
 };
 
+/** An address, or a network in CIDR notation. @return NULL, or why it is none. */
+const char *wsi_network_parse(struct wsi_network *out, struct wsi_str text);
+
+/** A network of IPv6 has no IPv4 address, however short its prefix is. */
+bool wsi_network_has(const struct wsi_network *network, const struct wsi_ip *ip);
+
 /** Who is listed; all zero is nobody. */
 struct wsi_networks {
     struct wsi_network *items; /* (owned, nullable) */
@@ -51,7 +57,7 @@ int wsi_networks_parse(struct wsi_networks *out, struct wsi_str list,
                        struct wsi_list_error *error);
 void wsi_networks_fini(struct wsi_networks *networks);
 
-/** A network of IPv6 has no IPv4 address, however short its prefix is. */
+/** Whether one of them has it. */
 bool wsi_networks_have(const struct wsi_networks *networks, const struct wsi_ip *ip);
 
 #endif

@@ -50,6 +50,64 @@ static bool take_scheme(struct wsi_str *text, struct wsi_via *via, const char **
     return memmem(text->ptr, text->len, "://", 3) == NULL;
 }
 
+/* ---- who asks ---- */
+
+/* User and password, decoded, as RFC 7617 and RFC 1929 have them. */
+struct credentials {
+    char user[CREDENTIAL_MAX], password[CREDENTIAL_MAX];
+    size_t user_len, password_len;
+};
+
+static bool has_credentials(const struct wsi_via *via)
+{
+    return via->user.len > 0 || via->password.len > 0;
+}
+
+/* @param out CREDENTIAL_MAX bytes. */
+static const char *decode(char *out, size_t *out_len, struct wsi_str in)
+{
+    char decoded[3 * CREDENTIAL_MAX];
+    size_t len = sizeof decoded;
+
+    if (in.len <= sizeof decoded && !wsi_percent_decode(in, false, decoded, &len))
+        return "two hexadecimal digits must follow each '%'";
+    if (len > CREDENTIAL_MAX)
+        return "a user or password is longer than 255 bytes";
+    memcpy(out, decoded, len);
+    *out_len = len;
+    return NULL;
+}
+
+static bool has_control(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* @return NULL, or why these cannot be said to such a proxy. */
+static const char *read_credentials(const struct wsi_via *via, struct credentials *out)
+{
+    const char *why = decode(out->user, &out->user_len, via->user);
+
+    if (why == NULL)
+        why = decode(out->password, &out->password_len, via->password);
+    if (why != NULL)
+        return why;
+    if (via->kind == WSI_VIA_SOCKS5)
+        return out->user_len == 0 && out->password_len > 0
+                   ? "a password of SOCKS needs a user"
+                   : NULL;
+    if (has_control(out->user, out->user_len) ||
+        has_control(out->password, out->password_len))
+        return "a user or password has a control character";
+    return memchr(out->user, ':', out->user_len) != NULL ? "a user of HTTP has a colon"
+                                                         : NULL;
+}
+
+/* ---- by its URL ---- */
+
 /* "user[:password]@", if it is there. */
 static void take_user(struct wsi_str *text, struct wsi_via *via)
 {
@@ -71,6 +129,7 @@ static void take_user(struct wsi_str *text, struct wsi_via *via)
 bool wsi_via_parse(struct wsi_via *out, struct wsi_str text, const char **why)
 {
     struct wsi_authority authority;
+    struct credentials credentials;
     struct wsi_via via = {0};
 
     if (!take_scheme(&text, &via, why))
@@ -89,16 +148,29 @@ bool wsi_via_parse(struct wsi_via *out, struct wsi_str text, const char **why)
         *why = "port 0 cannot be connected to";
         return false;
     }
+    *why = read_credentials(&via, &credentials);
+    if (*why != NULL)
+        return false;
     *out = via;
     return true;
 }
 
 /* ---- or none ---- */
 
+/* "example.com." is the same name as "example.com". */
+static struct wsi_str without_root(struct wsi_str name)
+{
+    if (name.len > 0 && name.ptr[name.len - 1] == '.')
+        name.len--;
+    return name;
+}
+
 static bool is_below(struct wsi_str host, struct wsi_str domain)
 {
     struct wsi_str tail;
 
+    host = without_root(host);
+    domain = without_root(domain);
     if (domain.len > 0 && domain.ptr[0] == '.') {
         domain.ptr++;
         domain.len--;
@@ -112,17 +184,11 @@ static bool is_below(struct wsi_str host, struct wsi_str domain)
 
 static bool has_address(struct wsi_str entry, const struct wsi_ip *ip)
 {
-    struct wsi_networks networks = {0};
-    struct wsi_list_error error;
-    bool found;
+    struct wsi_network network;
 
     if (entry.len > 2 && entry.ptr[0] == '[' && entry.ptr[entry.len - 1] == ']')
         entry = (struct wsi_str){entry.ptr + 1, entry.len - 2};
-    if (wsi_networks_parse(&networks, entry, &error) < 0)
-        return false;
-    found = wsi_networks_have(&networks, ip);
-    wsi_networks_fini(&networks);
-    return found;
+    return wsi_network_parse(&network, entry) == NULL && wsi_network_has(&network, ip);
 }
 
 static bool next_entry(struct wsi_str *list, struct wsi_str *entry)
@@ -189,42 +255,15 @@ static int append_all(struct wsi_buf *out, const struct wsi_str *parts, size_t c
     return r;
 }
 
-/* Decode the user or the password. @param out CREDENTIAL_MAX bytes. @return the length,
- * or negative when it is too long or malformed. */
-static int decode(char *out, struct wsi_str in)
-{
-    char decoded[3 * CREDENTIAL_MAX];
-    size_t len;
-
-    if (in.len > sizeof decoded || !wsi_percent_decode(in, false, decoded, &len) ||
-        len > CREDENTIAL_MAX)
-        return -1;
-    memcpy(out, decoded, len);
-    return (int)len;
-}
-
-/* Both, as RFC 7617 and RFC 1929 have them. */
-struct credentials {
-    char user[CREDENTIAL_MAX], password[CREDENTIAL_MAX];
-    int user_len, password_len;
-};
-
-static bool read_credentials(const struct wsi_via *via, struct credentials *c)
-{
-    c->user_len = decode(c->user, via->user);
-    c->password_len = decode(c->password, via->password);
-    return c->user_len >= 0 && c->password_len >= 0;
-}
-
 /* RFC 7617 section 2. @param out WSI_BASE64_LEN(2 * CREDENTIAL_MAX + 1) + 1 bytes. */
 static struct wsi_str write_basic(char *out, const struct credentials *c)
 {
     char both[2 * CREDENTIAL_MAX + 1];
 
-    memcpy(both, c->user, (size_t)c->user_len);
+    memcpy(both, c->user, c->user_len);
     both[c->user_len] = ':';
-    memcpy(both + c->user_len + 1, c->password, (size_t)c->password_len);
-    wsi_base64_encode(out, both, (size_t)(c->user_len + 1 + c->password_len));
+    memcpy(both + c->user_len + 1, c->password, c->password_len);
+    wsi_base64_encode(out, both, c->user_len + 1 + c->password_len);
     return wsi_str_of(out);
 }
 
@@ -235,7 +274,7 @@ static int begin_http(const struct wsi_tunnel *tunnel, const struct credentials 
     const struct wsi_str close = tunnel->host_is_ipv6 ? WSI_STR("]:") : WSI_STR(":");
     char basic[WSI_BASE64_LEN(2 * CREDENTIAL_MAX + 1) + 1], digits[WSI_DECIMAL_MAX];
     const struct wsi_str port = wsi_decimal(digits, tunnel->port);
-    const bool has_user = tunnel->via.user.len > 0;
+    const bool has_user = has_credentials(&tunnel->via);
     const struct wsi_str parts[] = {
         WSI_STR("CONNECT "),
         open,
@@ -260,46 +299,57 @@ int wsi_tunnel_begin(struct wsi_tunnel *tunnel, struct wsi_buf *out,
 {
     static const uint8_t methods[] = {5, 2, 0, 2}, no_user[] = {5, 1, 0};
     struct credentials c;
+    const char *why = read_credentials(&tunnel->via, &c);
 
-    if (tunnel->host.len > WSI_HOST_MAX)
-        return fail(failure, WSOCK_EINVAL, "the server's name is too long");
-    if (!read_credentials(&tunnel->via, &c))
-        return fail(failure, WSOCK_EINVAL,
-                    "user or password of the proxy are malformed or too long");
+    if (why == NULL && tunnel->host.len > WSI_HOST_MAX)
+        why = "the server's name is too long";
+    if (why != NULL)
+        return fail(failure, WSOCK_EINVAL, why);
     if (tunnel->via.kind == WSI_VIA_HTTP) {
         tunnel->step = STEP_HEAD;
         return begin_http(tunnel, &c, out);
     }
     tunnel->step = STEP_METHOD;
-    return tunnel->via.user.len > 0 ? append(out, methods, sizeof methods)
-                                    : append(out, no_user, sizeof no_user);
+    return has_credentials(&tunnel->via) ? append(out, methods, sizeof methods)
+                                         : append(out, no_user, sizeof no_user);
 }
 
 /* ---- http ---- */
 
+static int refused(const struct wsi_http_head *head, struct wsi_tunnel_failure *failure)
+{
+    char digits[WSI_DECIMAL_MAX];
+
+    fail(failure, WSOCK_EHANDSHAKE, "it answered ");
+    explain(failure, wsi_decimal(digits, head->status));
+    explain(failure, WSI_STR(" "));
+    explain(failure, head->reason);
+    failure->status = head->status;
+    return WSOCK_EHANDSHAKE;
+}
+
+/* Any number of interim answers may come first (RFC 9110 section 15.2), as far as all
+ * heads together keep to the limit. 101 is none of them: no upgrade was asked for. */
 static int receive_head(struct wsi_tunnel *tunnel, struct wsi_buf *in,
                         struct wsi_http_head *head, struct wsi_tunnel_failure *failure)
 {
     struct wsi_http_refusal refusal;
-    char digits[WSI_DECIMAL_MAX];
-    const ptrdiff_t len = wsi_http_scan(&tunnel->scan, in->data, in->len,
-                                        WSI_TUNNEL_HEAD_MAX, &refusal);
+    ptrdiff_t len;
 
-    if (len == 0)
-        return 0;
-    if (len < 0 ||
-        wsi_http_parse_response(in->data, (size_t)len, FIELDS_MAX, head, &refusal) < 0)
-        return fail(failure, WSOCK_EHANDSHAKE, refusal.why);
-    if (head->status < 200 || head->status > 299) {
-        fail(failure, WSOCK_EHANDSHAKE, "it answered ");
-        explain(failure, wsi_decimal(digits, head->status));
-        explain(failure, WSI_STR(" "));
-        explain(failure, head->reason);
-        failure->status = head->status;
-        return WSOCK_EHANDSHAKE;
+    while ((len = wsi_http_scan(&tunnel->scan, in->data, in->len,
+                                WSI_TUNNEL_HEAD_MAX - tunnel->spent, &refusal)) > 0) {
+        if (wsi_http_parse_connect_response(in->data, (size_t)len, FIELDS_MAX, head,
+                                            &refusal) < 0)
+            return fail(failure, WSOCK_EHANDSHAKE, refusal.why);
+        if (head->status == 101 || head->status > 299)
+            return refused(head, failure);
+        wsi_buf_consume(in, (size_t)len);
+        if (head->status >= 200)
+            return 1;
+        tunnel->spent += (size_t)len;
+        tunnel->scan = (struct wsi_http_scan){0};
     }
-    wsi_buf_consume(in, (size_t)len);
-    return 1;
+    return len < 0 ? fail(failure, WSOCK_EHANDSHAKE, refusal.why) : 0;
 }
 
 /* ---- socks5 ---- */
@@ -328,21 +378,23 @@ static int ask_socks(struct wsi_tunnel *tunnel, struct wsi_buf *out)
     return append(out, request, len);
 }
 
-static int tell_user(struct wsi_tunnel *tunnel, struct wsi_buf *out)
+static int tell_user(struct wsi_tunnel *tunnel, struct wsi_buf *out,
+                     struct wsi_tunnel_failure *failure)
 {
     uint8_t message[3 + 2 * CREDENTIAL_MAX];
     struct credentials c;
     size_t len = 0;
+    const char *why = read_credentials(&tunnel->via, &c);
 
-    if (!read_credentials(&tunnel->via, &c))
-        return WSOCK_EHANDSHAKE;
+    if (why != NULL)
+        return fail(failure, WSOCK_EHANDSHAKE, why);
     message[len++] = 1;
     message[len++] = (uint8_t)c.user_len;
-    memcpy(message + len, c.user, (size_t)c.user_len);
-    len += (size_t)c.user_len;
+    memcpy(message + len, c.user, c.user_len);
+    len += c.user_len;
     message[len++] = (uint8_t)c.password_len;
-    memcpy(message + len, c.password, (size_t)c.password_len);
-    len += (size_t)c.password_len;
+    memcpy(message + len, c.password, c.password_len);
+    len += c.password_len;
     tunnel->step = STEP_ACCEPTED;
     return append(out, message, len);
 }
@@ -361,11 +413,11 @@ static int receive_method(struct wsi_tunnel *tunnel, struct wsi_buf *in,
         return fail(failure, WSOCK_EHANDSHAKE, "it does not speak SOCKS 5");
     if (method == 0)
         return ask_socks(tunnel, out);
-    if (method == 2 && tunnel->via.user.len > 0)
-        return tell_user(tunnel, out);
+    if (method == 2 && has_credentials(&tunnel->via))
+        return tell_user(tunnel, out, failure);
     return fail(failure, WSOCK_EHANDSHAKE,
-                tunnel->via.user.len > 0 ? "it takes no user and password"
-                                         : "it wants a user and a password");
+                has_credentials(&tunnel->via) ? "it takes no user and password"
+                                              : "it wants a user and a password");
 }
 
 static int receive_accepted(struct wsi_tunnel *tunnel, struct wsi_buf *in,
