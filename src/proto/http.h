@@ -96,6 +96,10 @@ bool wsi_http_list_has(const struct wsi_http_head *head, struct wsi_str name,
  *  skipped, blanks trimmed. */
 bool wsi_http_list_next(struct wsi_str *list, struct wsi_str *element);
 
+/** The seconds of Retry-After (RFC 9110 section 10.2.3), 0 when there is none or a date;
+ *  more than fit are UINT32_MAX. */
+uint32_t wsi_http_retry_after(const struct wsi_http_head *head);
+
 /** RFC 9110 token: one or more tchar. */
 bool wsi_http_is_token(struct wsi_str text);
 

@@ -19,6 +19,18 @@ const struct wsi_http_field *wsi_http_find(const struct wsi_http_head *head,
     return NULL;
 }
 
+uint32_t wsi_http_retry_after(const struct wsi_http_head *head)
+{
+    const struct wsi_http_field *field = wsi_http_find(head, WSI_STR("Retry-After"), 0);
+    uint64_t seconds = 0;
+
+    if (field == NULL || !wsi_chars_all(field->value, WSI_CHAR_DIGIT))
+        return 0;
+    for (size_t i = 0; i < field->value.len && seconds <= UINT32_MAX; i++)
+        seconds = seconds * 10 + (uint64_t)(field->value.ptr[i] - '0');
+    return seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
+}
+
 /* Take the next field of raw lines; false at the empty line or the end. */
 static bool next_field(struct wsi_str *rest, struct wsi_http_field *field)
 {
