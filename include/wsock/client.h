@@ -2,7 +2,34 @@
 /**
  * @file
  * A client: where to connect, how, and the handlers of what comes of it. One client makes
- * as many connections as it is asked for, each independent of the others.
+ * as many connections as it is asked for, each independent of the others; and if it is
+ * started, it keeps one more up by itself.
+ *
+ * **A connection that comes back.** wsock_client_start() connects, and whenever that
+ * connection ends, or was not to be made, waits and connects again. The handlers are the
+ * same for all of them; on_state tells how it stands:
+ *
+ *     CONNECTING --> OPEN --> WAITING --> CONNECTING --> ... --> CLOSED
+ *          |                     ^
+ *          `---------------------'
+ *
+ * and with the others: CONNECTING, OPEN, on_open, on_message..., on_close, WAITING; all
+ * on one worker, one after the other. Exactly one CLOSED ends it: when
+ * wsock_client_stop() was called or the runtime stops, after the last of
+ * reconnect_attempts, and after an end for which another attempt is pointless (option
+ * reconnect_stop: by default closes such as 1008, statuses such as 401 or 404, and a
+ * certificate that is not accepted). Then it may be started again. Who closes the
+ * connection itself, with wsock_conn_close(), gets a new one.
+ *
+ * **Waits** are drawn at random from 0 to a bound that begins at reconnect_delay, doubles
+ * from one to the next up to reconnect_max_delay, and begins anew after the connection
+ * was open for reconnect_stable_time: so the clients of a server that went away do not
+ * come back all at once. After 429 and 503 with a Retry-After in seconds that time, up to
+ * an hour, is waited first.
+ *
+ * **Messages** through wsock_client_send() reach the server at most once: none is sent
+ * again, and what was on its way when a connection broke may be lost. Who has to know
+ * lets the server acknowledge, and sends again what was not.
  */
 #ifndef WSOCK_CLIENT_H
 #define WSOCK_CLIENT_H
@@ -30,7 +57,9 @@ WSOCK_API int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out,
 /** @return its argument. Thread: any. Since: 1.0 */
 WSOCK_API wsock_client *wsock_client_ref(wsock_client *client);
 
-/** @param client (nullable) Thread: any. Since: 1.0 */
+/** What was started lives on until its CLOSED, with or without a handle: who wants it to
+ * end calls wsock_client_stop() before. @param client (nullable) Thread: any. Since: 1.0
+ */
 WSOCK_API void wsock_client_unref(wsock_client *client);
 
 /**
@@ -53,7 +82,7 @@ WSOCK_API int wsock_client_on_pong(wsock_client *client, wsock_pong_fn fn, void 
 WSOCK_API int wsock_client_on_drain(wsock_client *client, wsock_drain_fn fn, void *user,
                                     wsock_free_fn free_user);
 /** Comes exactly once for every wsock_client_connect() that returned 0, with or without
- * an on_open before. As above. */
+ * an on_open before, and for every attempt of a client that was started. As above. */
 WSOCK_API int wsock_client_on_close(wsock_client *client, wsock_close_fn fn, void *user,
                                     wsock_free_fn free_user);
 
@@ -93,8 +122,87 @@ WSOCK_API int wsock_client_get_int64(wsock_client *client, const char *name,
  */
 WSOCK_API int wsock_client_connect(wsock_client *client, wsock_conn **out);
 
-/** As wsock_server_error(), of this client: its headers, subprotocols, options and
- * connects. What becomes of a connection is told by on_close. Thread: any. Since: 1.0 */
+/* ---- one connection that comes back ---- */
+
+/** How a client that was started stands. */
+enum {
+    WSOCK_STATE_CONNECTING = 1, /**< an attempt begins */
+    WSOCK_STATE_OPEN = 2,       /**< before its on_open */
+    WSOCK_STATE_WAITING = 3,    /**< after its on_close; CONNECTING or CLOSED follows */
+    WSOCK_STATE_CLOSED = 4,     /**< for good, unless it is started again */
+};
+
+/** Later versions may add members at the end: look at size. */
+typedef struct wsock_state_info {
+    size_t size; /**< of this struct, in the library that filled it */
+    const wsock_close_info *why; /**< WAITING, CLOSED: how the connection or the attempt
+                                      ended, as on_close was told; else NULL. When there
+                                      was none to end: cause RESET after a stop, STOPPED,
+                                      NO_MEMORY, TLS */
+    int64_t delay_ms; /**< WAITING: until the next attempt; else 0 */
+    int32_t state;    /**< WSOCK_STATE_* */
+    int32_t attempt;  /**< of attempts in a row: 1 for the first, and for one that was
+                           open for reconnect_stable_time by its end */
+} wsock_state_info;
+
+/** @param client (borrowed until return) may be stopped, and in CLOSED be started.
+ *  @param info   (borrowed until return) */
+typedef void (*wsock_state_fn)(wsock_client *client, const wsock_state_info *info,
+                               void *user);
+
+/** As the handlers above. Thread: any, at any time. Since: 1.0 */
+WSOCK_API int wsock_client_on_state(wsock_client *client, wsock_state_fn fn, void *user,
+                                    wsock_free_fn free_user);
+
+/**
+ * From now on keep one connection up. Returns at once; its handlers may run before that.
+ *
+ * @return 0: then exactly one CLOSED will come. WSOCK_EBUSY while it is started; else as
+ * wsock_client_connect(). On failure nothing is called. Thread: any. From a handler: yes.
+ * Since: 1.0
+ */
+WSOCK_API int wsock_client_start(wsock_client *client);
+
+/**
+ * Close the connection, or give up what is under way, and connect no more: CLOSED
+ * follows, at once where nothing is open. What was sent before still leaves if it is
+ * open; what is kept (see below) is dropped.
+ *
+ * @param code, reason as for wsock_conn_close(), where a connection is open.
+ * @return 0; WSOCK_ECLOSED when it is not started, or was stopped before; WSOCK_ERANGE,
+ *         WSOCK_EINVAL, WSOCK_ETOOBIG, WSOCK_EUTF8 as wsock_conn_close(). Thread: any.
+ *         From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_client_stop(wsock_client *client, int code, const char *reason);
+
+/**
+ * Send a message on the connection that is open now; see above for what may become of it.
+ *
+ * While none is open, messages are kept as far as reconnect_buffer_bytes goes (0 unless
+ * set), and leave when the next one is, after its on_open: what that sends with
+ * wsock_conn_send(), such as who we are, comes before them, and what is sent with this
+ * call by then, after them, in order.
+ *
+ * @return 0; WSOCK_EAGAIN when there is no room: at the connection's high-water mark
+ *         (on_drain follows), or because none is open and it cannot be kept (on_open
+ *         follows); WSOCK_ECLOSED when it is not started, or was stopped; and
+ *         WSOCK_EUTF8, WSOCK_ETOOBIG, WSOCK_EINVAL, WSOCK_ENOMEM as wsock_conn_send().
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_client_send(wsock_client *client, int type, const void *data,
+                                size_t len);
+/** The same for a message built before (message.h); one that is kept is copied. Thread:
+ *  any. From a handler: yes. Since: 1.0 */
+WSOCK_API int wsock_client_send_message(wsock_client *client, wsock_message *message);
+
+/** The connection that is open now; it may have ended by the time of a call on it.
+ * @return (owned, nullable) drop it with wsock_conn_unref(); NULL before OPEN and after
+ * its on_close. Thread: any. From a handler: yes. Since: 1.0 */
+WSOCK_API wsock_conn *wsock_client_conn(wsock_client *client);
+
+/** As wsock_server_error(), of this client: its headers, subprotocols, options,
+ * connects and starts. What becomes of a connection is told by on_close. Thread: any.
+ * Since: 1.0 */
 WSOCK_API const char *wsock_client_error(wsock_client *client);
 
 #ifdef __cplusplus

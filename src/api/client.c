@@ -6,11 +6,16 @@
 #include <string.h>
 
 #include <wsock/error.h>
+#include <wsock/message.h>
 
+#include "api/closing.h"
+#include "api/message.h"
 #include "api/runtime.h"
 #include "conn/conn.h"
+#include "conn/encode.h"
 #include "conn/header.h"
 #include "conn/remote.h"
+#include "conn/send.h"
 #include "core/alloc.h"
 
 enum { LINES_MAX = 16 * 1024 };
@@ -19,6 +24,8 @@ struct wsock_client {
     struct wsi_remote remote; /* first; its lock guards the options */
     struct wsi_failure failure;
 };
+
+_Static_assert(offsetof(struct wsock_client, remote) == 0, "wsi_client_of() says so");
 
 static wsock_client *client_of(struct wsi_owner *owner)
 {
@@ -31,6 +38,7 @@ static void release(struct wsi_owner *owner)
     struct wsi_remote *remote = &client->remote;
     struct wsi_pool *pool = owner->pool;
 
+    wsi_keeper_fini(&remote->keeper);
     wsi_profile_fini(&remote->profile);
     wsi_secure_fini(&remote->secure);
     wsi_environment_fini(&remote->environment);
@@ -57,6 +65,7 @@ int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char 
     wsi_owner_init(&client->remote.owner, wsi_pool_ref(&runtime->pool), release, NULL);
     wsi_profile_init(&client->remote.profile, WSOCK_SCOPE_CLIENT);
     wsi_secure_init(&client->remote.secure);
+    wsi_keeper_init(&client->remote.keeper);
     pthread_mutex_init(&client->remote.lock, NULL);
     wsi_failure_init(&client->failure);
     r = wsi_destination_init(&client->remote.home, url, &why);
@@ -84,19 +93,21 @@ void wsock_client_unref(wsock_client *client)
         wsi_owner_unref(&client->remote.owner);
 }
 
-/* The first connect reads the files of TLS, and the first after an option of it was set.
- */
-static int prepare_tls(wsock_client *client)
+/* Before a connection is made. */
+static int prepare(wsock_client *client)
 {
-    struct wsi_remote *remote = &client->remote;
     char why[WSI_TLS_WHY_SIZE];
-    int r = 0;
+    const int r = wsi_remote_prepare(&client->remote, why);
 
-    pthread_mutex_lock(&remote->lock);
-    if (!wsi_secure_is_current(&remote->secure))
-        r = wsi_secure_load(&remote->secure, &remote->profile.options, why);
-    pthread_mutex_unlock(&remote->lock);
-    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", remote->home.text, why) : 0;
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.home.text, why) : 0;
+}
+
+/* A call on the client as a whole. */
+static int result(wsock_client *client, int r)
+{
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.home.text,
+                            wsock_strerror(r))
+                 : 0;
 }
 
 int wsock_client_connect(wsock_client *client, wsock_conn **out)
@@ -105,13 +116,69 @@ int wsock_client_connect(wsock_client *client, wsock_conn **out)
 
     if (client == NULL)
         return WSOCK_EINVAL;
-    r = client->remote.home.url.secure ? prepare_tls(client) : 0;
-    if (r < 0)
-        return r;
-    r = wsi_remote_connect(&client->remote, out);
-    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.home.text,
-                            wsock_strerror(r))
-                 : 0;
+    r = prepare(client);
+    return r < 0 ? r : result(client, wsi_remote_connect(&client->remote, out));
+}
+
+/* ---- one connection that comes back ---- */
+
+int wsock_client_start(wsock_client *client)
+{
+    int r;
+
+    if (client == NULL)
+        return WSOCK_EINVAL;
+    r = prepare(client);
+    return r < 0 ? r : result(client, wsi_keeper_start(&client->remote.keeper));
+}
+
+int wsock_client_stop(wsock_client *client, int code, const char *reason)
+{
+    int r;
+
+    if (client == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_close_check(code, reason);
+    return r < 0 ? r
+                 : wsi_keeper_stop(&client->remote.keeper, (unsigned)code, reason,
+                                   reason != NULL ? strlen(reason) : 0);
+}
+
+int wsock_client_send(wsock_client *client, int type, const void *data, size_t len)
+{
+    wsock_conn *conn = NULL;
+    int r;
+
+    if (client == NULL || (data == NULL && len > 0) || !wsi_is_message_type(type))
+        return WSOCK_EINVAL;
+    if (len > WSI_MESSAGE_MAX)
+        return WSOCK_ETOOBIG;
+    do
+        r = wsi_keeper_route(&client->remote.keeper, &conn, type, data, len);
+    while (r > 0 && (r = wsi_conn_send(conn, type, data, len)) == WSOCK_ECLOSED);
+    wsock_conn_unref(conn);
+    return r;
+}
+
+int wsock_client_send_message(wsock_client *client, wsock_message *message)
+{
+    wsock_conn *conn = NULL;
+    int type, r;
+
+    if (client == NULL || message == NULL)
+        return WSOCK_EINVAL;
+    type = wsock_message_type(message) | (message->compressible ? 0 : WSOCK_UNCOMPRESSED);
+    do
+        r = wsi_keeper_route(&client->remote.keeper, &conn, type,
+                             wsock_message_data(message), wsock_message_len(message));
+    while (r > 0 && (r = wsock_conn_send_message(conn, message)) == WSOCK_ECLOSED);
+    wsock_conn_unref(conn);
+    return r;
+}
+
+wsock_conn *wsock_client_conn(wsock_client *client)
+{
+    return client != NULL ? wsi_keeper_conn(&client->remote.keeper) : NULL;
 }
 
 /* ---- what is asked for ---- */
@@ -218,6 +285,13 @@ int wsock_client_on_close(wsock_client *client, wsock_close_fn fn, void *user,
                           wsock_free_fn free_user)
 {
     return set_handler(client, WSI_ON_CLOSE, (union wsi_handler_fn){.close = fn},
+                       fn != NULL, user, free_user);
+}
+
+int wsock_client_on_state(wsock_client *client, wsock_state_fn fn, void *user,
+                          wsock_free_fn free_user)
+{
+    return set_handler(client, WSI_ON_STATE, (union wsi_handler_fn){.state = fn},
                        fn != NULL, user, free_user);
 }
 

@@ -8,6 +8,7 @@
 #include <wsock/message.h>
 #include <wsock/timer.h>
 
+#include "api/closing.h"
 #include "api/message.h"
 #include "conn/closing.h"
 #include "conn/conn.h"
@@ -78,11 +79,11 @@ size_t wsock_conn_buffered(const wsock_conn *conn)
 
 /* ---- ending ---- */
 
-int wsock_conn_close(wsock_conn *conn, int code, const char *reason)
+int wsi_close_check(int code, const char *reason)
 {
     const size_t len = reason != NULL ? strlen(reason) : 0;
 
-    if (conn == NULL || (code == 1005 && len > 0))
+    if (code == 1005 && len > 0)
         return WSOCK_EINVAL;
     if (code != 1005 && (code < 0 || !wsi_close_code_is_sendable((unsigned)code)))
         return WSOCK_ERANGE;
@@ -90,7 +91,19 @@ int wsock_conn_close(wsock_conn *conn, int code, const char *reason)
         return WSOCK_ETOOBIG;
     if (!wsi_utf8_is_valid(reason, len))
         return WSOCK_EUTF8;
-    return wsi_conn_close(conn, (unsigned)code, reason, len);
+    return 0;
+}
+
+int wsock_conn_close(wsock_conn *conn, int code, const char *reason)
+{
+    int r;
+
+    if (conn == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_close_check(code, reason);
+    return r < 0 ? r
+                 : wsi_conn_close(conn, (unsigned)code, reason,
+                                  reason != NULL ? strlen(reason) : 0);
 }
 
 int wsock_conn_reset(wsock_conn *conn)

@@ -8,6 +8,7 @@
 #include "api/run.h"
 #include "api/server.h"
 #include "conn/conn.h"
+#include "conn/keeper.h"
 #include "core/alloc.h"
 
 static void release(struct wsi_pool *pool)
@@ -77,6 +78,8 @@ static void visit_clients(struct wsi_round *round, struct wsi_worker *worker)
         else
             wsi_conn_go_away(conn);
     }
+    WSI_LIST_EACH(node, &worker->keepers)
+    wsi_keeper_go_away(WSI_CONTAINER_OF(node, struct wsi_keeper, node));
 }
 
 static void clients_visited(struct wsi_round *round)

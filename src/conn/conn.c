@@ -201,6 +201,13 @@ void wsi_conn_end(struct wsock_conn *conn, enum wsi_close_mode mode, int cause, 
     }
 }
 
+static void tell_owner(struct wsock_conn *conn, enum wsi_conn_event event,
+                       const wsock_close_info *info)
+{
+    if (conn->owner->conn_event != NULL)
+        conn->owner->conn_event(conn->owner, conn, event, info);
+}
+
 static int close_code(const struct wsock_conn *conn)
 {
     if (conn->cause == WSOCK_CAUSE_PROTOCOL || conn->cause == WSOCK_CAUSE_LIMIT)
@@ -233,6 +240,7 @@ static void tell_close(struct wsock_conn *conn)
     handler = wsi_profile_handler(conn->profile, WSI_ON_CLOSE);
     if (handler != NULL)
         handler->fn.close(conn, &info, handler->user);
+    tell_owner(conn, WSI_CONN_ENDED, &info);
 }
 
 struct wsi_conn_subject wsi_conn_subject(const struct wsock_conn *conn)
@@ -293,8 +301,10 @@ void wsi_conn_open(struct wsock_conn *conn, uint8_t *rest, size_t len)
     wsi_conn_start_timer(conn);
     wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
             "open: %s, %s", wsi_facts_target(conn->facts), wsi_facts_remote(conn->facts));
+    tell_owner(conn, WSI_CONN_OPENS, NULL);
     if (handler != NULL)
         handler->fn.open(conn, handler->user);
+    tell_owner(conn, WSI_CONN_OPENED, NULL);
     wsi_conn_resume(conn, WSI_PAUSE_OPENING);
     if (len > 0)
         wsi_conn_receive(conn, rest, len);

@@ -199,6 +199,7 @@ static void begin_refusal(struct wsock_conn *conn, const struct wsi_http_head *h
     opening->phase = WSI_OPENING_REFUSED;
     opening->refusal = refusal->why;
     opening->refusal_length = refusal_length(head);
+    opening->retry_after_s = wsi_http_retry_after(head);
     wsi_buf_consume(&opening->in, head_len);
     wsi_connecting_receive_refusal(conn, NULL, 0);
 }

@@ -75,6 +75,7 @@ struct wsi_opening {
     /* In REFUSED, where `in` begins with the body. */
     const char *refusal;   /* static: the status in words */
     size_t refusal_length; /* of the body, as far as it is of interest */
+    uint32_t retry_after_s;
 
     struct wsi_address peer; /* server: who connected; client: what is being tried */
     /* Server: what a PROXY header says. */

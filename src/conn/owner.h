@@ -9,9 +9,18 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include <wsock/conn.h>
+
 #include "core/ref.h"
 
 struct wsi_pool;
+
+/* What an owner may hear of its connections, on their workers. */
+enum wsi_conn_event {
+    WSI_CONN_OPENS,  /* before on_open */
+    WSI_CONN_OPENED, /* after it */
+    WSI_CONN_ENDED,  /* after on_close */
+};
 
 struct wsi_owner {
     struct wsi_ref ref;
@@ -21,6 +30,9 @@ struct wsi_owner {
     void (*release)(struct wsi_owner *owner);
     /** A connection of it is gone (servers: maybe the last one). */
     void (*conn_closed)(struct wsi_owner *owner);
+    /** (nullable) @param info of ENDED: what on_close was told. */
+    void (*conn_event)(struct wsi_owner *owner, struct wsock_conn *conn,
+                       enum wsi_conn_event event, const wsock_close_info *info);
 };
 
 static inline void wsi_owner_init(struct wsi_owner *owner, struct wsi_pool *pool,
@@ -32,6 +44,7 @@ static inline void wsi_owner_init(struct wsi_owner *owner, struct wsi_pool *pool
     owner->pool = pool;
     owner->release = release;
     owner->conn_closed = conn_closed;
+    owner->conn_event = NULL;
 }
 
 static inline struct wsi_owner *wsi_owner_ref(struct wsi_owner *owner)

@@ -12,6 +12,7 @@
 #include "proto/http.h"
 #include "proto/ip.h"
 #include "proto/origin.h"
+#include "proto/stop_list.h"
 #include "proto/tunnel.h"
 
 static int check_each(const char *value, const char *(*check)(struct wsi_str),
@@ -72,6 +73,8 @@ int wsi_policy_check(enum wsi_option_id id, const char *value,
         return check_proxy(value, error);
     case WSI_OPT_SUBPROTOCOLS:
         return check_each(value, check_subprotocol, error);
+    case WSI_OPT_RECONNECT_STOP:
+        return check_each(value, wsi_stop_list_check_entry, error);
     default:
         return 0;
     }

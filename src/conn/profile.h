@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include <wsock/client.h>
 #include <wsock/conn.h>
 #include <wsock/request.h>
 #include <wsock/server.h>
@@ -26,6 +27,7 @@ enum wsi_on {
     WSI_ON_PONG,
     WSI_ON_DRAIN,
     WSI_ON_CLOSE,
+    WSI_ON_STATE,   /* of clients */
     WSI_ON_HTTP,    /* of servers */
     WSI_ON_STOPPED, /* of servers */
     WSI_ON_COUNT,
@@ -38,6 +40,7 @@ union wsi_handler_fn {
     wsock_part_fn part;
     wsock_pong_fn pong;
     wsock_close_fn close;
+    wsock_state_fn state;
     wsock_stopped_fn stopped;
 };
 

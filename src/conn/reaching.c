@@ -16,27 +16,6 @@
 #include "conn/tunneling.h"
 #include "core/errno_text.h"
 
-int wsi_remote_connect(struct wsi_remote *remote, wsock_conn **out)
-{
-    struct wsi_pool *pool = remote->owner.pool;
-    struct wsi_worker *worker;
-    struct wsock_conn *conn;
-    int r;
-
-    r = wsi_pool_start(pool);
-    if (r < 0)
-        return r;
-    worker = wsi_pool_pick(pool);
-    r = wsi_conn_new(&conn, worker, &remote->owner, &remote->profile, WSI_CLIENT);
-    if (r < 0)
-        return r;
-    conn->opening->phase = WSI_OPENING_START;
-    if (out != NULL)
-        *out = wsock_conn_ref(conn);
-    wsi_conn_post_drain(conn);
-    return 0;
-}
-
 void wsi_reaching_stop(struct wsock_conn *conn)
 {
     struct wsi_opening *opening = conn->opening;

@@ -11,6 +11,7 @@
 #include <wsock/types.h>
 
 #include "conn/destination.h"
+#include "conn/keeper.h"
 #include "conn/owner.h"
 #include "conn/profile.h"
 #include "conn/secure.h"
@@ -24,7 +25,8 @@ struct wsi_remote {
     struct wsi_destination home; /* its URL */
     struct wsi_environment environment;
     struct wsi_secure secure;
-    pthread_mutex_t lock;     /* what follows */
+    struct wsi_keeper keeper;
+    pthread_mutex_t lock;     /* what follows, and the options */
     struct wsi_buf headers;   /* lines, each ended by CRLF */
     struct wsi_buf protocols; /* "a, b" */
 };
@@ -34,6 +36,21 @@ static inline struct wsi_remote *wsi_remote_of(struct wsi_owner *owner)
     return WSI_CONTAINER_OF(owner, struct wsi_remote, owner);
 }
 
+/* The public handle is its remote, seen from outside. */
+static inline wsock_client *wsi_client_of(struct wsi_remote *remote)
+{
+    return (wsock_client *)(void *)remote;
+}
+
+/**
+ * Read the files of TLS, if it speaks TLS and they were not read since an option of it
+ * was set.
+ *
+ * @param why (out) WSI_TLS_WHY_SIZE bytes: on failure what is wrong.
+ * @return as wsi_secure_load().
+ */
+int wsi_remote_prepare(struct wsi_remote *remote, char *why);
+
 /**
  * Begin a connection; everything else happens on its worker.
  *
@@ -41,5 +58,8 @@ static inline struct wsi_remote *wsi_remote_of(struct wsi_owner *owner)
  * @return 0; WSOCK_ENOMEM; WSOCK_ECLOSED; what wsi_pool_start() answers.
  */
 int wsi_remote_connect(struct wsi_remote *remote, wsock_conn **out);
+/** The same on a worker that runs. */
+int wsi_remote_connect_on(struct wsi_remote *remote, struct wsi_worker *worker,
+                          wsock_conn **out);
 
 #endif

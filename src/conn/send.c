@@ -484,6 +484,31 @@ int wsi_conn_send_ping(struct wsock_conn *conn, const void *data, size_t len)
     return wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PING, data, len);
 }
 
+struct wsi_posted *wsi_kept_new(int type, const void *data, size_t len)
+{
+    struct wsi_posted *kept = wsi_posted_new(WSI_POSTED_MESSAGE, data, len);
+
+    if (kept != NULL) {
+        kept->byte0 = (uint8_t)(WSI_FRAME_FIN | wsi_opcode_of(type));
+        kept->compress = (type & WSOCK_UNCOMPRESSED) == 0;
+    }
+    return kept;
+}
+
+void wsi_kept_send(struct wsock_conn *conn, struct wsi_posted *kept)
+{
+    const int type = kept->compress ? 0 : WSOCK_UNCOMPRESSED;
+
+    kept->compress = is_to_be_compressed(conn, type, kept->len);
+    if (kept->compress && !conn->pmd.own_takeover) {
+        kept->frame = wsi_compress_frame(conn->worker->pool, &conn->profile->options,
+                                         conn->pmd.own_window_bits, kept->byte0 & 0x0fU,
+                                         kept->data, kept->len);
+        kept->compress = false;
+    }
+    wsi_posted_post(conn, kept, frame_size(conn, kept->len));
+}
+
 /* A room's message while another leaves in parts. */
 static __attribute__((noinline)) bool deliver_later(struct wsock_conn *conn,
                                                     struct wsi_blob *frame)

@@ -9,6 +9,7 @@
 #include "core/blob.h"
 
 struct wsi_frames;
+struct wsi_posted;
 struct wsock_conn;
 
 /** @return as wsock_conn_send(). Any thread. */
@@ -16,6 +17,12 @@ int wsi_conn_send(struct wsock_conn *conn, int type, const void *data, size_t le
 
 /** The same for a frame that is encoded as servers send it. Any thread. */
 int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame);
+
+/** A message for a connection to come. @return (owned, nullable) NULL without memory. */
+struct wsi_posted *wsi_kept_new(int type, const void *data, size_t len);
+/** Send it on a connection that takes messages, past the high-water mark and behind what
+ *  was sent before, in parts too. On its worker. @param kept (consumed) */
+void wsi_kept_send(struct wsock_conn *conn, struct wsi_posted *kept);
 
 /** @return as wsock_conn_send_ping(). Any thread. */
 int wsi_conn_send_ping(struct wsock_conn *conn, const void *data, size_t len);

@@ -128,6 +128,7 @@ int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned i
     wsi_list_init(&worker->conns);
     wsi_list_init(&worker->handshakes);
     wsi_list_init(&worker->timers);
+    wsi_list_init(&worker->keepers);
     wsi_random_init(&worker->random);
     atomic_init(&worker->calls, 0);
     atomic_init(&worker->ended, false);

@@ -34,6 +34,7 @@ struct wsi_worker {
     const uint64_t *now_ms;     /* of the loop's turn */
     struct wsi_list conns;      /* wsock_conn.node */
     struct wsi_list timers;     /* wsock_timer.node */
+    struct wsi_list keepers;    /* wsi_keeper.node */
     struct wsi_list handshakes; /* wsi_opening.handshaking, the oldest first */
     int64_t handshake_count;
     struct wsi_random random;

@@ -163,6 +163,29 @@
     X(CONNECT_TIMEOUT, "connect_timeout", WSOCK_SCOPE_CLIENT,                            \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time to resolve the name, to connect, and to pass a proxy")                                         \
+    X(RECONNECT_DELAY, "reconnect_delay", WSOCK_SCOPE_CLIENT,                            \
+      MS, 500, 1, WSI_DAY, 1, "",                                                        \
+      "The first wait of a client that was started is at most so long, each that "       \
+      "follows at most twice as long")                                                   \
+    X(RECONNECT_MAX_DELAY, "reconnect_max_delay", WSOCK_SCOPE_CLIENT,                    \
+      MS, 30 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
+      "No wait is longer, unless the server asks for that")                              \
+    X(RECONNECT_STABLE_TIME, "reconnect_stable_time", WSOCK_SCOPE_CLIENT,                \
+      MS, 10 * WSI_SECOND, 0, WSI_DAY, 1, "",                                            \
+      "After being open for so long, waits and attempts are counted anew")               \
+    X(RECONNECT_ATTEMPTS, "reconnect_attempts", WSOCK_SCOPE_CLIENT,                      \
+      COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
+      "Attempts to connect again before a client gives up")                              \
+    X(RECONNECT_STOP, "reconnect_stop", WSOCK_SCOPE_CLIENT,                              \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "Ends after which it gives up at once: close codes, statuses of HTTP, ranges "     \
+      "such as 4000-4099, and certificate, separated by commas; none: never; empty: "    \
+      "1002, 1003, 1007-1010, 400-407, 410-417, 421, 426, 428, 431, 451, 501, 505, "     \
+      "certificate")                                                                     \
+    X(RECONNECT_BUFFER_BYTES, "reconnect_buffer_bytes", WSOCK_SCOPE_CLIENT,              \
+      BYTES, 0, 0, WSI_TIB, 1, "",                                                       \
+      "What may be kept of messages that are sent while it is not connected, with some " \
+      "64 bytes for each")                                                               \
     X(MAX_MESSAGE_BYTES, "max_message_bytes", WSI_SCOPE_CONNS,                           \
       BYTES, WSI_MIB, 1, WSI_TIB, 1, "off",                                              \
       "Size of an incoming message; above it the connection ends with 1009")             \

@@ -155,6 +155,7 @@ static void begin_remote(struct wsi_remote *remote, struct wsi_pool *pool)
 {
     wsi_owner_init(&remote->owner, pool, nothing_to_free, NULL);
     wsi_profile_init(&remote->profile, WSOCK_SCOPE_CLIENT);
+    wsi_keeper_init(&remote->keeper);
     pthread_mutex_init(&remote->lock, NULL);
     remote->home.target = wsi_strdup("/e");
     assert_non_null(remote->home.target);
@@ -207,6 +208,7 @@ void stage_end(struct stage *stage)
     wsi_worker_current = NULL;
     wsi_service_fini(&stage->service);
     wsi_profile_fini(&stage->endpoint);
+    wsi_keeper_fini(&stage->remote.keeper);
     wsi_profile_fini(&stage->remote.profile);
     wsi_buf_fini(&stage->remote.headers);
     wsi_buf_fini(&stage->remote.protocols);
@@ -302,13 +304,8 @@ struct wsock_conn *stage_accept_open(struct stage *stage, struct script_peer *pe
     return conn;
 }
 
-struct wsock_conn *stage_connect(struct stage *stage, struct script_peer *peer)
+void stage_reach(struct stage *stage, struct wsock_conn *conn, struct script_peer *peer)
 {
-    struct wsock_conn *conn = NULL;
-
-    assert_int_equal(wsi_conn_new(&conn, stage->worker, &stage->remote.owner,
-                                  &stage->remote.profile, WSI_CLIENT),
-                     0);
     wsi_list_append(&stage->worker->conns, &conn->node);
     assert_true(wsi_address_numeric(&conn->opening->peer, "127.0.0.1", 7));
     conn->opening->phase = WSI_OPENING_CONNECT;
@@ -317,6 +314,16 @@ struct wsock_conn *stage_connect(struct stage *stage, struct script_peer *peer)
                      0);
     stage_fix_random(stage);
     wsi_reaching_connected(conn);
+}
+
+struct wsock_conn *stage_connect(struct stage *stage, struct script_peer *peer)
+{
+    struct wsock_conn *conn = NULL;
+
+    assert_int_equal(wsi_conn_new(&conn, stage->worker, &stage->remote.owner,
+                                  &stage->remote.profile, WSI_CLIENT),
+                     0);
+    stage_reach(stage, conn, peer);
     return conn;
 }
 

@@ -59,6 +59,9 @@ struct wsock_conn *stage_accept(struct stage *stage, struct script_peer *peer,
                                 unsigned worker);
 /** One that is open, its handshake out of the way; the transcript says "open". */
 struct wsock_conn *stage_accept_open(struct stage *stage, struct script_peer *peer);
+/** A client's connection that was just made reaches this peer: in place of
+ *  wsi_reaching_start(). */
+void stage_reach(struct stage *stage, struct wsock_conn *conn, struct script_peer *peer);
 /** A client's connection whose socket has just connected; the request is not flushed. */
 struct wsock_conn *stage_connect(struct stage *stage, struct script_peer *peer);
 struct wsock_conn *stage_connect_open(struct stage *stage, struct script_peer *peer);
