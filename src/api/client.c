@@ -71,7 +71,7 @@ int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char 
     r = wsi_destination_init(&client->remote.home, url, &why);
     if (r == 0) {
         why = "out of memory";
-        r = wsi_environment_read(&client->remote.environment, &client->remote.home.url);
+        r = wsi_environment_read(&client->remote.environment);
     }
     if (r < 0) {
         wsock_client_unref(client);

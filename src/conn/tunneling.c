@@ -33,29 +33,36 @@ static const char *first_set(const char *const *names, const char **value)
         if (*value != NULL && **value != '\0')
             return *names;
     }
-    *value = NULL;
     return NULL;
 }
 
-int wsi_environment_read(struct wsi_environment *environment, const struct wsi_url *url)
+/* @param variable (out) the name of what was read; NULL when nothing is set. */
+static int read_first(char **out, const char **variable, const char *const *names)
 {
-    const char *proxy, *no_proxy;
+    const char *value;
 
-    environment->variable = first_set(url->secure ? secure : plain, &proxy);
-    if (environment->variable == NULL)
+    *variable = first_set(names, &value);
+    if (*variable == NULL)
         return 0;
-    environment->proxy = wsi_strdup(proxy);
-    if (environment->proxy == NULL)
-        return WSOCK_ENOMEM;
-    if (first_set(bypass, &no_proxy) == NULL)
-        return 0;
-    environment->no_proxy = wsi_strdup(no_proxy);
-    return environment->no_proxy != NULL ? 0 : WSOCK_ENOMEM;
+    *out = wsi_strdup(value);
+    return *out != NULL ? 0 : WSOCK_ENOMEM;
+}
+
+int wsi_environment_read(struct wsi_environment *environment)
+{
+    struct wsi_environment_proxy *ws = &environment->plain, *wss = &environment->secure;
+    const char *variable;
+    int r = read_first(&ws->url, &ws->variable, plain);
+
+    if (r == 0)
+        r = read_first(&wss->url, &wss->variable, secure);
+    return r == 0 ? read_first(&environment->no_proxy, &variable, bypass) : r;
 }
 
 void wsi_environment_fini(struct wsi_environment *environment)
 {
-    wsi_free(environment->proxy);
+    wsi_free(environment->plain.url);
+    wsi_free(environment->secure.url);
     wsi_free(environment->no_proxy);
 }
 
@@ -76,8 +83,12 @@ static struct choice choose(const struct wsi_remote *remote, const struct wsi_ur
     struct choice choice = {proxy, "the option proxy"};
 
     if (*proxy == '\0') {
-        choice.proxy = remote->environment.proxy;
-        choice.origin = remote->environment.variable;
+        const struct wsi_environment_proxy *said = url->secure
+                                                       ? &remote->environment.secure
+                                                       : &remote->environment.plain;
+
+        choice.proxy = said->url;
+        choice.origin = said->variable;
         if (*no_proxy == '\0' && remote->environment.no_proxy != NULL)
             no_proxy = remote->environment.no_proxy;
     }

@@ -12,16 +12,19 @@
 #include "proto/tunnel.h"
 
 struct wsock_conn;
-struct wsi_url;
 
-/** What the environment says of proxies, as it was when the client was made. */
+/** What the environment says of proxies, as it was when the client was made: for ws, and
+ * for wss, where a redirect may lead. */
 struct wsi_environment {
-    const char *variable;   /* that names the proxy; NULL when none does */
-    char *proxy, *no_proxy; /* (owned, nullable) */
+    struct wsi_environment_proxy {
+        const char *variable; /* that names it; NULL when none does */
+        char *url;            /* (owned, nullable) */
+    } plain, secure;
+    char *no_proxy; /* (owned, nullable) */
 };
 
-/** @return 0; WSOCK_ENOMEM. */
-int wsi_environment_read(struct wsi_environment *environment, const struct wsi_url *url);
+/** @return 0; WSOCK_ENOMEM: wsi_environment_fini() is due as well. */
+int wsi_environment_read(struct wsi_environment *environment);
 void wsi_environment_fini(struct wsi_environment *environment);
 
 /** The way of one connection. */
