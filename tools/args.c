@@ -111,7 +111,7 @@ static int take_value(struct args *args, const struct arg_option *option,
         usage_error(args->command, "--%s takes no value", option->name);
         return ARG_BAD;
     }
-    if (attached == NULL) {
+    if (attached == NULL && option->takes != ARG_MAY_TAKE) {
         if (args->index >= args->argc) {
             usage_error(args->command, "--%s needs a value", option->name);
             return ARG_BAD;
@@ -178,6 +178,7 @@ int args_next(struct args *args, const char **value)
 {
     const char *argument = NULL;
 
+    *value = NULL;
     if (args->cluster != NULL)
         return letter_option(args, args->cluster, value);
     if (args->index >= args->argc)

@@ -35,6 +35,8 @@ struct client {
     const char *texts[LIST_MAX + 1]; /* -x */
     int64_t wait_ms;                 /* -w, 0: none */
     int64_t count;                   /* --count, 0: none */
+    const char *ca, *cert, *key;     /* --ca and so on, nullable */
+    int is_insecure;
     int is_verbose;
 
     wsock_runtime *runtime;
@@ -98,6 +100,10 @@ static int begin_connect(struct client *c)
         .headers = c->headers,
         .subprotocols = c->subprotocols,
         .sets = c->sets,
+        .ca = c->ca,
+        .cert = c->cert,
+        .key = c->key,
+        .is_insecure = c->is_insecure,
     };
     struct link *link = NULL;
     const int status = link_open(&link, c->runtime, &target, c->wake_fd);
@@ -112,6 +118,29 @@ static int begin_connect(struct client *c)
     return 0;
 }
 
+/* Names in a certificate come from the peer, who shall not steer the terminal: they have
+ * their control characters escaped. */
+static void tell_tls(const wsock_conn *conn)
+{
+    const char *version = wsock_conn_tls(conn, WSOCK_TLS_FACT_VERSION);
+    const char *chain = wsock_conn_tls(conn, WSOCK_TLS_FACT_CHAIN);
+    const char *verified = wsock_conn_tls(conn, WSOCK_TLS_FACT_VERIFIED);
+    const char *resumed = wsock_conn_tls(conn, WSOCK_TLS_FACT_RESUMED);
+
+    if (version == NULL)
+        return;
+    fprintf(stderr, "tls: %s, %s, %s session\n", version,
+            wsock_conn_tls(conn, WSOCK_TLS_FACT_CIPHER),
+            strcmp(resumed, "yes") == 0 ? "resumed" : "new");
+    while (chain != NULL && *chain != '\0') {
+        const size_t len = strcspn(chain, "\n");
+
+        fprintf(stderr, "certificate: %.*s\n", (int)len, chain);
+        chain += len + (chain[len] == '\n');
+    }
+    fprintf(stderr, "verified: %s\n", verified != NULL ? verified : "no certificate");
+}
+
 static void tell_open(const struct client *c)
 {
     const wsock_conn *conn = c->link->conn;
@@ -123,6 +152,7 @@ static void tell_open(const struct client *c)
     if (c->is_verbose) {
         fprintf(stderr, "connected to %s\n", c->url != NULL ? c->url : c->urls[0]);
         fprintf(stderr, "address: %s\n", wsock_conn_remote_address(conn));
+        tell_tls(conn);
         fprintf(stderr, "subprotocol: %s\n",
                 subprotocol[0] != '\0' ? subprotocol : "none");
         wsock_conn_extensions(conn, extensions, sizeof extensions);
@@ -433,6 +463,10 @@ enum {
     OPT_HEADER,
     OPT_SUBPROTOCOL,
     OPT_COMPRESSED,
+    OPT_CA,
+    OPT_CERT,
+    OPT_KEY,
+    OPT_INSECURE,
     OPT_SET,
     OPT_VERBOSE,
     OPT_HELP
@@ -448,6 +482,10 @@ static const struct arg_option options[] = {
     {"subprotocol", 's', 1, OPT_SUBPROTOCOL},
     {"compressed", 0, 0, OPT_COMPRESSED},
     {"set", 0, 1, OPT_SET},
+    {"ca", 0, 1, OPT_CA},
+    {"cert", 0, 1, OPT_CERT},
+    {"key", 0, 1, OPT_KEY},
+    {"insecure", 'k', 0, OPT_INSECURE},
     {"verbose", 'v', 0, OPT_VERBOSE},
     {"help", 'h', 0, OPT_HELP},
 };
@@ -495,6 +533,18 @@ static int take_option(struct client *c, int option, const char *value)
         return add(c->sets, "compression=shared", "--compressed");
     case OPT_SET:
         return add(c->sets, value, "--set");
+    case OPT_CA:
+        c->ca = value;
+        return 0;
+    case OPT_CERT:
+        c->cert = value;
+        return 0;
+    case OPT_KEY:
+        c->key = value;
+        return 0;
+    case OPT_INSECURE:
+        c->is_insecure = 1;
+        return 0;
     case OPT_VERBOSE:
         c->is_verbose = 1;
         return 0;

@@ -95,9 +95,28 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 
 /* ---- making one ---- */
 
+static int setup_tls(wsock_client *client, const struct connect_target *target)
+{
+    const struct {
+        const char *flag, *name, *value;
+    } sets[] = {
+        {"--ca", "tls_ca", target->ca},
+        {"--cert", "tls_certificate", target->cert},
+        {"--key", "tls_key", target->key},
+        {"--insecure", "tls_verify", target->is_insecure ? "off" : NULL},
+    };
+
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
+        if (sets[i].value != NULL &&
+            wsock_client_set(client, sets[i].name, sets[i].value) < 0)
+            return usage_error(command, "%s: %s", sets[i].flag,
+                               wsock_client_error(client));
+    return 0;
+}
+
 static int setup_client(wsock_client *client, const struct connect_target *target)
 {
-    int status = 0;
+    int status = setup_tls(client, target);
 
     for (const char *const *p = target->headers; status == 0 && *p != NULL; p++)
         status = client_add_header(command, client, *p);

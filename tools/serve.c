@@ -47,6 +47,10 @@ enum {
     OPT_ORIGIN,
     OPT_PROXY_PROTOCOL,
     OPT_TRUST_FORWARDED,
+    OPT_CERT,
+    OPT_KEY,
+    OPT_CA,
+    OPT_VERIFY_CLIENT,
     OPT_LOG_LEVEL,
     OPT_HEARTBEAT,
     OPT_QUIET,
@@ -63,6 +67,10 @@ static const struct arg_option options[] = {
     {"origin", 0, 1, OPT_ORIGIN},
     {"proxy-protocol", 0, 1, OPT_PROXY_PROTOCOL},
     {"trust-forwarded", 0, 1, OPT_TRUST_FORWARDED},
+    {"cert", 0, 1, OPT_CERT},
+    {"key", 0, 1, OPT_KEY},
+    {"ca", 0, 1, OPT_CA},
+    {"verify-client", 0, ARG_MAY_TAKE, OPT_VERIFY_CLIENT},
     {"quiet", 'q', 0, OPT_QUIET},
     {"help", 'h', 0, OPT_HELP},
 };
@@ -134,6 +142,14 @@ static int is_local(const char *url)
         local = local && is_loopback(p->ai_addr);
     freeaddrinfo(list);
     return local;
+}
+
+static int speaks_tls(const struct serve *s)
+{
+    for (size_t i = 0; i < s->url_count; i++)
+        if (strncasecmp(s->urls[i], "wss", 3) == 0)
+            return 1;
+    return 0;
 }
 
 /* ---- handlers ---- */
@@ -330,6 +346,14 @@ static int add_to_list(struct serve *s, const char *flag, const char *name,
     return r;
 }
 
+static int set_flag(struct serve *s, const char *flag, const char *name,
+                    const char *value)
+{
+    if (wsock_server_set(s->server, name, value) < 0)
+        return usage_error(command, "%s: %s", flag, wsock_server_error(s->server));
+    return 0;
+}
+
 static int take_option(struct serve *s, int option, const char *value)
 {
     switch (option) {
@@ -355,6 +379,15 @@ static int take_option(struct serve *s, int option, const char *value)
         return add_to_list(s, "--proxy-protocol", "proxy_protocol_from", "", value);
     case OPT_TRUST_FORWARDED:
         return add_to_list(s, "--trust-forwarded", "trust_forwarded_from", "", value);
+    case OPT_CERT:
+        return add_to_list(s, "--cert", "tls_certificate", "", value);
+    case OPT_KEY:
+        return add_to_list(s, "--key", "tls_key", "", value);
+    case OPT_CA:
+        return set_flag(s, "--ca", "tls_ca", value);
+    case OPT_VERIFY_CLIENT:
+        return set_flag(s, "--verify-client", "tls_verify_client",
+                        value != NULL ? value : "required");
     case OPT_HEARTBEAT:
         return parse_seconds(command, "--heartbeat", value, &s->heartbeat_ms);
     case OPT_QUIET:
@@ -436,8 +469,12 @@ static int run(struct serve *s, struct args *args)
         status = setup_log(s);
     if (status == 0)
         status = setup_endpoints(s);
+    if (status == 0 && speaks_tls(s))
+        reload_block();
     if (status == 0)
         status = listen_all(s);
+    if (status == 0 && speaks_tls(s))
+        status = reload_start(s->server);
     if (status != 0)
         return status;
     r = keep_early_signals(s->runtime);
@@ -487,6 +524,7 @@ int serve_main(int argc, char **argv)
         fail(command, "cannot start: %s", wsock_strerror(r));
     else
         status = run(&s, &args);
+    reload_stop();
     wsock_server_free(s.server);
     wsock_runtime_free(s.runtime);
     rooms_free(s.rooms);

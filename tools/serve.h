@@ -22,4 +22,13 @@ int rooms_new(struct rooms **out, wsock_runtime *runtime, wsock_server *server,
 /** Once no handler of the server can run any more. */
 void rooms_free(struct rooms *rooms);
 
+/* serve_reload.c */
+
+/** Keep SIGHUP from this thread and those that it makes. */
+void reload_block(void);
+
+/** From now on SIGHUP reloads. @return 0, or an exit status after a complaint. */
+int reload_start(wsock_server *server);
+void reload_stop(void);
+
 #endif

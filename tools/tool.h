@@ -65,9 +65,11 @@ int help_print(const char *command, int scopes, const struct option_rule *rules)
 struct arg_option {
     const char *name; /**< without the dashes */
     char letter;
-    char takes; /**< 1: a value follows */
+    char takes; /**< 1: a value follows; ARG_MAY_TAKE: it may, behind "=" */
     int id;
 };
+
+enum { ARG_MAY_TAKE = 2 };
 
 /** What args_next() answers besides the ids of options, which start at 1. */
 enum { ARG_END = 0, ARG_PLAIN = -1, ARG_BAD = -2 };
@@ -89,7 +91,8 @@ void args_init(struct args *args, const char *command, const struct arg_option *
 /**
  * The next argument. Names are taken whole, never abbreviated.
  *
- * @param value (out) of an option that takes one, or the argument itself for ARG_PLAIN.
+ * @param value (out) of an option that takes one, or the argument itself for ARG_PLAIN;
+ *              else NULL.
  * @return an option's id, ARG_PLAIN, ARG_END, or ARG_BAD after a complaint.
  */
 int args_next(struct args *args, const char **value);
