@@ -167,7 +167,9 @@ static size_t decode(struct wsi_filter *filter, const uint8_t *in, size_t in_len
     tls->in = in;
     tls->in_len = in_len;
     ERR_clear_error();
-    if (!filter->ready)
+    /* A server has nothing to say first; until its client does, OpenSSL shall not take
+     * what a handshake needs. */
+    if (!filter->ready && (in_len > 0 || !SSL_is_server(tls->ssl)))
         handshake(tls);
     if (filter->ready && tls->in_len > 0)
         len = read_records(tls, out);
