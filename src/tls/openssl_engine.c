@@ -81,6 +81,14 @@ static bool attach_bio(struct wsi_tls *tls)
 
 /* ---- failing ---- */
 
+/* OpenSSL judges an answer by the thread's errors, which others may have left; looking is
+ * cheaper than clearing. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 static void note_alert(struct wsi_tls *tls, int error, int alert)
 {
     wsi_tls_note(tls, error, alert, "the peer refused with the alert \"%s\"",
@@ -142,19 +150,19 @@ static void handshake(struct wsi_tls *tls)
     }
 }
 
-/* SSL_read() gives one record at most. */
+/* SSL_read() gives one record at most, and what waits for more has taken all input. */
 static size_t read_records(struct wsi_tls *tls, uint8_t *out)
 {
     size_t len = 0;
+    int n;
 
     do {
-        const int n = SSL_read(tls->ssl, out + len, INT_MAX);
-
+        n = SSL_read(tls->ssl, out + len, INT_MAX);
         if (n > 0)
             len += (size_t)n;
-        else if (!waits(tls, n))
-            break;
-    } while (tls->in_len > 0);
+        else
+            waits(tls, n);
+    } while (n > 0 && tls->in_len > 0);
     return len;
 }
 
@@ -166,7 +174,7 @@ static size_t decode(struct wsi_filter *filter, const uint8_t *in, size_t in_len
 
     tls->in = in;
     tls->in_len = in_len;
-    ERR_clear_error();
+    clear_errors();
     /* A server has nothing to say first; until its client does, OpenSSL shall not take
      * what a handshake needs. */
     if (!filter->ready && (in_len > 0 || !SSL_is_server(tls->ssl)))
@@ -184,7 +192,7 @@ static void encode(struct wsi_filter *filter, const uint8_t *data, size_t len)
     struct wsi_tls *tls = wsi_tls_of(filter);
     int r;
 
-    ERR_clear_error();
+    clear_errors();
     r = SSL_write(tls->ssl, data, (int)len);
     if (r <= 0)
         fail(tls);
