@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs scripts/demo as a reader of the README does: it builds, says where it serves, answers a
-browser, lets two clients talk, and ends with status 0 when it is told to."""
+"""Runs scripts/demo as a reader of the README does, plain and with --tls: it builds, says where
+it serves, answers a browser, lets two clients talk, and ends with status 0 when it is told to."""
 import pathlib
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +14,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "support/py"))
 from ws_peer import TEXT, Client
 
+ROOT = HERE.parent.parent
 END_SECONDS = 30
 
 
@@ -24,8 +26,18 @@ def talk(port):
             member.close()
 
 
-def main():
-    command = [str(HERE.parent.parent / "scripts/demo"), "--yes", "ws://127.0.0.1:0"]
+def talk_over_tls(port):
+    """With the command that it builds, and the certificate that it makes."""
+    build = ROOT / "build/demo-tls"
+    said = subprocess.run(
+        [build / "tools/wsock", "connect", f"wss://127.0.0.1:{port}/echo", "-x", "hello ☃",
+         "--count", "1", "--set", f"tls_ca={build}/cert.pem"],
+        capture_output=True, text=True, timeout=END_SECONDS)
+    assert said.stdout == "hello ☃\n", said
+
+
+def serve(arguments, scheme, context, talk):
+    command = [str(ROOT / "scripts/demo"), "--yes", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
         try:
             output = ""
@@ -34,8 +46,8 @@ def main():
                 line = demo.stdout.readline()
                 output += line
                 assert line != "", f"it ended before it served:\n{output}"
-                address = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
-            page = urllib.request.urlopen(address.group(), timeout=END_SECONDS)
+                address = re.search(scheme + r"://127\.0\.0\.1:(\d+)/", line)
+            page = urllib.request.urlopen(address.group(), timeout=END_SECONDS, context=context())
             assert page.status == 200 and b"<html" in page.read().lower(), page.status
             talk(int(address.group(1)))
             demo.send_signal(signal.SIGTERM)
@@ -45,4 +57,9 @@ def main():
     print(output, end="")
 
 
-main()
+def trust():
+    return ssl.create_default_context(cafile=ROOT / "build/demo-tls/cert.pem")
+
+
+serve(["ws://127.0.0.1:0"], "http", lambda: None, talk)
+serve(["--tls", "wss://127.0.0.1:0"], "https", trust, talk_over_tls)
