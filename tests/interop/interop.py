@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """libwsock against a peer of another language, in one role of the peer.
 
-interop.py PEER ROLE MODE CACHE OUR_PROGRAM: prepares the peer in CACHE (peers.py), starts the
+interop.py PEER ROLE MODE CACHE OUR_PROGRAM [CERTIFICATES]: prepares the peer in CACHE (peers.py), starts the
 server of the pair, runs the client against it, and looks at the closes that the server saw
-and at what went over the wire (wire.py). MODE is how we compress. The peers' programs are in
+and at what went over the wire (wire.py). MODE is how we compress; or tls, with
+the certificates of that directory, where nobody can look at the wire between the two. The peers' programs are in
 the directories here, each a pair client and server that hold to one protocol (README.md)."""
 import os
 import pathlib
@@ -42,10 +43,11 @@ def until_closed(server, count):
     return lines
 
 
-def run_client(command, cwd):
+def run_client(command, cwd, env=None):
     try:
         client = subprocess.run(command, cwd=cwd, timeout=RUN_SECONDS, text=True, check=False,
-                                encoding="utf-8", stdout=subprocess.PIPE)
+                                encoding="utf-8", stdout=subprocess.PIPE,
+                                env={**os.environ, **(env or {})})
     except subprocess.TimeoutExpired as late:
         fail(f"the client still runs and said {late.stdout}")
     print(client.stdout, flush=True)
@@ -72,6 +74,29 @@ def meet(server_command, server_cwd, client_command, client_cwd):
             server.kill()
     check(server.returncode == 0, f"the server ended with status {server.returncode}")
     return lines + rest.splitlines(), seen, relay.records
+
+
+def meet_over_tls(server_command, server_cwd, client_command, client_cwd, certificates):
+    """As meet(), without a relay. @return what the server printed."""
+    authority = f"{certificates}/root.pem"
+    # OpenSSL's and Go's name for the file, and Node's; and what our peers' servers read.
+    env = {"SSL_CERT_FILE": authority, "NODE_EXTRA_CA_CERTS": authority,
+           "INTEROP_TLS": f"{certificates}/together.pem"}
+    with subprocess.Popen(server_command, cwd=server_cwd, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True, encoding="utf-8",
+                          env={**os.environ, **env}) as server:
+        deadline = threading.Timer(2 * RUN_SECONDS, server.kill)
+        deadline.start()
+        try:
+            url = server.stdout.readline().strip()
+            check(url.startswith("wss://"), f"the server did not say where it is: '{url}'")
+            run_client([*client_command, url], client_cwd, env)
+            lines, _ = server.communicate()
+        finally:
+            deadline.cancel()
+            server.kill()
+    check(server.returncode == 0, f"the server ended with status {server.returncode}")
+    return lines.splitlines()
 
 
 # ---- what must have happened ----
@@ -138,8 +163,18 @@ def check_wire(peer, role, records, told, answer):
 
 
 def main():
-    peer, role, mode, cache, program = sys.argv[1:]
+    peer, role, mode, cache, program, *certificates = sys.argv[1:]
     command, cwd = peers.command(peer, role, pathlib.Path(cache).resolve())
+    if mode == "tls":
+        ours = [os.path.abspath(program)]
+        if role == "client":
+            ours += [f"tls_certificate={certificates[0]}/together.pem", "wss://127.0.0.1:0"]
+            lines = meet_over_tls(ours, None, command, cwd, certificates[0])
+        else:
+            ours += [f"tls_ca={certificates[0]}/root.pem"]
+            lines = meet_over_tls(command, cwd, ours, None, certificates[0])
+        check_closes(lines)
+        return
     ours = [os.path.abspath(program), *agreed.OPTIONS[mode]]
     if role == "client":
         lines, _, records = meet(ours, None, command, cwd)

@@ -86,10 +86,15 @@ static int set_option(wsock_server *server, const char *option)
 
 static int set_up(wsock_runtime *runtime, wsock_server **server, char **options)
 {
+    const char *url = "ws://127.0.0.1:0";
     int r = wsock_server_new(runtime, server);
 
-    for (; r == 0 && *options != NULL; options++)
-        r = set_option(*server, *options);
+    for (; r == 0 && *options != NULL; options++) {
+        if (strncmp(*options, "wss:", 4) == 0)
+            url = *options;
+        else
+            r = set_option(*server, *options);
+    }
     if (r == 0)
         r = add_endpoint(*server, "/echo", print_agreed);
     if (r == 0)
@@ -97,7 +102,7 @@ static int set_up(wsock_runtime *runtime, wsock_server **server, char **options)
     if (r == 0)
         r = add_endpoint(*server, "/close", close_it);
     if (r == 0)
-        r = wsock_server_listen(*server, "ws://127.0.0.1:0");
+        r = wsock_server_listen(*server, url);
     return r;
 }
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Python's websockets as the server: prints its URL, then a line for each close."""
+"""Python's websockets as the server: prints its URL, then a line for each close. INTEROP_TLS
+names a file with a certificate and its key, to speak TLS."""
 import asyncio
+import os
+import ssl
 import sys
 
 import websockets
@@ -27,9 +30,13 @@ async def handle(ws):
 
 
 async def main():
-    async with websockets.serve(handle, "127.0.0.1", 0) as server:
+    identity, tls = os.environ.get("INTEROP_TLS"), None
+    if identity:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(identity)
+    async with websockets.serve(handle, "127.0.0.1", 0, ssl=tls) as server:
         port = server.sockets[0].getsockname()[1]
-        print(f"ws://127.0.0.1:{port}", flush=True)
+        print(f"{'wss' if tls else 'ws'}://127.0.0.1:{port}", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 

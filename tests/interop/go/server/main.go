@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 
 // Go's gorilla/websocket as the server: prints its URL, then a line for each close.
+// INTEROP_TLS names a file with a certificate and its key, to speak TLS.
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
@@ -83,7 +85,16 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("ws://%s\n", listener.Addr())
+	scheme := "ws"
+	if file := os.Getenv("INTEROP_TLS"); file != "" {
+		pair, err := tls.LoadX509KeyPair(file, file)
+		if err != nil {
+			log.Fatal(err)
+		}
+		scheme = "wss"
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}})
+	}
+	fmt.Printf("%s://%s\n", scheme, listener.Addr())
 	go func() {
 		if err := http.Serve(listener, http.HandlerFunc(serve)); err != nil {
 			log.Fatal(err)
