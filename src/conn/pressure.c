@@ -58,7 +58,8 @@ bool wsi_pressure_is_high(struct wsi_pool *pool)
 static size_t held_apart(const struct wsock_conn *conn)
 {
     return wsi_session_held_bytes(&conn->session) + conn->held.capacity +
-           wsi_conn_rest_bytes(conn) + wsi_outgoing_held_bytes(conn);
+           wsi_conn_rest_bytes(conn) + wsi_outgoing_held_bytes(conn) +
+           wsi_stream_pending_bytes(&conn->stream);
 }
 
 static size_t held_by(const struct wsock_conn *conn)

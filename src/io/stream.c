@@ -393,6 +393,11 @@ bool wsi_stream_is_closing(const struct wsi_stream *stream)
     return wsi_stream_closes(stream);
 }
 
+size_t wsi_stream_pending_bytes(const struct wsi_stream *stream)
+{
+    return stream->filter != NULL ? stream->filter->pending.len : 0;
+}
+
 bool wsi_stream_is_truncated(const struct wsi_stream *stream)
 {
     return (stream->flags & WSI_S_EOF) && stream->filter != NULL &&

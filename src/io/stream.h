@@ -132,6 +132,9 @@ int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
 int wsi_stream_start_filter(struct wsi_stream *stream, struct wsi_filter *filter,
                             const uint8_t *early, size_t early_len);
 
+/** Bytes that were encoded, and that the socket did not take yet; the queue is apart. */
+size_t wsi_stream_pending_bytes(const struct wsi_stream *stream);
+
 /** True when the input ended without its filter having been told so: somebody else may
  * have cut it. */
 bool wsi_stream_is_truncated(const struct wsi_stream *stream);

@@ -31,7 +31,7 @@ def talk_over_tls(port):
     build = ROOT / "build/demo-tls"
     said = subprocess.run(
         [build / "tools/wsock", "connect", f"wss://127.0.0.1:{port}/echo", "-x", "hello ☃",
-         "--count", "1", "--set", f"tls_ca={build}/cert.pem"],
+         "--count", "1", "--ca", build / "cert.pem"],
         capture_output=True, text=True, timeout=END_SECONDS)
     assert said.stdout == "hello ☃\n", said
 
