@@ -26,7 +26,8 @@ def find_browser():
 
 
 class Browser:
-    def __init__(self, driver, browser):
+    def __init__(self, driver, browser, flags=()):
+        self.flags = flags
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.folder = tempfile.TemporaryDirectory()
@@ -48,7 +49,7 @@ class Browser:
                     raise
                 time.sleep(0.05)
         options = {"binary": self.binary,
-                   "args": [*FLAGS, f"--user-data-dir={self.folder.name}"]}
+                   "args": [*FLAGS, *self.flags, f"--user-data-dir={self.folder.name}"]}
         answer = self.call("POST", "/session", {"capabilities": {"alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": options}}})
         self.session = "/session/" + answer["sessionId"]
