@@ -557,6 +557,8 @@ static int setup_client(struct bench *b)
     if (r < 0)
         return client_refuse_url(command, b->runtime, r);
     r = fit_limit(b);
+    if (r == 0)
+        status = way_set(command, &b->plan.way, b->client);
     for (size_t i = 0; r == 0 && status == 0 && i < b->plan.set_count; i++)
         status = set_option(command, bench_rules, b->runtime, NULL, b->client,
                             b->plan.sets[i]);

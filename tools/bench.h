@@ -25,6 +25,7 @@ struct plan {
     size_t header_count;
     size_t subprotocol_count;
     size_t set_count;
+    struct way way;
     int64_t connections;
     int64_t payload_bytes;
     int64_t depth;

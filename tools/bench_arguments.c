@@ -27,6 +27,8 @@ enum {
     OPT_HEADER,
     OPT_SUBPROTOCOL,
     OPT_COMPRESSED,
+    OPT_PROXY,
+    OPT_RESOLVE,
     OPT_SET,
     OPT_HELP
 };
@@ -43,6 +45,8 @@ static const struct arg_option options[] = {
     {"header", 'H', 1, OPT_HEADER},
     {"subprotocol", 's', 1, OPT_SUBPROTOCOL},
     {"compressed", 0, 0, OPT_COMPRESSED},
+    {"proxy", 0, 1, OPT_PROXY},
+    {"resolve", 0, 1, OPT_RESOLVE},
     {"set", 0, 1, OPT_SET},
     {"help", 'h', 0, OPT_HELP},
 };
@@ -83,6 +87,11 @@ static int take_option(struct plan *p, int option, const char *value)
         return add(p->sets, &p->set_count, "compression=shared", "--compressed");
     case OPT_SET:
         return add(p->sets, &p->set_count, value, "--set");
+    case OPT_PROXY:
+        p->way.proxy = value;
+        return 0;
+    case OPT_RESOLVE:
+        return way_add_resolve(command, &p->way, value);
     case OPT_FANOUT:
         p->is_fanout = 1;
         return 0;

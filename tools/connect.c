@@ -37,6 +37,7 @@ struct client {
     int64_t count;                   /* --count, 0: none */
     const char *ca, *cert, *key;     /* --ca and so on, nullable */
     int is_insecure;
+    struct way way;
     int is_verbose;
 
     wsock_runtime *runtime;
@@ -104,6 +105,7 @@ static int begin_connect(struct client *c)
         .cert = c->cert,
         .key = c->key,
         .is_insecure = c->is_insecure,
+        .way = &c->way,
     };
     struct link *link = NULL;
     const int status = link_open(&link, c->runtime, &target, c->wake_fd);
@@ -467,6 +469,8 @@ enum {
     OPT_CERT,
     OPT_KEY,
     OPT_INSECURE,
+    OPT_PROXY,
+    OPT_RESOLVE,
     OPT_SET,
     OPT_VERBOSE,
     OPT_HELP
@@ -486,6 +490,8 @@ static const struct arg_option options[] = {
     {"cert", 0, 1, OPT_CERT},
     {"key", 0, 1, OPT_KEY},
     {"insecure", 'k', 0, OPT_INSECURE},
+    {"proxy", 0, 1, OPT_PROXY},
+    {"resolve", 0, 1, OPT_RESOLVE},
     {"verbose", 'v', 0, OPT_VERBOSE},
     {"help", 'h', 0, OPT_HELP},
 };
@@ -545,6 +551,11 @@ static int take_option(struct client *c, int option, const char *value)
     case OPT_INSECURE:
         c->is_insecure = 1;
         return 0;
+    case OPT_PROXY:
+        c->way.proxy = value;
+        return 0;
+    case OPT_RESOLVE:
+        return way_add_resolve(command, &c->way, value);
     case OPT_VERBOSE:
         c->is_verbose = 1;
         return 0;

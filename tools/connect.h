@@ -59,9 +59,10 @@ struct connect_target {
     const char *url;
     const char *const *headers; /* "Name: value", NULL at the end */
     const char *const *subprotocols;
-    const char *const *sets; /* "name=value" */
+    const char *const *sets;     /* "name=value" */
     const char *ca, *cert, *key; /* (nullable) files */
     int is_insecure;
+    const struct way *way;
 };
 
 /** Make a link and begin to connect. @return 0, or an exit status after a complaint; then

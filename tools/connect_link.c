@@ -118,6 +118,9 @@ static int setup_client(wsock_client *client, const struct connect_target *targe
 {
     int status = setup_tls(client, target);
 
+    if (status == 0)
+        status = way_set(command, target->way, client);
+
     for (const char *const *p = target->headers; status == 0 && *p != NULL; p++)
         status = client_add_header(command, client, *p);
     for (const char *const *p = target->subprotocols; status == 0 && *p != NULL; p++) {
@@ -224,6 +227,7 @@ static int status_of(const struct outcome *outcome)
                    : EXIT_FAILED;
     case WSOCK_CAUSE_RESOLVE:
     case WSOCK_CAUSE_CONNECT:
+    case WSOCK_CAUSE_PROXY:
         return EXIT_CONNECT;
     case WSOCK_CAUSE_HANDSHAKE:
     case WSOCK_CAUSE_REFUSED:

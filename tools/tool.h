@@ -133,6 +133,18 @@ int set_option(const char *command, const struct option_rule *rules,
  * complaint. */
 int client_add_header(const char *command, wsock_client *client, const char *header);
 
+/** How a client gets to its server. */
+struct way {
+    const char *proxy;  /**< of --proxy, nullable */
+    char resolve[4096]; /**< of every --resolve, separated by commas */
+};
+
+/** Add what a --resolve says. @return 0, or EXIT_USAGE after a complaint. */
+int way_add_resolve(const char *command, struct way *way, const char *value);
+
+/** Tell the client. @return 0, or EXIT_USAGE after a complaint. */
+int way_set(const char *command, const struct way *way, wsock_client *client);
+
 /** Say why wsock_runtime_client() did not take a URL. @return the exit status. */
 int client_refuse_url(const char *command, wsock_runtime *runtime, int code);
 

@@ -12,6 +12,7 @@
 #include "proto/http.h"
 #include "proto/ip.h"
 #include "proto/origin.h"
+#include "proto/override.h"
 #include "proto/stop_list.h"
 #include "proto/tunnel.h"
 
@@ -69,6 +70,8 @@ int wsi_policy_check(enum wsi_option_id id, const char *value,
     case WSI_OPT_PROXY_PROTOCOL_FROM:
     case WSI_OPT_TRUST_FORWARDED_FROM:
         return check_networks(value, error);
+    case WSI_OPT_RESOLVE:
+        return check_each(value, wsi_override_check, error);
     case WSI_OPT_PROXY:
         return check_proxy(value, error);
     case WSI_OPT_SUBPROTOCOLS:

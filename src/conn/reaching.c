@@ -3,6 +3,7 @@
 #include "conn/reaching.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "conn/secure.h"
 #include "conn/tunneling.h"
 #include "core/errno_text.h"
+#include "proto/override.h"
 
 void wsi_reaching_stop(struct wsock_conn *conn)
 {
@@ -92,14 +94,36 @@ static void on_resolved(void *user, const struct wsi_address *addresses, size_t 
         dial(conn, addresses, count);
 }
 
+/* What the option resolve says. @param out WSI_RESOLVE_MAX of them. */
+static size_t given_addresses(struct wsock_conn *conn, struct wsi_address *out,
+                              struct wsi_str name, uint16_t port)
+{
+    struct wsi_remote *remote = wsi_remote_of(conn->owner);
+    struct wsi_str list, address;
+    char text[WSI_ADDRESS_TEXT_MAX];
+    size_t count = 0;
+
+    pthread_mutex_lock(&remote->lock);
+    list = wsi_str_of(wsi_option_text(&remote->profile.options, WSI_OPT_RESOLVE));
+    while (count < WSI_RESOLVE_MAX && wsi_override_next(&list, name, port, &address)) {
+        snprintf(text, sizeof text, "%.*s", (int)address.len, address.ptr);
+        count += wsi_address_numeric(&out[count], text, port);
+    }
+    pthread_mutex_unlock(&remote->lock);
+    return count;
+}
+
 static void start_with_host(struct wsock_conn *conn, struct wsi_str name, uint16_t port)
 {
-    struct wsi_address address;
+    struct wsi_address address, given[WSI_RESOLVE_MAX];
+    const size_t count = given_addresses(conn, given, name, port);
     char host[WSI_HOST_FIELD_MAX];
 
     memcpy(host, name.ptr, name.len);
     host[name.len] = '\0';
-    if (wsi_address_numeric(&address, host, port))
+    if (count > 0)
+        dial(conn, given, count);
+    else if (wsi_address_numeric(&address, host, port))
         dial(conn, &address, 1);
     else if (wsi_resolve_start(&conn->opening->resolve, conn->worker->loop, host, port,
                                on_resolved, conn) < 0)

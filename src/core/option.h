@@ -160,6 +160,10 @@
       STRING, 0, 0, 4095, 1, "",                                                         \
       "Names, addresses and networks that are connected to directly, separated by "      \
       "commas; empty: for a proxy of the environment, what no_proxy there says")         \
+    X(RESOLVE, "resolve", WSOCK_SCOPE_CLIENT,                                            \
+      STRING, 0, 0, 4095, 1, "",                                                         \
+      "Addresses of hosts that are not looked up then, as HOST:PORT:ADDRESS, separated " \
+      "by commas; * is any host")                                                        \
     X(CONNECT_TIMEOUT, "connect_timeout", WSOCK_SCOPE_CLIENT,                            \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time to resolve the name, to connect, and to pass a proxy")                                         \

@@ -86,9 +86,21 @@ int test_open_fds(void)
 static int fds_before;
 static size_t live_before;
 
+/* Who runs the tests may be behind a proxy; their clients are not. */
+static void leave_proxies(void)
+{
+    static const char *const names[] = {"ws_proxy",    "WS_PROXY",   "wss_proxy",
+                                        "WSS_PROXY",   "http_proxy", "https_proxy",
+                                        "HTTPS_PROXY", "all_proxy",  "ALL_PROXY"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        unsetenv(names[i]);
+}
+
 int test_setup(void **state)
 {
     (void)state;
+    leave_proxies();
     assert_int_equal(
         wsock_set_allocator(counting_malloc, counting_realloc, counting_free), 0);
     live_before = test_live_blocks();

@@ -10,6 +10,11 @@ import threading
 WSOCK = os.environ.get("WSOCK", "wsock")
 TIMEOUT = 20  # seconds; what takes so long has failed
 
+# Who runs the tests may be behind a proxy; what they start is not.
+for name in ("ws_proxy", "wss_proxy", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    os.environ.pop(name, None)
+    os.environ.pop(name.upper(), None)
+
 
 def run(*args, data=None, **more):
     """Run to the end. @return a CompletedProcess with text output."""

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses that are given for names, so that none is looked up: a list of
+ * "HOST:PORT:ADDRESS", separated by commas, as --resolve of curl has it. HOST may be "*",
+ * which is any; an IPv6 address may stand in brackets. A host that is listed more than
+ * once has all of these addresses, in their order.
+ */
+#ifndef WSI_PROTO_OVERRIDE_H
+#define WSI_PROTO_OVERRIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/str.h"
+
+/** @return NULL, or why this is no element of such a list. */
+const char *wsi_override_check(struct wsi_str element);
+
+/**
+ * Take the next address for a host and port.
+ *
+ * @param list    of elements that were checked; what is left of it.
+ * @param address (out) without brackets.
+ * @return false when there is none any more.
+ */
+bool wsi_override_next(struct wsi_str *list, struct wsi_str host, uint16_t port,
+                       struct wsi_str *address);
+
+#endif
