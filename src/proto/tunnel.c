@@ -191,14 +191,19 @@ static bool has_address(struct wsi_str entry, const struct wsi_ip *ip)
     return wsi_network_parse(&network, entry) == NULL && wsi_network_has(&network, ip);
 }
 
+static bool is_separator(char c)
+{
+    return c == ',' || c == ' ' || c == '\t';
+}
+
 static bool next_entry(struct wsi_str *list, struct wsi_str *entry)
 {
-    while (list->len > 0 && memchr(", \t", list->ptr[0], 3) != NULL) {
+    while (list->len > 0 && is_separator(list->ptr[0])) {
         list->ptr++;
         list->len--;
     }
     *entry = (struct wsi_str){list->ptr, 0};
-    while (list->len > 0 && memchr(", \t", list->ptr[0], 3) == NULL) {
+    while (list->len > 0 && !is_separator(list->ptr[0])) {
         list->ptr++;
         list->len--;
         entry->len++;

@@ -117,14 +117,13 @@ void wsi_verify_note(struct wsi_tls *tls, long result)
 
 static const char pin_prefix[] = "sha256//";
 
-enum { PIN_TEXT = WSI_BASE64_LEN(WSI_TLS_PIN_SIZE) };
+enum { PIN_TEXT = WSI_BASE64_LEN((size_t)WSI_TLS_PIN_SIZE) };
 
 static bool parse_pin(const char *text, size_t len, uint8_t pin[WSI_TLS_PIN_SIZE + 1])
 {
     const size_t prefix = sizeof pin_prefix - 1;
 
-    return len == prefix + PIN_TEXT &&
-           memcmp(text, pin_prefix, prefix) == 0 &&
+    return len == prefix + PIN_TEXT && memcmp(text, pin_prefix, prefix) == 0 &&
            wsi_base64_decode(pin, (struct wsi_str){text + prefix, len - prefix}) ==
                WSI_TLS_PIN_SIZE;
 }

@@ -139,7 +139,7 @@ static void check_block(const struct wsi_proxy *proxy, const uint8_t *data, size
     const unsigned family = data[13] >> 4;
     const uint8_t *port = data + 16 + (family == 1 ? 8 : 32);
 
-    CHECK(len == 16u + (data[14] << 8 | data[15]));
+    CHECK(len == 16 + ((size_t)data[14] << 8 | data[15]));
     if ((data[12] & 15) == 0 || family == 0) {
         CHECK(proxy->kind == WSI_PROXY_ITSELF);
     } else if (family == 3) {
