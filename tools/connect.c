@@ -10,6 +10,7 @@
  * on a terminal: back to the prompt (NONE)
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base64.h"
 #include "connect.h"
 #include "tool.h"
 
@@ -164,6 +166,17 @@ static void tell_open(const struct client *c)
     } else if (c->is_interactive) {
         fputs("connected; \"help\" lists what can be typed besides messages\n", stderr);
     }
+}
+
+static void tell_round_trip(const struct client *c)
+{
+    const int64_t us = link_take_round_trip(c->link);
+
+    if (us == 0)
+        return;
+    clear_prompt(c);
+    fprintf(stderr, "round trip: %.3f ms\n", (double)us / 1000);
+    prompt(c);
 }
 
 /* ---- what is sent ---- */
@@ -350,7 +363,10 @@ static void take_events(struct client *c)
         c->state = OPEN;
         tell_open(c);
         prompt(c);
+        if (c->is_verbose)
+            link_ping(c->link);
     }
+    tell_round_trip(c);
     if (has_drained)
         c->is_waiting = 0;
     if (print_messages(c, messages) < 0) {
@@ -471,6 +487,10 @@ enum {
     OPT_INSECURE,
     OPT_PROXY,
     OPT_RESOLVE,
+    OPT_ORIGIN,
+    OPT_USER,
+    OPT_LOCATION,
+    OPT_CONNECT_TIMEOUT,
     OPT_SET,
     OPT_VERBOSE,
     OPT_HELP
@@ -492,6 +512,10 @@ static const struct arg_option options[] = {
     {"insecure", 'k', 0, OPT_INSECURE},
     {"proxy", 0, 1, OPT_PROXY},
     {"resolve", 0, 1, OPT_RESOLVE},
+    {"origin", 'o', 1, OPT_ORIGIN},
+    {"user", 'u', 1, OPT_USER},
+    {"location", 'L', 0, OPT_LOCATION},
+    {"connect-timeout", 0, 1, OPT_CONNECT_TIMEOUT},
     {"verbose", 'v', 0, OPT_VERBOSE},
     {"help", 'h', 0, OPT_HELP},
 };
@@ -507,6 +531,47 @@ static int add(const char **list, const char *value, const char *what)
         return usage_error(command, "more than %d times %s", LIST_MAX, what);
     list[n] = value;
     return 0;
+}
+
+/* Add what is made of an argument; it lives as long as the process. */
+static int add_made(const char **list, const char *what, const char *form,
+                    const char *value)
+{
+    const size_t size = strlen(form) + strlen(value) + 1;
+    char *text = malloc(size);
+
+    if (text == NULL)
+        return fail(command, "out of memory");
+    snprintf(text, size, form, value);
+    return add(list, text, what);
+}
+
+/* Basic authentication, RFC 7617. */
+static int add_user(struct client *c, const char *value)
+{
+    char *encoded = NULL;
+    int status = 0;
+
+    if (strchr(value, ':') == NULL)
+        return usage_error(command, "--user takes USER:PASSWORD, not \"%s\"", value);
+    encoded = base64_encode(value, strlen(value));
+    if (encoded == NULL)
+        return fail(command, "out of memory");
+    status = add_made(c->headers, "--user", "Authorization: Basic %s", encoded);
+    free(encoded);
+    return status;
+}
+
+static int add_connect_timeout(struct client *c, const char *value)
+{
+    char ms[32];
+    int64_t limit = 0;
+    const int status = parse_seconds(command, "--connect-timeout", value, &limit);
+
+    if (status != 0)
+        return status;
+    snprintf(ms, sizeof ms, "%" PRId64, limit);
+    return add_made(c->sets, "--connect-timeout", "connect_timeout=%sms", ms);
 }
 
 static int take_option(struct client *c, int option, const char *value)
@@ -556,6 +621,14 @@ static int take_option(struct client *c, int option, const char *value)
         return 0;
     case OPT_RESOLVE:
         return way_add_resolve(command, &c->way, value);
+    case OPT_ORIGIN:
+        return add_made(c->headers, "--origin", "Origin: %s", value);
+    case OPT_USER:
+        return add_user(c, value);
+    case OPT_LOCATION:
+        return add(c->sets, "max_redirects=10", "--location");
+    case OPT_CONNECT_TIMEOUT:
+        return add_connect_timeout(c, value);
     case OPT_VERBOSE:
         c->is_verbose = 1;
         return 0;

@@ -42,6 +42,8 @@ struct link {
     pthread_mutex_t lock;
     int wake_fd;
     int is_open;
+    int64_t pinged_us;     /* when the ping of link_ping() left; 0: none did */
+    int64_t round_trip_us; /* of that ping; 0: not known, or told */
     int has_drained;
     int has_closed;
     int is_paused;
@@ -54,6 +56,11 @@ struct link {
     wsock_conn *conn;
     struct link *next; /* of all that this process made */
 };
+
+/** Ask how long the way to the server and back takes. */
+void link_ping(struct link *link);
+/** @return that, in microseconds, once when it is known; else 0. */
+int64_t link_take_round_trip(struct link *link);
 
 struct connect_target {
     const char *url;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "connect.h"
@@ -61,6 +62,50 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     pthread_mutex_unlock(&link->lock);
     if (was_empty)
         wake(link);
+}
+
+static int64_t clock_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static const char ping[] = "wsock connect";
+
+void link_ping(struct link *link)
+{
+    pthread_mutex_lock(&link->lock);
+    link->pinged_us = clock_us();
+    pthread_mutex_unlock(&link->lock);
+    wsock_conn_send_ping(link->conn, ping, sizeof ping);
+}
+
+int64_t link_take_round_trip(struct link *link)
+{
+    int64_t us = 0;
+
+    pthread_mutex_lock(&link->lock);
+    us = link->round_trip_us;
+    link->round_trip_us = 0;
+    pthread_mutex_unlock(&link->lock);
+    return us;
+}
+
+static void on_pong(wsock_conn *conn, const void *data, size_t len, void *user)
+{
+    struct link *link = user;
+
+    (void)conn;
+    if (len != sizeof ping || memcmp(data, ping, len) != 0)
+        return;
+    pthread_mutex_lock(&link->lock);
+    if (link->pinged_us != 0)
+        link->round_trip_us = clock_us() - link->pinged_us + 1;
+    link->pinged_us = 0;
+    pthread_mutex_unlock(&link->lock);
+    wake(link);
 }
 
 static void on_drain(wsock_conn *conn, void *user)
@@ -143,6 +188,8 @@ static int start(struct link *link)
         r = wsock_client_on_message(link->client, on_message, link, NULL);
     if (r == 0)
         r = wsock_client_on_drain(link->client, on_drain, link, NULL);
+    if (r == 0)
+        r = wsock_client_on_pong(link->client, on_pong, link, NULL);
     if (r == 0)
         r = wsock_client_on_close(link->client, on_close, link, NULL);
     if (r == 0)

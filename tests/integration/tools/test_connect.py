@@ -16,7 +16,7 @@ import unittest
 
 import ws_peer
 from tool import TIMEOUT, WSOCK, Process, Serve, run
-from ws_peer import BINARY, CLOSE, TEXT, Server, close_payload
+from ws_peer import BINARY, CLOSE, PING, PONG, TEXT, Server, close_payload
 
 
 def echo(conn):
@@ -233,7 +233,11 @@ class Messages(unittest.TestCase):
             conn.read_request()
             fields.update(conn.fields)
             conn.accept("Sec-WebSocket-Protocol: two", "Server: by-hand")
-            conn.send(*conn.receive())
+            opcode, payload = conn.receive()
+            while opcode != CLOSE:
+                conn.send(PONG if opcode == PING else opcode, payload)
+                opcode, payload = conn.receive()
+            conn.send(opcode, payload)
 
         with Server(script) as server:
             result = run("connect", server.url, "-v", "-H", "X-Test: a b", "-s", "one", "-s", "two")
@@ -241,8 +245,38 @@ class Messages(unittest.TestCase):
         self.assertRegex(fields["sec-websocket-protocol"], r"^one,\s*two$")
         self.assertIn("subprotocol: two", result.stderr)
         self.assertIn("server: by-hand", result.stderr)
+        self.assertRegex(result.stderr, r"round trip: \d+\.\d{3} ms\n")
         self.assertIn("closed with 1000", result.stderr)
         self.assertEqual((result.returncode, result.stdout), (0, ""))
+
+    def test_origin_and_user_are_headers(self):
+        fields = {}
+
+        def script(conn):
+            conn.read_request()
+            fields.update(conn.fields)
+            conn.accept()
+            conn.send(*conn.receive())
+
+        with Server(script) as server:
+            run("connect", server.url, "-o", "https://example.org", "-u", "joe:pass word")
+        self.assertEqual(fields["origin"], "https://example.org")
+        self.assertEqual(fields["authorization"], "Basic am9lOnBhc3Mgd29yZA==")
+
+    def test_location_follows_redirects_and_nothing_else_does(self):
+        def script(conn):
+            conn.read_request()
+            if conn.request.split()[1] == "/":
+                conn.write(b"HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 0\r\n\r\n")
+                return
+            conn.accept()
+            conn.send(*conn.receive())
+
+        with Server(script) as server:
+            stays = run("connect", server.url)
+            follows = run("connect", server.url, "-L")
+        self.assertEqual((stays.returncode, follows.returncode), (5, 0), follows.stderr)
+        self.assertIn("302 Found", stays.stderr)
 
 
 class Statuses(unittest.TestCase):
