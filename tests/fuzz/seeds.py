@@ -684,7 +684,54 @@ def forwarded():
                                       header=proxy_block(0x11, v4))
 
 
-TARGETS = {"forwarded": forwarded, "frame": frames, "request": requests, "response": responses, "url": urls,
+def tunnels():
+    def talk(answer, url="p:8", place="h:81", listed=""):
+        return "\n".join((url, place, listed, answer)).encode("latin-1")
+
+    def heads(*lines, behind="", **more):
+        return talk("".join(line + "\r\n" for line in lines) + "\r\n" + behind, **more)
+
+    ok = "HTTP/1.1 200 OK"
+    yield "http", heads(ok)
+    yield "http_behind", heads(ok, "Content-Length: 2", behind="abc")
+    yield "http_10", heads("HTTP/1.0 200 Connection established", "Via: x")
+    yield "http_content", heads(ok, "Content-Length: x", "Transfer-Encoding: ,")
+    yield "http_interim", heads("HTTP/1.1 100 Continue", "", "HTTP/1.1 103 x", "Link: y", "", ok)
+    yield "http_101", heads("HTTP/1.1 101 Switching Protocols")
+    yield "http_407", heads("HTTP/1.1 407 " + "x" * 200, "Content-Length: 3", behind="abc")
+    yield "http_403_content", heads("HTTP/1.1 403 x", "Content-Length: x")
+    yield "http_unfinished", talk(ok + "\r\nX: y")
+    yield "http_no_http", talk("SSH-2.0\r\n")
+    yield "http_user", heads(ok, url="http://u%3F:p%20w@[::1]:3128/", place="[2001:db8::1]:443")
+    yield "http_password", heads(ok, url="http://:w@p")
+    for name, url in (("colon", "http://a%3ab@p"), ("control", "http://a:%0d@p"),
+                      ("escape", "http://a:%4@p"), ("scheme", "https://p"), ("path", "http://p/x"),
+                      ("port", "p:0"), ("no_user", "socks5://:w@p"), ("long", "a" * 256 + "@p"),
+                      ("at", "a@b:c@d@p")):
+        yield f"url_{name}", talk("", url=url)
+    socks, user = {"url": "socks5://p"}, {"url": "socks5h://u:w@p:9"}
+    v4, v6 = "\5\0\0\1abcdef", "\5\0\0\4" + "v" * 18
+    yield "socks_v4", talk("\5\0" + v4, **socks)
+    yield "socks_v6", talk("\5\0" + v6 + "behind", place="[::1]:1", **socks)
+    yield "socks_name", talk("\5\0\5\0\0\3\2abcd", place="192.0.2.1:1", **socks)
+    yield "socks_user", talk("\5\2\1\0" + v4, **user)
+    yield "socks_user_refused", talk("\5\2\1\1" + v4, **user)
+    yield "socks_user_not_asked", talk("\5\0" + v4, **user)
+    yield "socks_method", talk("\5\xff", **socks)
+    yield "socks_user_wanted", talk("\5\2\1\0" + v4, **socks)
+    yield "socks_reply", talk("\5\0\5\5\0\1", **socks)
+    yield "socks_address", talk("\5\0\5\0\0\2abcdef", **socks)
+    yield "socks_version", talk("\4\0", **socks)
+    yield "socks_unfinished", talk("\5\0" + v6[:-1], **socks)
+    for name, listed, place in (
+            ("all", "x,*", "h:1"), ("name", "a, example.com", "www.Example.com:1"),
+            ("dot", ".example.com.", "example.com:1"), ("not_below", "example.com", "badexample.com:1"),
+            ("v4", "10.0.0.0/8\t::1", "10.1.2.3:1"), ("v6", "[::1],x", "[0::1]:1"),
+            ("mapped", "10.0.0.0/8", "[::ffff:10.0.0.1]:1"), ("garbage", "[],/8,10.0.0.1/8,.,..", "10.0.0.1:1")):
+        yield f"list_{name}", talk("", listed=listed, place=place)
+
+
+TARGETS = {"forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
            "option": options, "pair": pairs, "extension": extensions,
            "inflate": inflatings}
 
