@@ -45,11 +45,12 @@ extern "C" {
  * Make a client. It connects to nothing yet.
  *
  * @param out (out, owned) drop it with wsock_client_unref(); its connections live on.
- * @param url ws://host[:port]/path?query or ws+unix:/path.sock[:/path]; or the same with
- * wss.
- * @return 0; WSOCK_EURL; WSOCK_ENOTSUP for a user and password, and what only a listener
- * can have (host "*", port 0); WSOCK_ENOMEM. wsock_runtime_error() says what is wrong
- * with it. Thread: any. Since: 1.0
+ * @param url ws://[user[:password]@]host[:port]/path?query or ws+unix:/path.sock[:/path];
+ *            or the same with wss. User and password, percent-encoded, are sent as Basic
+ *            authentication unless wsock_client_add_header() says another Authorization.
+ * @return 0; WSOCK_EURL; WSOCK_ENOTSUP for what only a listener can have (host "*", port
+ * 0); WSOCK_ENOMEM. wsock_runtime_error() says what is wrong with it. Thread: any.
+ * Since: 1.0
  */
 WSOCK_API int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out,
                                    const char *url);

@@ -48,6 +48,10 @@ static int move_to(struct wsock_conn *conn, struct wsi_str location, const char 
         r = wsi_redirect_write(&url, &wsi_destination_of(conn)->url, location, why);
     if (r == 0)
         r = wsi_destination_init(moved, (const char *)url.data, why);
+    if (r == 0 && moved->authorization != NULL) {
+        *why = "it brings a user and a password";
+        r = WSOCK_EURL;
+    }
     wsi_buf_fini(&url);
     if (r < 0) {
         if (moved != NULL)
@@ -100,31 +104,38 @@ void wsi_moving_go_on(struct wsock_conn *conn)
     wsi_reaching_begin(conn);
 }
 
+static const struct wsi_str authorization = {"Authorization:", 14};
+
+static bool has_name(struct wsi_str line, struct wsi_str name_colon)
+{
+    return line.len >= name_colon.len &&
+           wsi_str_equal_nocase((struct wsi_str){line.ptr, name_colon.len}, name_colon);
+}
+
 static bool is_secret(struct wsi_str line)
 {
-    static const struct wsi_str names[] = {
-        {"Authorization:", 14}, {"Cookie:", 7}, {"Proxy-Authorization:", 20}};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (line.len >= names[i].len &&
-            wsi_str_equal_nocase((struct wsi_str){line.ptr, names[i].len}, names[i]))
-            return true;
-    return false;
+    return has_name(line, authorization) || has_name(line, WSI_STR("Cookie:")) ||
+           has_name(line, WSI_STR("Proxy-Authorization:"));
 }
 
 int wsi_moving_headers(const struct wsock_conn *conn, struct wsi_buf *out,
                        const struct wsi_buf *lines)
 {
     struct wsi_str rest = {(const char *)lines->data, lines->len}, line;
+    const char *basic = wsi_remote_of(conn->owner)->home.authorization;
     const bool is_home = wsi_moving_is_home(conn);
+    bool has_own = false;
     int r = 0;
 
     while (r == 0 && wsi_http_line_next(&rest, &line)) {
         if (!is_home && is_secret(line))
             continue;
+        has_own = has_own || has_name(line, authorization);
         r = wsi_buf_append(out, line.ptr, line.len, SIZE_MAX / 2);
         if (r == 0)
             r = wsi_buf_append(out, "\r\n", 2, SIZE_MAX / 2);
     }
+    if (r == 0 && is_home && basic != NULL && !has_own)
+        r = wsi_buf_append_text(out, basic, SIZE_MAX / 2);
     return r;
 }

@@ -43,9 +43,9 @@ int wsi_tls_accept(struct wsi_filter **out, struct wsi_tls_context *context)
 }
 
 int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
-                    const char *host, bool resumes)
+                    const char *host, bool is_home)
 {
-    (void)out, (void)context, (void)host, (void)resumes;
+    (void)out, (void)context, (void)host, (void)is_home;
     return WSOCK_ENOTSUP;
 }
 

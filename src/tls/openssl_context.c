@@ -278,7 +278,7 @@ static bool set_host(struct wsi_tls *tls, const char *host)
 }
 
 int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
-                    const char *host, bool resumes)
+                    const char *host, bool is_home)
 {
     struct wsi_tls *tls;
     const int r = wsi_tls_new(&tls, context);
@@ -291,9 +291,11 @@ int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
         return WSOCK_ENOMEM;
     }
     SSL_set_connect_state(tls->ssl);
-    tls->resumes = resumes;
-    if (resumes)
+    tls->resumes = is_home;
+    if (is_home)
         wsi_sessions_resume(context, tls->ssl);
+    else
+        SSL_certs_clear(tls->ssl); /* who we are is for the server that was asked for */
     *out = &tls->filter;
     return 0;
 }

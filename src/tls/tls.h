@@ -67,12 +67,17 @@ void wsi_tls_context_unref(struct wsi_tls_context *context);
 /** The server's end of a connection. @return 0; WSOCK_ENOMEM. */
 int wsi_tls_accept(struct wsi_filter **out, struct wsi_tls_context *context);
 
-/** The client's end. @param host (borrowed until return) a name or an address, which the
- * certificate must have.
- * @param resumes whether the sessions of the context are that host's. @return 0;
- * WSOCK_ENOMEM. */
+/**
+ * The client's end.
+ *
+ * @param host    (borrowed until return) a name or an address, which the certificate must
+ *                have.
+ * @param is_home whether it is the server that the context was made for: only that one is
+ *                offered its sessions, and the client's certificate.
+ * @return 0; WSOCK_ENOMEM.
+ */
 int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
-                    const char *host, bool resumes);
+                    const char *host, bool is_home);
 
 /** Why a filter of the two above has failed. */
 struct wsi_tls_failure {

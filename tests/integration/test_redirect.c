@@ -165,10 +165,58 @@ static void redirects_end_where_they_must(void **state)
         "302 ftp://x/", "7", 1, 302,
         "a redirect is not followed: it leads to another scheme than http, https, "
         "ws or wss");
-    refused_with(
-        "302 ws://user@x/", "7", 1, 302,
-        "a redirect is not followed: user and password in a URL are not supported");
+    refused_with("302 ws://user@x/", "7", 1, 302,
+                 "a redirect is not followed: it brings a user and a password");
     refused_with("304 /test", "7", 1, 304, "the server answered 304 Not Modified");
+}
+
+static void user_of_the_url_is_basic_authentication(void **state)
+{
+    static const struct {
+        const char *user, *added, *seen;
+    } cases[] = {
+        {"joe:pass%20word", NULL, "Basic am9lOnBhc3Mgd29yZA=="},
+        {"joe", NULL, "Basic am9lOg=="},
+        {"joe:secret", "Bearer mine", "Bearer mine"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct side side = {0};
+        struct town town;
+        wsock_client *client;
+        char url[2048];
+
+        town_begin(&town);
+        snprintf(url, sizeof url, "ws://%s@%s/test", cases[i].user, town.world.url + 5);
+        assert_int_equal(wsock_runtime_client(town.world.runtime, &client, url), 0);
+        side_client(&side, client);
+        if (cases[i].added != NULL)
+            assert_int_equal(
+                wsock_client_add_header(client, "Authorization", cases[i].added), 0);
+        world_connect(&town.world, client, &side);
+        assert_string_equal(town.to.authorization, cases[i].seen);
+        assert_string_equal(town.to.host, town.world.url + 5);
+        side_fini(&side);
+        wsock_client_unref(client);
+        town_end(&town);
+    }
+}
+
+static void user_that_cannot_be_said_is_no_url(void **state)
+{
+    static const char *const users[] = {"a%3Ab:c", "a:b%00", "a:b%0d%0aX:y"};
+    struct world world;
+    wsock_client *client;
+    char url[64];
+
+    (void)state;
+    world_begin(&world, 1);
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
+        snprintf(url, sizeof url, "ws://%s@localhost/", users[i]);
+        assert_int_equal(wsock_runtime_client(world.runtime, &client, url), WSOCK_EURL);
+    }
+    world_end(&world);
 }
 
 static void close_while_it_moves_is_heard(void **state)
@@ -199,6 +247,8 @@ int main(void)
         TEST(redirect_is_followed_with_credentials_within_the_origin),
         TEST(another_origin_gets_no_secrets),
         TEST(redirects_end_where_they_must),
+        TEST(user_of_the_url_is_basic_authentication),
+        TEST(user_that_cannot_be_said_is_no_url),
         TEST(close_while_it_moves_is_heard),
     };
 

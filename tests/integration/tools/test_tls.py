@@ -149,6 +149,9 @@ class Reload(unittest.TestCase):
                 return line
 
     def test_without_tls_sighup_ends_it(self):
+        # Who runs the tests may have it ignored (nohup), which the command inherits.
+        before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
         process = Process("serve", "ws://127.0.0.1:0")
         process.line()
         process.signal(signal.SIGHUP)
