@@ -307,7 +307,7 @@ static void url_that_cannot_be_connected_to_is_refused(void **state)
         {"ws://127.0.0.1:99999/", WSOCK_EURL},
         {"ws://127.0.0.1/#f", WSOCK_EURL},
         {"", WSOCK_EURL},
-        {"ws://u:p@127.0.0.1/", WSOCK_ENOTSUP},
+        {"ws://u%3A:p@127.0.0.1/", WSOCK_EURL},
         {"ws://127.0.0.1:0/", WSOCK_ENOTSUP},
         {"ws://*:80/", WSOCK_ENOTSUP},
     };
