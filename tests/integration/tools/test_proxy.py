@@ -121,6 +121,38 @@ class Proxies(unittest.TestCase):
                                    "no_proxy=127.0.0.1"))
             self.assertEqual(len(proxy.heads), 2)
 
+    def test_a_redirect_goes_by_way_of_the_proxy_again(self):
+        def leads_on(conn):
+            conn.read_head()
+            conn.sock.sendall(b"HTTP/1.1 302 Found\r\nLocation: ws://b.invalid:82/echo\r\n"
+                              b"Content-Length: 0\r\n\r\n")
+
+        class Crossing(HttpProxy):
+            def serve(self, conn):
+                self.heads.append(conn.read_head())
+                conn.sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                relay(conn, self.to["a.invalid" in self.heads[-1][0]])
+
+        with Serve() as server, Server(leads_on) as first:
+            with Crossing({True: first.port, False: server.port}) as proxy:
+                url, *more = "ws://a.invalid/", "--proxy", proxy.url, "--set", "max_redirects=1"
+                self.assert_echoed(ask(url, *more))
+                self.assertEqual([head[0] for head in proxy.heads],
+                                 ["CONNECT a.invalid:80 HTTP/1.1",
+                                  "CONNECT b.invalid:82 HTTP/1.1"])
+
+    def test_a_redirect_may_lead_to_who_needs_none(self):
+        with Serve() as server:
+            def leads_on(conn):
+                conn.read_head()
+                conn.sock.sendall(f"HTTP/1.1 302 Found\r\nLocation: {server.url}/echo\r\n"
+                                  "Content-Length: 0\r\n\r\n".encode("ascii"))
+
+            with Server(leads_on) as first, HttpProxy(first.port) as proxy:
+                self.assert_echoed(ask("ws://a.invalid/", "--proxy", proxy.url, "--set",
+                                       "max_redirects=1", "--set", "no_proxy=127.0.0.1"))
+                self.assertEqual(len(proxy.heads), 1)
+
     def test_bench_takes_a_proxy(self):
         with Serve() as server, HttpProxy(server.port) as proxy:
             result = run("bench", "ws://a.invalid/echo", "--connections", "3", "--seconds", "0.2",
