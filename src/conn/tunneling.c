@@ -133,8 +133,10 @@ int wsi_tunneling_choose(struct wsock_conn *conn)
     }
     if (!wsi_via_parse(&opening->way->tunnel.via, wsi_str_of(opening->way->proxy),
                        &why)) {
-        wsi_connecting_fail(conn, WSOCK_CAUSE_PROXY, "the proxy of %s: %s", choice.origin,
-                            why);
+        /* No proxy has done this. */
+        wsi_conn_note_end(conn, WSOCK_CAUSE_PROXY, WSOCK_BY_US, 0, "the proxy of %s: %s",
+                          choice.origin, why);
+        wsi_connecting_fail(conn, WSOCK_CAUSE_PROXY, NULL);
         return -1;
     }
     return 0;

@@ -231,6 +231,7 @@ static void variable_that_is_malformed_fails_the_connection(void **state)
     stage_saw(&stage, "closed the proxy did not let the connection through");
     assert_string_equal(detail, "the proxy of ws_proxy: the scheme of a proxy is http, "
                                 "socks5 or socks5h");
+    assert_int_equal(ended.began, WSOCK_BY_US);
     end();
 }
 
