@@ -8,6 +8,8 @@
  *          |                 |                                            |
  *          `--------------- on_close (exactly one for each connection) ---'--> done, or
  * on a terminal: back to the prompt (NONE)
+ *
+ * With --reconnect an end leads from OPEN to CONNECTING, until there is one for good.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -41,6 +43,8 @@ struct client {
     int is_insecure;
     struct way way;
     int is_verbose;
+    int is_kept; /* --reconnect */
+    int has_waited;
 
     wsock_runtime *runtime;
     struct link *link; /* the present one */
@@ -84,7 +88,7 @@ static void begin_close(struct client *c, int code)
     if (c->state == OPEN || c->state == CONNECTING) {
         c->state = CLOSING;
         c->deadline_ms = 0;
-        wsock_conn_close(c->link->conn, code, NULL);
+        link_close(c->link, code);
     }
 }
 
@@ -107,6 +111,7 @@ static int begin_connect(struct client *c)
         .cert = c->cert,
         .key = c->key,
         .is_insecure = c->is_insecure,
+        .is_kept = c->is_kept,
         .way = &c->way,
     };
     struct link *link = NULL;
@@ -163,6 +168,8 @@ static void tell_open(const struct client *c)
         fprintf(stderr, "extensions: %s\n", extensions[0] != '\0' ? extensions : "none");
         if (server != NULL)
             fprintf(stderr, "server: %s\n", server);
+    } else if (c->is_kept && c->has_waited) {
+        fail(command, "connected again");
     } else if (c->is_interactive) {
         fputs("connected; \"help\" lists what can be typed besides messages\n", stderr);
     }
@@ -179,12 +186,31 @@ static void tell_round_trip(const struct client *c)
     prompt(c);
 }
 
+/* One that is kept is gone, and comes back. */
+static void take_wait(struct client *c)
+{
+    struct outcome before;
+    int64_t wait_ms = 0;
+
+    if (!link_take_wait(c->link, &wait_ms, &before))
+        return;
+    if (c->state == OPEN)
+        c->state = CONNECTING;
+    if (c->state != CONNECTING)
+        return;
+    c->has_waited = 1;
+    clear_prompt(c);
+    fail(command, "%s; connecting again in %lld.%03lld s", before.detail,
+         (long long)(wait_ms / 1000), (long long)(wait_ms % 1000));
+    prompt(c);
+}
+
 /* ---- what is sent ---- */
 
 /* Send one message. @return 0: it is done with, 1: later. */
 static int send_message(struct client *c, int type, const char *data, size_t len)
 {
-    const int r = wsock_conn_send(c->link->conn, type, data, len);
+    const int r = link_send(c->link, type, data, len);
 
     if (r == WSOCK_EAGAIN) {
         c->is_waiting = 1;
@@ -359,6 +385,7 @@ static void take_events(struct client *c)
     if (c->link == NULL)
         return;
     messages = link_take(c->link, &is_open, &has_drained, &has_closed);
+    take_wait(c);
     if (is_open && c->state == CONNECTING) {
         c->state = OPEN;
         tell_open(c);
@@ -390,7 +417,7 @@ static void take_deadline(struct client *c)
         return;
     c->deadline_ms = 0;
     if (c->state == CLOSING) {
-        wsock_conn_reset(c->link->conn);
+        link_reset(c->link);
         return;
     }
     if (c->count > 0) {
@@ -491,6 +518,7 @@ enum {
     OPT_USER,
     OPT_LOCATION,
     OPT_CONNECT_TIMEOUT,
+    OPT_RECONNECT,
     OPT_SET,
     OPT_VERBOSE,
     OPT_HELP
@@ -516,6 +544,7 @@ static const struct arg_option options[] = {
     {"user", 'u', 1, OPT_USER},
     {"location", 'L', 0, OPT_LOCATION},
     {"connect-timeout", 0, 1, OPT_CONNECT_TIMEOUT},
+    {"reconnect", 0, 0, OPT_RECONNECT},
     {"verbose", 'v', 0, OPT_VERBOSE},
     {"help", 'h', 0, OPT_HELP},
 };
@@ -629,6 +658,9 @@ static int take_option(struct client *c, int option, const char *value)
         return add(c->sets, "max_redirects=10", "--location");
     case OPT_CONNECT_TIMEOUT:
         return add_connect_timeout(c, value);
+    case OPT_RECONNECT:
+        c->is_kept = 1;
+        return 0;
     case OPT_VERBOSE:
         c->is_verbose = 1;
         return 0;

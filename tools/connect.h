@@ -34,9 +34,10 @@ struct outcome {
 };
 
 /*
- * One connection, as the main thread sees it. The worker fills it under the lock and
- * wakes the main thread through wake_fd; messages wait here until they are printed, and
- * the connection is not read while too many wait.
+ * One connection, or with --reconnect a client that keeps one up, as the main thread sees
+ * it. The worker fills it under the lock and wakes the main thread through wake_fd;
+ * messages wait here until they are printed, and the connection is not read while too
+ * many wait.
  */
 struct link {
     pthread_mutex_t lock;
@@ -45,15 +46,18 @@ struct link {
     int64_t pinged_us;     /* when the ping of link_ping() left; 0: none did */
     int64_t round_trip_us; /* of that ping; 0: not known, or told */
     int has_drained;
-    int has_closed;
+    int has_closed; /* for good */
     int is_paused;
+    int64_t wait_ms;    /* before it connects again; -1: that was taken */
+    wsock_conn *newest; /* opened, and not taken yet */
     struct message *head;
     struct message **tail;
     size_t waiting_bytes;
     struct outcome outcome;
 
+    int is_kept; /* --reconnect */
     wsock_client *client;
-    wsock_conn *conn;
+    wsock_conn *conn;  /* the main thread's; of one that is kept, NULL before it opened */
     struct link *next; /* of all that this process made */
 };
 
@@ -69,6 +73,7 @@ struct connect_target {
     const char *const *sets;     /* "name=value" */
     const char *ca, *cert, *key; /* (nullable) files */
     int is_insecure;
+    int is_kept;
     const struct way *way;
 };
 
@@ -80,6 +85,17 @@ int link_open(struct link **out, wsock_runtime *runtime,
 /** Take all messages that wait, and what else happened since the last call. */
 struct message *link_take(struct link *link, int *is_open, int *has_drained,
                           int *has_closed);
+
+/** Whether it waits since the last call: for how long, and what ended before. @return 1
+ * if so. */
+int link_take_wait(struct link *link, int64_t *wait_ms, struct outcome *before);
+
+/** @return as wsock_conn_send(), or wsock_client_send() for one that is kept. */
+int link_send(struct link *link, int type, const char *data, size_t len);
+/** Close it, for good. */
+void link_close(struct link *link, int code);
+/** End it at once when that takes too long. */
+void link_reset(struct link *link);
 
 /** Once the runtime has ended. */
 void link_free(struct link *link);

@@ -32,9 +32,13 @@ static void on_open(wsock_conn *conn, void *user)
 {
     struct link *link = user;
 
-    (void)conn;
     pthread_mutex_lock(&link->lock);
     link->is_open = 1;
+    if (link->is_kept) {
+        wsock_conn_unref(link->newest);
+        link->newest = wsock_conn_ref(conn);
+        link->has_drained = 1; /* what was refused meanwhile may be sent */
+    }
     pthread_mutex_unlock(&link->lock);
     wake(link);
 }
@@ -119,13 +123,11 @@ static void on_drain(wsock_conn *conn, void *user)
     wake(link);
 }
 
-static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
+/* With the lock held. */
+static void note_outcome(struct link *link, const wsock_close_info *info)
 {
-    struct link *link = user;
     struct outcome *outcome = &link->outcome;
 
-    (void)conn;
-    pthread_mutex_lock(&link->lock);
     outcome->cause = info->cause;
     outcome->code = info->code;
     outcome->http_status = info->http_status;
@@ -133,7 +135,39 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
     outcome->opened = info->opened;
     snprintf(outcome->reason, sizeof outcome->reason, "%s", info->reason);
     snprintf(outcome->detail, sizeof outcome->detail, "%s", info->detail);
-    link->has_closed = 1;
+}
+
+static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
+{
+    struct link *link = user;
+
+    (void)conn;
+    pthread_mutex_lock(&link->lock);
+    if (link->is_kept) {
+        link->is_open = 0;
+        link->is_paused = 0;
+    } else {
+        note_outcome(link, info);
+        link->has_closed = 1;
+    }
+    pthread_mutex_unlock(&link->lock);
+    wake(link);
+}
+
+/* Of one that is kept. */
+static void on_state(wsock_client *client, const wsock_state_info *info, void *user)
+{
+    struct link *link = user;
+
+    (void)client;
+    if (info->why == NULL)
+        return;
+    pthread_mutex_lock(&link->lock);
+    note_outcome(link, info->why);
+    if (info->state == WSOCK_STATE_WAITING)
+        link->wait_ms = info->delay_ms;
+    else
+        link->has_closed = 1;
     pthread_mutex_unlock(&link->lock);
     wake(link);
 }
@@ -193,7 +227,10 @@ static int start(struct link *link)
     if (r == 0)
         r = wsock_client_on_close(link->client, on_close, link, NULL);
     if (r == 0)
-        r = wsock_client_connect(link->client, &link->conn);
+        r = wsock_client_on_state(link->client, on_state, link, NULL);
+    if (r == 0)
+        r = link->is_kept ? wsock_client_start(link->client)
+                          : wsock_client_connect(link->client, &link->conn);
     if (r < 0)
         fail(command, "cannot connect: %s", wsock_client_error(link->client));
     if (r == WSOCK_ETLS || r == WSOCK_ENOTSUP)
@@ -214,6 +251,8 @@ int link_open(struct link **out, wsock_runtime *runtime,
     pthread_mutex_init(&link->lock, NULL);
     link->wake_fd = wake_fd;
     link->tail = &link->head;
+    link->wait_ms = -1;
+    link->is_kept = target->is_kept;
     r = wsock_runtime_client(runtime, &link->client, target->url);
     status = r < 0 ? client_refuse_url(command, runtime, r)
                    : setup_client(link->client, target);
@@ -234,6 +273,7 @@ void link_free(struct link *link)
         link->head = message->next;
         free(message);
     }
+    wsock_conn_unref(link->newest);
     wsock_conn_unref(link->conn);
     wsock_client_unref(link->client);
     pthread_mutex_destroy(&link->lock);
@@ -244,9 +284,15 @@ struct message *link_take(struct link *link, int *is_open, int *has_drained,
                           int *has_closed)
 {
     struct message *messages = NULL;
+    wsock_conn *before = NULL;
     int resume = 0;
 
     pthread_mutex_lock(&link->lock);
+    if (link->newest != NULL) {
+        before = link->conn;
+        link->conn = link->newest;
+        link->newest = NULL;
+    }
     messages = link->head;
     link->head = NULL;
     link->tail = &link->head;
@@ -258,9 +304,43 @@ struct message *link_take(struct link *link, int *is_open, int *has_drained,
     *has_closed = link->has_closed;
     link->has_drained = 0;
     pthread_mutex_unlock(&link->lock);
+    wsock_conn_unref(before);
     if (resume)
         wsock_conn_resume_read(link->conn);
     return messages;
+}
+
+int link_take_wait(struct link *link, int64_t *wait_ms, struct outcome *before)
+{
+    int waits = 0;
+
+    pthread_mutex_lock(&link->lock);
+    waits = link->wait_ms >= 0;
+    *wait_ms = link->wait_ms;
+    *before = link->outcome;
+    link->wait_ms = -1;
+    pthread_mutex_unlock(&link->lock);
+    return waits;
+}
+
+int link_send(struct link *link, int type, const char *data, size_t len)
+{
+    return link->is_kept ? wsock_client_send(link->client, type, data, len)
+                         : wsock_conn_send(link->conn, type, data, len);
+}
+
+void link_close(struct link *link, int code)
+{
+    if (link->is_kept)
+        wsock_client_stop(link->client, code, NULL);
+    else
+        wsock_conn_close(link->conn, code, NULL);
+}
+
+void link_reset(struct link *link)
+{
+    if (link->conn != NULL)
+        wsock_conn_reset(link->conn);
 }
 
 /* ---- ends ---- */

@@ -2,6 +2,7 @@
 """`wsock connect` against servers that behave and servers that do not: what is printed
 where, when it closes, and every exit status."""
 
+import fcntl
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import select
 import signal
 import socket
 import subprocess
+import termios
 import threading
 import time
 import unittest
@@ -22,6 +24,10 @@ from ws_peer import BINARY, CLOSE, PING, PONG, TEXT, Server, close_payload
 def echo(conn):
     """Sends everything back, then answers the close with the same code."""
     conn.accept()
+    echo_on(conn)
+
+
+def echo_on(conn):
     while True:
         opcode, payload = conn.receive()
         conn.send(opcode, payload)
@@ -551,6 +557,97 @@ class Terminal(unittest.TestCase):
         words = "help\nexit\ndisconnect\nconnect\n\\x\n"
         with Server(echo) as server:
             self.assertEqual(run("connect", server.url, data=words).stdout, words)
+
+
+class Reconnect(unittest.TestCase):
+    """What is waited for is told; what is sent reaches whoever is there then."""
+
+    SOON = ("--reconnect", "--set", "reconnect_delay=20ms")
+
+    def test_lines_go_to_the_next_connection_when_one_ends(self):
+        ends = [close_payload(1001, "later"), b"", close_payload(1012)]
+
+        def one_message_each(conn):
+            conn.accept()
+            opcode, payload = conn.receive()
+            conn.send(opcode, payload)
+            if ends and opcode != CLOSE:
+                end = ends.pop(0)
+                if end:
+                    conn.send(CLOSE, end)
+                    conn.receive()
+                return
+            while opcode != CLOSE:
+                opcode, payload = conn.receive()
+                conn.send(opcode, payload)
+
+        with Server(one_message_each) as server:
+            process = Process("connect", server.url, *self.SOON)
+            for i, why in enumerate((".* with 1001: later", ".*", ".* with 1012")):
+                process.write(f"line {i}\n")
+                self.assertEqual(process.line(), f"line {i}")
+                self.assertRegex(process.error_line(),
+                                 rf"^wsock connect: {why}; connecting again in 0\.\d\d\d s$")
+                self.assertEqual(process.error_line(), "wsock connect: connected again")
+            process.write("last\n")
+            self.assertEqual(process.line(), "last")
+            self.assertEqual(process.finish(), (0, "", ""))
+
+    def test_a_line_that_is_read_while_it_closes_goes_to_the_next(self):
+        closing, read = threading.Event(), threading.Event()
+
+        def first_closes_slowly(conn):
+            conn.accept()
+            if not closing.is_set():
+                conn.send(CLOSE, close_payload(1001))
+                conn.receive()
+                closing.set()
+                read.wait(TIMEOUT)
+                return
+            echo_on(conn)
+
+        with Server(first_closes_slowly) as server:
+            process = Process("connect", server.url, *self.SOON)
+            self.assertTrue(closing.wait(TIMEOUT))
+            process.write("late\n")
+            unread = b"\1"
+            while any(unread):  # until the command has taken it from the pipe
+                unread = fcntl.ioctl(process.popen.stdin, termios.FIONREAD, bytes(4))
+            read.set()
+            self.assertEqual(process.line(), "late")
+            self.assertEqual(process.finish()[:2], (0, ""))
+
+    def test_it_waits_for_a_server_that_is_not_there_yet(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        process = Process("connect", f"ws://127.0.0.1:{port}/echo", *self.SOON)
+        self.assertRegex(process.error_line(), "cannot connect to .*; connecting again in ")
+        with Serve(urls=(f"ws://127.0.0.1:{port}",)):
+            process.write("there\n")
+            self.assertEqual(process.line(), "there")
+            status, out, _ = process.finish()
+        self.assertEqual((status, out), (0, ""))
+
+    def test_some_ends_are_for_good(self):
+        with Server(lambda conn: conn.reject("404 Not Found")) as server:
+            result = run("connect", server.url, *self.SOON, "-x", "x")
+        self.assertEqual(result.returncode, 5)
+        self.assertIn("404 Not Found", result.stderr)
+        self.assertNotIn("connecting again", result.stderr)
+
+    def test_attempts_may_be_bounded(self):
+        result = run("connect", "ws+unix:/nonexistent/socket", *self.SOON,
+                     "--set", "reconnect_attempts=2")
+        self.assertEqual(result.returncode, 3)
+        self.assertEqual(result.stderr.count("connecting again in"), 2)
+
+    def test_a_signal_ends_the_waiting(self):
+        process = Process("connect", "ws+unix:/nonexistent/socket", "--reconnect",
+                          "--set", "reconnect_delay=1h", "--set", "reconnect_max_delay=1h")
+        self.assertIn("connecting again in ", process.error_line())
+        process.signal(signal.SIGTERM)
+        status, out, _ = process.finish()
+        self.assertEqual((status, out), (130, ""))
 
 
 if __name__ == "__main__":
