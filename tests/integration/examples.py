@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH: each program of examples/ does what its first comment
+"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH STEADY: each program of examples/ does what its first comment
 says, and the README shows the echo server as it is."""
 import base64
 import contextlib
@@ -14,10 +14,10 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support/py"))
-from ws_peer import BINARY, CLOSE, TEXT, Client, close_payload
+from ws_peer import BINARY, CLOSE, TEXT, Client, Server, close_payload
 
 SECONDS = 60
-root, echo, chat, client, parts, auth = sys.argv[1:]
+root, echo, chat, client, parts, auth, steady = sys.argv[1:]
 
 
 def await_handler(server):
@@ -161,12 +161,43 @@ def test_auth():
             assert ws.receive_message() == "?: hello"
 
 
+def test_steady():
+    seen, left = [], [3, 0]
+
+    def forgets_the_last(conn):
+        """Hangs up after so many messages, without an answer to the last one."""
+        conn.accept()
+        many = left.pop(0) if left else -1
+        while many != 0:
+            opcode, payload = conn.receive()
+            if opcode == TEXT:
+                seen.append(int(payload))
+            many -= 1
+            if many != 0:
+                conn.send(opcode, payload)
+            if opcode == CLOSE:
+                return
+
+    with Server(forgets_the_last) as server:
+        done = subprocess.run([steady, server.url, "100"], timeout=SECONDS, text=True,
+                              stderr=subprocess.PIPE)
+    assert done.returncode == 0, done
+    assert done.stderr.count("; connecting again in ") == 2, done.stderr
+    assert sorted(set(seen)) == list(range(1, 101)), seen
+    assert seen[2:4] == [3, 3], seen  # what was not acknowledged came again
+    with Server(lambda conn: conn.reject("404 Not Found")) as server:
+        done = subprocess.run([steady, server.url, "1"], timeout=SECONDS, text=True,
+                              stderr=subprocess.PIPE)
+    assert done.returncode == 1 and "404" in done.stderr, done
+    assert subprocess.run([steady], timeout=SECONDS, stderr=subprocess.DEVNULL).returncode == 2
+
+
 def test_readme():
     code = pathlib.Path(root, "examples/echo.c").read_text().partition("#include")
     readme = pathlib.Path(root, "README.md").read_text()
     assert "```c\n" + code[1] + code[2] + "```" in readme, "README.md: not examples/echo.c"
 
 
-for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_readme):
+for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_steady, test_readme):
     test()
     print("ok", test.__name__)
