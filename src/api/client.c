@@ -51,6 +51,17 @@ static void release(struct wsi_owner *owner)
     wsi_pool_unref(pool);
 }
 
+/* A URL as errors name it: a password in it is not for logs. */
+static const char *shown(const char *url)
+{
+    const char *authority = strstr(url, "//");
+    const char *at = NULL;
+
+    if (authority != NULL)
+        at = memchr(authority + 2, '@', strcspn(authority + 2, "/?#"));
+    return at != NULL ? at + 1 : url;
+}
+
 int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char *url)
 {
     wsock_client *client;
@@ -75,7 +86,7 @@ int wsock_runtime_client(wsock_runtime *runtime, wsock_client **out, const char 
     }
     if (r < 0) {
         wsock_client_unref(client);
-        return wsi_fail(&runtime->failure, r, "%s: %s", url, why);
+        return wsi_fail(&runtime->failure, r, "%s: %s", shown(url), why);
     }
     *out = client;
     return 0;
@@ -99,14 +110,16 @@ static int prepare(wsock_client *client)
     char why[WSI_TLS_WHY_SIZE];
     const int r = wsi_remote_prepare(&client->remote, why);
 
-    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.home.text, why) : 0;
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s",
+                            shown(client->remote.home.text), why)
+                 : 0;
 }
 
 /* A call on the client as a whole. */
 static int result(wsock_client *client, int r)
 {
-    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s", client->remote.home.text,
-                            wsock_strerror(r))
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s",
+                            shown(client->remote.home.text), wsock_strerror(r))
                  : 0;
 }
 

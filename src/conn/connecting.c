@@ -15,6 +15,7 @@
 #include "conn/opening.h"
 #include "conn/reaching.h"
 #include "conn/remote.h"
+#include "conn/secure.h"
 #include "conn/tunneling.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
@@ -80,6 +81,10 @@ bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error)
         wsi_tunneling_lost(conn, error);
         return true;
     }
+    if (opening->phase == WSI_OPENING_TLS)
+        wsi_conn_note_end(conn, WSOCK_CAUSE_TLS, WSOCK_BY_NETWORK, error,
+                          "the connection broke within the handshake of TLS: %s",
+                          wsi_errno_text(error));
     wsi_conn_note_end(conn, WSOCK_CAUSE_HANDSHAKE, WSOCK_BY_NETWORK, error,
                       "the connection broke before the server answered: %s",
                       wsi_errno_text(error));
@@ -256,7 +261,8 @@ static int check_answer(struct wsock_conn *conn, const uint8_t *data, size_t hea
         return -1;
     }
     if (wsi_facts_from_response(
-            &conn->facts, wsi_address_text(&conn->opening->peer, address), head) < 0) {
+            &conn->facts, wsi_address_text(&conn->opening->peer, address), head) < 0 ||
+        (conn->stream.filter != NULL && wsi_conn_note_tls(conn) < 0)) {
         wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
         return -1;
     }

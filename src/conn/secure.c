@@ -144,7 +144,8 @@ static int make_client(struct wsi_filter **out, struct wsi_tls_context *context,
     return wsi_tls_connect(out, context, host, is_home);
 }
 
-/* A redirect led from ws to wss, and no file was read yet. @return (owned, nullable) */
+/* A redirect led from ws to wss, or an option was set after the client's own last look at
+ * the files. @return (owned, nullable) */
 static struct wsi_tls_context *load_late(struct wsock_conn *conn)
 {
     struct wsi_remote *remote = wsi_remote_of(conn->owner);
@@ -166,11 +167,10 @@ static int make_filter(struct wsock_conn *conn, struct wsi_filter **out)
     const bool is_server = wsi_conn_role(conn) == WSI_SERVER;
     struct wsi_secure *secure = is_server ? &wsi_service_of(conn->owner)->secure
                                           : &wsi_remote_of(conn->owner)->secure;
-    struct wsi_tls_context *context = take(secure);
+    struct wsi_tls_context *context;
     int r = WSOCK_ENOMEM;
 
-    if (context == NULL && !is_server)
-        context = load_late(conn);
+    context = is_server || wsi_secure_is_current(secure) ? take(secure) : load_late(conn);
     if (context == NULL)
         return r;
     if (is_server)
@@ -239,19 +239,28 @@ void wsi_conn_start_tls(struct wsock_conn *conn)
     wsi_buf_fini(&early);
 }
 
-void wsi_conn_secured(struct wsock_conn *conn)
+int wsi_conn_note_tls(struct wsock_conn *conn)
 {
     struct wsi_extra *extra = wsi_conn_extra(conn);
     struct wsi_tls_facts *facts = wsi_tls_facts_new(conn->stream.filter);
 
     if (extra == NULL || facts == NULL) {
         wsi_free(facts);
-        give_up(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
-                wsock_cause_text(WSOCK_CAUSE_NO_MEMORY));
-        return;
+        return WSOCK_ENOMEM;
     }
     atomic_store_explicit(&extra->tls, facts, memory_order_release);
-    wsi_opening_secured(conn);
+    return 0;
+}
+
+void wsi_conn_secured(struct wsock_conn *conn)
+{
+    /* A client may be led elsewhere yet; what is known of its TLS is noted when it opens.
+     */
+    if (wsi_conn_role(conn) == WSI_SERVER && wsi_conn_note_tls(conn) < 0)
+        give_up(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
+                wsock_cause_text(WSOCK_CAUSE_NO_MEMORY));
+    else
+        wsi_opening_secured(conn);
 }
 
 void wsi_conn_tls_failed(struct wsock_conn *conn)

@@ -53,6 +53,9 @@ void wsi_conn_end_handshake(struct wsock_conn *conn);
 /** The handshake is done. */
 void wsi_conn_secured(struct wsock_conn *conn);
 
+/** Keep what is known of its TLS for wsock_conn_tls(); once. @return 0; WSOCK_ENOMEM. */
+int wsi_conn_note_tls(struct wsock_conn *conn);
+
 /** It failed, or what came later did. */
 void wsi_conn_tls_failed(struct wsock_conn *conn);
 

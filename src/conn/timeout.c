@@ -120,6 +120,7 @@ static uint32_t at_least_1(uint32_t us)
 static void ping(struct wsock_conn *conn, uint64_t now)
 {
     conn->since_ms = now;
+    conn->pinged_us = 0;
     if (wsi_stream_is_blocked(&conn->stream) ||
         wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PING, NULL, 0) < 0)
         return;

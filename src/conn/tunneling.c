@@ -2,6 +2,7 @@
 /* Through a proxy. */
 #include "conn/tunneling.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,6 +180,13 @@ void wsi_tunneling_start(struct wsock_conn *conn)
         fail(conn, r, &failure);
 }
 
+/* Nothing may wait to be sent when TLS begins: it would go in plain text. */
+static int too_early(struct wsi_tunnel_failure *failure)
+{
+    snprintf(failure->why, sizeof failure->why, "it answers before it was asked");
+    return WSOCK_EHANDSHAKE;
+}
+
 void wsi_tunneling_receive(struct wsock_conn *conn, const uint8_t *data, size_t len)
 {
     struct wsi_opening *opening = conn->opening;
@@ -190,6 +198,8 @@ void wsi_tunneling_receive(struct wsock_conn *conn, const uint8_t *data, size_t 
     if (r == 0)
         r = wsi_tunnel_receive(&opening->way->tunnel, &opening->in, &out,
                                &conn->worker->head, &failure);
+    if (r > 0 && out.len > 0)
+        r = too_early(&failure);
     sent = send_and_free(conn, &out);
     if (r >= 0 && sent < 0)
         r = sent;

@@ -113,7 +113,8 @@ void wsi_filter_receive(struct wsi_stream *stream)
     struct wsi_loop *loop = stream->loop;
     uint8_t *in = loop->receive;
 
-    if (!stream->filter->ready && loop->handshakes++ >= WSI_HANDSHAKES_A_TURN)
+    if (!stream->filter->ready && !is_deaf(stream) &&
+        loop->handshakes++ >= WSI_HANDSHAKES_A_TURN)
         return;
     for (int i = 0; i < WSI_FULL_READS_MAX; i++) {
         const ssize_t n = wsi_stream_read(stream, in);

@@ -50,6 +50,7 @@ struct wsi_tls {
     SSL *ssl;
     const uint8_t *in; /* what is being decoded */
     size_t in_len;
+    unsigned reads;              /* of it, since data came out of them */
     struct wsi_tls_error *error; /* (owned, nullable) why it failed */
     bool resumes;                /* client: sessions are kept for the next connection */
     int verify_depth;            /* of the certificate that verification failed for */

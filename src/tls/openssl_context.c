@@ -264,7 +264,8 @@ static bool set_host(struct wsi_tls *tls, const char *host)
     size_t len = strlen(host);
     char name[TLSEXT_MAXLEN_host_name + 1];
 
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     if (is_address(host))
         return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1;
     if (len > 1 && host[len - 1] == '.')
@@ -275,6 +276,13 @@ static bool set_host(struct wsi_tls *tls, const char *host)
     name[len] = '\0';
     return SSL_set_tlsext_host_name(tls->ssl, name) == 1 &&
            X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
+}
+
+/* Who we are is for the server that was asked for. */
+static void forget_identity(SSL *ssl)
+{
+    SSL_certs_clear(ssl);
+    SSL_set_cert_cb(ssl, NULL, NULL);
 }
 
 int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
@@ -295,7 +303,7 @@ int wsi_tls_connect(struct wsi_filter **out, struct wsi_tls_context *context,
     if (is_home)
         wsi_sessions_resume(context, tls->ssl);
     else
-        SSL_certs_clear(tls->ssl); /* who we are is for the server that was asked for */
+        forget_identity(tls->ssl);
     *out = &tls->filter;
     return 0;
 }

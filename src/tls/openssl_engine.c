@@ -17,12 +17,20 @@
 
 /* ---- the BIO ---- */
 
+/* Reads in a row that bring no data, of two for each record. A peer may send any number
+ * of KeyUpdates (RFC 8446 section 4.6.3), which OpenSSL would take one and all in one
+ * call. */
+enum { READS_MAX = 128 };
+
 static int bio_read(BIO *bio, char *out, int size)
 {
     struct wsi_tls *tls = BIO_get_data(bio);
     const size_t n = (size_t)size < tls->in_len ? (size_t)size : tls->in_len;
 
     BIO_clear_retry_flags(bio);
+    /* Without a retry that is the end. */
+    if (tls->filter.ready && ++tls->reads > READS_MAX)
+        return -1;
     if (n == 0) {
         BIO_set_retry_read(bio);
         return -1;
@@ -99,7 +107,8 @@ static void note_alert(struct wsi_tls *tls, int error, int alert)
 static void fail(struct wsi_tls *tls)
 {
     const unsigned long code = ERR_peek_error();
-    const char *reason = ERR_reason_error_string(code);
+    const char *reason = tls->reads > READS_MAX ? "too many records without data"
+                                                : ERR_reason_error_string(code);
     const long verified = SSL_get_verify_result(tls->ssl);
     int alert;
     int error = wsi_openssl_classify(code, &alert);
@@ -162,6 +171,7 @@ static size_t read_records(struct wsi_tls *tls, uint8_t *out)
             len += (size_t)n;
         else
             waits(tls, n);
+        tls->reads = 0;
     } while (n > 0 && tls->in_len > 0);
     return len;
 }
@@ -174,6 +184,7 @@ static size_t decode(struct wsi_filter *filter, const uint8_t *in, size_t in_len
 
     tls->in = in;
     tls->in_len = in_len;
+    tls->reads = 0;
     clear_errors();
     /* A server has nothing to say first; until its client does, OpenSSL shall not take
      * what a handshake needs. */

@@ -167,7 +167,7 @@ static struct wsi_tls_facts *facts_from(const struct gathering *g)
 {
     char *data;
     const size_t size = (size_t)BIO_get_mem_data(g->out, &data);
-    struct wsi_tls_facts *facts = wsi_zalloc(sizeof *facts + size);
+    struct wsi_tls_facts *facts = wsi_zalloc(sizeof *facts + size + 1);
     char *texts;
 
     if (facts == NULL)

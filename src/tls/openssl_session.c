@@ -167,6 +167,26 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
     return !seal && SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
 }
 
+/* A session lives on with each resumption; the peer's certificate does not. */
+static bool is_outdated(const SSL_SESSION *session)
+{
+    const X509 *peer = SSL_SESSION_get0_peer((SSL_SESSION *)(uintptr_t)session);
+
+    return peer != NULL && X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0;
+}
+
+static SSL_TICKET_RETURN on_opened(SSL *ssl, SSL_SESSION *session,
+                                   const unsigned char *name, size_t name_len,
+                                   SSL_TICKET_STATUS status, void *arg)
+{
+    (void)ssl, (void)name, (void)name_len, (void)arg;
+    if ((status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) ||
+        is_outdated(session))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE
+                                        : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 void wsi_tickets_install(struct wsi_tls_context *context)
 {
     SSL_CTX *ssl_ctx = context->ssl_ctx;
@@ -179,6 +199,7 @@ void wsi_tickets_install(struct wsi_tls_context *context)
     }
     SSL_CTX_set_timeout(ssl_ctx, (long)wsi_tickets_seconds(context->tickets));
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl_ctx, on_ticket);
+    SSL_CTX_set_session_ticket_cb(ssl_ctx, NULL, on_opened, NULL);
     /* Nobody opens two WebSockets from one handshake. */
     SSL_CTX_set_num_tickets(ssl_ctx, 1);
 }
@@ -244,7 +265,7 @@ void wsi_sessions_resume(struct wsi_tls_context *context, SSL *ssl)
     pthread_mutex_unlock(&sessions->lock);
     if (session == NULL)
         return;
-    if (!SSL_set_session(ssl, session))
+    if (!is_outdated(session) && !SSL_set_session(ssl, session))
         ERR_clear_error();
     SSL_SESSION_free(session);
 }

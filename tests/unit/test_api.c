@@ -307,18 +307,22 @@ static void url_that_cannot_be_connected_to_is_refused(void **state)
         {"ws://127.0.0.1:99999/", WSOCK_EURL},
         {"ws://127.0.0.1/#f", WSOCK_EURL},
         {"", WSOCK_EURL},
-        {"ws://u%3A:p@127.0.0.1/", WSOCK_EURL},
+        {"ws://u%3A:secret@127.0.0.1/", WSOCK_EURL},
         {"ws://127.0.0.1:0/", WSOCK_ENOTSUP},
         {"ws://*:80/", WSOCK_ENOTSUP},
     };
     wsock_client *client = NULL;
+    const char *at;
 
     (void)state;
     assert_int_equal(build(&world), 0);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         assert_int_equal(wsock_runtime_client(world.runtime, &client, cases[i].url),
                          cases[i].error);
-        assert_says(wsock_runtime_error(world.runtime), cases[i].url);
+        at = strchr(cases[i].url, '@'); /* what stands before it is not told */
+        assert_says(wsock_runtime_error(world.runtime),
+                    at != NULL ? at + 1 : cases[i].url);
+        assert_null(strstr(wsock_runtime_error(world.runtime), "secret"));
     }
     assert_null(client);
     assert_int_equal(wsock_client_add_header(world.client, "Host", "x"), WSOCK_EINVAL);

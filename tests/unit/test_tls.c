@@ -21,15 +21,15 @@
 
 /* What is not said is empty, and what is said last holds. */
 #pragma GCC diagnostic ignored "-Woverride-init"
-#define CONFIG(...)                                                                  \
-    &(struct wsi_tls_config)                                                         \
-    {                                                                                \
-        .certificates = "", .keys = "", .ca = "", .crl = "", .ocsp = "",             \
-        .ciphers = "", .ciphersuites = "", .pins = "", __VA_ARGS__                   \
+#define CONFIG(...)                                                                     \
+    &(struct wsi_tls_config)                                                            \
+    {                                                                                   \
+        .certificates = "", .keys = "", .ca = "", .crl = "", .ocsp = "", .ciphers = "", \
+        .ciphersuites = "", .pins = "", __VA_ARGS__                                     \
     }
 #define IDENTITY(name) .certificates = FILE_OF(name ".pem"), .keys = FILE_OF(name ".key")
-#define SERVER(...) CONFIG(IDENTITY("good"), __VA_ARGS__)
-#define CLIENT(...)                                                                  \
+#define SERVER(...)    CONFIG(IDENTITY("good"), __VA_ARGS__)
+#define CLIENT(...) \
     CONFIG(.verify = WSI_TLS_VERIFY_REQUIRED, .ca = FILE_OF("root.pem"), __VA_ARGS__)
 
 /* ---- time, as keys of tickets see it ---- */
@@ -60,7 +60,7 @@ struct end {
 
 struct pair {
     struct end client, server;
-    size_t step;      /* bytes at a time; 0: all */
+    size_t step;                   /* bytes at a time; 0: all */
     size_t client_cut, server_cut; /* the first piece of each ends here; 0: no cut */
 };
 
@@ -149,12 +149,18 @@ static SSL *ssl_of(const struct end *end)
     return wsi_tls_of(end->filter)->ssl;
 }
 
-static void connect_to(struct wsi_tls_context *server, struct wsi_tls_context *client,
-                       const char *host)
+static void connect_as(struct wsi_tls_context *server, struct wsi_tls_context *client,
+                       const char *host, bool is_home)
 {
     pair = (struct pair){0};
     assert_int_equal(wsi_tls_accept(&pair.server.filter, server), 0);
-    assert_int_equal(wsi_tls_connect(&pair.client.filter, client, host, true), 0);
+    assert_int_equal(wsi_tls_connect(&pair.client.filter, client, host, is_home), 0);
+}
+
+static void connect_to(struct wsi_tls_context *server, struct wsi_tls_context *client,
+                       const char *host)
+{
+    connect_as(server, client, host, true);
 }
 
 static void begin_handshake(void)
@@ -436,16 +442,22 @@ static void a_changed_byte_of_a_record_is_noticed(void **state)
     wsi_tls_context_unref(client);
 }
 
+static void ask_for_new_keys(int times)
+{
+    for (int i = 0; i < times; i++) {
+        pair.client.filter->output = &pair.client.out;
+        assert_int_equal(SSL_key_update(ssl_of(&pair.client), SSL_KEY_UPDATE_REQUESTED),
+                         1);
+        assert_int_equal(SSL_do_handshake(ssl_of(&pair.client)), 1);
+    }
+}
+
 static void updates_of_keys_are_answered_one_by_one(void **state)
 {
     (void)state;
     meet_once(SERVER(), CLIENT(), "localhost");
-    for (int i = 0; i < 2000; i++) {
-        pair.client.filter->output = &pair.client.out;
-        assert_int_equal(SSL_key_update(ssl_of(&pair.client), SSL_KEY_UPDATE_REQUESTED), 1);
-        assert_int_equal(SSL_do_handshake(ssl_of(&pair.client)), 1);
-        assert_true(carry(&pair.client, &pair.server, 0));
-    }
+    ask_for_new_keys(60);
+    assert_true(carry(&pair.client, &pair.server, 0));
     assert_false(pair.server.filter->failed);
     /* Each asks for one of ours; a stream ends when its peer does not take them. */
     assert_true(pair.server.out.len <= pair.client.sent);
@@ -454,6 +466,19 @@ static void updates_of_keys_are_answered_one_by_one(void **state)
     talk();
     assert_got(&pair.server, "and on");
     assert_got(&pair.client, "and on");
+    disconnect();
+}
+
+static void flood_of_updates_is_not_taken(void **state)
+{
+    (void)state;
+    meet_once(SERVER(), CLIENT(), "localhost");
+    ask_for_new_keys(1000);
+    assert_true(carry(&pair.client, &pair.server, 0));
+    assert_true(pair.server.filter->failed);
+    assert_int_equal(wsi_tls_failure(pair.server.filter).error, WSOCK_TLS_PROTOCOL);
+    assert_non_null(
+        strstr(wsi_tls_failure(pair.server.filter).why, "too many records without data"));
     disconnect();
 }
 
@@ -675,10 +700,10 @@ static void the_name_chooses_the_certificate(void **state)
     static const struct {
         const char *host, *subject;
     } cases[] = {
-        {"a.test.example", "CN=a"},        {"A.Test.Example", "CN=a"},
-        {"b.test.example", "CN=wild"},     {"other.example", "CN=other"},
-        {"x.y.test.example", "CN=rsa"},    {"test.example", "CN=rsa"},
-        {"127.0.0.1", "CN=rsa"},      {"localhost", "CN=rsa"},
+        {"a.test.example", "CN=a"},     {"A.Test.Example", "CN=a"},
+        {"b.test.example", "CN=wild"},  {"other.example", "CN=other"},
+        {"x.y.test.example", "CN=rsa"}, {"test.example", "CN=rsa"},
+        {"127.0.0.1", "CN=rsa"},        {"localhost", "CN=rsa"},
     };
     struct wsi_tls_context *server = server_new(
         CONFIG(.certificates = FILE_OF("rsa.pem") "," FILE_OF("wild.pem") ", " FILE_OF(
@@ -706,8 +731,7 @@ static void the_client_chooses_the_kind_of_key(void **state)
     struct wsi_tls_context *server = server_new(
         CONFIG(.certificates = FILE_OF("a_rsa.pem") "," FILE_OF("good.pem") "," FILE_OF(
                    "a.pem"),
-               .keys = FILE_OF("a_rsa.key") "," FILE_OF("good.key") "," FILE_OF(
-                   "a.key")),
+               .keys = FILE_OF("a_rsa.key") "," FILE_OF("good.key") "," FILE_OF("a.key")),
         NULL);
     struct wsi_tls_context *client = client_new(CONFIG());
 
@@ -728,6 +752,40 @@ static void the_client_chooses_the_kind_of_key(void **state)
 }
 
 /* ---- certificates of clients ---- */
+
+/* Where a redirect led: neither who we are, one or several, nor a session. */
+static void strangers_learn_nothing_of_us(void **state)
+{
+    const struct wsi_tls_config *const ours[] = {
+        CLIENT(IDENTITY("alice")),
+        CLIENT(.certificates = FILE_OF("alice.pem") "," FILE_OF("bob.pem"),
+               .keys = FILE_OF("alice.key") "," FILE_OF("bob.key")),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        struct wsi_tls_context *server = server_new(
+            SERVER(.verify = WSI_TLS_VERIFY_OPTIONAL, .ca = FILE_OF("clients.pem"),
+                   .session_seconds = 100),
+            NULL);
+        struct wsi_tls_context *client = client_new(ours[i]);
+
+        for (int is_home = 0; is_home < 2; is_home++) {
+            connect_as(server, client, "localhost", is_home);
+            handshake();
+            assert_resumed(false);
+            assert_fact(&pair.server, WSOCK_TLS_FACT_SUBJECT,
+                        is_home ? "CN=alice,O=wsock" : NULL);
+            disconnect();
+        }
+        connect_as(server, client, "localhost", false);
+        handshake();
+        assert_resumed(false);
+        disconnect();
+        wsi_tls_context_unref(server);
+        wsi_tls_context_unref(client);
+    }
+}
 
 static void clients_show_certificates_if_asked(void **state)
 {
@@ -781,7 +839,8 @@ static void sessions_are_resumed_once_or_often(void **state)
 {
     (void)state;
     for (int tls12 = 0; tls12 < 2; tls12++) {
-        struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 3600), NULL);
+        struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 3600),
+                                                    NULL);
         struct wsi_tls_context *client = client_new(CLIENT());
 
         for (int i = 0; i < 4; i++) {
@@ -840,14 +899,15 @@ static void keys_of_tickets_are_made_anew(void **state)
         time_t sealed, opened;
         bool resumed;
     } cases[] = {
-        {0, 3599, true},     {0, 3600, true},     {0, 7199, true},     {0, 7201, false},
-        {3599, 7198, true},  {3599, 7201, false}, {3601, 7300, true},  {3601, 10799, true},
-        {3601, 10803, false},
+        {0, 3599, true},    {0, 3600, true},     {0, 7199, true},
+        {0, 7201, false},   {3599, 7198, true},  {3599, 7201, false},
+        {3601, 7300, true}, {3601, 10799, true}, {3601, 10803, false},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 3600), NULL);
+        struct wsi_tls_context *server = server_new(SERVER(.session_seconds = 3600),
+                                                    NULL);
         struct wsi_tls_context *client = client_new(CLIENT());
         struct wsi_tls_context *other = client_new(CLIENT());
 
@@ -912,8 +972,8 @@ static bool resumes_across(const struct wsi_tls_config *first,
     return resumed;
 }
 
-#define ASKS(...)                                                                \
-    SERVER(.session_seconds = 3600, .verify = WSI_TLS_VERIFY_REQUIRED,           \
+#define ASKS(...)                                                      \
+    SERVER(.session_seconds = 3600, .verify = WSI_TLS_VERIFY_REQUIRED, \
            .ca = FILE_OF("clients.pem"), __VA_ARGS__)
 
 static void tickets_hold_where_the_same_clients_are_accepted(void **state)
@@ -1011,7 +1071,8 @@ static void each_certificate_has_its_stapled_answer(void **state)
     (void)state;
     for (int tls12 = 0; tls12 < 2; tls12++) {
         assert_int_equal(staple_of(SERVER(), "localhost", tls12), -1);
-        assert_true(staple_of(SERVER(.ocsp = FILE_OF("good.ocsp")), "localhost", tls12) > 0);
+        assert_true(staple_of(SERVER(.ocsp = FILE_OF("good.ocsp")), "localhost", tls12) >
+                    0);
         assert_true(staple_of(both, "localhost", tls12) > 0);
         assert_true(staple_of(both, "a.test.example", tls12) > 0);
     }
@@ -1028,7 +1089,8 @@ static void facts_tell_of_the_server(void **state)
     assert_fact(&pair.client, WSOCK_TLS_FACT_ISSUER, "CN=wsock test intermediate");
     assert_fact(&pair.client, WSOCK_TLS_FACT_NAMES,
                 "DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1");
-    assert_fact(&pair.client, WSOCK_TLS_FACT_CHAIN, "CN=good\nCN=wsock test intermediate");
+    assert_fact(&pair.client, WSOCK_TLS_FACT_CHAIN,
+                "CN=good\nCN=wsock test intermediate");
     assert_fact(&pair.client, WSOCK_TLS_FACT_SERVER_NAME, "localhost");
     assert_fact(&pair.server, WSOCK_TLS_FACT_SERVER_NAME, "localhost");
     assert_fact(&pair.client, WSOCK_TLS_FACT_PROTOCOL, "http/1.1");
@@ -1058,9 +1120,11 @@ static void a_bad_setting_is_named_with_its_file(void **state)
         const char *option, *says;
     } cases[] = {
         {CONFIG(), "tls_certificate", "wss needs TLS"},
-        {CONFIG(.certificates = "/nowhere.pem"), "tls_certificate", "/nowhere.pem: no such"},
+        {CONFIG(.certificates = "/nowhere.pem"), "tls_certificate",
+         "/nowhere.pem: no such"},
         {CONFIG(.certificates = "/"), "tls_certificate", "/"},
-        {CONFIG(.certificates = FILE_OF("garbage.pem")), "tls_certificate", "garbage.pem"},
+        {CONFIG(.certificates = FILE_OF("garbage.pem")), "tls_certificate",
+         "garbage.pem"},
         {CONFIG(.certificates = FILE_OF("broken.pem"), .keys = FILE_OF("good.key")),
          "tls_certificate", "broken.pem: bad end line"},
         {CONFIG(.certificates = FILE_OF("good.pem")), "tls_key", "good.pem"},
@@ -1119,8 +1183,8 @@ static void a_bad_pin_is_named(void **state)
         struct wsi_tls_context *context = NULL;
         char why[WSI_TLS_WHY_SIZE];
 
-        assert_int_equal(
-            wsi_tls_client_new(&context, CLIENT(.pins = pins[i]), why), WSOCK_ETLS);
+        assert_int_equal(wsi_tls_client_new(&context, CLIENT(.pins = pins[i]), why),
+                         WSOCK_ETLS);
         assert_non_null(strstr(why, "tls_pin"));
     }
 }
@@ -1150,10 +1214,10 @@ static void a_want_of_memory_is_no_memory(void **state)
     int result;
 
     (void)state;
-    FOR_EACH_OOM(result,
-                 result = wsi_tls_server_new(&context, SERVER(.session_seconds = 60),
-                                             NULL, why),
-                 wsi_tls_context_unref(context));
+    FOR_EACH_OOM(
+        result,
+        result = wsi_tls_server_new(&context, SERVER(.session_seconds = 60), NULL, why),
+        wsi_tls_context_unref(context));
     FOR_EACH_OOM(result, result = wsi_tls_client_new(&context, CLIENT(), why),
                  wsi_tls_context_unref(context));
 }
@@ -1166,7 +1230,8 @@ static void a_connection_without_memory_says_so(void **state)
     int result;
 
     (void)state;
-    FOR_EACH_OOM(result, result = wsi_tls_accept(&filter, server), filter->ops->free(filter));
+    FOR_EACH_OOM(result, result = wsi_tls_accept(&filter, server),
+                 filter->ops->free(filter));
     FOR_EACH_OOM(result, result = wsi_tls_connect(&filter, client, "localhost", true),
                  filter->ops->free(filter));
     connect_to(server, client, "localhost");
@@ -1191,6 +1256,7 @@ int main(void)
         TEST(rubbish_never_becomes_data),
         TEST(a_changed_byte_of_a_record_is_noticed),
         TEST(updates_of_keys_are_answered_one_by_one),
+        TEST(flood_of_updates_is_not_taken),
         TEST(renegotiation_is_refused),
         TEST(old_versions_are_refused),
         TEST(without_a_common_cipher_both_say_so),
@@ -1202,6 +1268,7 @@ int main(void)
         TEST(pins_hold_the_key),
         TEST(the_name_chooses_the_certificate),
         TEST(the_client_chooses_the_kind_of_key),
+        TEST(strangers_learn_nothing_of_us),
         TEST(clients_show_certificates_if_asked),
         TEST(sessions_are_resumed_once_or_often),
         TEST(a_session_is_resumed_by_one_connection),

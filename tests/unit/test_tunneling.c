@@ -432,9 +432,21 @@ static void server_that_speaks_before_it_was_asked_fails(void **state)
           "the server speaks before it was asked");
 
     connect_by("socks5://p");
-    script_feed(&peer, "\5\0\5\0\0\1\0\0\0\0\0\0x", 13);
+    script_feed(&peer, "\5\0", 2);
+    stage_settle(&stage);
+    script_feed(&peer, "\5\0\0\1\0\0\0\0\0\0x", 11);
     fails("closed the server's answer was no valid handshake",
           "the server speaks before it was asked");
+}
+
+/* What we would say to it next would be in the way of what follows. */
+static void proxy_that_answers_before_it_was_asked_fails(void **state)
+{
+    (void)state;
+    connect_by("socks5://p");
+    script_feed(&peer, "\5\0\5\0\0\1\0\0\0\0\0\0", 12);
+    fails("closed the proxy did not let the connection through",
+          "the proxy 127.0.0.1:7: it answers before it was asked");
 }
 
 static void endless_head_is_not_kept(void **state)
@@ -468,15 +480,21 @@ static void connection_that_is_given_up_ends_in_the_tunnel(void **state)
 /* Nothing hangs and nothing leaks, wherever memory ends. */
 static void memory_may_end_on_the_way(void **state)
 {
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } answers[] = {{"\5\2", 2}, {"\1\0", 2}, {"\5\0\0\1\0\0\0\0\0\0", 10}};
     size_t refusals = 1, n;
 
     (void)state;
     for (n = 1; refusals > 0; n++) {
         assert_true(n < 100);
         connect_by("socks5://u:w@p");
-        script_feed(&peer, "\5\2\1\0\5\0\0\1\0\0\0\0\0\0", 14);
         test_fail_allocation(n, 1);
-        stage_settle(&stage);
+        for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+            script_feed(&peer, answers[i].bytes, answers[i].len);
+            stage_settle(&stage);
+        }
         refusals = test_stop_failing();
         if (refusals > 0) {
             stage_ended(&stage, &peer);
@@ -510,6 +528,7 @@ int main(void)
         TEST(silent_proxy_ends_with_connect_timeout),
         TEST(silent_server_behind_a_proxy_ends_with_handshake_timeout),
         TEST(server_that_speaks_before_it_was_asked_fails),
+        TEST(proxy_that_answers_before_it_was_asked_fails),
         TEST(endless_head_is_not_kept),
         TEST(connection_that_is_given_up_ends_in_the_tunnel),
         TEST(memory_may_end_on_the_way),
