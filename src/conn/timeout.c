@@ -135,6 +135,8 @@ void wsi_conn_hear_pong(struct wsock_conn *conn, size_t len)
     atomic_store_explicit(&conn->rtt_us, at_least_1(now_us(conn) - conn->pinged_us),
                           memory_order_relaxed);
     conn->pinged_us = 0;
+    /* It waited for this answer, and not for the next ping. */
+    wsi_conn_start_timer(conn);
 }
 
 static void open_timer(struct wsock_conn *conn, uint64_t now)

@@ -189,6 +189,26 @@ static void pings_wait_for_the_answer_to_the_one_before(void **state)
     ends_after(11000, "closed PONG_TIMEOUT 1006");
 }
 
+static void answered_ping_is_followed_by_the_next_in_its_time(void **state)
+{
+    (void)state;
+    begin_with_pongs();
+    set(&stage.endpoint, "ping_interval", "1s");
+    wsi_timeouts_changed(&stage.pool);
+    for (int i = 0; i < 3; i++) {
+        stage_run(&stage, i == 0 ? 999 : 989);
+        stage_sent(&peer, "");
+        stage_run(&stage, i == 0 ? 1 : 11);
+        stage_sent(&peer, "\x89\x00");
+        stage_run(&stage, 10);
+        stage_feed_masked(&peer, 0x8a, NULL, 0);
+        stage_settle(&stage);
+    }
+    stage_saw(&stage, "pong  | pong  | pong ");
+    stage_drop(&stage, conn, &peer);
+    stage_end(&stage);
+}
+
 static void anything_that_comes_answers_a_ping(void **state)
 {
     (void)state;
@@ -467,6 +487,7 @@ int main(void)
         TEST(limits_that_are_off_never_come),
         TEST(ping_without_answer_ends_it_after_20_seconds),
         TEST(pings_wait_for_the_answer_to_the_one_before),
+        TEST(answered_ping_is_followed_by_the_next_in_its_time),
         TEST(anything_that_comes_answers_a_ping),
         TEST(who_is_not_read_need_not_answer),
         TEST(ping_that_cannot_leave_is_not_waited_for),
