@@ -266,9 +266,12 @@ void wsi_conn_secured(struct wsock_conn *conn)
 void wsi_conn_tls_failed(struct wsock_conn *conn)
 {
     const struct wsi_tls_failure failure = wsi_tls_failure(conn->stream.filter);
-    const int cause = wsi_tls_is_certificate_error(failure.error)
-                          ? WSOCK_CAUSE_CERTIFICATE
-                          : WSOCK_CAUSE_TLS;
+    const bool is_ours = failure.error == WSOCK_TLS_NO_MEMORY;
+    const int began = is_ours ? WSOCK_BY_US : WSOCK_BY_PEER;
+    const int theirs = wsi_tls_is_certificate_error(failure.error)
+                           ? WSOCK_CAUSE_CERTIFICATE
+                           : WSOCK_CAUSE_TLS;
+    const int cause = is_ours ? WSOCK_CAUSE_NO_MEMORY : theirs;
     /* A server waits for the peer to take the alert, lest a reset overtakes it. */
     const enum wsi_close_mode mode = wsi_conn_role(conn) == WSI_SERVER ? WSI_CLOSE_LINGER
                                                                        : WSI_CLOSE_NOW;
@@ -278,9 +281,9 @@ void wsi_conn_tls_failed(struct wsock_conn *conn)
         conn->tls_alert = (uint8_t)failure.alert;
     }
     if (conn->opening != NULL)
-        give_up(conn, mode, cause, WSOCK_BY_PEER, failure.why);
+        give_up(conn, mode, cause, began, failure.why);
     else
-        wsi_conn_end(conn, mode, cause, WSOCK_BY_PEER, "TLS: %s", failure.why);
+        wsi_conn_end(conn, mode, cause, began, "TLS: %s", failure.why);
 }
 
 void wsi_conn_tls_eof(struct wsock_conn *conn)
