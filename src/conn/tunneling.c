@@ -158,14 +158,6 @@ static void fail(struct wsock_conn *conn, int r, const struct wsi_tunnel_failure
                         wsi_address_text(&conn->opening->peer, proxy), failure->why);
 }
 
-static int send_and_free(struct wsock_conn *conn, struct wsi_buf *out)
-{
-    const int r = wsi_opening_write(conn, out->data, out->len);
-
-    wsi_buf_fini(out);
-    return r;
-}
-
 void wsi_tunneling_start(struct wsock_conn *conn)
 {
     struct wsi_tunnel_failure failure = {0};
@@ -174,7 +166,7 @@ void wsi_tunneling_start(struct wsock_conn *conn)
 
     conn->opening->phase = WSI_OPENING_TUNNEL;
     if (r == 0)
-        r = send_and_free(conn, &out);
+        r = wsi_opening_write(conn, out.data, out.len);
     wsi_buf_fini(&out);
     if (r < 0)
         fail(conn, r, &failure);
@@ -200,7 +192,8 @@ void wsi_tunneling_receive(struct wsock_conn *conn, const uint8_t *data, size_t 
                                &conn->worker->head, &failure);
     if (r > 0 && out.len > 0)
         r = too_early(&failure);
-    sent = send_and_free(conn, &out);
+    sent = wsi_opening_write(conn, out.data, out.len);
+    wsi_buf_fini(&out);
     if (r >= 0 && sent < 0)
         r = sent;
     if (r < 0)
