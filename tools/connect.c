@@ -187,22 +187,22 @@ static void tell_round_trip(const struct client *c)
 }
 
 /* One that is kept is gone, and comes back. */
-static void take_wait(struct client *c)
+static void take_waits(struct client *c)
 {
     struct outcome before;
     int64_t wait_ms = 0;
 
-    if (!link_take_wait(c->link, &wait_ms, &before))
-        return;
-    if (c->state == OPEN)
-        c->state = CONNECTING;
-    if (c->state != CONNECTING)
-        return;
-    c->has_waited = 1;
-    clear_prompt(c);
-    fail(command, "%s; connecting again in %lld.%03lld s", before.detail,
-         (long long)(wait_ms / 1000), (long long)(wait_ms % 1000));
-    prompt(c);
+    while (link_take_wait(c->link, &wait_ms, &before)) {
+        if (c->state == OPEN)
+            c->state = CONNECTING;
+        if (c->state != CONNECTING)
+            continue;
+        c->has_waited = 1;
+        clear_prompt(c);
+        fail(command, "%s; connecting again in %lld.%03lld s", before.detail,
+             (long long)(wait_ms / 1000), (long long)(wait_ms % 1000));
+        prompt(c);
+    }
 }
 
 /* ---- what is sent ---- */
@@ -385,7 +385,7 @@ static void take_events(struct client *c)
     if (c->link == NULL)
         return;
     messages = link_take(c->link, &is_open, &has_drained, &has_closed);
-    take_wait(c);
+    take_waits(c);
     if (is_open && c->state == CONNECTING) {
         c->state = OPEN;
         tell_open(c);
@@ -603,6 +603,39 @@ static int add_connect_timeout(struct client *c, const char *value)
     return add_made(c->sets, "--connect-timeout", "connect_timeout=%sms", ms);
 }
 
+/* What says how the server is reached, and whether it is the right one. */
+static int take_way_option(struct client *c, int option, const char *value)
+{
+    switch (option) {
+    case OPT_CA:
+        c->ca = value;
+        return 0;
+    case OPT_CERT:
+        c->cert = value;
+        return 0;
+    case OPT_KEY:
+        c->key = value;
+        return 0;
+    case OPT_INSECURE:
+        c->is_insecure = 1;
+        return 0;
+    case OPT_PROXY:
+        c->way.proxy = value;
+        return 0;
+    case OPT_RESOLVE:
+        return way_add_resolve(command, &c->way, value);
+    case OPT_LOCATION:
+        return add(c->sets, "max_redirects=10", "--location");
+    case OPT_CONNECT_TIMEOUT:
+        return add_connect_timeout(c, value);
+    case OPT_RECONNECT:
+        c->is_kept = 1;
+        return 0;
+    default:
+        return EXIT_USAGE;
+    }
+}
+
 static int take_option(struct client *c, int option, const char *value)
 {
     switch (option) {
@@ -633,39 +666,15 @@ static int take_option(struct client *c, int option, const char *value)
         return add(c->sets, "compression=shared", "--compressed");
     case OPT_SET:
         return add(c->sets, value, "--set");
-    case OPT_CA:
-        c->ca = value;
-        return 0;
-    case OPT_CERT:
-        c->cert = value;
-        return 0;
-    case OPT_KEY:
-        c->key = value;
-        return 0;
-    case OPT_INSECURE:
-        c->is_insecure = 1;
-        return 0;
-    case OPT_PROXY:
-        c->way.proxy = value;
-        return 0;
-    case OPT_RESOLVE:
-        return way_add_resolve(command, &c->way, value);
     case OPT_ORIGIN:
         return add_made(c->headers, "--origin", "Origin: %s", value);
     case OPT_USER:
         return add_user(c, value);
-    case OPT_LOCATION:
-        return add(c->sets, "max_redirects=10", "--location");
-    case OPT_CONNECT_TIMEOUT:
-        return add_connect_timeout(c, value);
-    case OPT_RECONNECT:
-        c->is_kept = 1;
-        return 0;
     case OPT_VERBOSE:
         c->is_verbose = 1;
         return 0;
     default:
-        return EXIT_USAGE;
+        return take_way_option(c, option, value);
     }
 }
 

@@ -33,6 +33,16 @@ struct outcome {
     char detail[512];
 };
 
+/* A connection that is kept is gone; the next begins when the time is over. Those that
+ * follow each other faster than they are told are told all the same, but for the oldest
+ * when the output stands still. */
+enum { WAITS_MAX = 16 };
+
+struct wait {
+    int64_t ms;
+    struct outcome before;
+};
+
 /*
  * One connection, or with --reconnect a client that keeps one up, as the main thread sees
  * it. The worker fills it under the lock and wakes the main thread through wake_fd;
@@ -48,7 +58,8 @@ struct link {
     int has_drained;
     int has_closed; /* for good */
     int is_paused;
-    int64_t wait_ms;    /* before it connects again; -1: that was taken */
+    struct wait waits[WAITS_MAX]; /* not told yet; a ring */
+    unsigned wait_first, wait_count;
     wsock_conn *newest; /* opened, and not taken yet */
     struct message *head;
     struct message **tail;

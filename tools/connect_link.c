@@ -155,6 +155,22 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 }
 
 /* Of one that is kept. */
+static void drop_wait(struct link *link)
+{
+    link->wait_first = (link->wait_first + 1) % WAITS_MAX;
+    link->wait_count--;
+}
+
+/* With the lock held, after note_outcome(). */
+static void note_wait(struct link *link, int64_t ms)
+{
+    if (link->wait_count == WAITS_MAX)
+        drop_wait(link);
+    link->waits[(link->wait_first + link->wait_count) % WAITS_MAX] = (struct wait){
+        .ms = ms, .before = link->outcome};
+    link->wait_count++;
+}
+
 static void on_state(wsock_client *client, const wsock_state_info *info, void *user)
 {
     struct link *link = user;
@@ -165,7 +181,7 @@ static void on_state(wsock_client *client, const wsock_state_info *info, void *u
     pthread_mutex_lock(&link->lock);
     note_outcome(link, info->why);
     if (info->state == WSOCK_STATE_WAITING)
-        link->wait_ms = info->delay_ms;
+        note_wait(link, info->delay_ms);
     else
         link->has_closed = 1;
     pthread_mutex_unlock(&link->lock);
@@ -251,7 +267,6 @@ int link_open(struct link **out, wsock_runtime *runtime,
     pthread_mutex_init(&link->lock, NULL);
     link->wake_fd = wake_fd;
     link->tail = &link->head;
-    link->wait_ms = -1;
     link->is_kept = target->is_kept;
     r = wsock_runtime_client(runtime, &link->client, target->url);
     status = r < 0 ? client_refuse_url(command, runtime, r)
@@ -315,10 +330,12 @@ int link_take_wait(struct link *link, int64_t *wait_ms, struct outcome *before)
     int waits = 0;
 
     pthread_mutex_lock(&link->lock);
-    waits = link->wait_ms >= 0;
-    *wait_ms = link->wait_ms;
-    *before = link->outcome;
-    link->wait_ms = -1;
+    waits = link->wait_count > 0;
+    if (waits) {
+        *wait_ms = link->waits[link->wait_first].ms;
+        *before = link->waits[link->wait_first].before;
+        drop_wait(link);
+    }
     pthread_mutex_unlock(&link->lock);
     return waits;
 }
