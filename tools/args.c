@@ -73,20 +73,19 @@ static size_t distance(const char *a, const char *b)
     return row[len_b];
 }
 
-const char *nearest_name(const char *wrong, const char *const *names)
+struct nearest nearest_to(const char *wrong)
 {
-    const char *nearest = NULL;
-    size_t best = strlen(wrong) / 3 + 2;
+    return (struct nearest){.wrong = wrong, .distance = strlen(wrong) / 3 + 2};
+}
 
-    for (; *names != NULL; names++) {
-        const size_t d = distance(wrong, *names);
+void nearest_try(struct nearest *nearest, const char *name)
+{
+    const size_t d = distance(nearest->wrong, name);
 
-        if (d < best) {
-            best = d;
-            nearest = *names;
-        }
+    if (d < nearest->distance) {
+        nearest->distance = d;
+        nearest->name = name;
     }
-    return nearest;
 }
 
 void args_init(struct args *args, const char *command, const struct arg_option *options,
@@ -124,17 +123,16 @@ static int take_value(struct args *args, const struct arg_option *option,
 
 static int unknown_name(const struct args *args, const char *name, size_t len)
 {
-    const char *names[64] = {NULL};
     char wrong[NAME_MAX_LEN + 1];
-    const char *nearest = NULL;
+    struct nearest nearest = {NULL};
 
     snprintf(wrong, sizeof wrong, "%.*s", (int)len, name);
-    for (size_t i = 0; i < args->option_count && i < 63; i++)
-        names[i] = args->options[i].name;
-    nearest = nearest_name(wrong, names);
-    if (nearest != NULL)
+    nearest = nearest_to(wrong);
+    for (size_t i = 0; i < args->option_count; i++)
+        nearest_try(&nearest, args->options[i].name);
+    if (nearest.name != NULL)
         usage_error(args->command, "unknown option --%.*s; did you mean --%s?", (int)len,
-                    name, nearest);
+                    name, nearest.name);
     else
         usage_error(args->command, "unknown option --%.*s; see wsock %s --help", (int)len,
                     name, args->command);
@@ -287,18 +285,14 @@ static int option_scopes(const char *name, size_t len)
 static int unknown_option(const char *command, const char *name, int mask)
 {
     wsock_option_info info = {.size = sizeof info};
-    const char *names[256] = {NULL};
-    const char *nearest = NULL;
-    size_t n = 0;
+    struct nearest nearest = nearest_to(name);
 
-    for (size_t i = 0; n < 255 && wsock_option_at(&info, i) == 0; i++) {
+    for (size_t i = 0; wsock_option_at(&info, i) == 0; i++)
         if ((info.scope & mask) != 0)
-            names[n++] = info.name;
-    }
-    nearest = nearest_name(name, names);
-    if (nearest != NULL)
+            nearest_try(&nearest, info.name);
+    if (nearest.name != NULL)
         return usage_error(command, "--set: no option \"%s\"; did you mean %s?", name,
-                           nearest);
+                           nearest.name);
     return usage_error(command, "--set: no option \"%s\"; wsock %s --help lists them",
                        name, command);
 }

@@ -105,9 +105,14 @@ int usage_error(const char *command, const char *format, ...)
 int fail(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/** The name that is nearest to `wrong`, or NULL when none is near enough. `names` ends
- *  with NULL. */
-const char *nearest_name(const char *wrong, const char *const *names);
+/** The name that is nearest to a wrong one: try all there are, and read `name`. */
+struct nearest {
+    const char *wrong, *name; /* name: NULL while none is near enough */
+    size_t distance;
+};
+/** @param wrong (borrowed until the last try) */
+struct nearest nearest_to(const char *wrong);
+void nearest_try(struct nearest *nearest, const char *name);
 
 /** A whole decimal number. @return 0, or EXIT_USAGE after a complaint that names option,
  *  value and range. */

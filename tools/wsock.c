@@ -30,14 +30,13 @@ static int print_version(void)
 
 static int unknown_command(const char *name)
 {
-    const char *names[COMMAND_COUNT + 1] = {NULL};
-    const char *nearest = NULL;
+    struct nearest nearest = nearest_to(name);
 
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        names[i] = commands[i].name;
-    nearest = nearest_name(name, names);
-    if (nearest != NULL)
-        return usage_error("", "unknown command %s; did you mean %s?", name, nearest);
+        nearest_try(&nearest, commands[i].name);
+    if (nearest.name != NULL)
+        return usage_error("", "unknown command %s; did you mean %s?", name,
+                           nearest.name);
     return usage_error("", "unknown command %s; see wsock --help", name);
 }
 

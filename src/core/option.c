@@ -32,8 +32,6 @@ const struct wsi_option_row wsi_option_rows[WSI_OPT_COUNT] = {WSI_OPTION_MAP(ROW
 #undef ROW
 /* NOLINTEND(bugprone-macro-parentheses) */
 
-_Static_assert(WSI_OPT_COUNT <= 64, "explicit_bits has a bit for each option");
-
 /* Sizes of wsock_option_info by version; no tail padding, or size could not tell them
  * apart. */
 enum { INFO_SIZE_1_0 = offsetof(wsock_option_info, reserved) + sizeof(int32_t) };
@@ -87,7 +85,7 @@ void wsi_options_init(struct wsi_options *options, unsigned scope)
 {
     options->scope = scope;
     options->check = NULL;
-    options->explicit_bits = 0;
+    memset(options->is_explicit, 0, sizeof options->is_explicit);
     for (int i = 0; i < WSI_OPT_COUNT; i++)
         atomic_init(
             &options->number[i],
@@ -194,7 +192,7 @@ int wsi_options_set(struct wsi_options *options, const char *name, const char *v
         if (r < 0)
             return wsi_option_why_value(r, row_of(id), value, why, why_size);
     }
-    options->explicit_bits |= UINT64_C(1) << id;
+    options->is_explicit[id] = true;
     return 0;
 }
 
@@ -217,7 +215,7 @@ int wsi_options_set_number(struct wsi_options *options, const char *name, int64_
         snprintf(text, sizeof text, "%" PRId64, value);
         return wsi_option_why_value(r, row_of(id), text, why, why_size);
     }
-    options->explicit_bits |= UINT64_C(1) << id;
+    options->is_explicit[id] = true;
     return 0;
 }
 
@@ -271,7 +269,7 @@ void wsi_options_inherit(struct wsi_options *child, const struct wsi_options *pa
             continue;
         /* A string would need memory, and no parent and child have one in common. */
         assert(row_of(id)->type != WSOCK_OPTION_STRING);
-        if ((child->explicit_bits >> id & 1) == 0)
+        if (!child->is_explicit[id])
             store(child, id, wsi_option(parent, id));
     }
 }

@@ -282,7 +282,7 @@ typedef int wsi_option_check_fn(enum wsi_option_id id, const char *value,
 struct wsi_options {
     unsigned scope;             /* one of WSOCK_SCOPE_* */
     wsi_option_check_fn *check; /* (nullable) */
-    uint64_t explicit_bits;     /* by id: set on this object, so not inherited */
+    bool is_explicit[WSI_OPT_COUNT];       /* set on this object, so not inherited */
     _Atomic int64_t number[WSI_OPT_COUNT]; /* a limit that is off: INT64_MAX */
     char *text[WSI_OPTION_TEXTS];          /* of string options; NULL: "" */
 };

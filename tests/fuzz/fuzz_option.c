@@ -67,7 +67,8 @@ static void check_refused(struct wsi_options *options, const char *name,
     char why[WSI_OPTION_WHY_SIZE], cut[9];
 
     CHECK(code == WSOCK_EOPTION || code == WSOCK_EINVAL || code == WSOCK_ERANGE);
-    CHECK(options->explicit_bits == 0);
+    for (int i = 0; i < WSI_OPT_COUNT; i++)
+        CHECK(!options->is_explicit[i]);
     memset(why, 'x', sizeof why);
     CHECK(wsi_options_set(options, name, value, false, why, sizeof why) == code);
     CHECK(why[0] != '\0' && memchr(why, '\0', sizeof why - 1) != NULL);

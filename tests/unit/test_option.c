@@ -25,6 +25,15 @@ static int64_t get(const struct wsi_options *options, const char *name)
     return value;
 }
 
+static bool has_explicit(const struct wsi_options *options)
+{
+    bool any = false;
+
+    for (int i = 0; i < WSI_OPT_COUNT; i++)
+        any = any || options->is_explicit[i];
+    return any;
+}
+
 static void every_row_is_consistent(void **state)
 {
     unsigned strings = 0;
@@ -73,7 +82,7 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(get(&options, "max_message_rate"), 0);
     assert_string_equal(wsi_option_text(&options, WSI_OPT_WWW), "");
     assert_string_equal(wsi_option_text(&options, WSI_OPT_ORIGINS), "");
-    assert_true(options.explicit_bits == 0);
+    assert_false(has_explicit(&options));
     wsi_options_fini(&options);
 }
 
@@ -85,7 +94,7 @@ static void a_clients_default_may_be_another(void **state)
     wsi_options_init(&options, WSOCK_SCOPE_CLIENT);
     assert_int_equal(wsi_option(&options, WSI_OPT_PAUSE_READ_WHEN_BACKLOGGED), 0);
     assert_int_equal(wsi_option(&options, WSI_OPT_MAX_MESSAGE_BYTES), 1 << 20);
-    assert_true(options.explicit_bits == 0);
+    assert_false(has_explicit(&options));
     wsi_options_fini(&options);
 }
 
@@ -197,7 +206,7 @@ static void bad_values_are_refused_and_change_nothing(void **state)
     }
     assert_int_equal(get(&options, "max_headers"), 100);
     assert_int_equal(get(&options, "max_message_bytes"), 1 << 20);
-    assert_true(options.explicit_bits == 0);
+    assert_false(has_explicit(&options));
     wsi_options_fini(&options);
 }
 
@@ -406,7 +415,10 @@ static void children_inherit_what_they_did_not_set(void **state)
     assert_int_equal(get(&endpoint, "idle_timeout"), 5000);
     assert_true(wsi_option_is_off(wsi_option(&endpoint, WSI_OPT_MAX_FRAGMENTS)));
     assert_int_equal(wsi_option(&endpoint, WSI_OPT_MAX_HEADERS), 100); /* not its own */
-    assert_true(endpoint.explicit_bits == UINT64_C(1) << WSI_OPT_MAX_MESSAGE_BYTES);
+    assert_true(endpoint.is_explicit[WSI_OPT_MAX_MESSAGE_BYTES]);
+    endpoint.is_explicit[WSI_OPT_MAX_MESSAGE_BYTES] = false;
+    assert_false(has_explicit(&endpoint));
+    endpoint.is_explicit[WSI_OPT_MAX_MESSAGE_BYTES] = true;
     assert_int_equal(set(&server, "max_message_bytes", "2MiB"), 0);
     assert_int_equal(set(&server, "idle_timeout", "6s"), 0);
     wsi_options_inherit(&endpoint, &server);
@@ -414,6 +426,35 @@ static void children_inherit_what_they_did_not_set(void **state)
     assert_int_equal(get(&endpoint, "idle_timeout"), 6000);
     wsi_options_fini(&server);
     wsi_options_fini(&endpoint);
+}
+
+/* One by one, as the table grows and its last are the youngest. */
+static void each_option_by_itself_is_kept_from_the_parent(void **state)
+{
+    struct wsi_options server, endpoint;
+    wsock_option_info info = {.size = sizeof info};
+
+    (void)state;
+    for (size_t id = 0; wsock_option_at(&info, id) == 0; id++) {
+        const int scopes = WSOCK_SCOPE_SERVER | WSOCK_SCOPE_ENDPOINT;
+
+        if ((info.scope & scopes) != scopes || info.type == WSOCK_OPTION_STRING)
+            continue;
+        wsi_options_init(&server, WSOCK_SCOPE_SERVER);
+        wsi_options_init(&endpoint, WSOCK_SCOPE_ENDPOINT);
+        assert_int_equal(
+            wsi_options_set_number(&endpoint, info.name, info.value_min, false, NULL, 0),
+            0);
+        for (size_t i = 0; i < WSI_OPT_COUNT; i++)
+            atomic_store(&server.number[i], INT64_C(-7));
+        wsi_options_inherit(&endpoint, &server);
+        for (size_t i = 0; wsock_option_at(&info, i) == 0; i++)
+            if ((info.scope & scopes) == scopes)
+                assert_int_equal(wsi_option(&endpoint, (enum wsi_option_id)i) == -7,
+                                 i != id);
+        wsi_options_fini(&server);
+        wsi_options_fini(&endpoint);
+    }
 }
 
 static void strings_survive_a_failed_allocation(void **state)
@@ -489,6 +530,7 @@ int main(void)
         TEST(fixed_options_are_busy_once_started),
         TEST(text_comes_back_as_it_may_be_set),
         TEST(children_inherit_what_they_did_not_set),
+        TEST(each_option_by_itself_is_kept_from_the_parent),
         TEST(strings_survive_a_failed_allocation),
         TEST(strings_have_a_longest_length),
         TEST(enumeration_honours_the_callers_size),
