@@ -73,6 +73,8 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
         conn, (uint64_t)wsi_option(&service->profile.options, WSI_OPT_HANDSHAKE_TIMEOUT));
     if (conn->opening->phase != WSI_OPENING_PROXY)
         wsi_opening_begin(conn);
+    else if (secure)
+        wsi_stream_expect_filter(&conn->stream);
 }
 
 void wsi_accepting_refuse(struct wsock_conn *conn, const struct wsi_http_refusal *refusal)

@@ -114,7 +114,7 @@ void wsi_filter_receive(struct wsi_stream *stream)
     uint8_t *in = loop->receive;
 
     if (!stream->filter->ready && !is_deaf(stream) &&
-        loop->handshakes++ >= WSI_HANDSHAKES_A_TURN)
+        !wsi_loop_may_handshake(loop))
         return;
     for (int i = 0; i < WSI_FULL_READS_MAX; i++) {
         const ssize_t n = wsi_stream_read(stream, in);
@@ -127,6 +127,12 @@ void wsi_filter_receive(struct wsi_stream *stream)
             (stream->flags & (WSI_S_ENDED | WSI_S_PAUSED | WSI_S_EOF)) != 0)
             return;
     }
+}
+
+void wsi_stream_expect_filter(struct wsi_stream *stream)
+{
+    assert(stream->filter == NULL);
+    stream->expects_filter = true;
 }
 
 int wsi_stream_start_filter(struct wsi_stream *stream, struct wsi_filter *filter,

@@ -20,8 +20,9 @@ enum {
     WSI_RECEIVE_SIZE = 256 * 1024,
     WSI_CACHE_LINE = 64,
     WSI_FULL_READS_MAX = 4, /* reads in a row from one stream that each fill the buffer */
-    /* Receives of streams whose filter is not ready, in one turn: each may take what a
-     * thousand messages do. The others stay ready, and have their turn in the next. */
+    /* Receives of streams whose filter is not ready, or expected, in one turn: each may
+     * take what a thousand messages do. The others stay ready, and have their turn in the
+     * next. */
     WSI_HANDSHAKES_A_TURN = 16,
 };
 
@@ -86,6 +87,12 @@ struct wsi_loop {
     struct wsi_mailbox mailbox;
     atomic_bool asleep;
 };
+
+/** Take one of the turn's WSI_HANDSHAKES_A_TURN. @return false when all are taken. */
+static inline bool wsi_loop_may_handshake(struct wsi_loop *loop)
+{
+    return loop->handshakes++ < WSI_HANDSHAKES_A_TURN;
+}
 
 static inline void wsi_stream_list_init(struct wsi_stream_list *list)
 {

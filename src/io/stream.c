@@ -136,7 +136,7 @@ void wsi_stream_end(struct wsi_stream *stream, int error)
         return;
     /* After the FIN nothing of ours can be lost, and that the peer resets instead of
      * closing is no news. */
-    stream->error = stream->flags & WSI_S_FIN_SENT ? 0 : (uint16_t)error;
+    stream->error = stream->flags & WSI_S_FIN_SENT ? 0 : (uint8_t)error;
     wsi_stream_set(stream, WSI_S_ENDED);
     wsi_send_drop(stream);
     wsi_stream_mark(stream);
@@ -167,6 +167,9 @@ static void receive(struct wsi_stream *stream)
 {
     uint8_t *data = stream->loop->receive;
 
+    if (stream->expects_filter && !(stream->flags & WSI_S_LINGER) &&
+        !wsi_loop_may_handshake(stream->loop))
+        return;
     for (int i = 0; i < WSI_FULL_READS_MAX; i++) {
         const ssize_t n = wsi_stream_read(stream, data);
 

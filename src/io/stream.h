@@ -80,7 +80,8 @@ struct wsi_stream {
     atomic_size_t queued; /* bytes accepted and not yet taken; other threads may look */
     int fd;
     uint16_t flags;
-    uint16_t error; /* errno that ends the stream at the end of this turn */
+    uint8_t error;       /* errno that ends the stream at the end of this turn */
+    bool expects_filter; /* see wsi_stream_expect_filter() */
 };
 
 /** Any thread may ask; the answer is exact on the loop's own. */
@@ -119,6 +120,10 @@ int wsi_stream_adopt(struct wsi_stream *stream, struct wsi_loop *loop, int fd);
  * of wsi_error_from_errno() for what connect() refuses at once; no callback then. */
 int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
                        const struct wsi_address *to);
+
+/** A filter will start within on_data: until then what is received counts as a handshake,
+ * of which few are received in one turn, since it may bring one along. */
+void wsi_stream_expect_filter(struct wsi_stream *stream);
 
 /**
  * Have all bytes go through a filter from now on: its handshake begins, and on_secured

@@ -18,7 +18,15 @@ enum { HEAD = 3, KEY = 0x55 };
 
 /* Records of a peer: HELLO begins, and is answered by WELCOME; TALK makes us send as
  * many bytes as it says; BAD makes the filter fail, which sends ALERT. */
-enum { HELLO = 'H', WELCOME = 'W', DATA = 'D', END = 'E', TALK = 'T', BAD = 'B', ALERT = 'A' };
+enum {
+    HELLO = 'H',
+    WELCOME = 'W',
+    DATA = 'D',
+    END = 'E',
+    TALK = 'T',
+    BAD = 'B',
+    ALERT = 'A'
+};
 
 struct toy {
     struct wsi_filter filter; /* first */
@@ -60,7 +68,8 @@ static void talk(struct toy *toy, const uint8_t *number)
     free(words);
 }
 
-static size_t take_record(struct toy *toy, const uint8_t *record, size_t len, uint8_t *out)
+static size_t take_record(struct toy *toy, const uint8_t *record, size_t len,
+                          uint8_t *out)
 {
     switch (record[0]) {
     case HELLO:
@@ -153,7 +162,7 @@ struct side {
     struct script_bytes got;
     int secured, failed, eof, writable, blocked, closed, error;
     bool truncated;
-    enum wsi_close_mode mode;      /* how it closes when the filter has failed */
+    enum wsi_close_mode mode;        /* how it closes when the filter has failed */
     void (*then)(struct side *side); /* (nullable) in on_data */
 };
 
@@ -416,7 +425,8 @@ static void what_came_before_the_filter_goes_through_it(void **state)
     open_plain(&one);
     one.toy = toy_new();
     len += write_record(early + len, DATA, "soon", 4);
-    assert_int_equal(wsi_stream_start_filter(&one.stream, &one.toy->filter, early, len), 0);
+    assert_int_equal(wsi_stream_start_filter(&one.stream, &one.toy->filter, early, len),
+                     0);
     assert_int_equal(one.secured, 1);
     assert_got(&one, "soon");
     wsi_loop_turn(loop, 0);
@@ -857,6 +867,45 @@ static void few_handshakes_are_received_in_a_turn(void **state)
     finish();
 }
 
+static void start_with_the_rest(struct side *side)
+{
+    struct script_bytes early = side->got;
+
+    side->then = NULL;
+    side->toy = toy_new();
+    assert_int_equal(wsi_stream_start_filter(&side->stream, &side->toy->filter,
+                                             early.data + 1, early.len - 1),
+                     0);
+}
+
+/* A header in front, and the first bytes of the handshake in the same segment. */
+static void what_brings_a_handshake_along_counts_as_one(void **state)
+{
+    enum { MANY = 2 * WSI_HANDSHAKES_A_TURN + 3 };
+    static struct side sides[MANY];
+
+    (void)state;
+    begin();
+    for (int i = 0; i < MANY; i++) {
+        open_plain(&sides[i]);
+        wsi_stream_expect_filter(&sides[i].stream);
+        sides[i].then = start_with_the_rest;
+        script_feed(&sides[i].peer, "P", 1);
+        feed(&sides[i], HELLO, "", 0);
+    }
+    for (int turn = 1; turn <= 3; turn++) {
+        int secured = 0;
+
+        wsi_loop_turn(loop, 0);
+        for (int i = 0; i < MANY; i++)
+            secured += sides[i].secured;
+        assert_int_equal(secured, turn < 3 ? turn * WSI_HANDSHAKES_A_TURN : MANY);
+    }
+    for (int i = 0; i < MANY; i++)
+        close_side(&sides[i]);
+    finish();
+}
+
 /* Whatever is refused, the stream ends with ENOMEM or has done everything. */
 static void a_want_of_memory_ends_the_stream(void **state)
 {
@@ -918,6 +967,7 @@ int main(void)
         TEST(an_alert_waits_for_the_socket_too),
         TEST(a_failure_in_the_handshake_is_told),
         TEST(few_handshakes_are_received_in_a_turn),
+        TEST(what_brings_a_handshake_along_counts_as_one),
         TEST(a_want_of_memory_ends_the_stream),
     };
 

@@ -330,6 +330,24 @@ static void origin_is_compared_with_the_host_that_was_asked_for(void **state)
     assert_int_equal(status_of_origin("", inner), 101);
 }
 
+/* What it may bring along, see test_filter.c. */
+static void header_before_tls_counts_as_a_handshake(void **state)
+{
+    struct wsock_conn *plain = begin("127.0.0.1", ""), *secure;
+    struct wsi_address address;
+    struct script_peer other;
+
+    (void)state;
+    assert_true(wsi_address_numeric(&address, "127.0.0.1", 7));
+    wsi_service_adopt(&stage.service, stage.worker,
+                      script_peer_init(&stage.script[0], &other), &address, true);
+    secure = WSI_CONTAINER_OF(stage.worker->conns.prev, struct wsock_conn, node);
+    assert_false(plain->stream.expects_filter);
+    assert_true(secure->stream.expects_filter);
+    stage_drop(&stage, secure, &other);
+    end(plain);
+}
+
 static void client_needs_memory(void **state)
 {
     (void)state;
@@ -395,6 +413,7 @@ int main(void)
         TEST(fields_of_nobody_else_are_believed),
         TEST(fields_count_when_the_header_names_a_listed_proxy),
         TEST(origin_is_compared_with_the_host_that_was_asked_for),
+        TEST(header_before_tls_counts_as_a_handshake),
         TEST(client_needs_memory),
         TEST(lists_need_memory),
         TEST(malformed_network_is_an_error_that_names_it),
