@@ -3,7 +3,8 @@
  * What the files over OpenSSL share.
  *
  *   openssl_context.c    SSL_CTX from options: versions, ciphers, authorities, ALPN
- *   openssl_identity.c   certificates, keys and stapled answers; which one for which name
+ *   openssl_identity.c   certificates and keys; which one for which name
+ *   openssl_staple.c     what an authority says of our certificate, for the client
  *   openssl_session.c    tickets of a server, and sessions that a client resumes
  *   openssl_verify.c     the peer's certificate: what is wrong with it, and pinned keys
  *   openssl_engine.c     one connection: records in, records out
@@ -90,6 +91,30 @@ void wsi_identities_free(struct wsi_identities *identities);
 /** @return 0; WSOCK_ETLS. */
 int wsi_identities_install(struct wsi_identities *identities, SSL_CTX *ssl_ctx,
                            char *why);
+
+/* ---- openssl_staple.c ---- */
+
+/* All zero: there is none. */
+struct wsi_staple {
+    uint8_t *der; /* (owned, nullable) by OpenSSL's allocator */
+    int len;
+    int64_t until;     /* seconds of CLOCK_REALTIME: what it says holds no longer */
+    const char *stale; /* (nullable) why it was not taken, though it is right */
+};
+
+/**
+ * Read and check the answer about a certificate.
+ *
+ * @param why (out) on failure; and on success, if its time is over or has not come, what
+ *            to warn of: then there is none.
+ * @return 0; WSOCK_ETLS; WSOCK_ENOMEM.
+ */
+int wsi_staple_read(struct wsi_staple *out, const char *path, X509 *certificate,
+                    STACK_OF(X509) * chain, char *why);
+void wsi_staple_fini(struct wsi_staple *staple);
+bool wsi_staple_is_there(const struct wsi_staple *staple);
+/** Hand it to a handshake. @return false when there is none, or its time is over. */
+bool wsi_staple_give(const struct wsi_staple *staple, SSL *ssl);
 
 /* ---- openssl_session.c ---- */
 

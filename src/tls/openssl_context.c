@@ -131,7 +131,7 @@ static int finish(struct wsi_tls_context **out, struct wsi_tls_context *context,
         *out = context;
         return 0;
     }
-    if (*why == '\0')
+    if (*why == '\0' || r == WSOCK_ENOMEM) /* what is there may be a warning */
         snprintf(why, WSI_TLS_WHY_SIZE, "%s", wsock_strerror(r));
     ERR_clear_error();
     wsi_tls_context_unref(context);

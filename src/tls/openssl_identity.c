@@ -11,7 +11,6 @@
 #include <strings.h>
 
 #include <openssl/err.h>
-#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -26,8 +25,7 @@ struct identity {
     X509 *certificate;
     STACK_OF(X509) * chain; /* what follows it, in order */
     EVP_PKEY *key;
-    uint8_t *ocsp; /* (owned, nullable) by OpenSSL's allocator */
-    int ocsp_len;
+    struct wsi_staple staple;
     unsigned name_count;
     char **names;
 };
@@ -176,53 +174,6 @@ static int read_key(struct identity *identity, const char *path, const char *cer
     return WSOCK_ETLS;
 }
 
-/* ---- stapled answers (RFC 6066 section 8) ---- */
-
-/* Whether a response is good, and about this certificate. @return NULL, or what is wrong.
- */
-static const char *check_ocsp(const struct identity *identity, OCSP_RESPONSE *response)
-{
-    X509 *issuer = sk_X509_num(identity->chain) > 0 ? sk_X509_value(identity->chain, 0)
-                                                    : identity->certificate;
-    OCSP_BASICRESP *basic;
-    OCSP_CERTID *id;
-    int status = -1;
-    bool found;
-
-    if (OCSP_response_status(response) != OCSP_RESPONSE_STATUS_SUCCESSFUL)
-        return "is no successful answer";
-    basic = OCSP_response_get1_basic(response);
-    id = OCSP_cert_to_id(NULL, identity->certificate, issuer);
-    found = basic != NULL && id != NULL &&
-            OCSP_resp_find_status(basic, id, &status, NULL, NULL, NULL, NULL);
-    OCSP_CERTID_free(id);
-    OCSP_BASICRESP_free(basic);
-    if (!found)
-        return "is not about the certificate, or its issuer is not in the chain";
-    return status == V_OCSP_CERTSTATUS_GOOD ? NULL : "does not say that it is good";
-}
-
-static int read_ocsp(struct identity *identity, const char *path, char *why)
-{
-    BIO *file = BIO_new_file(path, "rb");
-    OCSP_RESPONSE *response = file != NULL ? d2i_OCSP_RESPONSE_bio(file, NULL) : NULL;
-    const char *wrong = NULL;
-
-    BIO_free(file);
-    if (response == NULL)
-        return cannot(why, "tls_ocsp", "cannot read", path);
-    wrong = check_ocsp(identity, response);
-    if (wrong == NULL)
-        identity->ocsp_len = i2d_OCSP_RESPONSE(response, &identity->ocsp);
-    OCSP_RESPONSE_free(response);
-    ERR_clear_error();
-    if (wrong != NULL) {
-        snprintf(why, WSI_TLS_WHY_SIZE, "tls_ocsp: %s %s", path, wrong);
-        return WSOCK_ETLS;
-    }
-    return identity->ocsp_len > 0 ? 0 : WSOCK_ENOMEM;
-}
-
 /* ---- all of them ---- */
 
 static int read_identity(struct wsi_identities *identities, const char *path,
@@ -243,7 +194,8 @@ static int read_identity(struct wsi_identities *identities, const char *path,
         r = read_key(identity, next_path(keys, other) && *other != '\0' ? other : path,
                      path, why);
     if (r == 0 && next_path(ocsps, other) && *other != '\0')
-        r = read_ocsp(identity, other, why);
+        r = wsi_staple_read(&identity->staple, other, identity->certificate,
+                            identity->chain, why);
     return r;
 }
 
@@ -281,7 +233,7 @@ void wsi_identities_free(struct wsi_identities *identities)
         X509_free(identity->certificate);
         sk_X509_pop_free(identity->chain, X509_free);
         EVP_PKEY_free(identity->key);
-        OPENSSL_free(identity->ocsp);
+        wsi_staple_fini(&identity->staple);
         for (unsigned n = 0; n < identity->name_count; n++)
             wsi_free(identity->names[n]);
         wsi_free(identity->names);
@@ -378,25 +330,17 @@ static int on_status(SSL *ssl, void *arg)
     const struct wsi_identities *identities = arg;
     const X509 *certificate = SSL_get_certificate(ssl);
 
-    for (unsigned i = 0; i < identities->count; i++) {
-        const struct identity *identity = &identities->of[i];
-        uint8_t *copy;
-
-        if (identity->certificate != certificate || identity->ocsp == NULL)
-            continue;
-        copy = OPENSSL_memdup(identity->ocsp, (size_t)identity->ocsp_len);
-        if (copy == NULL)
-            return SSL_TLSEXT_ERR_NOACK;
-        SSL_set_tlsext_status_ocsp_resp(ssl, copy, identity->ocsp_len);
-        return SSL_TLSEXT_ERR_OK;
-    }
+    for (unsigned i = 0; i < identities->count; i++)
+        if (identities->of[i].certificate == certificate &&
+            wsi_staple_give(&identities->of[i].staple, ssl))
+            return SSL_TLSEXT_ERR_OK;
     return SSL_TLSEXT_ERR_NOACK;
 }
 
 int wsi_identities_install(struct wsi_identities *identities, SSL_CTX *ssl_ctx, char *why)
 {
     const struct identity *first = &identities->of[0];
-    bool has_ocsp = false;
+    bool has_staple = false;
 
     if (identities->count == 0)
         return 0;
@@ -409,8 +353,8 @@ int wsi_identities_install(struct wsi_identities *identities, SSL_CTX *ssl_ctx, 
     if (identities->count > 1)
         SSL_CTX_set_cert_cb(ssl_ctx, on_certificate, identities);
     for (unsigned i = 0; i < identities->count; i++)
-        has_ocsp = has_ocsp || identities->of[i].ocsp != NULL;
-    if (has_ocsp) {
+        has_staple = has_staple || wsi_staple_is_there(&identities->of[i].staple);
+    if (has_staple) {
         SSL_CTX_set_tlsext_status_cb(ssl_ctx, on_status);
         SSL_CTX_set_tlsext_status_arg(ssl_ctx, identities);
     }

@@ -52,7 +52,8 @@ struct wsi_tls_config {
  * @param before (nullable) of the same server: clients may resume its sessions if what
  *               concerns their certificates is the same.
  * @param why    (out) WSI_TLS_WHY_SIZE bytes: on failure a sentence that names the option
- *               or the file and gives the library's reason.
+ *               or the file and gives the library's reason; on success empty, or what to
+ *               warn of.
  * @return 0; WSOCK_ETLS; WSOCK_ENOTSUP without TLS in this build; WSOCK_ENOMEM.
  */
 int wsi_tls_server_new(struct wsi_tls_context **out, const struct wsi_tls_config *config,

@@ -4,7 +4,7 @@
     certificates.py DIRECTORY STAMP
 What is good is valid from 2020 to 2049, so that the files need making only once.
 
-    root.pem -> inter.pem -> good, rsa, a, a_rsa, wild, other, expired, future, revoked, odd
+    root.pem -> inter.pem -> good, rsa, a, a_rsa, wild, other, expired, future, revoked, odd, responder
     foreign.pem -> foreign_leaf              an authority that nobody trusts
     clients.pem -> alice, bob                an authority of clients
     twin.pem -> mallory                      named like clients.pem, with another key
@@ -48,6 +48,11 @@ subjectAltName = ${{ENV::SAN}}
 basicConstraints = critical, CA:false
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
+[responder]
+basicConstraints = critical, CA:false
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+extendedKeyUsage = OCSPSigning
 [odd]
 DNS.1 = localhost
 URI.1 = http://x/?a\\\\b, DNS:evil
@@ -109,21 +114,21 @@ def sign(name, issuer, extensions, dates, *more, san=None):
             env={"SAN": san} if san else None)
 
 
-def leaf(name, issuer, san, dates=ALWAYS, kind="ec", subject=None):
+def leaf(name, issuer, san, dates=ALWAYS, kind="ec", subject=None, extensions=None):
     key(name, kind)
     request(name, subject or f"/CN={name}")
-    sign(name, issuer, "leaf" if san else "nameless", dates, san=san)
+    sign(name, issuer, extensions or ("leaf" if san else "nameless"), dates, san=san)
     write(f"{name}.leaf", read(f"{name}.pem"))
     if issuer == "inter":
         write(f"{name}.pem", read(f"{name}.pem") + read("inter.pem"))
 
 
-def answer(name, out):
+def answer(name, out, *hashed, signer="inter", days=("-ndays", "9000")):
     """A stapled answer about a leaf of inter."""
-    openssl("ocsp", "-issuer", "inter.pem", "-cert", f"{name}.leaf", "-no_nonce",
+    openssl("ocsp", *hashed, "-issuer", "inter.pem", "-cert", f"{name}.leaf", "-no_nonce",
             "-reqout", "ocsp.req")
-    openssl("ocsp", "-index", "inter.d/index", "-CA", "inter.pem", "-rsigner", "inter.pem",
-            "-rkey", "inter.key", "-reqin", "ocsp.req", "-respout", out, "-ndays", "9000")
+    openssl("ocsp", "-index", "inter.d/index", "-CA", "inter.pem", "-rsigner", f"{signer}.pem",
+            "-rkey", f"{signer}.key", "-reqin", "ocsp.req", "-respout", out, *days)
 
 
 def crl(issuer, out):
@@ -155,6 +160,7 @@ def make_leafs():
     leaf("expired", "inter", LOCAL, ("20200101000000Z", "20210101000000Z"))
     leaf("future", "inter", LOCAL, ("20490101000000Z", ALWAYS[1]))
     leaf("revoked", "inter", LOCAL)
+    leaf("responder", "inter", None, extensions="responder")
     leaf("foreign_leaf", "foreign", LOCAL)
     leaf("alice", "clients", "DNS:alice.example", subject="/O=wsock/CN=alice")
     leaf("bob", "clients", None, subject="/O=wsock/CN=bob")
@@ -169,6 +175,11 @@ def make_leafs():
 
 def make_rest():
     answer("good", "good.ocsp")
+    answer("good", "sha256.ocsp", "-sha256")
+    answer("good", "endless.ocsp", days=())
+    answer("good", "delegated.ocsp", signer="responder")
+    answer("good", "usurped.ocsp", signer="a")
+    answer("good", "foreign.ocsp", signer="foreign")
     answer("a", "a.ocsp")
     revoke("revoked", "inter")
     answer("revoked", "revoked.ocsp")

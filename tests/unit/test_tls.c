@@ -32,7 +32,7 @@
 #define CLIENT(...) \
     CONFIG(.verify = WSI_TLS_VERIFY_REQUIRED, .ca = FILE_OF("root.pem"), __VA_ARGS__)
 
-/* ---- time, as keys of tickets see it ---- */
+/* ---- time, as keys of tickets and stapled answers see it ---- */
 
 static time_t later;
 
@@ -43,7 +43,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
 {
     const int r = __real_clock_gettime(clock, out);
 
-    if (clock == CLOCK_BOOTTIME)
+    if (clock == CLOCK_BOOTTIME || clock == CLOCK_REALTIME)
         out->tv_sec += later;
     return r;
 }
@@ -1078,6 +1078,70 @@ static void each_certificate_has_its_stapled_answer(void **state)
     }
 }
 
+/* What a server warns of when it reads its files. */
+static void assert_warned(const char *ocsp, const char *says)
+{
+    struct wsi_tls_context *context = NULL;
+    char why[WSI_TLS_WHY_SIZE];
+
+    assert_int_equal(wsi_tls_server_new(&context, SERVER(.ocsp = ocsp), NULL, why), 0);
+    if (says == NULL)
+        assert_string_equal(why, "");
+    else if (strstr(why, says) == NULL || strstr(why, ocsp) == NULL)
+        fail_msg("\"%s\" lacks \"%s\"", why, says);
+    wsi_tls_context_unref(context);
+}
+
+static void an_answer_is_stapled_in_its_time(void **state)
+{
+    const time_t days = 24 * 3600;
+    const struct wsi_tls_config *good = SERVER(.ocsp = FILE_OF("good.ocsp"));
+
+    (void)state;
+    assert_warned(FILE_OF("good.ocsp"), NULL);
+    later = -2 * 365 * days; /* when it was not made yet */
+    assert_warned(FILE_OF("good.ocsp"), "of the future, and is not stapled");
+    assert_int_equal(staple_of(good, "localhost", false), -1);
+    later = 9001 * days;
+    assert_warned(FILE_OF("good.ocsp"), "out of date, and is not stapled");
+    assert_int_equal(staple_of(good, "localhost", false), -1);
+    assert_warned(FILE_OF("endless.ocsp"), NULL);
+    assert_true(staple_of(SERVER(.ocsp = FILE_OF("endless.ocsp")), "localhost", false) >
+                0);
+    later = 0;
+}
+
+static void an_answer_that_grows_old_is_not_stapled_any_more(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(.ocsp = FILE_OF("good.ocsp")),
+                                                NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    (void)state;
+    SSL_CTX_set_tlsext_status_cb(client->ssl_ctx, on_stapled);
+    for (int old = 0; old < 2; old++) {
+        later = old * 9001 * 24 * 3600;
+        connect_to(server, client, "localhost");
+        SSL_set_tlsext_status_type(ssl_of(&pair.client), TLSEXT_STATUSTYPE_ocsp);
+        handshake();
+        assert_secured();
+        assert_true(old ? stapled == -1 : stapled > 0);
+        disconnect();
+    }
+    later = 0;
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+static void an_answer_may_name_who_signs_and_how(void **state)
+{
+    (void)state;
+    assert_true(staple_of(SERVER(.ocsp = FILE_OF("delegated.ocsp")), "localhost", false) >
+                0);
+    assert_true(staple_of(SERVER(.ocsp = FILE_OF("sha256.ocsp")), "localhost", false) >
+                0);
+}
+
 /* ---- what is told ---- */
 
 static void facts_tell_of_the_server(void **state)
@@ -1137,6 +1201,8 @@ static void a_bad_setting_is_named_with_its_file(void **state)
         {SERVER(.ocsp = "/nowhere.ocsp"), "tls_ocsp", "/nowhere.ocsp"},
         {SERVER(.ocsp = FILE_OF("garbage.pem")), "tls_ocsp", "garbage.pem"},
         {SERVER(.ocsp = FILE_OF("a.ocsp")), "tls_ocsp", "a.ocsp is not about"},
+        {SERVER(.ocsp = FILE_OF("usurped.ocsp")), "tls_ocsp", "ocsp is not signed by"},
+        {SERVER(.ocsp = FILE_OF("foreign.ocsp")), "tls_ocsp", "ocsp is not signed by"},
         {CONFIG(IDENTITY("revoked"), .ocsp = FILE_OF("revoked.ocsp")), "tls_ocsp",
          "revoked.ocsp does not say that it is good"},
         {SERVER(.ocsp = FILE_OF("good.ocsp") "," FILE_OF("a.ocsp")), "tls_ocsp",
@@ -1278,6 +1344,9 @@ int main(void)
         TEST(tickets_hold_where_the_same_clients_are_accepted),
         TEST(a_revoked_client_does_not_resume),
         TEST(each_certificate_has_its_stapled_answer),
+        TEST(an_answer_is_stapled_in_its_time),
+        TEST(an_answer_that_grows_old_is_not_stapled_any_more),
+        TEST(an_answer_may_name_who_signs_and_how),
         TEST(facts_tell_of_the_server),
         TEST(a_name_with_a_comma_stays_one),
         TEST(a_bad_setting_is_named_with_its_file),
