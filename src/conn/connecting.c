@@ -196,7 +196,7 @@ static size_t refusal_length(const struct wsi_http_head *head)
 }
 
 static void begin_refusal(struct wsock_conn *conn, const struct wsi_http_head *head,
-                          const struct wsi_http_refusal *refusal, size_t head_len)
+                          const struct wsi_http_refusal *refusal, size_t head_end)
 {
     struct wsi_opening *opening = conn->opening;
 
@@ -205,7 +205,7 @@ static void begin_refusal(struct wsock_conn *conn, const struct wsi_http_head *h
     opening->refusal = refusal->why;
     opening->refusal_length = refusal_length(head);
     opening->retry_after_s = wsi_http_retry_after(head);
-    wsi_buf_consume(&opening->in, head_len);
+    wsi_buf_consume(&opening->in, head_end);
     wsi_connecting_receive_refusal(conn, NULL, 0);
 }
 
@@ -226,35 +226,49 @@ static int check_compression(struct wsock_conn *conn, const struct wsi_http_head
     return r < 0 ? -1 : 0;
 }
 
-/* Check the head and note what it says. @return 0, or -1 when the connection has failed.
- */
-static int check_answer(struct wsock_conn *conn, const uint8_t *data, size_t head_len)
+/* @return 0, or -1 when the connection has failed. */
+static int parse_answer(struct wsock_conn *conn, const uint8_t *data, size_t head_len)
+{
+    const unsigned max = (unsigned)wsi_option(&conn->profile->options,
+                                              WSI_OPT_MAX_HEADERS);
+    struct wsi_http_refusal refusal;
+
+    if (wsi_http_parse_response(data, head_len, max, &conn->worker->head, &refusal) == 0)
+        return 0;
+    wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE, "the server's answer: %s",
+                        refusal.why);
+    return -1;
+}
+
+/* @return 0, or -1 and the refusal. */
+static int check_upgrade(struct wsock_conn *conn, const struct wsi_http_head *head,
+                         struct wsi_http_refusal *refusal)
 {
     struct wsi_remote *remote = remote_of(conn);
-    struct wsi_http_head *head = &conn->worker->head;
     struct wsi_str protocol, offered;
-    struct wsi_http_refusal refusal;
-    char address[WSI_ADDRESS_TEXT_MAX];
     int r;
 
-    r = wsi_http_parse_response(
-        data, head_len,
-        (unsigned)wsi_option(&conn->profile->options, WSI_OPT_MAX_HEADERS), head,
-        &refusal);
-    if (r == 0) {
-        pthread_mutex_lock(&remote->lock);
-        offered = (struct wsi_str){(const char *)remote->protocols.data,
-                                   remote->protocols.len};
-        r = wsi_handshake_check_response(
-            head, (struct wsi_str){conn->opening->key, WSI_KEY_SIZE}, offered,
-            conn->opening->offered.mode != WSI_PMD_OFF, &protocol, &refusal);
-        pthread_mutex_unlock(&remote->lock);
-    }
-    if (r == 0)
-        r = check_compression(conn, head, &refusal);
-    if (r < 0) {
+    pthread_mutex_lock(&remote->lock);
+    offered = (struct wsi_str){(const char *)remote->protocols.data,
+                               remote->protocols.len};
+    r = wsi_handshake_check_response(
+        head, (struct wsi_str){conn->opening->key, WSI_KEY_SIZE}, offered,
+        conn->opening->offered.mode != WSI_PMD_OFF, &protocol, refusal);
+    pthread_mutex_unlock(&remote->lock);
+    return r == 0 ? check_compression(conn, head, refusal) : r;
+}
+
+/* Check the head and note what it says. @return 0, or -1 when the connection has failed.
+ */
+static int check_answer(struct wsock_conn *conn, size_t head_end)
+{
+    const struct wsi_http_head *head = &conn->worker->head;
+    struct wsi_http_refusal refusal;
+    char address[WSI_ADDRESS_TEXT_MAX];
+
+    if (check_upgrade(conn, head, &refusal) < 0) {
         if (refusal.status != 0 && !wsi_moving_follow(conn, head))
-            begin_refusal(conn, head, &refusal, head_len);
+            begin_refusal(conn, head, &refusal, head_end);
         else if (refusal.status == 0)
             wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE, "the server's answer: %s",
                                 refusal.why);
@@ -269,16 +283,29 @@ static int check_answer(struct wsock_conn *conn, const uint8_t *data, size_t hea
     return 0;
 }
 
-void wsi_connecting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
+/* RFC 9110 section 15.2: any number of interim answers may come first, asked for or not.
+ * 101 is the final one of a request for an upgrade. */
+static bool is_interim(const struct wsi_http_head *head)
 {
+    return head->status < 200 && head->status != 101;
+}
+
+bool wsi_connecting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
+{
+    const size_t head_end = conn->opening->passed + head_len;
     struct wsi_buf rest;
 
-    if (check_answer(conn, data, head_len) < 0)
-        return;
+    if (parse_answer(conn, data, head_len) < 0)
+        return false;
+    if (is_interim(&conn->worker->head))
+        return true;
+    if (check_answer(conn, head_end) < 0)
+        return false;
     conn->http_status = 101;
     rest = conn->opening->in;
     wsi_buf_init(&conn->opening->in);
     wsi_opening_finish(conn);
-    wsi_conn_open(conn, rest.data + head_len, rest.len - head_len);
+    wsi_conn_open(conn, rest.data + head_end, rest.len - head_end);
     wsi_buf_fini(&rest);
+    return false;
 }

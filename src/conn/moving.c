@@ -98,6 +98,7 @@ void wsi_moving_go_on(struct wsock_conn *conn)
     struct wsi_opening *opening = conn->opening;
 
     opening->in.len = 0;
+    opening->passed = 0;
     opening->scan = (struct wsi_http_scan){0};
     wsi_free(opening->way);
     opening->way = NULL;

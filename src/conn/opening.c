@@ -93,12 +93,13 @@ static const struct wsi_options *head_options(const struct wsock_conn *conn)
                                              : wsi_service_options(conn->owner);
 }
 
-static void got_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
+/* @return true when it is passed over, and another one is due. */
+static bool got_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
 {
-    if (wsi_conn_role(conn) == WSI_SERVER)
-        wsi_accepting_head(conn, data, head_len);
-    else
-        wsi_connecting_head(conn, data, head_len);
+    if (wsi_conn_role(conn) == WSI_CLIENT)
+        return wsi_connecting_head(conn, data, head_len);
+    wsi_accepting_head(conn, data, head_len);
+    return false;
 }
 
 static void refuse_head(struct wsock_conn *conn, const struct wsi_http_refusal *refusal)
@@ -115,18 +116,32 @@ static void no_memory(struct wsock_conn *conn)
     wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
 }
 
-static void look_for_head(struct wsock_conn *conn)
+/* @return true when there is a head that is passed over. */
+static bool look_for_one_head(struct wsock_conn *conn)
 {
     struct wsi_opening *opening = conn->opening;
+    const size_t passed = opening->passed;
     const size_t max = (size_t)wsi_option(head_options(conn), WSI_OPT_MAX_HEAD_BYTES);
     struct wsi_http_refusal refusal;
-    const ptrdiff_t head_len = wsi_http_scan(&opening->scan, opening->in.data,
-                                             opening->in.len, max, &refusal);
+    uint8_t *data = opening->in.data + passed;
+    /* All of them together keep to the limit, which may have changed meanwhile. */
+    const ptrdiff_t head_len = wsi_http_scan(&opening->scan, data,
+                                             opening->in.len - passed,
+                                             max > passed ? max - passed : 0, &refusal);
 
     if (head_len < 0)
         refuse_head(conn, &refusal);
-    else if (head_len > 0)
-        got_head(conn, opening->in.data, (size_t)head_len);
+    if (head_len <= 0 || !got_head(conn, data, (size_t)head_len))
+        return false;
+    opening->passed += (size_t)head_len;
+    opening->scan = (struct wsi_http_scan){0};
+    return true;
+}
+
+static void look_for_head(struct wsock_conn *conn)
+{
+    while (look_for_one_head(conn))
+        continue;
 }
 
 static void receive_head(struct wsock_conn *conn, const uint8_t *data, size_t len)

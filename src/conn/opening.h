@@ -58,6 +58,7 @@ struct wsi_opening {
     struct wsock_conn *conn;     /* whose handshake that is */
     struct wsi_buf in; /* received: an unfinished head, then what came behind it */
     struct wsi_http_scan scan;
+    size_t passed; /* client: bytes of interim answers at the begin of `in` */
     uint64_t deadline_ms;
     char key[WSI_KEY_SIZE + 1];
 
@@ -141,7 +142,8 @@ void wsi_accepting_answered(struct wsock_conn *conn);
 /** What is below HTTP is there: ask. */
 void wsi_connecting_ask(struct wsock_conn *conn);
 bool wsi_connecting_stream_closed(struct wsock_conn *conn, int error);
-void wsi_connecting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len);
+/** @return true when that was an interim answer, to be passed over. */
+bool wsi_connecting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len);
 /** More of a refusal's body came. */
 void wsi_connecting_receive_refusal(struct wsock_conn *conn, const uint8_t *data,
                                     size_t len);

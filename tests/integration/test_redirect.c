@@ -2,6 +2,8 @@
 /* Clients that are led elsewhere. */
 #include "harness.h"
 
+#include <unistd.h>
+
 /* What the endpoints of a world see of a request, and where they lead it. */
 struct guide {
     int asked;
@@ -133,6 +135,40 @@ static void another_origin_gets_no_secrets(void **state)
     town_end(&other);
 }
 
+/* The limits of a head begin anew where it leads to. */
+static void redirect_behind_interim_answers_is_followed(void **state)
+{
+    struct side side = {0};
+    struct town town;
+    wsock_client *client;
+    char at[64], url[80], way[400], head[2048], hint[16250];
+    const int listening = raw_listen(at, sizeof at, 8);
+    int fd;
+
+    (void)state;
+    town_begin(&town);
+    snprintf(url, sizeof url, "%s/old", at);
+    assert_int_equal(wsock_runtime_client(town.world.runtime, &client, url), 0);
+    side_client(&side, client);
+    assert_int_equal(wsock_client_set(client, "max_redirects", "1"), 0);
+    assert_int_equal(wsock_client_connect(client, NULL), 0);
+    fd = raw_accept(listening);
+    raw_read_head(fd, head, sizeof head);
+    memset(hint, 'x', sizeof hint);
+    snprintf(way, sizeof way, "\r\n\r\nHTTP/1.1 302 Found\r\nLocation: %s/test\r\n\r\n",
+             town.world.url);
+    raw_text(fd, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: ");
+    raw_send(fd, hint, sizeof hint); /* all of it has some 16370 bytes */
+    raw_text(fd, way);
+    await(&side.opened, 1);
+    assert_int_equal(told(&town.to.asked), 1);
+    close(fd);
+    close(listening);
+    wsock_client_unref(client);
+    town_end(&town);
+    side_fini(&side);
+}
+
 static void refused_with(const char *way, const char *redirects, int asked, int status,
                          const char *detail)
 {
@@ -246,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(redirect_is_followed_with_credentials_within_the_origin),
         TEST(another_origin_gets_no_secrets),
+        TEST(redirect_behind_interim_answers_is_followed),
         TEST(redirects_end_where_they_must),
         TEST(user_of_the_url_is_basic_authentication),
         TEST(user_that_cannot_be_said_is_no_url),

@@ -54,8 +54,6 @@ static void fails(const char *protocols, const char *answer, const char *told)
     stage_end(&stage);
 }
 
-static const char *const bad = "closed the server's answer was no valid handshake";
-
 static void request_carries_what_was_asked_for(void **state)
 {
     (void)state;
@@ -93,6 +91,84 @@ static void good_answer_opens_with_the_subprotocol(void **state)
     stage_drop(&stage, conn, &peer);
     stage_saw(&stage, "closed ended at once by this end");
     assert_int_equal(http_status, 101);
+    stage_end(&stage);
+}
+
+static const char *const bad = "closed the server's answer was no valid handshake";
+
+#define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+#define HINTS    "HTTP/1.1 103 Early Hints\r\nLink: </chat.css>; rel=preload\r\n\r\n"
+
+/* As one piece and byte by byte. */
+static void interim_answers_are_passed_over(void **state)
+{
+    static const char answer[] = HINTS CONTINUE HINTS STATUS UPGRADE ACCEPT
+        "\r\n\x81\x02hi";
+
+    (void)state;
+    for (size_t read_max = 1; read_max <= sizeof answer; read_max += sizeof answer - 1) {
+        begin("");
+        peer.read_max = read_max;
+        script_feed(&peer, answer, sizeof answer - 1);
+        stage_settle(&stage);
+        stage_saw(&stage, "open | text hi");
+        assert_null(wsi_facts_header(conn->facts, "Link")); /* not the answer's */
+        stage_drop(&stage, conn, &peer);
+        stage_saw(&stage, "closed ended at once by this end");
+        assert_int_equal(http_status, 101);
+        stage_end(&stage);
+    }
+}
+
+static void refusal_behind_an_interim_answer_is_told(void **state)
+{
+    (void)state;
+    fails("",
+          HINTS "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\n"
+                "Content-Length: 4\r\n\r\nnone",
+          "closed the server answered with another status than 101");
+    assert_int_equal(http_status, 403);
+    assert_string_equal(detail, "the server answered 403 Forbidden: none");
+}
+
+static void interim_answer_that_breaks_a_rule_fails(void **state)
+{
+    (void)state;
+    fails("", CONTINUE "HTTP/1.1 100 Continue\r\nno field\r\n\r\n", bad);
+    fails("", CONTINUE "SSH-2.0-OpenSSH_9.2\r\n\r\n", bad);
+    fails("", CONTINUE STATUS UPGRADE "\r\n", bad);
+}
+
+/* 101 is final; nothing else opens, and nobody waits longer for it. */
+static void interim_answers_do_not_put_off_the_deadline(void **state)
+{
+    (void)state;
+    begin("");
+    for (int s = 0; s < 10; s++) {
+        script_feed(&peer, CONTINUE, strlen(CONTINUE));
+        stage_saw(&stage, "");
+        stage_run(&stage, 1000); /* handshake_timeout: 10 s */
+    }
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, "closed the handshake was not finished in time");
+    stage_end(&stage);
+}
+
+static void heads_together_keep_to_the_limit(void **state)
+{
+    size_t fed = 0;
+
+    (void)state;
+    begin("");
+    while (fed < 100 * 1000) {
+        script_feed(&peer, CONTINUE, strlen(CONTINUE));
+        fed += strlen(CONTINUE);
+    }
+    peer.read_max = 100;
+    stage_ended(&stage, &peer);
+    assert_in_range(peer.received, 16 * 1024, 16 * 1024 + 100);
+    stage_saw(&stage, bad);
+    assert_string_equal(detail, "the server's answer: the head is larger than the limit");
     stage_end(&stage);
 }
 
@@ -221,6 +297,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(request_carries_what_was_asked_for),
         TEST(good_answer_opens_with_the_subprotocol),
+        TEST(interim_answers_are_passed_over),
+        TEST(refusal_behind_an_interim_answer_is_told),
+        TEST(interim_answer_that_breaks_a_rule_fails),
+        TEST(interim_answers_do_not_put_off_the_deadline),
+        TEST(heads_together_keep_to_the_limit),
         TEST(answers_that_break_a_rule_fail),
         TEST(refusal_tells_the_status_of_the_server),
         TEST(refusal_tells_the_first_line_of_its_text),

@@ -38,13 +38,22 @@ for name, value in (("missing", None), ("close", "close"), ("empty", "")):
     unopened(f"answer_connection_{name}", answer(connection=value), says="Connection")
 
 family("Another status than 101", "`REFUSED`, with the status; nothing is followed")
-for status, reason in ((200, "OK"), (204, "No Content"), (299, "x"), (100, "Continue"),
-                       (102, "Processing"), (301, "Moved Permanently"), (401, "Unauthorized"),
+for status, reason in ((200, "OK"), (204, "No Content"), (299, "x"), (301, "Moved Permanently"), (401, "Unauthorized"),
                        (407, "Proxy Authentication Required"), (426, "Upgrade Required"),
                        (500, "Oops"), (999, "x")):
     unopened(f"other_status_{status}", answer(f"HTTP/1.1 {status} {reason}", ["Location: ws://127.0.0.1:1/"]),
-             cause="REFUSED", says=str(status) if status < 600 and status not in (299, 102) else "")
-unopened("other_status_100_and_then_101", answer("HTTP/1.1 100 Continue") + answer(), cause="REFUSED")
+             cause="REFUSED", says=str(status) if status < 600 and status != 299 else "")
+
+family("Interim answers (1xx) without end",
+       "passed over; `HANDSHAKE` when all heads together have `max_head_bytes`")
+CONTINUE = b"HTTP/1.1 100 x\r\n\r\n"
+unopened("interim_answers_by_the_thousand", flood(CONTINUE, 64 * KIB), says="larger than the limit",
+         heap=640 * KIB)
+unopened("interim_answers_in_bytes", each_byte((CONTINUE * KIB)[:16 * KIB]),
+         says="larger than the limit", heap=48 * KIB)
+unopened("interim_answers_and_a_huge_head", CONTINUE * 600, answer(more=["X: " + "x" * 6000]),
+         says="larger than the limit", heap=64 * KIB)
+opened_by("interim_answers_before_a_good_one", CONTINUE * 200 + answer(), stays=True)
 
 family("A first line that is none", "`HANDSHAKE`")
 for name, first in (("http_2", "HTTP/2 101 x"), ("http_1_0", "HTTP/1.0 101 x"), ("no_reason", "HTTP/1.1 101"),
