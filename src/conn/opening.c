@@ -309,7 +309,7 @@ void wsi_opening_timeout(struct wsock_conn *conn)
         server_timeout(conn);
     else if (conn->opening->phase == WSI_OPENING_CONNECT ||
              conn->opening->phase == WSI_OPENING_TUNNEL)
-        wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT_TIMEOUT, NULL);
+        wsi_reaching_timeout(conn);
     else if (conn->opening->phase == WSI_OPENING_REFUSED)
         wsi_connecting_refused(conn);
     else if (conn->opening->phase == WSI_OPENING_TLS)

@@ -82,6 +82,22 @@ static void resolve_failed(struct wsock_conn *conn, const char *why)
                         via != NULL ? "the proxy " : "", (int)host.len, host.ptr, why);
 }
 
+void wsi_reaching_timeout(struct wsock_conn *conn)
+{
+    const struct wsi_via *via = via_of(conn);
+
+    if (via == NULL)
+        wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT_TIMEOUT, NULL);
+    else
+        wsi_connecting_fail(conn, WSOCK_CAUSE_CONNECT_TIMEOUT,
+                            conn->opening->phase == WSI_OPENING_TUNNEL
+                                ? "the proxy %s%.*s%s:%u let nothing through in time"
+                                : "the proxy %s%.*s%s:%u was not reached in time",
+                            via->host_is_ipv6 ? "[" : "", (int)via->host.len,
+                            via->host.ptr, via->host_is_ipv6 ? "]" : "",
+                            (unsigned)via->port);
+}
+
 static void on_resolved(void *user, const struct wsi_address *addresses, size_t count,
                         int error, const char *why)
 {

@@ -21,6 +21,9 @@ void wsi_reaching_connected(struct wsock_conn *conn);
 /** Bytes go to the server and come from it: TLS, or ask. */
 void wsi_reaching_through(struct wsock_conn *conn);
 
+/** connect_timeout is over. */
+void wsi_reaching_timeout(struct wsock_conn *conn);
+
 /** Give up what is under way and is not the connection's socket. */
 void wsi_reaching_stop(struct wsock_conn *conn);
 

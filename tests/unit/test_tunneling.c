@@ -402,8 +402,35 @@ static void silent_proxy_ends_with_connect_timeout(void **state)
     script_feed(&peer, "HTTP/1.1 200 O", 14); /* no progress that counts */
     stage_run(&stage, 1);
     fails("closed the connection was not made in time",
-          "the connection was not made in time");
+          "the proxy p:80 let nothing through in time");
     assert_int_equal(ended.began, WSOCK_BY_US);
+}
+
+static void times_out_before_it_is_reached(const char *proxy, const char *why)
+{
+    begin("ws://h:81/e");
+    set("connect_timeout", "5s");
+    if (proxy != NULL)
+        set("proxy", proxy);
+    new_connection();
+    assert_int_equal(wsi_tunneling_choose(conn), 0);
+    wsi_opening_set_deadline(conn, 5000);
+    stage_run(&stage, 4999);
+    stage_saw(&stage, "");
+    stage_run(&stage, 1);
+    stage_saw(&stage, "closed the connection was not made in time");
+    assert_string_equal(detail, why);
+    end();
+}
+
+static void proxy_that_is_not_reached_is_named(void **state)
+{
+    (void)state;
+    times_out_before_it_is_reached(
+        "socks5://proxy.example", "the proxy proxy.example:1080 was not reached in time");
+    times_out_before_it_is_reached("http://[::1]:8080",
+                                   "the proxy [::1]:8080 was not reached in time");
+    times_out_before_it_is_reached(NULL, "the connection was not made in time");
 }
 
 /* connect_timeout ends with the proxy's answer; what comes then has a limit of its own.
@@ -526,6 +553,7 @@ int main(void)
         TEST(proxy_that_refuses_is_told_with_its_status),
         TEST(proxy_that_ends_the_connection_fails_it),
         TEST(silent_proxy_ends_with_connect_timeout),
+        TEST(proxy_that_is_not_reached_is_named),
         TEST(silent_server_behind_a_proxy_ends_with_handshake_timeout),
         TEST(server_that_speaks_before_it_was_asked_fails),
         TEST(proxy_that_answers_before_it_was_asked_fails),
