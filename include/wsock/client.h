@@ -83,7 +83,8 @@ WSOCK_API int wsock_client_on_pong(wsock_client *client, wsock_pong_fn fn, void 
 WSOCK_API int wsock_client_on_drain(wsock_client *client, wsock_drain_fn fn, void *user,
                                     wsock_free_fn free_user);
 /** Comes exactly once for every wsock_client_connect() that returned 0, with or without
- * an on_open before, and for every attempt of a client that was started. As above. */
+ * an on_open before. Of a client that was started it comes for every attempt too, but for
+ * one that has no connection to tell of (wsock_state_info). As above. */
 WSOCK_API int wsock_client_on_close(wsock_client *client, wsock_close_fn fn, void *user,
                                     wsock_free_fn free_user);
 
@@ -129,7 +130,8 @@ WSOCK_API int wsock_client_connect(wsock_client *client, wsock_conn **out);
 enum {
     WSOCK_STATE_CONNECTING = 1, /**< an attempt begins */
     WSOCK_STATE_OPEN = 2,       /**< before its on_open */
-    WSOCK_STATE_WAITING = 3,    /**< after its on_close; CONNECTING or CLOSED follows */
+    WSOCK_STATE_WAITING = 3,    /**< after its on_close, if one comes; CONNECTING or
+                                     CLOSED follows */
     WSOCK_STATE_CLOSED = 4,     /**< for good, unless it is started again */
 };
 
@@ -137,9 +139,11 @@ enum {
 typedef struct wsock_state_info {
     size_t size; /**< of this struct, in the library that filled it */
     const wsock_close_info *why; /**< WAITING, CLOSED: how the connection or the attempt
-                                      ended, as on_close was told; else NULL. When there
-                                      was none to end: cause RESET after a stop, STOPPED,
-                                      NO_MEMORY, TLS */
+                                      ended, as on_close was told; else NULL. Where no
+                                      connection was made, and so no on_close came: cause
+                                      RESET after a stop (also one from the handler of
+                                      CONNECTING), STOPPED, NO_MEMORY, TLS for a setting
+                                      that is not usable */
     int64_t delay_ms; /**< WAITING: until the next attempt; else 0 */
     int32_t state;    /**< WSOCK_STATE_* */
     int32_t attempt;  /**< of attempts in a row: 1 for the first, and for one that was

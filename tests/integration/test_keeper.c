@@ -138,6 +138,30 @@ static void client_outlives_its_server(void **state)
     managed_end(&m);
 }
 
+static void stop_when_connecting(wsock_client *client, const wsock_state_info *info,
+                                 void *user)
+{
+    if (info->state == WSOCK_STATE_CONNECTING)
+        CHECK(wsock_client_stop(client, 1000, NULL) == 0);
+    on_state(client, info, user);
+}
+
+/* There is nothing yet that could end. */
+static void stop_in_the_handler_of_connecting_has_no_on_close(void **state)
+{
+    struct managed m;
+
+    (void)state;
+    managed_begin(&m, "ws+unix:/nowhere");
+    assert_int_equal(wsock_client_on_state(m.client, stop_when_connecting, &m, NULL), 0);
+    assert_int_equal(wsock_client_start(m.client), 0);
+    await(&m.closed, 1);
+    assert_string_equal(m.story, "CX");
+    assert_int_equal(m.cause, WSOCK_CAUSE_RESET);
+    assert_int_equal(told(&m.side.closed), 0);
+    managed_end(&m);
+}
+
 static void handlers_come_in_one_order(void **state)
 {
     struct managed m;
@@ -477,6 +501,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(client_outlives_its_server),
+        TEST(stop_in_the_handler_of_connecting_has_no_on_close),
         TEST(handlers_come_in_one_order),
         TEST(refusal_for_good_closes_the_client),
         TEST(arguments_are_checked),

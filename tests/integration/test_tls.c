@@ -302,6 +302,50 @@ static void a_bad_setting_of_a_client_is_told_by_connect(void **state)
     end(&world, client, &side);
 }
 
+struct waits {
+    int waiting, closed, cause;
+};
+
+static void count_waits(wsock_client *client, const wsock_state_info *info, void *user)
+{
+    struct waits *waits = user;
+
+    (void)client;
+    if (info->state != WSOCK_STATE_WAITING && info->state != WSOCK_STATE_CLOSED)
+        return;
+    waits->cause = info->why->cause;
+    tell(info->state == WSOCK_STATE_WAITING ? &waits->waiting : &waits->closed);
+}
+
+/* It makes no connection, so there is no on_close. */
+static void a_setting_that_breaks_later_is_told_by_on_state(void **state)
+{
+    struct world world;
+    struct side side = {0};
+    struct waits waits = {0};
+    wsock_client *client;
+
+    (void)state;
+    begin(&world, "good");
+    listen_tls(&world);
+    client = trusting(&world, &side);
+    set_client(client, "reconnect_delay", "1ms");
+    assert_int_equal(wsock_client_on_state(client, count_waits, &waits, NULL), 0);
+    assert_int_equal(wsock_client_start(client), 0);
+    await(&side.opened, 1);
+    set_client(client, "tls_ca", "/nowhere.pem");
+    assert_int_equal(wsock_conn_close(side.conn, 1000, NULL), 0);
+    await(&waits.waiting, 3);
+    assert_int_equal(waits.cause, WSOCK_CAUSE_TLS);
+    assert_int_equal(told(&side.closed), 1); /* that of the first one */
+    set_client(client, "tls_ca", FILE_OF("root.pem"));
+    await(&side.opened, 2);
+    assert_int_equal(wsock_client_stop(client, 1000, NULL), 0);
+    await(&waits.closed, 1);
+    assert_int_equal(told(&side.closed), 2);
+    end(&world, client, &side);
+}
+
 static void servers_that_speak_no_tls_are_told(void **state)
 {
     static const struct {
@@ -820,6 +864,7 @@ int main(void)
         TEST(close_codes_pass),
         TEST(each_fault_of_a_certificate_is_named),
         TEST(a_bad_setting_of_a_client_is_told_by_connect),
+        TEST(a_setting_that_breaks_later_is_told_by_on_state),
         TEST(servers_that_speak_no_tls_are_told),
         TEST(a_cut_stream_is_told_from_an_ended_one),
         TEST(a_broken_record_ends_an_open_connection),
