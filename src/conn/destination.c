@@ -2,54 +2,38 @@
 /* URLs that clients connect to. */
 #include "conn/destination.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <wsock/error.h>
 
 #include "core/alloc.h"
-#include "proto/base64.h"
+#include "proto/credentials.h"
 
-enum { TARGET_MAX = 8192, USERINFO_MAX = 512 };
-
-/* A user or a password, for RFC 7617. @return false for what has a control character, or,
- * of a user, a colon. @param out in.len bytes. */
-static bool decode(char *out, size_t *len, struct wsi_str in, bool is_user)
-{
-    if (!wsi_percent_decode(in, false, out, len))
-        return false;
-    for (size_t i = 0; i < *len; i++)
-        if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f || (is_user && out[i] == ':'))
-            return false;
-    return true;
-}
+enum { TARGET_MAX = 8192 };
 
 static int set_authorization(struct wsi_destination *destination, const char **why)
 {
-    static const char name[] = "Authorization: Basic ";
     const struct wsi_str info = destination->url.userinfo;
     const char *colon = memchr(info.ptr, ':', info.len);
-    const size_t user_len = colon != NULL ? (size_t)(colon - info.ptr) : info.len;
-    const size_t behind = colon != NULL ? user_len + 1 : info.len;
-    char both[USERINFO_MAX + 1];
-    size_t len, more;
+    struct wsi_str user = info, password = {info.ptr, 0};
+    struct wsi_credentials credentials;
+    char basic[WSI_BASIC_SIZE], field[WSI_BASIC_SIZE + 20];
 
-    *why = "its user or password are too long, or have control characters or a colon";
-    if (info.len > USERINFO_MAX ||
-        !decode(both, &len, (struct wsi_str){info.ptr, user_len}, true))
+    if (colon != NULL) {
+        user.len = (size_t)(colon - info.ptr);
+        password = (struct wsi_str){colon + 1, info.len - user.len - 1};
+    }
+    *why = wsi_credentials_decode(&credentials, user, password);
+    if (*why == NULL)
+        *why = wsi_basic_refuses(&credentials);
+    if (*why != NULL)
         return WSOCK_EURL;
-    both[len++] = ':';
-    if (!decode(both + len, &more, (struct wsi_str){info.ptr + behind, info.len - behind},
-                false))
-        return WSOCK_EURL;
-    len += more;
     *why = "out of memory";
-    destination->authorization = wsi_zalloc(sizeof name + WSI_BASE64_LEN(len) + 2);
-    if (destination->authorization == NULL)
-        return WSOCK_ENOMEM;
-    memcpy(destination->authorization, name, sizeof name - 1);
-    wsi_base64_encode(destination->authorization + sizeof name - 1, both, len);
-    memcpy(destination->authorization + sizeof name - 1 + WSI_BASE64_LEN(len), "\r\n", 3);
-    return 0;
+    wsi_basic_make(basic, &credentials);
+    snprintf(field, sizeof field, "Authorization: %s\r\n", basic);
+    destination->authorization = wsi_strdup(field);
+    return destination->authorization != NULL ? 0 : WSOCK_ENOMEM;
 }
 
 int wsi_destination_init(struct wsi_destination *destination, const char *url,

@@ -29,6 +29,14 @@ static bool ends_in_digits(struct wsi_str host)
     return start < end && (start == 0 || host.ptr[start - 1] == '.');
 }
 
+static bool has_empty_label(struct wsi_str host)
+{
+    for (size_t i = 0; i < host.len; i++)
+        if (host.ptr[i] == '.' && (i == 0 || host.ptr[i - 1] == '.'))
+            return true;
+    return false;
+}
+
 static const char *check_name(struct wsi_str host)
 {
     struct wsi_ip ip;
@@ -39,6 +47,8 @@ static const char *check_name(struct wsi_str host)
         return "the host is longer than 255 characters";
     if (!wsi_chars_all(host, WSI_CHAR_HOST))
         return "the host has a character that no host name may have";
+    if (has_empty_label(host))
+        return "the host has a dot with nothing before it";
     if (ends_in_digits(host) && !wsi_ip_parse_v4(&ip, host))
         return "the host is a malformed IPv4 address";
     return NULL;
@@ -107,4 +117,12 @@ bool wsi_authority_parse(struct wsi_str text, struct wsi_authority *out, const c
     }
     *out = authority;
     return true;
+}
+
+bool wsi_host_is_below(struct wsi_str host, struct wsi_str top)
+{
+    const size_t more = host.len > top.len ? host.len - top.len : 0;
+
+    return more > 1 && host.ptr[more - 1] == '.' &&
+           wsi_str_equal_nocase((struct wsi_str){host.ptr + more, top.len}, top);
 }

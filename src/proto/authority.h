@@ -23,12 +23,16 @@ struct wsi_authority {
 /**
  * Split and check. Stricter than the grammar where readers differ: no percent-encoding
  * in the host, no "host:" without a number, and what ends in a label of digits must be
- * four decimal octets ("127.1" and "010.0.0.1" are read in several ways). IPv6 zone ids
- * and IPvFuture are refused, as is user information.
+ * four decimal octets ("127.1" and "010.0.0.1" are read in several ways); no label is
+ * empty but that of the root, behind the last dot. IPv6 zone ids and IPvFuture are
+ * refused, as is user information.
  *
  * @param why (out) set on failure: a static sentence.
  */
 bool wsi_authority_parse(struct wsi_str text, struct wsi_authority *out,
                          const char **why);
+
+/** "a.example.com" is below "example.com", and so is "b.a.example.com". */
+bool wsi_host_is_below(struct wsi_str host, struct wsi_str top);
 
 #endif

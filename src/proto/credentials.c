@@ -10,6 +10,7 @@
 
 #include "proto/base64.h"
 #include "proto/chars.h"
+#include "proto/url.h"
 
 /* Base64 that is decoded at once, and what comes of it. */
 enum { PIECE = 256, PIECE_BYTES = PIECE / 4 * 3 };
@@ -84,6 +85,63 @@ void wsi_basic_write(char *out, struct wsi_str authorization)
     out = strchr(start, ':');
     assert(out != NULL);
     *out = '\0';
+}
+
+/* ---- of a URL ---- */
+
+static const char *decode(char *out, size_t *out_len, struct wsi_str in)
+{
+    char decoded[3 * WSI_CREDENTIAL_MAX];
+    size_t len = sizeof decoded;
+
+    if (in.len <= sizeof decoded && !wsi_percent_decode(in, false, decoded, &len))
+        return "two hexadecimal digits must follow each '%'";
+    if (len > WSI_CREDENTIAL_MAX)
+        return "a user or password is longer than 512 bytes";
+    memcpy(out, decoded, len);
+    *out_len = len;
+    return NULL;
+}
+
+const char *wsi_credentials_decode(struct wsi_credentials *out, struct wsi_str user,
+                                   struct wsi_str password)
+{
+    const char *why = decode(out->user, &out->user_len, user);
+
+    return why != NULL ? why : decode(out->password, &out->password_len, password);
+}
+
+static bool has_control(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+            return true;
+    return false;
+}
+
+const char *wsi_basic_refuses(const struct wsi_credentials *credentials)
+{
+    if (has_control(credentials->user, credentials->user_len) ||
+        has_control(credentials->password, credentials->password_len))
+        return "a user or password has a control character";
+    return memchr(credentials->user, ':', credentials->user_len) != NULL
+               ? "a user of HTTP has a colon"
+               : NULL;
+}
+
+struct wsi_str wsi_basic_make(char *out, const struct wsi_credentials *credentials)
+{
+    static const char scheme[] = "Basic ";
+    char both[2 * WSI_CREDENTIAL_MAX + 1];
+    size_t len = credentials->user_len;
+
+    memcpy(both, credentials->user, len);
+    both[len++] = ':';
+    memcpy(both + len, credentials->password, credentials->password_len);
+    len += credentials->password_len;
+    memcpy(out, scheme, sizeof scheme - 1);
+    wsi_base64_encode(out + sizeof scheme - 1, both, len);
+    return wsi_str_of(out);
 }
 
 /* ---- Bearer ---- */

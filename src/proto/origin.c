@@ -96,15 +96,6 @@ static bool is_same_place(struct wsi_str text, struct wsi_str host)
            wsi_str_equal_nocase(origin.place.host, ours.host);
 }
 
-/* "a.example.com" is below "example.com", and so is "b.a.example.com". */
-static bool is_below(struct wsi_str host, struct wsi_str top)
-{
-    const size_t more = host.len > top.len ? host.len - top.len : 0;
-
-    return more > 1 && host.ptr[more - 1] == '.' &&
-           wsi_str_equal_nocase((struct wsi_str){host.ptr + more, top.len}, top);
-}
-
 static bool is_named(struct wsi_str text, struct wsi_str entry)
 {
     struct origin origin, named;
@@ -115,7 +106,7 @@ static bool is_named(struct wsi_str text, struct wsi_str entry)
         origin.place.port != named.place.port ||
         origin.place.is_ipv6 != named.place.is_ipv6)
         return false;
-    return named.below ? is_below(origin.place.host, named.place.host)
+    return named.below ? wsi_host_is_below(origin.place.host, named.place.host)
                        : wsi_str_equal_nocase(origin.place.host, named.place.host);
 }
 

@@ -12,12 +12,12 @@
 #include <wsock/error.h>
 
 #include "proto/authority.h"
-#include "proto/base64.h"
+#include "proto/credentials.h"
 #include "proto/decimal.h"
 #include "proto/ip.h"
 #include "proto/url.h"
 
-enum { CREDENTIAL_MAX = 255, FIELDS_MAX = 100 };
+enum { SOCKS_CREDENTIAL_MAX = 255, FIELDS_MAX = 100 };
 
 /* Of struct wsi_tunnel.step: what is waited for. */
 enum { STEP_HEAD, STEP_METHOD, STEP_ACCEPTED, STEP_REPLY };
@@ -52,58 +52,26 @@ static bool take_scheme(struct wsi_str *text, struct wsi_via *via, const char **
 
 /* ---- who asks ---- */
 
-/* User and password, decoded, as RFC 7617 and RFC 1929 have them. */
-struct credentials {
-    char user[CREDENTIAL_MAX], password[CREDENTIAL_MAX];
-    size_t user_len, password_len;
-};
-
 static bool has_credentials(const struct wsi_via *via)
 {
     return via->user.len > 0 || via->password.len > 0;
 }
 
-/* @param out CREDENTIAL_MAX bytes. */
-static const char *decode(char *out, size_t *out_len, struct wsi_str in)
-{
-    char decoded[3 * CREDENTIAL_MAX];
-    size_t len = sizeof decoded;
-
-    if (in.len <= sizeof decoded && !wsi_percent_decode(in, false, decoded, &len))
-        return "two hexadecimal digits must follow each '%'";
-    if (len > CREDENTIAL_MAX)
-        return "a user or password is longer than 255 bytes";
-    memcpy(out, decoded, len);
-    *out_len = len;
-    return NULL;
-}
-
-static bool has_control(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            return true;
-    return false;
-}
-
 /* @return NULL, or why these cannot be said to such a proxy. */
-static const char *read_credentials(const struct wsi_via *via, struct credentials *out)
+static const char *read_credentials(const struct wsi_via *via,
+                                    struct wsi_credentials *out)
 {
-    const char *why = decode(out->user, &out->user_len, via->user);
+    const char *why = wsi_credentials_decode(out, via->user, via->password);
 
-    if (why == NULL)
-        why = decode(out->password, &out->password_len, via->password);
     if (why != NULL)
         return why;
-    if (via->kind == WSI_VIA_SOCKS5)
-        return out->user_len == 0 && out->password_len > 0
-                   ? "a password of SOCKS needs a user"
-                   : NULL;
-    if (has_control(out->user, out->user_len) ||
-        has_control(out->password, out->password_len))
-        return "a user or password has a control character";
-    return memchr(out->user, ':', out->user_len) != NULL ? "a user of HTTP has a colon"
-                                                         : NULL;
+    if (via->kind != WSI_VIA_SOCKS5)
+        return wsi_basic_refuses(out);
+    if (out->user_len > SOCKS_CREDENTIAL_MAX || out->password_len > SOCKS_CREDENTIAL_MAX)
+        return "a user or password of SOCKS is longer than 255 bytes";
+    return out->user_len == 0 && out->password_len > 0
+               ? "a password of SOCKS needs a user"
+               : NULL;
 }
 
 /* ---- by its URL ---- */
@@ -129,7 +97,7 @@ static void take_user(struct wsi_str *text, struct wsi_via *via)
 bool wsi_via_parse(struct wsi_via *out, struct wsi_str text, const char **why)
 {
     struct wsi_authority authority;
-    struct credentials credentials;
+    struct wsi_credentials credentials;
     struct wsi_via via = {0};
 
     if (!take_scheme(&text, &via, why))
@@ -165,21 +133,17 @@ static struct wsi_str without_root(struct wsi_str name)
     return name;
 }
 
-static bool is_below(struct wsi_str host, struct wsi_str domain)
+/* An entry stands for a host and all below it, with a dot before it or without. */
+static bool has_name(struct wsi_str entry, struct wsi_str host)
 {
-    struct wsi_str tail;
-
     host = without_root(host);
-    domain = without_root(domain);
-    if (domain.len > 0 && domain.ptr[0] == '.') {
-        domain.ptr++;
-        domain.len--;
+    entry = without_root(entry);
+    if (entry.len > 0 && entry.ptr[0] == '.') {
+        entry.ptr++;
+        entry.len--;
     }
-    if (domain.len == 0 || host.len < domain.len)
-        return false;
-    tail = (struct wsi_str){host.ptr + host.len - domain.len, domain.len};
-    return wsi_str_equal_nocase(tail, domain) &&
-           (host.len == domain.len || tail.ptr[-1] == '.');
+    return entry.len > 0 &&
+           (wsi_str_equal_nocase(host, entry) || wsi_host_is_below(host, entry));
 }
 
 static bool has_address(struct wsi_str entry, const struct wsi_ip *ip)
@@ -219,7 +183,7 @@ bool wsi_via_is_bypassed(struct wsi_str list, struct wsi_str host)
 
     while (next_entry(&list, &entry)) {
         if (wsi_str_equal(entry, WSI_STR("*")) ||
-            (is_ip ? has_address(entry, &ip) : is_below(host, entry)))
+            (is_ip ? has_address(entry, &ip) : has_name(entry, host)))
             return true;
     }
     return false;
@@ -260,24 +224,12 @@ static int append_all(struct wsi_buf *out, const struct wsi_str *parts, size_t c
     return r;
 }
 
-/* RFC 7617 section 2. @param out WSI_BASE64_LEN(2 * CREDENTIAL_MAX + 1) + 1 bytes. */
-static struct wsi_str write_basic(char *out, const struct credentials *c)
-{
-    char both[2 * CREDENTIAL_MAX + 1];
-
-    memcpy(both, c->user, c->user_len);
-    both[c->user_len] = ':';
-    memcpy(both + c->user_len + 1, c->password, c->password_len);
-    wsi_base64_encode(out, both, c->user_len + 1 + c->password_len);
-    return wsi_str_of(out);
-}
-
-static int begin_http(const struct wsi_tunnel *tunnel, const struct credentials *c,
+static int begin_http(const struct wsi_tunnel *tunnel, const struct wsi_credentials *c,
                       struct wsi_buf *out)
 {
     const struct wsi_str open = tunnel->host_is_ipv6 ? WSI_STR("[") : WSI_STR("");
     const struct wsi_str close = tunnel->host_is_ipv6 ? WSI_STR("]:") : WSI_STR(":");
-    char basic[WSI_BASE64_LEN(2 * CREDENTIAL_MAX + 1) + 1], digits[WSI_DECIMAL_MAX];
+    char basic[WSI_BASIC_SIZE], digits[WSI_DECIMAL_MAX];
     const struct wsi_str port = wsi_decimal(digits, tunnel->port);
     const bool has_user = has_credentials(&tunnel->via);
     const struct wsi_str parts[] = {
@@ -291,8 +243,8 @@ static int begin_http(const struct wsi_tunnel *tunnel, const struct credentials 
         tunnel->host,
         close,
         port,
-        has_user ? WSI_STR("\r\nProxy-Authorization: Basic ") : WSI_STR(""),
-        has_user ? write_basic(basic, c) : WSI_STR(""),
+        has_user ? WSI_STR("\r\nProxy-Authorization: ") : WSI_STR(""),
+        has_user ? wsi_basic_make(basic, c) : WSI_STR(""),
         WSI_STR("\r\n\r\n"),
     };
 
@@ -303,7 +255,7 @@ int wsi_tunnel_begin(struct wsi_tunnel *tunnel, struct wsi_buf *out,
                      struct wsi_tunnel_failure *failure)
 {
     static const uint8_t methods[] = {5, 2, 0, 2}, no_user[] = {5, 1, 0};
-    struct credentials c;
+    struct wsi_credentials c;
     const char *why = read_credentials(&tunnel->via, &c);
 
     if (why == NULL && tunnel->host.len > WSI_HOST_MAX)
@@ -386,8 +338,8 @@ static int ask_socks(struct wsi_tunnel *tunnel, struct wsi_buf *out)
 static int tell_user(struct wsi_tunnel *tunnel, struct wsi_buf *out,
                      struct wsi_tunnel_failure *failure)
 {
-    uint8_t message[3 + 2 * CREDENTIAL_MAX];
-    struct credentials c;
+    uint8_t message[3 + 2 * SOCKS_CREDENTIAL_MAX];
+    struct wsi_credentials c;
     size_t len = 0;
     const char *why = read_credentials(&tunnel->via, &c);
 

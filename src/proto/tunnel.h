@@ -30,8 +30,8 @@ struct wsi_via {
  * "http://[user[:password]@]host[:port][/]", port 80 when it has none, or socks5:// (or
  * socks5h://, which is the same here), port 1080. Without a scheme it is http. Users and
  * passwords that cannot be said to such a proxy are refused here: malformed escapes, more
- * than 255 bytes, for http control characters and a colon in the user (RFC 7617 section
- * 2), for socks5 a password without a user (RFC 1929).
+ * than 512 bytes, for http control characters and a colon in the user (RFC 7617 section
+ * 2), for socks5 more than 255 bytes and a password without a user (RFC 1929).
  *
  * @param why (out) on failure a static sentence.
  */

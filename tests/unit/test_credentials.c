@@ -91,6 +91,45 @@ static void long_password_is_read_whole(void **state)
     assert_int_equal(wsi_basic_size(wsi_str_of(value)), 0);
 }
 
+static void basic_is_made_of_a_url(void **state)
+{
+    struct wsi_credentials credentials;
+    char value[WSI_BASIC_SIZE];
+
+    (void)state;
+    assert_null(wsi_credentials_decode(&credentials, WSI_STR("Al%61ddin"),
+                                       WSI_STR("open%20%3asesame")));
+    assert_null(wsi_basic_refuses(&credentials));
+    says(wsi_basic_make(value, &credentials).ptr, "Aladdin", "open :sesame");
+    assert_null(wsi_credentials_decode(&credentials, WSI_STR(""), WSI_STR("")));
+    assert_string_equal(wsi_basic_make(value, &credentials).ptr, "Basic Og==");
+    assert_non_null(wsi_credentials_decode(&credentials, WSI_STR("%4"), WSI_STR("")));
+    assert_non_null(wsi_credentials_decode(&credentials, WSI_STR(""), WSI_STR("%")));
+    assert_null(wsi_credentials_decode(&credentials, WSI_STR("a%3ab"), WSI_STR("")));
+    assert_non_null(strstr(wsi_basic_refuses(&credentials), "colon"));
+    assert_null(wsi_credentials_decode(&credentials, WSI_STR("a"), WSI_STR("%0a")));
+    assert_non_null(strstr(wsi_basic_refuses(&credentials), "control"));
+}
+
+static void longest_credentials_are_made_whole(void **state)
+{
+    char text[WSI_CREDENTIAL_MAX + 2], user[WSI_CREDENTIAL_MAX + 1];
+    const struct wsi_str longest = {text, WSI_CREDENTIAL_MAX};
+    const struct wsi_str longer = {text, WSI_CREDENTIAL_MAX + 1};
+    struct wsi_credentials credentials;
+    char value[WSI_BASIC_SIZE];
+
+    (void)state;
+    memset(text, 'u', sizeof text);
+    memcpy(user, text, WSI_CREDENTIAL_MAX);
+    user[WSI_CREDENTIAL_MAX] = '\0';
+    assert_non_null(wsi_credentials_decode(&credentials, longer, WSI_STR("")));
+    assert_non_null(wsi_credentials_decode(&credentials, WSI_STR(""), longer));
+    assert_null(wsi_credentials_decode(&credentials, longest, longest));
+    says(wsi_basic_make(value, &credentials).ptr, user, user);
+    assert_int_equal(strlen(value) + 1, sizeof value);
+}
+
 static void bearer_has_a_token(void **state)
 {
     static const char *const good[] = {
@@ -130,6 +169,8 @@ int main(void)
         TEST(basic_has_user_and_password),
         TEST(basic_that_is_anything_else_is_nothing),
         TEST(long_password_is_read_whole),
+        TEST(basic_is_made_of_a_url),
+        TEST(longest_credentials_are_made_whole),
         TEST(bearer_has_a_token),
         TEST(bearer_that_is_anything_else_is_nothing),
     };

@@ -132,13 +132,14 @@ static void url_that_is_wrong_is_refused_with_a_reason(void **state)
     }
 }
 
-/* "http://USER:PASSWORD@p" with so many characters in each; escaped ones are three. */
-static bool takes(unsigned user, unsigned password, bool escaped)
+/* "SCHEME://USER:PASSWORD@p" with so many characters in each; escaped ones are three. */
+static bool takes(const char *scheme, unsigned user, unsigned password, bool escaped)
 {
-    char url[2000] = "http://";
+    char url[4000];
     struct wsi_via via;
     const char *why = NULL;
 
+    snprintf(url, sizeof url, "%s://", scheme);
     for (unsigned i = 0; i < user; i++)
         strcat(url, escaped ? "%75" : "u");
     strcat(url, ":");
@@ -147,17 +148,25 @@ static bool takes(unsigned user, unsigned password, bool escaped)
     strcat(url, "@p");
     if (wsi_via_parse(&via, wsi_str_of(url), &why))
         return true;
-    assert_non_null(strstr(why, "longer than 255"));
+    assert_non_null(strstr(why, strcmp(scheme, "http") == 0 ? "longer than 512"
+                                                            : "longer than 255"));
     return false;
 }
 
-static void credentials_have_255_bytes_at_most(void **state)
+static void credentials_have_as_many_bytes_as_can_be_said(void **state)
 {
+    static const struct {
+        const char *scheme;
+        unsigned max;
+    } rows[] = {{"socks5", 255}, {"http", 512}};
+
     (void)state;
-    for (int escaped = 0; escaped < 2; escaped++) {
-        assert_true(takes(255, 255, escaped));
-        assert_false(takes(256, 1, escaped));
-        assert_false(takes(1, 256, escaped));
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        for (int escaped = 0; escaped < 2; escaped++) {
+            assert_true(takes(rows[i].scheme, rows[i].max, rows[i].max, escaped));
+            assert_false(takes(rows[i].scheme, rows[i].max + 1, 1, escaped));
+            assert_false(takes(rows[i].scheme, 1, rows[i].max + 1, escaped));
+        }
     }
 }
 
@@ -770,7 +779,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(url_names_a_proxy),
         TEST(url_that_is_wrong_is_refused_with_a_reason),
-        TEST(credentials_have_255_bytes_at_most),
+        TEST(credentials_have_as_many_bytes_as_can_be_said),
         TEST(list_says_who_needs_no_proxy),
         TEST(list_needs_no_memory),
         TEST(connect_is_said_exactly),
