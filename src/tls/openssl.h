@@ -19,6 +19,7 @@
 #include <openssl/ssl.h>
 
 #include "core/ref.h"
+#include "tls/hello.h"
 #include "tls/tls.h"
 
 enum { WSI_TLS_PINS_MAX = 16, WSI_TLS_PIN_SIZE = 32 };
@@ -56,6 +57,7 @@ struct wsi_tls {
     bool resumes;                /* client: sessions are kept for the next connection */
     int verify_depth;            /* of the certificate that verification failed for */
     bool no_memory;              /* for what was to be sent */
+    struct wsi_hello hello;      /* server */
 };
 
 struct wsi_tls_error {

@@ -17,6 +17,9 @@
 #include "core/alloc.h"
 #include "tls/openssl.h"
 
+/* What a client's certificates may have: OpenSSL makes room for what is announced. */
+enum { CLIENT_CHAIN_MAX = 32 * 1024 };
+
 static const unsigned char alpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 /* Worker threads may still run when the process exits: what the last handler at exit
@@ -212,6 +215,7 @@ int wsi_tls_server_new(struct wsi_tls_context **out, const struct wsi_tls_config
     r = context_new(&context, config, true, why);
     if (r == 0) {
         SSL_CTX_set_alpn_select_cb(context->ssl_ctx, on_alpn, NULL);
+        SSL_CTX_set_max_cert_list(context->ssl_ctx, CLIENT_CHAIN_MAX);
         r = set_tickets(context, config, before);
     }
     return finish(out, context, r, why);

@@ -145,6 +145,21 @@ static bool waits(struct wsi_tls *tls, int r)
     }
 }
 
+/* In TLS 1.2 what follows the greeting has small limits of OpenSSL's own; in 1.3 there may
+ * be a second greeting, and the rest is in records of another type. */
+static bool admits(struct wsi_tls *tls)
+{
+    static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, SSL_AD_ILLEGAL_PARAMETER};
+
+    if (!SSL_is_server(tls->ssl) || SSL_version(tls->ssl) == TLS1_2_VERSION ||
+        wsi_hello_admit(&tls->hello, tls->in, tls->in_len))
+        return true;
+    wsi_tls_note(tls, WSOCK_TLS_PROTOCOL, 0, "%s: its ClientHello is longer than %d bytes",
+                 wsock_tls_error_text(WSOCK_TLS_PROTOCOL), (int)WSI_HELLO_MAX);
+    bio_write(SSL_get_wbio(tls->ssl), (const char *)alert, sizeof alert);
+    return false;
+}
+
 static void handshake(struct wsi_tls *tls)
 {
     const int r = SSL_do_handshake(tls->ssl);
@@ -188,7 +203,7 @@ static size_t decode(struct wsi_filter *filter, const uint8_t *in, size_t in_len
     clear_errors();
     /* A server has nothing to say first; until its client does, OpenSSL shall not take
      * what a handshake needs. */
-    if (!filter->ready && (in_len > 0 || !SSL_is_server(tls->ssl)))
+    if (!filter->ready && (in_len > 0 || !SSL_is_server(tls->ssl)) && admits(tls))
         handshake(tls);
     if (filter->ready && tls->in_len > 0)
         len = read_records(tls, out);

@@ -392,6 +392,68 @@ static void what_is_not_tls_is_told(void **state)
     wsi_tls_context_unref(client);
 }
 
+/* The server has refused what it got, before it made room for it. */
+static void assert_hello_refused(void)
+{
+    static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, 47};
+
+    assert_failed(&pair.server, WSOCK_TLS_PROTOCOL);
+    assert_non_null(strstr(wsi_tls_failure(pair.server.filter).why,
+                           "ClientHello is longer than 16384"));
+    assert_int_equal(pair.server.out.len, sizeof alert);
+    assert_memory_equal(pair.server.out.data, alert, sizeof alert);
+}
+
+static void a_greeting_that_is_too_long_is_refused(void **state)
+{
+    static const uint8_t longest[] = {22, 3, 1, 0, 4, 1, 0, 0x40, 0};
+    static const uint8_t longer[] = {22, 3, 1, 0, 4, 1, 0, 0x40, 1};
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    (void)state;
+    connect_to(server, client, "localhost");
+    receive(&pair.server, longest, sizeof longest);
+    assert_false(pair.server.filter->failed);
+    assert_int_equal(pair.server.out.len, 0);
+    disconnect();
+    connect_to(server, client, "localhost");
+    receive(&pair.server, longer, sizeof longer);
+    assert_hello_refused();
+    disconnect();
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+/* One that is asked to begin again, in another group (RFC 8446 section 4.1.4). */
+static void the_second_greeting_is_measured_too(void **state)
+{
+    static const uint8_t longer[] = {20, 3, 3, 0, 1, 1, 22, 3, 3, 0, 4, 1, 0, 0x40, 1};
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+
+    (void)state;
+    for (int bad = 0; bad < 2; bad++) {
+        connect_to(server, client, "localhost");
+        assert_int_equal(SSL_set1_groups_list(ssl_of(&pair.server), "P-256"), 1);
+        assert_int_equal(SSL_set1_groups_list(ssl_of(&pair.client), "X25519:P-256"), 1);
+        begin_handshake();
+        carry(&pair.client, &pair.server, 0);
+        carry(&pair.server, &pair.client, 0); /* the request to begin again */
+        assert_false(pair.client.filter->ready);
+        if (bad) {
+            receive(&pair.server, longer, sizeof longer);
+            assert_hello_refused();
+        } else {
+            talk();
+            assert_secured();
+        }
+        disconnect();
+    }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
 static void rubbish_never_becomes_data(void **state)
 {
     struct wsi_tls_context *server = server_new(SERVER(), NULL);
@@ -1319,6 +1381,8 @@ int main(void)
         TEST(a_record_of_any_size_arrives),
         TEST(an_end_is_told_from_a_cut),
         TEST(what_is_not_tls_is_told),
+        TEST(a_greeting_that_is_too_long_is_refused),
+        TEST(the_second_greeting_is_measured_too),
         TEST(rubbish_never_becomes_data),
         TEST(a_changed_byte_of_a_record_is_noticed),
         TEST(updates_of_keys_are_answered_one_by_one),
