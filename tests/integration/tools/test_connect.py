@@ -246,9 +246,14 @@ class Messages(unittest.TestCase):
             conn.send(opcode, payload)
 
         with Server(script) as server:
-            result = run("connect", server.url, "-v", "-H", "X-Test: a b", "-s", "one", "-s", "two")
-        self.assertEqual(fields["x-test"], "a b")
+            result = run("connect", server.url, "-v", "-H", "X-Test: a b", "-H", "Cookie: c=d",
+                         "-H", "User-Agent: me/1.0", "-s", "one", "-s", "two")
+        self.assertEqual([fields[name] for name in ("x-test", "cookie", "user-agent")],
+                         ["a b", "c=d", "me/1.0"])
         self.assertRegex(fields["sec-websocket-protocol"], r"^one,\s*two$")
+        self.assertIn(f"connected to {server.url}\naddress: 127.0.0.1:{server.port}\n",
+                      result.stderr)
+        self.assertIn("extensions: none", result.stderr)
         self.assertIn("subprotocol: two", result.stderr)
         self.assertIn("server: by-hand", result.stderr)
         self.assertRegex(result.stderr, r"round trip: \d+\.\d{3} ms\n")
@@ -353,6 +358,16 @@ class Statuses(unittest.TestCase):
             conn.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
 
         self.assert_status(5, ".", nonsense)
+
+    def test_6_when_nobody_takes_the_connection(self):
+        begun = time.monotonic()
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
+            with socket.create_connection(silent.getsockname()):  # the kernel's queue is full
+                result = run("connect", f"ws://127.0.0.1:{silent.getsockname()[1]}/",
+                             "--connect-timeout", "0.3")
+        self.assertLess(time.monotonic() - begun, 5)  # half of the default
+        self.assertEqual(result.returncode, 6)
+        self.assertIn("the connection was not made in time", result.stderr)
 
     def test_6_when_the_handshake_takes_too_long(self):
         ended = threading.Event()

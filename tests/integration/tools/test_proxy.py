@@ -6,6 +6,7 @@ import base64
 import os
 import socket
 import threading
+import time
 import unittest
 
 from tool import TIMEOUT, Serve, run
@@ -104,6 +105,15 @@ class Proxies(unittest.TestCase):
             result = ask("ws://a.invalid/echo", "--proxy", proxy.url)
         self.assertEqual(result.returncode, 3)
         self.assertIn("the server refused the connection", result.stderr)
+
+    def test_6_with_its_name_when_it_is_too_slow(self):
+        begun = time.monotonic()
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            proxy = f"127.0.0.1:{silent.getsockname()[1]}"
+            result = ask("ws://a.invalid/echo", "--proxy", proxy, "--connect-timeout", "0.2")
+        self.assertLess(time.monotonic() - begun, 5)  # half of the default
+        self.assertEqual((result.returncode, result.stderr), (
+            6, f"wsock connect: the proxy {proxy} let nothing through in time\n"))
 
     def test_the_environment_names_proxies(self):
         with Serve() as server, HttpProxy(server.port) as proxy:

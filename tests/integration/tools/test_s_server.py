@@ -3,7 +3,6 @@
 
 import base64
 import hashlib
-import os
 import ssl
 import subprocess
 import tempfile
@@ -85,14 +84,6 @@ class Opens(unittest.TestCase):
 
     def test_a_list_of_revocations_that_has_others(self):
         self.talk(client=("--set", f"tls_crl={file('both.crl')}"))
-
-    def test_authorities_of_the_system(self):
-        """OpenSSL's own variable says where they are."""
-        with OpensslServer("-www") as server:
-            result = run("connect", f"{server.url}/", "-x", "hello",
-                         env={**os.environ, "SSL_CERT_FILE": file("root.pem")})
-        self.assertEqual(result.returncode, 5, result.stderr)  # a page, and no WebSocket
-        self.assertIn("the server answered 200 OK", result.stderr)
 
     def test_sessions_are_resumed_when_it_comes_back(self):
         for version in ("-tls1_2", "-tls1_3"):

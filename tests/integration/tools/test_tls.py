@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import tempfile
 import unittest
+import unittest.mock
 
 from tool import TIMEOUT, Process, Serve, run
 from ws_peer import TEXT, Client
@@ -156,6 +157,57 @@ class Reload(unittest.TestCase):
         process.line()
         process.signal(signal.SIGHUP)
         self.assertEqual(process.finish()[0], -signal.SIGHUP)
+
+
+POLICY = """
+openssl_conf = init
+[init]
+ssl_conf = ssl
+[ssl]
+system_default = policy
+[policy]
+{rule}
+"""
+AES128, AES256 = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"
+
+
+class System(unittest.TestCase):
+    """What the system's policy says holds, unless an option says otherwise."""
+
+    def under(self, rule, *args):
+        """A server under such a policy, as OpenSSL reads it."""
+        config = tempfile.NamedTemporaryFile("w", suffix=".cnf")
+        self.addCleanup(config.close)
+        config.write(POLICY.format(rule=rule))
+        config.flush()
+        with unittest.mock.patch.dict(os.environ, OPENSSL_CONF=config.name):
+            return serve(*args)
+
+    def cipher(self, server):
+        return re.search(r"Cipher is (\S+)", s_client(server.port, "-tls1_2").stdout)[1]
+
+    def test_versions(self):
+        with self.under("MinProtocol = TLSv1.3") as server:
+            self.assertNotEqual(s_client(server.port, "-tls1_2").returncode, 0)
+            self.assertEqual(s_client(server.port, "-tls1_3").returncode, 0)
+        with self.under("MinProtocol = TLSv1.3", "--set", "tls_min_version=1.2") as server:
+            self.assertEqual(s_client(server.port, "-tls1_2").returncode, 0)
+        with self.under("MinProtocol = TLSv1", "--set", "tls_ciphers=ALL:@SECLEVEL=0") as server:
+            old = s_client(server.port, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
+            self.assertNotEqual(old.returncode, 0)
+
+    def test_ciphers(self):
+        with self.under(f"CipherString = {AES128}") as server:
+            self.assertEqual(self.cipher(server), AES128)
+        with self.under(f"CipherString = {AES128}", "--set", f"tls_ciphers={AES256}") as server:
+            self.assertEqual(self.cipher(server), AES256)
+
+    def test_authorities(self):
+        """OpenSSL's own variable says where they are; --ca replaces them."""
+        with serve() as server, unittest.mock.patch.dict(os.environ,
+                                                         SSL_CERT_FILE=file("root.pem")):
+            self.assertEqual(ask(server).returncode, 0)
+            self.assertEqual(ask(server, "--ca", file("foreign.pem")).returncode, 4)
 
 
 class Peers(unittest.TestCase):
