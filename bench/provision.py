@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""The peers that the benchmarks compare with: fetched and built below the build directory
+with the ordinary clients of their registries, once for each list of versions."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import harness
+
+PEERS = pathlib.Path(__file__).resolve().parent / "peers"
+INTEROP = PEERS.parent.parent / "tests" / "interop"  # its lists name the peers' versions
+
+
+def prepare(command, cwd):
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        raise harness.Failed(f"{' '.join(command)}: status {done.returncode}\n"
+                             f"{done.stdout}")
+
+
+def install(there, listed, commands):
+    """Run the commands below the build directory, unless they did so for this list."""
+    wanted, stamp = listed.read_text(), there / f"{listed.name}.installed"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    shutil.copy(listed, there)
+    for command in commands:
+        prepare(command, there)
+    stamp.write_text(wanted)
+
+
+def directory(build_dir):
+    there = pathlib.Path(build_dir, "bench", "peers").resolve()
+    there.mkdir(exist_ok=True)
+    return there
+
+
+def node(there, script, program="node"):
+    """The command that runs a script of peers/, with ws installed."""
+    install(there, INTEROP / "node" / "package.json",
+            [["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]])
+    shutil.copy(PEERS / script, there)
+    return [program, str(there / script)]
+
+
+def python(there, script):
+    """The same, with websockets installed."""
+    install(there, INTEROP / "python" / "requirements.txt",
+            [[sys.executable, "-m", "venv", "venv"],
+             ["venv/bin/pip", "install", "--quiet", "-r", "requirements.txt"]])
+    shutil.copy(PEERS / script, there)
+    return [str(there / "venv" / "bin" / "python"), str(there / script)]
