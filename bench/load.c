@@ -7,7 +7,7 @@
  * server's frames carry no mask, so each is 4 bytes shorter), and every byte received is
  * compared with them; --raw expects what was sent instead. The CPU clocks of the server
  * and of the generator itself are read in this process at both ends of the measured
- * window.
+ * window. Over TLS a batch is as few records as hold it.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -17,10 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "support.h"
+#include "wire.h"
 
 #define MAX_EVENTS   1024
 #define BUFFER_BYTES (512 * 1024)
@@ -39,7 +39,7 @@ struct options {
 };
 
 struct conn {
-    int fd;
+    struct wire wire;
     size_t unsent; /* bytes of the batch that the socket has not taken yet */
     size_t owed;   /* bytes of the replies still to come; 0 between batches */
     size_t left;   /* batches this connection may still begin */
@@ -110,11 +110,11 @@ static void open_connections(struct load *load)
     for (size_t i = 0; i < o->connections; i++) {
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
         char head[RESPONSE_MAX];
-        int fd = open_connection(&o->target, head);
+        struct wire *wire = &load->conns[i].wire;
 
-        load->conns[i].fd = fd;
+        wire_open(wire, &o->target, head);
         event.data.ptr = &load->conns[i];
-        if (epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        if (epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, wire->fd, &event) < 0)
             die_errno("epoll_ctl");
     }
 }
@@ -125,7 +125,7 @@ static void send_rest(struct load *load, struct conn *conn)
 {
     while (conn->unsent > 0) {
         const unsigned char *from = load->batch + (load->batch_len - conn->unsent);
-        ssize_t n = send(conn->fd, from, conn->unsent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = wire_send(&conn->wire, from, conn->unsent);
 
         if (n < 0 && errno == EAGAIN)
             return; /* the edge of EPOLLOUT brings us back */
@@ -147,13 +147,14 @@ static void begin_batch(struct load *load, struct conn *conn)
 }
 
 /* A short read emptied the socket, and a finished batch leaves nothing to come: in both
- * cases the next edge is a new one, and no recv is spent on EAGAIN. */
+ * cases the next edge is a new one, and no recv is spent on EAGAIN. Over TLS a read is a
+ * record at most, and says nothing of the socket. */
 static void receive(struct load *load, struct conn *conn)
 {
     ssize_t n;
 
     do {
-        n = recv(conn->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+        n = wire_recv(&conn->wire, buffer, sizeof buffer);
         if (n < 0 && errno == EAGAIN)
             return;
         if (n < 0)
@@ -171,7 +172,7 @@ static void receive(struct load *load, struct conn *conn)
             begin_batch(load, conn);
             return;
         }
-    } while ((size_t)n == sizeof buffer);
+    } while (conn->wire.ssl != NULL || (size_t)n == sizeof buffer);
 }
 
 static void turn(struct load *load)
@@ -275,7 +276,7 @@ static void hold_idle(void)
 /* Command line */
 
 static const char usage[] =
-    "usage: load [options] ws://ADDRESS:PORT/PATH\n"
+    "usage: load [options] ws[s]://ADDRESS:PORT/PATH\n"
     "  --connections N  connections to open (200)\n"
     "  --payload BYTES  payload of each message (32)\n"
     "  --depth D        messages sent at once, then awaited together (1)\n"
@@ -386,7 +387,7 @@ int main(int argc, char **argv)
         report(&load, &from, &to);
     }
     for (size_t i = 0; i < options.connections; i++)
-        close(load.conns[i].fd);
+        wire_close(&load.conns[i].wire);
     free(load.conns);
     free(load.batch);
     free(load.replies);

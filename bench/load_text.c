@@ -29,6 +29,7 @@
 #include "corpus.h"
 #include "support.h"
 #include "text_options.h"
+#include "wire.h"
 
 #define MAX_EVENTS   1024
 #define BUFFER_BYTES (512 * 1024)
@@ -164,8 +165,10 @@ static void open_connections(struct load *load)
         struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
         struct conn *conn = &load->conns[i];
         char head[RESPONSE_MAX];
+        struct wire wire;
 
-        conn->fd = open_connection(&load->target, head);
+        wire_open(&wire, &load->target, head);
+        conn->fd = wire.fd;
         check_answer(o, head);
         conn->next = corpus_index(&load->corpus, i, o->connections, 0);
         conn->expected = conn->next;
@@ -498,6 +501,8 @@ int main(int argc, char **argv)
         die_errno("epoll_create1");
     raise_fd_limit();
     parse_url(&load.target, options.url);
+    if (load.target.tls)
+        die("no TLS here");
     load.target.extensions = offer(&options);
     corpus_init(&load.corpus, options.count, options.size, options.seed,
                 &options.settings);

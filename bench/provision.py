@@ -53,3 +53,10 @@ def python(there, script):
              ["venv/bin/pip", "install", "--quiet", "-r", "requirements.txt"]])
     shutil.copy(PEERS / script, there)
     return [str(there / "venv" / "bin" / "python"), str(there / script)]
+
+
+def rust(there, crate):
+    """The same of a crate of peers/, which names what it needs itself."""
+    shutil.copytree(PEERS / crate, there / crate, dirs_exist_ok=True)
+    prepare(["cargo", "build", "--release", "--quiet"], there / crate)
+    return [str(there / crate / "target" / "release" / crate)]

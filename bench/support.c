@@ -3,13 +3,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 /* The example of RFC 6455 section 1.3: a fixed key needs no SHA-1 here. */
 #define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
@@ -75,13 +72,46 @@ void parse_url(struct target *target, const char *url)
     unsigned port = 0;
     int used = 0;
 
-    if (sscanf(url, "ws://%63[0-9.]:%u%n", target->host, &port, &used) != 2 ||
+    target->tls = strncmp(url, "wss:", 4) == 0;
+    if (sscanf(url, target->tls ? "wss://%63[0-9.]:%u%n" : "ws://%63[0-9.]:%u%n",
+               target->host, &port, &used) != 2 ||
         port > 65535 || inet_pton(AF_INET, target->host, &target->addr.sin_addr) != 1 ||
         (url[used] != '/' && url[used] != '\0'))
-        die("the URL must be ws://ADDRESS:PORT/PATH with a numeric IPv4 address");
+        die("the URL must be ws[s]://ADDRESS:PORT/PATH with a numeric IPv4 address");
     target->addr.sin_family = AF_INET;
     target->addr.sin_port = htons((uint16_t)port);
     target->path = url[used] == '/' ? url + used : "/";
+}
+
+/* Opening */
+
+size_t put_request(char *head, const struct target *target)
+{
+    int len = snprintf(head, RESPONSE_MAX,
+                       "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
+                       "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY "\r\n"
+                       "Sec-WebSocket-Version: 13\r\n%s\r\n",
+                       target->path, target->host, (unsigned)ntohs(target->addr.sin_port),
+                       target->extensions);
+
+    if (len < 0 || len >= RESPONSE_MAX)
+        die("the path is too long");
+    return (size_t)len;
+}
+
+bool response_is_whole(const struct target *target, char *head, size_t len)
+{
+    head[len] = '\0';
+    if (strstr(head, "\r\n\r\n") == NULL) {
+        if (len == RESPONSE_MAX - 1)
+            die("the response's head is too long");
+        return false;
+    }
+    if (strncmp(head, "HTTP/1.1 101 ", 13) != 0)
+        die("the server refused the handshake");
+    if (!target->raw && strstr(head, ": " ACCEPT "\r\n") == NULL)
+        die("the server's accept key is wrong");
+    return true;
 }
 
 /* Frames */
@@ -110,69 +140,6 @@ void apply_mask(unsigned char *data, size_t len, const unsigned char key[4])
 {
     for (size_t i = 0; i < len; i++)
         data[i] ^= key[i % 4];
-}
-
-/* Opening: blocking, one after the other, so that no backlog overflows */
-
-static void wait_for(int fd, short events)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-
-    if (poll(&p, 1, STALL_MS) <= 0)
-        die("the server does not answer the handshake");
-}
-
-static void check_response(const struct target *target, const char *head)
-{
-    if (strncmp(head, "HTTP/1.1 101 ", 13) != 0)
-        die("the server refused the handshake");
-    if (!target->raw && strstr(head, ": " ACCEPT "\r\n") == NULL)
-        die("the server's accept key is wrong");
-}
-
-static void shake_hands(const struct target *target, int fd, char *head)
-{
-    size_t have = 0;
-    int len = snprintf(head, RESPONSE_MAX,
-                       "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\n"
-                       "Connection: Upgrade\r\nSec-WebSocket-Key: " KEY "\r\n"
-                       "Sec-WebSocket-Version: 13\r\n%s\r\n",
-                       target->path, target->host, (unsigned)ntohs(target->addr.sin_port),
-                       target->extensions);
-
-    if (len < 0 || len >= RESPONSE_MAX)
-        die("the path is too long");
-    if (send(fd, head, (size_t)len, MSG_NOSIGNAL) != len)
-        die_errno("send");
-    for (;;) {
-        ssize_t n;
-
-        wait_for(fd, POLLIN);
-        n = recv(fd, head + have, RESPONSE_MAX - 1 - have, 0);
-        if (n <= 0)
-            die("the server hung up during the handshake");
-        have += (size_t)n;
-        head[have] = '\0';
-        if (strstr(head, "\r\n\r\n") != NULL)
-            break;
-        if (have == RESPONSE_MAX - 1)
-            die("the response's head is too long");
-    }
-    check_response(target, head);
-}
-
-int open_connection(const struct target *target, char *head)
-{
-    int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (fd < 0 ||
-        connect(fd, (const struct sockaddr *)&target->addr, sizeof target->addr) < 0)
-        die_errno("connect");
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-        die_errno("setsockopt");
-    shake_hands(target, fd, head);
-    return fd;
 }
 
 void raise_fd_limit(void)

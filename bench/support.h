@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the C programs of the benchmarks share: they give up with one line, read clocks,
- * write the headers of frames, and open WebSocket connections to a numeric address.
+ * know the heads that open a WebSocket connection, and write the headers of frames.
  */
 #ifndef BENCH_SUPPORT_H
 #define BENCH_SUPPORT_H
@@ -30,6 +30,7 @@ struct target {
     const char *path;       /* of the URL, which must live as long */
     const char *extensions; /* a whole header line with its end, or "" */
     bool raw;               /* the server knows no accept key */
+    bool tls;               /* the URL is one of wss */
 };
 
 /* One moment of the clocks that bound a measured window. */
@@ -59,12 +60,15 @@ size_t put_header(unsigned char *out, unsigned byte0, size_t len,
 
 void apply_mask(unsigned char *data, size_t len, const unsigned char key[4]);
 
+/** @param head (out) RESPONSE_MAX bytes. @return the length of the request in it. */
+size_t put_request(char *head, const struct target *target);
+
 /**
- * Connect and shake hands, blocking.
+ * Whether what was received is the whole head of the response, which is then checked.
  *
- * @param head (out) RESPONSE_MAX bytes: the response's head, ended by NUL.
+ * @param head RESPONSE_MAX bytes; a NUL is put behind the first `len` of them.
  */
-int open_connection(const struct target *target, char *head);
+bool response_is_whole(const struct target *target, char *head, size_t len);
 
 void raise_fd_limit(void);
 

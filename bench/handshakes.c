@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A generator of new connections: each does the handshake of TLS and the upgrade to
+ * WebSocket, and closes when the whole response has come. Some are always under way, on
+ * one thread and edge-triggered epoll. With --resume each resumes the session of the
+ * one before it in its slot, else nobody knows of any session. That every handshake was
+ * of the kind that is asked for is checked. The CPU clocks are read as in load.c.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support.h"
+#include "tls_client.h"
+
+#define MAX_EVENTS 256
+
+struct options {
+    struct target target;
+    struct tls_client client;
+    size_t in_flight;
+    double seconds;
+    double warmup;
+    uint64_t count; /* 0: run by time */
+    pid_t pid;      /* 0: do not read a server's clock */
+    bool resume;
+    bool json;
+};
+
+struct slot {
+    int fd;
+    bool resumes;
+    bool asked; /* TLS is ready and the request is sent */
+    SSL *ssl;
+    SSL_SESSION *session; /* of the last connection; NULL: none yet */
+    size_t have;
+    char head[RESPONSE_MAX];
+};
+
+struct shaker {
+    const struct options *options;
+    SSL_CTX *context;
+    struct slot *slots;
+    char request[RESPONSE_MAX];
+    size_t request_len;
+    uint64_t left;  /* connections that may still begin */
+    uint64_t done;  /* that opened */
+    uint64_t agile; /* of them, with a key exchange of their own (forward secrecy) */
+    size_t active;
+    int epoll_fd;
+};
+
+struct sample {
+    struct clocks clocks;
+    uint64_t done, agile;
+};
+
+static struct sample take_sample(const struct shaker *shaker)
+{
+    return (struct sample){read_clocks(shaker->options->pid), shaker->done,
+                           shaker->agile};
+}
+
+/* One connection */
+
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct slot *slot = SSL_get_app_data(ssl);
+
+    SSL_SESSION_free(slot->session);
+    slot->session = session;
+    return 1;
+}
+
+/* OpenSSL lets a session of TLS 1.3 be resumed once, but some servers give no other one
+ * to who resumes: a copy is used up. */
+static void resume(const struct slot *slot)
+{
+    SSL_SESSION *copy = SSL_SESSION_dup(slot->session);
+
+    if (copy == NULL || SSL_set_session(slot->ssl, copy) != 1)
+        die_tls("a session cannot be resumed");
+    SSL_SESSION_free(copy);
+}
+
+static void begin(struct shaker *shaker, struct slot *slot)
+{
+    const struct target *target = &shaker->options->target;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = slot};
+    int on = 1;
+
+    slot->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (slot->fd < 0 ||
+        setsockopt(slot->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+        die_errno("socket");
+    if (connect(slot->fd, (const struct sockaddr *)&target->addr, sizeof target->addr) <
+            0 &&
+        errno != EINPROGRESS)
+        die_errno("connect");
+    if (epoll_ctl(shaker->epoll_fd, EPOLL_CTL_ADD, slot->fd, &event) < 0)
+        die_errno("epoll_ctl");
+    slot->resumes = slot->session != NULL;
+    slot->asked = false;
+    slot->have = 0;
+    slot->ssl = client_new(shaker->context, slot->fd);
+    SSL_set_app_data(slot->ssl, slot);
+    if (slot->resumes)
+        resume(slot);
+    shaker->active++;
+}
+
+static void begin_next(struct shaker *shaker, struct slot *slot)
+{
+    if (shaker->left > 0) {
+        shaker->left--;
+        begin(shaker, slot);
+    }
+}
+
+static void note_kind(struct shaker *shaker, const struct slot *slot)
+{
+    EVP_PKEY *key = NULL;
+
+    if ((SSL_session_reused(slot->ssl) == 1) != slot->resumes)
+        die(slot->resumes ? "the server did not resume a session"
+                          : "a session was resumed");
+    if (SSL_get_peer_tmp_key(slot->ssl, &key) == 1)
+        shaker->agile++;
+    EVP_PKEY_free(key);
+}
+
+/* SSL_shutdown() says goodbye; without it OpenSSL would not let the session be resumed.
+ */
+static void finish(struct shaker *shaker, struct slot *slot)
+{
+    if (shaker->options->resume && slot->session == NULL)
+        die("the server gave no session to resume");
+    SSL_shutdown(slot->ssl);
+    SSL_free(slot->ssl);
+    close(slot->fd);
+    shaker->active--;
+    shaker->done++;
+    begin_next(shaker, slot);
+}
+
+/* @return false when r says that it has to wait. */
+static bool went_on(const struct slot *slot, int r)
+{
+    if (r == 1)
+        return true;
+    if (SSL_get_error(slot->ssl, r) != SSL_ERROR_WANT_READ)
+        die_tls("a handshake failed");
+    return false;
+}
+
+static void advance(struct shaker *shaker, struct slot *slot)
+{
+    size_t n;
+
+    if (!slot->asked) {
+        if (!went_on(slot, SSL_do_handshake(slot->ssl)))
+            return;
+        note_kind(shaker, slot);
+        if (SSL_write_ex(slot->ssl, shaker->request, shaker->request_len, &n) != 1)
+            die_tls("the request was not taken");
+        slot->asked = true;
+    }
+    do {
+        if (!went_on(slot, SSL_read_ex(slot->ssl, slot->head + slot->have,
+                                       RESPONSE_MAX - 1 - slot->have, &n)))
+            return;
+        slot->have += n;
+    } while (!response_is_whole(&shaker->options->target, slot->head, slot->have));
+    finish(shaker, slot);
+}
+
+/* All connections */
+
+static void turn(struct shaker *shaker)
+{
+    struct epoll_event events[MAX_EVENTS];
+    int count = epoll_wait(shaker->epoll_fd, events, MAX_EVENTS, STALL_MS);
+
+    if (count == 0)
+        die("no answer came for 10 s");
+    if (count < 0 && errno != EINTR)
+        die_errno("epoll_wait");
+    for (int i = 0; i < count; i++)
+        advance(shaker, events[i].data.ptr);
+}
+
+static void begin_all(struct shaker *shaker, uint64_t count)
+{
+    shaker->left = count;
+    for (size_t i = 0; i < shaker->options->in_flight; i++)
+        begin_next(shaker, &shaker->slots[i]);
+}
+
+static void finish_all(struct shaker *shaker)
+{
+    while (shaker->active > 0)
+        turn(shaker);
+}
+
+static void turn_until(struct shaker *shaker, int64_t deadline)
+{
+    while (clock_ns(CLOCK_MONOTONIC) < deadline)
+        turn(shaker);
+}
+
+static void run_by_time(struct shaker *shaker, struct sample *from, struct sample *to)
+{
+    const struct options *o = shaker->options;
+
+    begin_all(shaker, UINT64_MAX);
+    turn_until(shaker, clock_ns(CLOCK_MONOTONIC) + (int64_t)(o->warmup * NS_PER_S));
+    *from = take_sample(shaker);
+    turn_until(shaker, from->clocks.wall + (int64_t)(o->seconds * NS_PER_S));
+    *to = take_sample(shaker);
+    shaker->left = 0;
+    finish_all(shaker);
+}
+
+static void run_by_count(struct shaker *shaker, struct sample *from, struct sample *to)
+{
+    *from = take_sample(shaker);
+    begin_all(shaker, shaker->options->count);
+    finish_all(shaker);
+    *to = take_sample(shaker);
+}
+
+static void report(const struct options *o, const struct sample *from,
+                   const struct sample *to)
+{
+    const double seconds = (double)(to->clocks.wall - from->clocks.wall) / NS_PER_S;
+    const double own = (double)(to->clocks.own - from->clocks.own) / NS_PER_S;
+    const double server = (double)(to->clocks.server - from->clocks.server) / NS_PER_S;
+    const double done = (double)(to->done - from->done);
+
+    if (o->json) {
+        printf("{\"seconds\": %.6f, \"handshakes\": %.0f, \"key_exchanges\": %ju, "
+               "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
+               seconds, done, (uintmax_t)(to->agile - from->agile), own);
+        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", server);
+        return;
+    }
+    printf("%.0f handshakes in %.3f s: %.0f a second, %.0f %% with a key exchange; "
+           "generator CPU %.1f %%, %.1f us each\n",
+           done, seconds, done / seconds, 100 * (double)(to->agile - from->agile) / done,
+           100 * own / seconds, own * 1e6 / done);
+    if (o->pid != 0)
+        printf("server CPU %.1f %%, %.1f us each\n", 100 * server / seconds,
+               server * 1e6 / done);
+}
+
+/* Command line */
+
+static const char usage[] =
+    "usage: handshakes [options] wss://ADDRESS:PORT/PATH\n"
+    "  --in-flight N  connections that are opening at one time (16)\n"
+    "  --seconds S    length of the measured window (3)\n"
+    "  --warmup S     handshakes before it (1)\n"
+    "  --count N      exactly N in all, and one in each slot before, instead of a "
+    "window\n"
+    "  --pid PID      read the CPU clock of this server at both ends of the window\n"
+    "  --groups LIST  of the key exchange, X25519:P-256 for one (OpenSSL's own)\n"
+    "  --resume       resume sessions\n"
+    "  --tls12        speak TLS 1.2, instead of 1.3\n"
+    "  --json         print the result as one JSON object\n";
+
+/* The options in the order of their values; from RESUME on they take no argument. */
+enum { GROUPS, IN_FLIGHT, SECONDS, WARMUP, COUNT, PID, RESUME, TLS12, JSON, HELP };
+
+static const struct option option_table[] = {
+    {"groups", required_argument, NULL, GROUPS},
+    {"in-flight", required_argument, NULL, IN_FLIGHT},
+    {"seconds", required_argument, NULL, SECONDS},
+    {"warmup", required_argument, NULL, WARMUP},
+    {"count", required_argument, NULL, COUNT},
+    {"pid", required_argument, NULL, PID},
+    {"resume", no_argument, NULL, RESUME},
+    {"tls12", no_argument, NULL, TLS12},
+    {"json", no_argument, NULL, JSON},
+    {"help", no_argument, NULL, HELP},
+    {0},
+};
+
+static void parse(struct options *o, int argc, char **argv)
+{
+    double values[HELP + 1] = {[IN_FLIGHT] = 16, [SECONDS] = 3, [WARMUP] = 1};
+    const char *groups = NULL;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "", option_table, NULL)) != -1) {
+        if (opt == '?') {
+            fputs(usage, stderr);
+            exit(2);
+        }
+        if (opt == GROUPS)
+            groups = optarg;
+        else
+            values[opt] = opt < RESUME ? parse_number(optarg) : 1;
+    }
+    if (values[HELP] != 0 || optind != argc - 1) {
+        fputs(usage, values[HELP] != 0 ? stdout : stderr);
+        exit(values[HELP] != 0 ? 0 : 2);
+    }
+    *o = (struct options){
+        .client = {.version = values[TLS12] != 0 ? TLS1_2_VERSION : TLS1_3_VERSION,
+                   .groups = groups,
+                   .on_session = values[RESUME] != 0 ? on_session : NULL},
+        .target = {.extensions = ""},
+        .in_flight = (size_t)values[IN_FLIGHT],
+        .seconds = values[SECONDS],
+        .warmup = values[WARMUP],
+        .count = (uint64_t)values[COUNT],
+        .pid = (pid_t)values[PID],
+        .resume = values[RESUME] != 0,
+        .json = values[JSON] != 0,
+    };
+    parse_url(&o->target, argv[optind]);
+    if (!o->target.tls || o->in_flight == 0 || o->in_flight > 1000)
+        die("the URL must be one of wss, --in-flight 1 to 1000");
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct shaker shaker = {.options = &options};
+    struct sample from, to;
+
+    parse(&options, argc, argv);
+    shaker.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (shaker.epoll_fd < 0)
+        die_errno("epoll_create1");
+    shaker.context = client_context(&options.client);
+    shaker.slots = must_alloc(options.in_flight, sizeof *shaker.slots);
+    shaker.request_len = put_request(shaker.request, &options.target);
+    begin_all(&shaker, options.in_flight); /* each slot gets a session */
+    finish_all(&shaker);
+    if (options.count > 0)
+        run_by_count(&shaker, &from, &to);
+    else
+        run_by_time(&shaker, &from, &to);
+    report(&options, &from, &to);
+    for (size_t i = 0; i < options.in_flight; i++)
+        SSL_SESSION_free(shaker.slots[i].session);
+    free(shaker.slots);
+    SSL_CTX_free(shaker.context);
+    close(shaker.epoll_fd);
+    return 0;
+}
