@@ -245,6 +245,7 @@ static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head 
     }
     if (!wsi_origin_is_allowed(
             head, wsi_str_of(wsi_facts_host(conn->facts)),
+            wsi_facts_is_secure(conn->facts),
             wsi_option_text(wsi_service_options(conn->owner), WSI_OPT_ORIGINS))) {
         wsi_reply_text(conn, 403, "this origin may not connect");
         return;

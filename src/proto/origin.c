@@ -81,7 +81,7 @@ static const char *parse(struct origin *out, struct wsi_str text, bool is_entry)
     return NULL;
 }
 
-static bool is_same_place(struct wsi_str text, struct wsi_str host)
+static bool is_same_place(struct wsi_str text, struct wsi_str host, bool is_secure)
 {
     struct wsi_authority ours;
     struct origin origin;
@@ -90,8 +90,10 @@ static bool is_same_place(struct wsi_str text, struct wsi_str host)
     if (parse(&origin, text, false) != NULL || !is_web(origin.scheme) ||
         !wsi_authority_parse(host, &ours, &why))
         return false;
+    /* What came without TLS may have been behind a proxy that speaks it and says nothing:
+     * then either port may be meant. */
     if (!ours.port_given)
-        ours.port = default_port(origin.scheme);
+        ours.port = default_port(is_secure ? WSI_STR("https") : origin.scheme);
     return origin.place.port == ours.port && origin.place.is_ipv6 == ours.is_ipv6 &&
            wsi_str_equal_nocase(origin.place.host, ours.host);
 }
@@ -116,19 +118,20 @@ static bool is_word(struct wsi_str entry)
     return is(entry, "null") || is(entry, "file://");
 }
 
-static bool lets_in(struct wsi_str entry, struct wsi_str text, struct wsi_str host)
+static bool lets_in(struct wsi_str entry, struct wsi_str text, struct wsi_str host,
+                    bool is_secure)
 {
     if (is(entry, "*"))
         return true;
     if (is(entry, "same"))
-        return is_same_place(text, host);
+        return is_same_place(text, host, is_secure);
     if (is_word(entry))
         return wsi_str_equal_nocase(entry, text);
     return is_named(text, entry);
 }
 
 bool wsi_origin_is_allowed(const struct wsi_http_head *head, struct wsi_str host,
-                           const char *allowed)
+                           bool is_secure, const char *allowed)
 {
     const struct wsi_http_field *origin = wsi_http_find(head, WSI_STR("Origin"), 0);
     struct wsi_str list = wsi_str_of(allowed), entry;
@@ -138,9 +141,9 @@ bool wsi_origin_is_allowed(const struct wsi_http_head *head, struct wsi_str host
     if (wsi_http_find(head, WSI_STR("Origin"), 1) != NULL)
         return false;
     if (*allowed == '\0')
-        return is_same_place(origin->value, host);
+        return is_same_place(origin->value, host, is_secure);
     while (wsi_http_list_next(&list, &entry))
-        if (lets_in(entry, origin->value, host))
+        if (lets_in(entry, origin->value, host, is_secure))
             return true;
     return false;
 }

@@ -227,7 +227,7 @@ static bool begins_with(struct wsi_str text, struct wsi_str start)
 }
 
 /* What a list may let in, told by the text alone. */
-static void check_origin(const struct wsi_http_head *head)
+static void check_origin(const struct wsi_http_head *head, bool secure)
 {
     const struct wsi_http_field *origin = wsi_http_find(head, WSI_STR("Origin"), 0);
     const struct wsi_http_field *field = wsi_http_find(head, WSI_STR("Host"), 0);
@@ -235,14 +235,14 @@ static void check_origin(const struct wsi_http_head *head)
     const bool one = wsi_http_find(head, WSI_STR("Origin"), 1) == NULL;
     char *itself;
 
-    CHECK(wsi_origin_is_allowed(head, host, "*") == one);
-    CHECK(wsi_origin_is_allowed(head, host, "") ==
-          wsi_origin_is_allowed(head, host, "same"));
+    CHECK(wsi_origin_is_allowed(head, host, secure, "*") == one);
+    CHECK(wsi_origin_is_allowed(head, host, secure, "") ==
+          wsi_origin_is_allowed(head, host, secure, "same"));
     if (origin == NULL || !one)
         return;
-    if (wsi_origin_is_allowed(head, host, ""))
+    if (wsi_origin_is_allowed(head, host, secure, ""))
         CHECK(begins_with(origin->value, WSI_STR("http")) && host.len > 0);
-    if (wsi_origin_is_allowed(head, host, "https://*.a.example"))
+    if (wsi_origin_is_allowed(head, host, secure, "https://*.a.example"))
         CHECK(begins_with(origin->value, WSI_STR("https://")) &&
               memchr(origin->value.ptr + 8, '/', origin->value.len - 8) == NULL &&
               (ends_with(origin->value, WSI_STR(".a.example")) ||
@@ -250,7 +250,7 @@ static void check_origin(const struct wsi_http_head *head)
     itself = fuzz_text(origin->value.ptr, origin->value.len);
     if (wsi_origin_check_entry(origin->value) == NULL && strpbrk(itself, "*,") == NULL &&
         strcasecmp(itself, "same") != 0)
-        CHECK(wsi_origin_is_allowed(head, host, itself));
+        CHECK(wsi_origin_is_allowed(head, host, secure, itself));
     free(itself);
 }
 
@@ -270,7 +270,8 @@ static void check_head(const uint8_t *data, size_t len)
     for (unsigned i = 0; (field = wsi_http_find(&head, WSI_STR("Cookie"), i)) != NULL;
          i++)
         walk_cookies(field->value);
-    check_origin(&head);
+    check_origin(&head, false);
+    check_origin(&head, true);
     keep(&head);
     if (wsi_handshake_check_request(&head, &is_upgrade, &refusal) < 0)
         refuse(&refusal);

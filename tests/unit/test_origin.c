@@ -6,7 +6,8 @@
 
 #include "proto/origin.h"
 
-static bool allowed_by(const char *list, const char *host, const char *origin)
+static bool allowed(bool is_secure, const char *list, const char *host,
+                    const char *origin)
 {
     static struct wsi_http_head head;
 
@@ -15,7 +16,12 @@ static bool allowed_by(const char *list, const char *host, const char *origin)
         head.fields[head.count].name = WSI_STR("oRIGIN");
         head.fields[head.count++].value = wsi_str_of(origin);
     }
-    return wsi_origin_is_allowed(&head, wsi_str_of(host), list);
+    return wsi_origin_is_allowed(&head, wsi_str_of(host), is_secure, list);
+}
+
+static bool allowed_by(const char *list, const char *host, const char *origin)
+{
+    return allowed(false, list, host, origin);
 }
 
 static bool same(const char *host, const char *origin)
@@ -51,6 +57,20 @@ static void default_ports_are_the_same_place(void **state)
     assert_true(same("a.example:443", "https://a.example"));
     assert_false(same("a.example:80", "https://a.example"));
     assert_false(same("a.example:443", "http://a.example"));
+}
+
+/* Over TLS a host without a port means port 443, which is not where a page of http is. */
+static void default_port_of_tls_is_443(void **state)
+{
+    (void)state;
+    assert_true(allowed(true, "", "a.example", "https://a.example"));
+    assert_true(allowed(true, "", "a.example", "https://a.example:443"));
+    assert_true(allowed(true, "", "a.example:443", "https://a.example"));
+    assert_true(allowed(true, "", "a.example:8443", "https://a.example:8443"));
+    assert_false(allowed(true, "", "a.example", "http://a.example"));
+    assert_false(allowed(true, "same", "a.example", "http://a.example"));
+    assert_false(allowed(true, "", "a.example", "https://a.example:80"));
+    assert_true(allowed(true, "same, http://a.example", "a.example", "http://a.example"));
 }
 
 static void foreign_page_is_refused(void **state)
@@ -90,8 +110,8 @@ static void second_origin_is_refused(void **state)
         head.fields[head.count].name = WSI_STR("Origin");
         head.fields[head.count++].value = WSI_STR("http://a.example");
     }
-    assert_false(wsi_origin_is_allowed(&head, WSI_STR("a.example"), ""));
-    assert_false(wsi_origin_is_allowed(&head, WSI_STR("a.example"), "*"));
+    assert_false(wsi_origin_is_allowed(&head, WSI_STR("a.example"), false, ""));
+    assert_false(wsi_origin_is_allowed(&head, WSI_STR("a.example"), false, "*"));
 }
 
 static void list_lets_in_what_it_names_and_nothing_else(void **state)
@@ -239,6 +259,7 @@ int main(void)
         TEST(who_is_no_browser_is_let_in),
         TEST(page_of_the_same_host_and_port_is_let_in),
         TEST(default_ports_are_the_same_place),
+        TEST(default_port_of_tls_is_443),
         TEST(foreign_page_is_refused),
         TEST(origin_that_is_none_is_refused),
         TEST(second_origin_is_refused),

@@ -321,11 +321,19 @@ static void origin_is_compared_with_the_host_that_was_asked_for(void **state)
                                "X-Forwarded-Host: a.example\r\n";
     static const char inner[] = "Origin: http://h\r\n"
                                 "X-Forwarded-Host: a.example\r\n";
+    static const char plain[] = "Origin: http://a.example\r\n"
+                                "X-Forwarded-Host: a.example\r\n"
+                                "X-Forwarded-Proto: http\r\n";
+    static const char tls[] = "Origin: http://a.example\r\n"
+                              "X-Forwarded-Host: a.example\r\n"
+                              "X-Forwarded-Proto: https\r\n";
 
     (void)state;
     assert_int_equal(status_of_origin("127.0.0.1", same), 101);
     assert_int_equal(status_of_origin("127.0.0.1", port), 403);
     assert_int_equal(status_of_origin("127.0.0.1", inner), 403);
+    assert_int_equal(status_of_origin("127.0.0.1", plain), 101);
+    assert_int_equal(status_of_origin("127.0.0.1", tls), 403);
     assert_int_equal(status_of_origin("", same), 403);
     assert_int_equal(status_of_origin("", inner), 101);
 }
