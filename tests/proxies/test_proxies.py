@@ -8,7 +8,6 @@ import pathlib
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import tempfile
 import unittest
@@ -17,6 +16,7 @@ from tool import TIMEOUT, Serve
 from ws_peer import TEXT, Client
 
 CLIENT = "127.0.0.5"
+FILES = os.environ.get("CERTIFICATES", "")
 STREAM_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
 NGINX = """
@@ -35,7 +35,7 @@ http {{
     uwsgi_temp_path {there}/uwsgi;
     scgi_temp_path {there}/scgi;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{how};
         location / {{
             proxy_pass http://127.0.0.1:{server};
             proxy_http_version 1.1;
@@ -51,7 +51,7 @@ http {{
 NGINX_STREAM = """
 stream {{
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{how};
         proxy_pass 127.0.0.1:{server};
         proxy_protocol on;
     }}
@@ -64,7 +64,7 @@ defaults
     timeout server 30s
 frontend in
     mode {mode}
-    bind fd@{fd}
+    bind fd@{fd} {tls}
     default_backend out
 backend out
     mode {mode}
@@ -112,33 +112,40 @@ class Proxy:
 
 
 class Nginx(Proxy):
-    def __init__(self, server_port, template):
+    def __init__(self, server_port, template, tls=False):
         super().__init__(server_port)
         self.template = NGINX + template
+        self.how = (f" ssl;\n        ssl_certificate {FILES}/good.pem;\n"
+                    f"        ssl_certificate_key {FILES}/good.key") if tls else ""
 
     def command(self, there):
         module = f"load_module {STREAM_MODULE};" if STREAM_MODULE.exists() else ""
         config = there / "nginx.conf"
         config.write_text(self.template.format(module=module, there=there, port=self.port,
-                                               server=self.server))
+                                               server=self.server, how=self.how))
         # It takes over a socket whose number stands here, by its address.
         return ([program("nginx"), "-e", "stderr", "-p", str(there), "-c", str(config)],
                 {"NGINX": f"{self.listener.fileno()};"})
 
 
 class HAProxy(Proxy):
-    def __init__(self, server_port, how, mode="tcp", more=""):
+    def __init__(self, server_port, how, mode="tcp", more="", tls=False):
         super().__init__(server_port)
-        self.how, self.mode, self.more = how, mode, more
+        self.how, self.mode, self.more, self.tls = how, mode, more, tls
 
     def command(self, there):
         config = there / "haproxy.cfg"
+        both = there / "both.pem"
+        if self.tls:
+            both.write_text("".join(pathlib.Path(f"{FILES}/good.{kind}").read_text("ascii")
+                                    for kind in ("pem", "key")))
         config.write_text(HAPROXY.format(fd=self.listener.fileno(), server=self.server,
-                                         how=self.how, mode=self.mode, more=self.more))
+                                         how=self.how, mode=self.mode, more=self.more,
+                                         tls=f"ssl crt {both}" if self.tls else ""))
         return [program("haproxy"), "-db", "-f", str(config)], {}
 
 
-class Behind(unittest.TestCase):
+class Case(unittest.TestCase):
     def assert_opened(self, serve, told):
         """The next connection that opens is told to be this client's."""
         seen = []
@@ -153,10 +160,12 @@ class Behind(unittest.TestCase):
         self.assertEqual(client.receive_message(), "by way of a proxy")
         self.assertEqual(client.receive_message(), bytes(range(256)) * 1000)
 
-    def status(self, port, *headers):
-        with Client(port, "/echo", headers=headers, source=CLIENT) as client:
+    def status(self, port, *headers, **more):
+        with Client(port, "/echo", headers=headers, source=CLIENT, **more) as client:
             return client.status
 
+
+class Behind(Case):
     def test_nginx_tells_the_client_in_a_field(self):
         with Serve("--trust-forwarded", "127.0.0.1", "--log-level", "debug") as serve:
             with Nginx(serve.port, NGINX_HTTP) as proxy:
@@ -203,32 +212,6 @@ class Behind(unittest.TestCase):
     def test_haproxy_sends_a_checksum(self):
         self.through_header(lambda port: HAProxy(
             port, "send-proxy-v2 proxy-v2-options crc32c,ssl,unique-id"))
-
-    def test_tls_begins_behind_the_proxy_header(self):
-        with tempfile.TemporaryDirectory() as folder:
-            files = [f"{folder}/key.pem", f"{folder}/cert.pem"]
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                            "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
-                            "-keyout", files[0], "-out", files[1]], check=True,
-                           stderr=subprocess.DEVNULL)
-            with Serve("--proxy-protocol", "127.0.0.1", "--log-level", "debug",
-                       "--set", f"tls_key={files[0]}", "--set", f"tls_certificate={files[1]}",
-                       urls=("wss://127.0.0.1:0",)) as serve:
-                with HAProxy(serve.port, "send-proxy-v2") as proxy:
-                    self.assert_opened_over_tls(serve, proxy.port)
-
-    def assert_opened_over_tls(self, serve, port):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        request = ("GET /echo HTTP/1.1", "Host: localhost", "Upgrade: websocket",
-                   "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-                   "Sec-WebSocket-Version: 13", "", "")
-        plain = socket.create_connection(("127.0.0.1", port), TIMEOUT, (CLIENT, 0))
-        with context.wrap_socket(plain) as sock:
-            sock.sendall("\r\n".join(request).encode("ascii"))
-            self.assertTrue(sock.recv(4096).startswith(b"HTTP/1.1 101 "))
-            self.assert_opened(serve, f"{CLIENT}:{sock.getsockname()[1]}")
 
     def test_haproxy_looks_whether_the_server_lives(self):
         """Its own connections have the command LOCAL."""

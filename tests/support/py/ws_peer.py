@@ -210,14 +210,15 @@ class Client(Stream):
     """The client's end, opened."""
 
     def __init__(self, port, path="/", subprotocol=None, headers=(), host="127.0.0.1",
-                 source=None, tls=None):
-        """`source` is the address to connect from, `tls` an ssl.SSLContext."""
+                 source=None, tls=None, authority=None):
+        """`source` is the address to connect from, `tls` an ssl.SSLContext, `authority` what the
+        Host field says."""
         where = socket.create_connection((host, port), TIMEOUT, source and (source, 0))
         if tls:
             where = tls.wrap_socket(where, server_hostname=host)
         super().__init__(where, masks=True)
         key = base64.b64encode(os.urandom(16)).decode("ascii")
-        lines = [f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "Upgrade: websocket",
+        lines = [f"GET {path} HTTP/1.1", f"Host: {authority or f'{host}:{port}'}", "Upgrade: websocket",
                  "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
         if subprotocol:
             lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
