@@ -223,26 +223,26 @@ static int plan_from(struct plan *plan, const struct wsi_service *service,
     return plan_addresses(plan, why, why_size);
 }
 
-static int add_socket(struct wsi_acceptor *acceptor, struct wsi_service *service,
-                      struct wsi_worker *worker, int fd, const struct plan *plan)
+/* Before there is a descriptor: a Unix socket that is bound leaves its path behind. */
+static struct wsi_accept_socket *new_socket(const struct plan *plan)
 {
     struct wsi_accept_socket *sock = wsi_zalloc(sizeof *sock);
 
-    if (sock == NULL) {
-        close(fd);
-        return WSOCK_ENOMEM;
-    }
-    if (plan->url.is_unix) {
-        sock->path = wsi_strndup(plan->url.path.ptr, plan->url.path.len);
-        if (sock->path == NULL) {
-            close(fd);
-            wsi_free(sock);
-            return WSOCK_ENOMEM;
-        }
-    }
+    if (sock == NULL || !plan->url.is_unix)
+        return sock;
+    sock->path = wsi_strndup(plan->url.path.ptr, plan->url.path.len);
+    if (sock->path != NULL)
+        return sock;
+    wsi_free(sock);
+    return NULL;
+}
+
+static void add_socket(struct wsi_acceptor *acceptor, struct wsi_service *service,
+                       struct wsi_worker *worker, struct wsi_accept_socket *sock,
+                       const struct plan *plan)
+{
     sock->update.run = run_update;
     sock->end.run = run_end;
-    sock->fd = fd;
     sock->service = service;
     sock->deals = !plan->reuse_port;
     sock->secure = plan->url.secure;
@@ -250,7 +250,6 @@ static int add_socket(struct wsi_acceptor *acceptor, struct wsi_service *service
     wsi_owner_ref(&service->owner);
     wsi_service_task(service);
     acceptor->sockets[acceptor->count++] = sock;
-    return 0;
 }
 
 /* The sockets of one address. */
@@ -261,26 +260,30 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
     struct wsi_pool *pool = service->owner.pool;
     const unsigned count = plan->reuse_port ? wsi_pool_count(pool) : 1;
     char text[WSI_ADDRESS_TEXT_MAX];
-    int first = -1, r = 0;
+    int first = -1, r;
 
-    for (unsigned i = 0; i < count && r == 0; i++) {
-        int fd;
+    for (unsigned i = 0; i < count; i++) {
+        struct wsi_accept_socket *sock = new_socket(plan);
 
+        if (sock == NULL)
+            return WSOCK_ENOMEM;
         errno = 0;
-        r = i == 0 ? wsi_listen(address, plan->backlog, plan->reuse_port, &fd)
-                   : wsi_listen_join(first, plan->backlog, &fd);
+        r = i == 0 ? wsi_listen(address, plan->backlog, plan->reuse_port, &sock->fd)
+                   : wsi_listen_join(first, plan->backlog, &sock->fd);
         if (r < 0) {
             snprintf(why, why_size, "%s: %s", wsi_address_text(address, text),
                      errno != 0 ? wsi_errno_text(errno) : wsock_strerror(r));
+            wsi_free(sock->path);
+            wsi_free(sock);
             return r;
         }
         if (i == 0)
-            first = fd;
-        r = add_socket(acceptor, service,
-                       plan->reuse_port ? &pool->workers[i] : wsi_pool_pick(pool), fd,
-                       plan);
+            first = sock->fd;
+        add_socket(acceptor, service,
+                   plan->reuse_port ? &pool->workers[i] : wsi_pool_pick(pool), sock,
+                   plan);
     }
-    return r;
+    return 0;
 }
 
 static int write_url(struct wsi_acceptor *acceptor, const struct plan *plan)

@@ -114,11 +114,12 @@ static int set_up_client(wsock_runtime *runtime)
 
 static int whole_runtime(void)
 {
+    const char *path = world_unix_path();
     wsock_runtime *runtime = NULL;
     char url[128];
     int r = wsock_runtime_new(&runtime);
 
-    snprintf(url, sizeof url, "ws+unix:%s", world_unix_path());
+    snprintf(url, sizeof url, "ws+unix:%s", path);
     if (r == 0)
         r = wsock_runtime_set_int64(runtime, "workers", 2);
     if (r == 0)
@@ -130,6 +131,7 @@ static int whole_runtime(void)
     if (r == 0)
         r = set_up_client(runtime);
     wsock_runtime_free(runtime);
+    assert_int_equal(access(path, F_OK), -1);
     return r;
 }
 
