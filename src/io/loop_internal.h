@@ -45,6 +45,7 @@ enum {
     WSI_S_WATCH_SHIFT = 14,      /* what the backend watches now, WSI_WATCH_* */
     WSI_S_WATCH_READ = 1 << 14,
     WSI_S_WATCH_WRITE = 1 << 15,
+    WSI_S_ASKS = 1 << 16, /* may_receive, before it is read */
 };
 
 struct wsi_stream_list {
@@ -122,12 +123,12 @@ static inline struct wsi_stream *wsi_stream_list_pop(struct wsi_stream_list *lis
 
 static inline void wsi_stream_set(struct wsi_stream *stream, unsigned flags)
 {
-    stream->flags = (uint16_t)(stream->flags | flags);
+    stream->flags |= flags;
 }
 
 static inline void wsi_stream_clear(struct wsi_stream *stream, unsigned flags)
 {
-    stream->flags = (uint16_t)(stream->flags & ~flags);
+    stream->flags &= ~flags;
 }
 
 /** wsi_stream_is_closing(), without a call. */

@@ -136,7 +136,7 @@ void wsi_stream_end(struct wsi_stream *stream, int error)
         return;
     /* After the FIN nothing of ours can be lost, and that the peer resets instead of
      * closing is no news. */
-    stream->error = stream->flags & WSI_S_FIN_SENT ? 0 : (uint8_t)error;
+    stream->error = stream->flags & WSI_S_FIN_SENT ? 0 : (uint16_t)error;
     wsi_stream_set(stream, WSI_S_ENDED);
     wsi_send_drop(stream);
     wsi_stream_mark(stream);
@@ -185,6 +185,15 @@ static void receive(struct wsi_stream *stream)
     }
 }
 
+/* Of a stream that is paused, or that asks. What comes while it lingers is thrown away.
+ */
+static bool may_receive(struct wsi_stream *stream)
+{
+    if (stream->flags & WSI_S_LINGER)
+        return true;
+    return !(stream->flags & WSI_S_PAUSED) && stream->events->may_receive(stream);
+}
+
 void wsi_loop_stream_ready(struct wsi_stream *stream, unsigned ready)
 {
     const unsigned watch = watched(stream);
@@ -214,8 +223,9 @@ void wsi_loop_stream_ready(struct wsi_stream *stream, unsigned ready)
         wsi_stream_set(stream, WSI_S_UNBLOCKED);
         wsi_stream_mark(stream);
     }
-    if (!(ready & WSI_WATCH_READ) ||
-        (stream->flags & (WSI_S_LINGER | WSI_S_PAUSED)) == WSI_S_PAUSED)
+    if (!(ready & WSI_WATCH_READ))
+        return;
+    if ((stream->flags & (WSI_S_PAUSED | WSI_S_ASKS)) && !may_receive(stream))
         return;
     if (stream->filter == NULL)
         receive(stream);
@@ -374,6 +384,12 @@ void wsi_stream_resume(struct wsi_stream *stream)
         return;
     wsi_stream_clear(stream, WSI_S_PAUSED);
     wsi_stream_mark(stream);
+}
+
+void wsi_stream_ask(struct wsi_stream *stream)
+{
+    if (stream->flags & WSI_S_ATTACHED)
+        wsi_stream_set(stream, WSI_S_ASKS);
 }
 
 void wsi_stream_close(struct wsi_stream *stream, enum wsi_close_mode mode)

@@ -38,6 +38,9 @@ struct wsi_stream_events {
     /** The end of wsi_stream_connect(): 0, or a positive errno (then on_closed follows).
      * (nullable for who does not call it) */
     void (*on_connected)(struct wsi_stream *stream, int error);
+    /** Asked before each reading once wsi_stream_ask() was called; who says no pauses the
+     * stream. (nullable for who does not) */
+    bool (*may_receive)(struct wsi_stream *stream);
     /** Bytes arrived; they may be changed in place and are gone after the return. */
     void (*on_data)(struct wsi_stream *stream, uint8_t *data, size_t len);
     /** The peer ended its direction. Sending may go on; the caller decides to close. */
@@ -79,8 +82,8 @@ struct wsi_stream {
     struct wsi_segment *head, *tail;
     atomic_size_t queued; /* bytes accepted and not yet taken; other threads may look */
     int fd;
-    uint16_t flags;
-    uint8_t error;       /* errno that ends the stream at the end of this turn */
+    uint32_t flags;
+    uint16_t error;      /* errno that ends the stream at the end of this turn */
     bool expects_filter; /* see wsi_stream_expect_filter() */
 };
 
@@ -206,6 +209,9 @@ bool wsi_stream_is_blocked(const struct wsi_stream *stream);
  */
 void wsi_stream_pause(struct wsi_stream *stream);
 void wsi_stream_resume(struct wsi_stream *stream);
+
+/** Ask may_receive from now on, until the stream has closed. */
+void wsi_stream_ask(struct wsi_stream *stream);
 
 /** May be called again with a harsher mode. on_closed follows, never inside this call. */
 void wsi_stream_close(struct wsi_stream *stream, enum wsi_close_mode mode);
