@@ -18,7 +18,8 @@
  * for NULL, as for any other pointer that they need; those that look something up answer
  * 0, "" or NULL. Only `ref` insists on an object.
  *
- * **Handlers** run on a worker thread of the runtime and must not block it. Those of
+ * **Handlers** run on a worker thread of the runtime and must not block it; or on a
+ * thread of yours, when it asks for them (queue.h). Those of
  * one connection never run at the same time. Timers (timer.h) and wsock_conn_post() run
  * functions of yours in the same place.
  *
@@ -53,6 +54,8 @@ typedef struct wsock_client wsock_client;
 typedef struct wsock_message wsock_message;
 /** Connections that hear each other. room.h */
 typedef struct wsock_room wsock_room;
+/** A thread of the application's that handlers run on. queue.h */
+typedef struct wsock_queue wsock_queue;
 /** Something to be called later, once or again and again. timer.h */
 typedef struct wsock_timer wsock_timer;
 

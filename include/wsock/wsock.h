@@ -39,7 +39,8 @@
  *
  * Where to read on: types.h (lifetimes and threads, for all handles), server.h,
  * endpoint.h, request.h, conn.h; client.h for the other end; room.h and message.h for
- * many at once; tls.h for wss; timer.h for later; option.h for limits; runtime.h for
+ * many at once; tls.h for wss; timer.h for later; queue.h to have
+ * handlers run on a thread of your own; option.h for limits; runtime.h for
  * threads, signals and the log; error.h for what calls answer; memory.h for a heap of
  * your own.
  */
@@ -53,6 +54,7 @@
 #include <wsock/memory.h>
 #include <wsock/message.h>
 #include <wsock/option.h>
+#include <wsock/queue.h>
 #include <wsock/request.h>
 #include <wsock/room.h>
 #include <wsock/runtime.h>

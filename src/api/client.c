@@ -14,6 +14,8 @@
 #include "conn/conn.h"
 #include "conn/encode.h"
 #include "conn/header.h"
+#include "conn/queue.h"
+#include "conn/queued.h"
 #include "conn/remote.h"
 #include "conn/send.h"
 #include "core/alloc.h"
@@ -21,7 +23,8 @@
 enum { LINES_MAX = 16 * 1024 };
 
 struct wsock_client {
-    struct wsi_remote remote; /* first; its lock guards the options */
+    struct wsi_remote remote; /* first; its lock guards the options, and what follows */
+    bool connected;           /* it made a connection, or tried to */
     struct wsi_failure failure;
 };
 
@@ -37,6 +40,7 @@ static void release(struct wsi_owner *owner)
     wsock_client *client = client_of(owner);
     struct wsi_remote *remote = &client->remote;
     struct wsi_pool *pool = owner->pool;
+    struct wsock_queue *queue = owner->queue;
 
     wsi_keeper_fini(&remote->keeper);
     wsi_profile_fini(&remote->profile);
@@ -48,6 +52,7 @@ static void release(struct wsi_owner *owner)
     pthread_mutex_destroy(&remote->lock);
     wsi_failure_fini(&client->failure);
     wsi_free(client);
+    wsi_queue_unref(queue);
     wsi_pool_unref(pool);
 }
 
@@ -108,8 +113,12 @@ void wsock_client_unref(wsock_client *client)
 static int prepare(wsock_client *client)
 {
     char why[WSI_TLS_WHY_SIZE];
-    const int r = wsi_remote_prepare(&client->remote, why);
+    int r;
 
+    pthread_mutex_lock(&client->remote.lock);
+    client->connected = true;
+    pthread_mutex_unlock(&client->remote.lock);
+    r = wsi_remote_prepare(&client->remote, why);
     return r < 0 ? wsi_fail(&client->failure, r, "%s: %s",
                             shown(client->remote.home.text), why)
                  : 0;
@@ -249,6 +258,42 @@ int wsock_client_add_subprotocol(wsock_client *client, const char *subprotocol)
 }
 
 /* ---- handlers ---- */
+
+/* With the lock held. */
+static int set_queue(wsock_client *client, wsock_queue *queue)
+{
+    struct wsi_remote *remote = &client->remote;
+    struct wsi_told *told;
+
+    if (client->connected || remote->profile.queue != NULL)
+        return WSOCK_EBUSY;
+    told = wsi_told_new();
+    if (told == NULL)
+        return WSOCK_ENOMEM;
+    if (!wsi_profile_set_queue(&remote->profile, queue)) {
+        wsi_told_free(told);
+        return WSOCK_EBUSY;
+    }
+    remote->keeper.told = told;
+    remote->owner.queue = wsi_queue_ref(queue);
+    return 0;
+}
+
+int wsock_client_set_queue(wsock_client *client, wsock_queue *queue)
+{
+    int r;
+
+    if (client == NULL || queue == NULL || queue->pool != client->remote.owner.pool)
+        return WSOCK_EINVAL;
+    if (wsi_queue_is_closed(queue))
+        return WSOCK_ECLOSED;
+    pthread_mutex_lock(&client->remote.lock);
+    r = set_queue(client, queue);
+    pthread_mutex_unlock(&client->remote.lock);
+    return r < 0 ? wsi_fail(&client->failure, r,
+                            "a queue is set once, before handlers and connections")
+                 : 0;
+}
 
 static int set_handler(wsock_client *client, enum wsi_on which, union wsi_handler_fn fn,
                        bool is_set, void *user, wsock_free_fn free_user)

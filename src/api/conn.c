@@ -13,6 +13,7 @@
 #include "conn/closing.h"
 #include "conn/conn.h"
 #include "conn/encode.h"
+#include "conn/queued.h"
 #include "conn/send.h"
 #include "conn/send_parts.h"
 #include "conn/timer.h"
@@ -136,16 +137,13 @@ static void run_call(struct wsi_mail *mail)
     wsi_free(call);
 }
 
-static int post_call(wsock_conn *conn, wsock_post_fn fn, void *user,
-                     wsock_free_fn free_user)
+static struct posted_call *new_call(wsock_conn *conn, wsock_post_fn fn, void *user,
+                                    wsock_free_fn free_user)
 {
-    struct posted_call *call;
+    struct posted_call *call = wsi_alloc(sizeof *call);
 
-    if (wsi_conn_state(conn) == WSI_CONN_CLOSED)
-        return WSOCK_ECLOSED;
-    call = wsi_alloc(sizeof *call);
     if (call == NULL)
-        return WSOCK_ENOMEM;
+        return NULL;
     *call = (struct posted_call){
         .mail = {.run = run_call},
         .conn = wsock_conn_ref(conn),
@@ -154,7 +152,51 @@ static int post_call(wsock_conn *conn, wsock_post_fn fn, void *user,
         .free_user = free_user,
     };
     atomic_fetch_add_explicit(&conn->worker->calls, 1, memory_order_relaxed);
+    return call;
+}
+
+static void run_call_on_queue(struct wsi_mail *mail)
+{
+    struct posted_call *call = WSI_CONTAINER_OF(mail, struct posted_call, mail);
+    wsock_conn *conn = call->conn;
+
+    atomic_fetch_sub_explicit(&conn->worker->calls, 1, memory_order_relaxed);
+    if (!atomic_load(&wsi_conn_queued(conn)->told_closed) &&
+        wsi_queue_calls(conn->owner->queue))
+        call->fn(conn, call->user);
+    if (call->free_user != NULL)
+        call->free_user(call->user);
+    wsi_free(call);
+    wsock_conn_unref(conn);
+}
+
+static int post_call(wsock_conn *conn, wsock_post_fn fn, void *user,
+                     wsock_free_fn free_user)
+{
+    struct posted_call *call;
+
+    if (wsi_conn_state(conn) == WSI_CONN_CLOSED)
+        return WSOCK_ECLOSED;
+    call = new_call(conn, fn, user, free_user);
+    if (call == NULL)
+        return WSOCK_ENOMEM;
     wsi_worker_post(conn->worker, &call->mail);
+    return 0;
+}
+
+static int post_call_on_queue(wsock_conn *conn, wsock_post_fn fn, void *user,
+                              wsock_free_fn free_user)
+{
+    struct posted_call *call;
+
+    if (atomic_load(&wsi_conn_queued(conn)->told_closed) ||
+        wsi_queue_is_closed(conn->owner->queue))
+        return WSOCK_ECLOSED;
+    call = new_call(conn, fn, user, free_user);
+    if (call == NULL)
+        return WSOCK_ENOMEM;
+    call->mail.run = run_call_on_queue;
+    wsi_queue_call(conn->owner->queue, &call->mail);
     return 0;
 }
 
@@ -166,7 +208,8 @@ int wsock_conn_post(wsock_conn *conn, wsock_post_fn fn, void *user,
     /* Whoever posts faster than the worker calls must not fill the memory. */
     if (atomic_load_explicit(&conn->worker->calls, memory_order_relaxed) >= CALLS_MAX)
         return WSOCK_EAGAIN;
-    return post_call(conn, fn, user, free_user);
+    return wsi_conn_queued(conn) != NULL ? post_call_on_queue(conn, fn, user, free_user)
+                                         : post_call(conn, fn, user, free_user);
 }
 
 /* The answer to a client's handshake is read in any case; wsi_conn_open() looks at the
@@ -218,6 +261,7 @@ int wsock_conn_timer(wsock_conn *conn, wsock_timer **out, uint64_t first_ms,
         .fn = fn,
         .user = user,
         .free_user = free_user,
+        .queue = conn != NULL ? conn->owner->queue : NULL,
     };
 
     if (conn == NULL || fn == NULL)

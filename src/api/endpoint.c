@@ -21,6 +21,7 @@ static int new_endpoint(wsock_server *server, struct wsock_endpoint **out,
     }
     wsi_profile_init(&endpoint->profile, WSOCK_SCOPE_ENDPOINT);
     wsi_options_inherit(&endpoint->profile.options, &server->service.profile.options);
+    endpoint->profile.queue = server->service.owner.queue;
     wsi_failure_init(&endpoint->failure);
     wsi_list_init(&endpoint->node);
     endpoint->server = server;

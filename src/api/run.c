@@ -6,7 +6,6 @@
 #include "api/run.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include <wsock/error.h>
 
 #include "api/runtime.h"
+#include "api/wait.h"
 
 static const int stop_signals[] = {SIGINT, SIGTERM};
 enum { STOP_SIGNALS = sizeof stop_signals / sizeof stop_signals[0] };
@@ -69,25 +69,19 @@ void wsi_run_wake(wsock_runtime *runtime)
     }
 }
 
-static bool is_over(wsock_runtime *runtime)
+static bool is_over(const void *what)
 {
-    bool over;
+    const struct wsi_pool *pool = what;
 
-    pthread_mutex_lock(&runtime->pool.lock);
-    over = atomic_load(&runtime->pool.stopping) && runtime->pool.live == 0;
-    pthread_mutex_unlock(&runtime->pool.lock);
-    return over;
+    return atomic_load(&pool->stopping) && pool->live == 0;
 }
 
 static void wait_for_end(wsock_runtime *runtime, int fd, bool with_signals)
 {
     unsigned handled = 0;
+    uint64_t count;
 
-    while (!is_over(runtime)) {
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        uint64_t count;
-
-        poll(&ready, 1, -1);
+    while (wsi_await(&runtime->pool, is_over, &runtime->pool, fd, -1) != 0) {
         if (read(fd, &count, sizeof count) < 0)
             continue;
         for (; with_signals && handled < atomic_load(&signals_seen); handled++)

@@ -7,6 +7,7 @@
 
 #include "api/run.h"
 #include "api/server.h"
+#include "api/wait.h"
 #include "conn/conn.h"
 #include "conn/keeper.h"
 #include "core/alloc.h"
@@ -136,7 +137,7 @@ void wsi_runtime_stop(wsock_runtime *runtime, bool cut)
     }
     stop_clients(runtime, cut);
     pthread_mutex_lock(&runtime->pool.lock);
-    pthread_cond_broadcast(&runtime->pool.changed);
+    wsi_pool_changed(&runtime->pool);
     wsi_run_wake(runtime);
     pthread_mutex_unlock(&runtime->pool.lock);
 }
@@ -145,6 +146,11 @@ void wsock_runtime_stop(wsock_runtime *runtime)
 {
     if (runtime != NULL)
         wsi_runtime_stop(runtime, false);
+}
+
+static bool is_idle(const void *pool)
+{
+    return ((const struct wsi_pool *)pool)->live == 0;
 }
 
 int wsock_runtime_free(wsock_runtime *runtime)
@@ -157,10 +163,7 @@ int wsock_runtime_free(wsock_runtime *runtime)
     if (!wsi_pool_may_wait(pool))
         return WSOCK_EDEADLK;
     wsi_runtime_stop(runtime, false);
-    pthread_mutex_lock(&pool->lock);
-    while (pool->live > 0)
-        pthread_cond_wait(&pool->changed, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
+    wsi_await(pool, is_idle, pool, -1, -1);
     wsi_pool_end(pool);
     wsi_log_set_hook(&pool->log, NULL, NULL, NULL);
     wsi_pool_unref(pool);

@@ -4,13 +4,14 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <wsock/error.h>
 
 #include "api/runtime.h"
+#include "api/wait.h"
 #include "conn/acceptor.h"
 #include "conn/conn.h"
+#include "conn/queue.h"
 #include "conn/worker.h"
 #include "core/alloc.h"
 
@@ -33,6 +34,7 @@ static void release(struct wsi_owner *owner)
 {
     wsock_server *server = server_of(wsi_service_of(owner));
     struct wsi_pool *pool = owner->pool;
+    struct wsock_queue *queue = owner->queue;
     struct wsi_list *node;
 
     while ((node = wsi_list_pop(&server->endpoints)) != NULL)
@@ -42,6 +44,7 @@ static void release(struct wsi_owner *owner)
     wsi_failure_fini(&server->failure);
     pthread_mutex_destroy(&server->lock);
     wsi_free(server);
+    wsi_queue_unref(queue);
     wsi_pool_unref(pool);
 }
 
@@ -56,14 +59,13 @@ static void clear_handlers(wsock_server *server)
     wsi_profile_clear(&server->service.profile);
 }
 
-static void finished(struct wsi_service *service)
+/* On a worker, where it was stopped, or on its queue.
+ * @param handler (nullable) on_stopped. */
+static void end(wsock_server *server, struct wsi_handler *handler)
 {
-    wsock_server *server = server_of(service);
     struct wsi_pool *pool = pool_of(server);
-    struct wsi_handler *handler = wsi_profile_handler(&service->profile, WSI_ON_STOPPED);
     const struct wsi_pool *before = wsi_pool_calling;
 
-    wsi_log(&pool->log, WSOCK_LOG_INFO, "server", "stopped");
     wsi_pool_calling = pool;
     if (handler != NULL)
         handler->fn.stopped(server, handler->user);
@@ -72,10 +74,34 @@ static void finished(struct wsi_service *service)
     pthread_mutex_lock(&pool->lock);
     server->stopped = true;
     wsi_list_remove(&server->node);
-    pthread_cond_broadcast(&pool->changed);
+    wsi_pool_changed(pool);
     pthread_mutex_unlock(&pool->lock);
-    wsi_owner_unref(&service->owner); /* the reference of what runs */
+    wsi_owner_unref(&server->service.owner); /* the reference of what runs */
     wsi_pool_release(pool);
+}
+
+static void run_ended(struct wsi_mail *mail)
+{
+    wsock_server *server = WSI_CONTAINER_OF(mail, wsock_server, ended);
+    struct wsi_service *service = &server->service;
+    struct wsi_handler *handler = wsi_profile_behind(&service->profile, WSI_ON_STOPPED);
+
+    if (handler != NULL && !wsi_queue_calls(service->owner.queue))
+        handler = NULL;
+    end(server, handler);
+}
+
+static void finished(struct wsi_service *service)
+{
+    wsock_server *server = server_of(service);
+
+    wsi_log(&pool_of(server)->log, WSOCK_LOG_INFO, "server", "stopped");
+    if (service->owner.queue != NULL) {
+        server->ended.run = run_ended;
+        wsi_queue_call(service->owner.queue, &server->ended);
+    } else {
+        end(server, wsi_profile_handler(&service->profile, WSI_ON_STOPPED));
+    }
 }
 
 int wsock_server_new(wsock_runtime *runtime, wsock_server **out)
@@ -172,34 +198,43 @@ void wsock_server_stop(wsock_server *server)
         wsi_server_stop(server, false);
 }
 
+static bool has_stopped(const void *server)
+{
+    return ((const wsock_server *)server)->stopped;
+}
+
 int wsock_server_wait(wsock_server *server, int64_t timeout_ms)
 {
-    struct wsi_pool *pool;
-    struct timespec until;
-    int r = 0;
-
     if (server == NULL)
         return WSOCK_EINVAL;
-    pool = pool_of(server);
-    if (!wsi_pool_may_wait(pool))
+    if (!wsi_pool_may_wait(pool_of(server)))
         return WSOCK_EDEADLK;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    if (timeout_ms > 0) {
-        const int64_t ns = until.tv_nsec + timeout_ms % 1000 * 1000000;
-
-        until.tv_sec += timeout_ms / 1000 + ns / 1000000000;
-        until.tv_nsec = ns % 1000000000;
-    }
-    pthread_mutex_lock(&pool->lock);
-    while (!server->stopped && r == 0)
-        r = timeout_ms < 0 ? pthread_cond_wait(&pool->changed, &pool->lock)
-                           : pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
-    r = server->stopped ? 0 : WSOCK_ETIMEDOUT;
-    pthread_mutex_unlock(&pool->lock);
-    return r;
+    return wsi_await(pool_of(server), has_stopped, server, -1, timeout_ms);
 }
 
 /* ---- handlers ---- */
+
+int wsock_server_set_queue(wsock_server *server, wsock_queue *queue)
+{
+    struct wsi_owner *owner;
+    int r = WSOCK_EBUSY;
+
+    if (server == NULL || queue == NULL || queue->pool != pool_of(server))
+        return WSOCK_EINVAL;
+    if (wsi_queue_is_closed(queue))
+        return WSOCK_ECLOSED;
+    owner = &server->service.owner;
+    pthread_mutex_lock(&server->lock);
+    if (!server->listening && wsi_list_is_empty(&server->endpoints) &&
+        wsi_profile_set_queue(&server->service.profile, queue)) {
+        owner->queue = wsi_queue_ref(queue);
+        r = 0;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return r < 0 ? wsi_fail(&server->failure, r,
+                            "a queue is set once, before endpoints and handlers")
+                 : 0;
+}
 
 static bool is_stopping(wsock_server *server)
 {

@@ -27,6 +27,7 @@ struct wsock_server {
     pthread_mutex_t lock;       /* what follows */
     bool listening;             /* has been: patterns and some options are fixed */
     bool stop_called;
+    struct wsi_mail ended; /* on_stopped, on the queue */
     struct wsi_list endpoints;
     struct wsi_list acceptors;
     struct wsi_registry rooms;

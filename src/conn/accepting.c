@@ -136,7 +136,7 @@ void wsi_accepting_answered(struct wsock_conn *conn)
             opening->body.data, opening->body.len);
 }
 
-/* Ask a handler. Who neither answers nor keeps the request never will. */
+/* Ask a handler. */
 static void ask(struct wsock_conn *conn, const struct wsi_handler *handler)
 {
     struct wsi_opening *opening = conn->opening;
@@ -149,6 +149,12 @@ static void ask(struct wsock_conn *conn, const struct wsi_handler *handler)
                              (uint64_t)wsi_option(options, WSI_OPT_REQUEST_TIMEOUT));
     handler->fn.request(wsi_request_of(conn), handler->user);
     opening->in_handler = false;
+    if (wsi_conn_queued(conn) == NULL) /* else it has only been told to */
+        wsi_accepting_asked(conn);
+}
+
+void wsi_accepting_asked(struct wsock_conn *conn)
+{
     if (wsi_conn_state(conn) != WSI_CONN_OPENING)
         return;
     wsi_accepting_answered(conn);
@@ -159,7 +165,7 @@ static void ask(struct wsock_conn *conn, const struct wsi_handler *handler)
         wsi_log(&conn->worker->pool->log, WSOCK_LOG_ERROR, wsi_conn_subject(conn).text,
                 "the handler of %s neither answered nor kept the request",
                 wsi_facts_target(conn->facts));
-        opening->answered = true;
+        conn->opening->answered = true;
         wsi_reply_text(conn, 500, "the application gave no answer");
     }
 }

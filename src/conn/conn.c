@@ -15,6 +15,7 @@
 #include "conn/extra.h"
 #include "conn/member.h"
 #include "conn/opening.h"
+#include "conn/queued.h"
 #include "conn/secure.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
@@ -52,8 +53,21 @@ int wsi_conn_new(struct wsock_conn **out, struct wsi_worker *worker,
     conn->owner = wsi_owner_ref(owner);
     conn->profile = profile;
     conn->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    r = owner->queue != NULL ? wsi_queued_new(conn) : 0;
+    if (r < 0) {
+        wsock_conn_unref(conn);
+        wsi_pool_release(worker->pool);
+        return r;
+    }
     *out = conn;
     return 0;
+}
+
+struct wsi_queued *wsi_conn_queued(const struct wsock_conn *conn)
+{
+    const struct wsi_extra *extra = wsi_extra_of(conn);
+
+    return extra != NULL ? extra->queued : NULL;
 }
 
 static void free_conn(struct wsock_conn *conn)
@@ -215,14 +229,13 @@ static int close_code(const struct wsock_conn *conn)
     return conn->session.close_received ? conn->session.received_code : 1006;
 }
 
-static void tell_close(struct wsock_conn *conn)
+/* @param detail room for DETAIL_MAX bytes. */
+static wsock_close_info close_info(const struct wsock_conn *conn, char *detail)
 {
-    struct wsi_handler *handler;
-    char detail[DETAIL_MAX];
-    const wsock_close_info info = {
-        .size = sizeof info,
+    return (wsock_close_info){
+        .size = sizeof(wsock_close_info),
         .reason = reason_of(conn),
-        .detail = detail_of(conn, detail, sizeof detail),
+        .detail = detail_of(conn, detail, DETAIL_MAX),
         .cause = conn->cause,
         .code = close_code(conn),
         .http_status = conn->http_status,
@@ -232,15 +245,28 @@ static void tell_close(struct wsock_conn *conn)
         .tls_error = conn->tls_error,
         .tls_alert = conn->tls_alert,
     };
+}
+
+bool wsi_conn_owes_close(const struct wsock_conn *conn)
+{
+    return conn->opened || wsi_conn_role(conn) == WSI_CLIENT;
+}
+
+void wsi_conn_call_close(struct wsock_conn *conn, struct wsi_handler *handler)
+{
+    char detail[DETAIL_MAX];
+    const wsock_close_info info = close_info(conn, detail);
+
+    handler->fn.close(conn, &info, handler->user);
+}
+
+static void log_close(const struct wsock_conn *conn)
+{
+    char detail[DETAIL_MAX];
+    const wsock_close_info info = close_info(conn, detail);
 
     wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
             "ended: %s (code %d)", info.detail, (int)info.code);
-    if (!conn->opened && wsi_conn_role(conn) == WSI_SERVER)
-        return;
-    handler = wsi_profile_handler(conn->profile, WSI_ON_CLOSE);
-    if (handler != NULL)
-        handler->fn.close(conn, &info, handler->user);
-    tell_owner(conn, WSI_CONN_ENDED, &info);
 }
 
 struct wsi_conn_subject wsi_conn_subject(const struct wsock_conn *conn)
@@ -265,15 +291,41 @@ static void release_resources(struct wsock_conn *conn)
 
 void wsi_conn_closed(struct wsock_conn *conn)
 {
-    struct wsi_pool *pool = conn->worker->pool;
-    struct wsi_owner *owner = conn->owner;
+    struct wsi_queued *queued = wsi_conn_queued(conn);
+    struct wsi_handler *handler = NULL;
 
     wsi_conn_set_state(conn, WSI_CONN_CLOSED);
     wsi_members_leave_all(conn);
     wsi_opening_cancel(conn);
     if (conn->opened)
-        atomic_fetch_sub_explicit(&owner->open, 1, memory_order_relaxed);
-    tell_close(conn);
+        atomic_fetch_sub_explicit(&conn->owner->open, 1, memory_order_relaxed);
+    log_close(conn);
+    if (queued != NULL) {
+        wsi_queued_close(queued);
+        return;
+    }
+    if (wsi_conn_owes_close(conn))
+        handler = wsi_profile_handler(conn->profile, WSI_ON_CLOSE);
+    if (handler != NULL)
+        wsi_conn_call_close(conn, handler);
+    wsi_conn_finish(conn);
+}
+
+static void tell_ended(struct wsock_conn *conn)
+{
+    char detail[DETAIL_MAX];
+    const wsock_close_info info = close_info(conn, detail);
+
+    tell_owner(conn, WSI_CONN_ENDED, &info);
+}
+
+void wsi_conn_finish(struct wsock_conn *conn)
+{
+    struct wsi_pool *pool = conn->worker->pool;
+    struct wsi_owner *owner = conn->owner;
+
+    if (wsi_conn_owes_close(conn))
+        tell_ended(conn);
     release_resources(conn);
     wsi_free(conn->ending_text);
     conn->ending_text = NULL;
@@ -286,9 +338,17 @@ void wsi_conn_closed(struct wsock_conn *conn)
     wsi_pool_release(pool);
 }
 
+/* From now on it asks its lane before it is read. */
+static void open_queued(struct wsock_conn *conn, struct wsi_queued *queued)
+{
+    wsi_stream_ask(&conn->stream);
+    wsi_queued_may_receive(queued);
+}
+
 void wsi_conn_open(struct wsock_conn *conn, uint8_t *rest, size_t len)
 {
     struct wsi_handler *handler = wsi_profile_handler(conn->profile, WSI_ON_OPEN);
+    struct wsi_queued *queued = wsi_conn_queued(conn);
 
     conn->opened = true;
     conn->heard_ms = wsi_worker_now_ms(conn->worker);
@@ -304,7 +364,10 @@ void wsi_conn_open(struct wsock_conn *conn, uint8_t *rest, size_t len)
     tell_owner(conn, WSI_CONN_OPENS, NULL);
     if (handler != NULL)
         handler->fn.open(conn, handler->user);
-    tell_owner(conn, WSI_CONN_OPENED, NULL);
+    if (handler == NULL || queued == NULL)
+        tell_owner(conn, WSI_CONN_OPENED, NULL);
+    if (queued != NULL)
+        open_queued(conn, queued);
     wsi_conn_resume(conn, WSI_PAUSE_OPENING);
     if (len > 0)
         wsi_conn_receive(conn, rest, len);
@@ -336,6 +399,11 @@ static void on_data(struct wsi_stream *stream, uint8_t *data, size_t len)
         wsi_conn_receive(conn, data, len);
     else
         wsi_opening_receive(conn, data, len);
+}
+
+static bool may_receive(struct wsi_stream *stream)
+{
+    return wsi_queued_may_receive(wsi_conn_queued(conn_of(stream)));
 }
 
 /* The stream ended without a close frame. */
@@ -405,6 +473,7 @@ static void on_closed(struct wsi_stream *stream, int error)
 const struct wsi_stream_events wsi_conn_stream_events = {
     .on_secured = on_secured,
     .on_filter_failed = on_filter_failed,
+    .may_receive = may_receive,
     .on_data = on_data,
     .on_eof = on_eof,
     .on_writable = on_writable,

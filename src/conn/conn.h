@@ -50,6 +50,7 @@
 
 struct wsi_extra;
 struct wsi_opening;
+struct wsi_queued;
 
 /* How long a peer that never opened may take to read our answer. */
 enum { WSI_LINGER_MS = 5000, WSI_FAREWELL_MS = 1000 /* of a server that stops */ };
@@ -69,6 +70,8 @@ enum {
     WSI_PAUSE_PRESSURE = 4, /* max_buffered_bytes */
     WSI_PAUSE_OPENING = 8,  /* what follows the head waits for the answer */
     WSI_PAUSE_TURN = 16,    /* enough was inflated in this turn of the loop */
+    WSI_PAUSE_QUEUE = 32,   /* the lane to its queue is full */
+    WSI_PAUSE_SHARE = 64,   /* it has its share of it */
 };
 
 struct wsock_conn {
@@ -178,8 +181,18 @@ struct wsi_conn_subject {
 };
 struct wsi_conn_subject wsi_conn_subject(const struct wsock_conn *conn);
 
-/** The stream is gone, or there never was one: on_close, and everything is released. */
+/** The stream is gone, or there never was one: on_close, and wsi_conn_finish(). */
 void wsi_conn_closed(struct wsock_conn *conn);
+/** Whether on_close is due at its end. */
+bool wsi_conn_owes_close(const struct wsock_conn *conn);
+/** Call it, where the handlers run. */
+void wsi_conn_call_close(struct wsock_conn *conn, struct wsi_handler *handler);
+/** After on_close, on the worker: everything is released. */
+void wsi_conn_finish(struct wsock_conn *conn);
+
+/** What it has for its queue. @return (borrowed from conn, nullable) NULL when its
+ * handlers run on the worker. */
+struct wsi_queued *wsi_conn_queued(const struct wsock_conn *conn);
 
 /** Remember the reason of the peer's close frame. */
 void wsi_conn_keep_reason(struct wsock_conn *conn, const uint8_t *reason, size_t len);

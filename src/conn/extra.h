@@ -17,6 +17,7 @@ struct wsi_guest;
 struct wsi_incoming;
 struct wsi_inflater;
 struct wsi_outgoing;
+struct wsi_queued;
 struct wsi_rate;
 struct wsi_tls_facts;
 struct wsock_conn;
@@ -26,6 +27,7 @@ struct wsi_extra {
     struct wsi_blob
         *pong; /* (owned, nullable) the newest ping that waits for its answer */
     _Atomic(struct wsi_tls_facts *) tls; /* (owned, nullable) what is known of its TLS */
+    struct wsi_queued *queued; /* (owned, nullable) from the beginning, or never */
     struct wsi_guest *guest; /* (nullable) it counts for max_connections_per_address */
     struct wsi_rate *rate;   /* (owned, nullable) while a rate limit is set */
     struct wsi_deflater *deflater; /* (owned, nullable) our context, if we keep one */

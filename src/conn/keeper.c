@@ -18,6 +18,7 @@
 #include "conn/encode.h"
 #include "conn/opening.h"
 #include "conn/posted.h"
+#include "conn/queued.h"
 #include "conn/remote.h"
 #include "conn/send.h"
 #include "core/alloc.h"
@@ -31,14 +32,9 @@ enum {
     DOUBLINGS_MAX = 30, /* from a millisecond on, far beyond any reconnect_max_delay */
 };
 
-static struct wsi_remote *remote_of(struct wsi_keeper *keeper)
-{
-    return WSI_CONTAINER_OF(keeper, struct wsi_remote, keeper);
-}
-
 static uint64_t option_of(struct wsi_keeper *keeper, enum wsi_option_id id)
 {
-    return (uint64_t)wsi_option(&remote_of(keeper)->profile.options, id);
+    return (uint64_t)wsi_option(&wsi_remote_of_keeper(keeper)->profile.options, id);
 }
 
 static bool is_stopping(struct wsi_keeper *keeper)
@@ -51,18 +47,24 @@ static bool is_stopping(struct wsi_keeper *keeper)
     return stopping || atomic_load(&keeper->worker->pool->stopping);
 }
 
-static void tell(struct wsi_keeper *keeper, int state, const wsock_close_info *why,
-                 uint64_t delay_ms)
+static wsock_state_info state_info(const struct wsi_keeper *keeper, int state,
+                                   const wsock_close_info *why, uint64_t delay_ms)
 {
-    struct wsi_remote *remote = remote_of(keeper);
-    struct wsi_handler *handler = wsi_profile_handler(&remote->profile, WSI_ON_STATE);
-    const wsock_state_info info = {
-        .size = sizeof info,
+    return (wsock_state_info){
+        .size = sizeof(wsock_state_info),
         .why = why,
         .delay_ms = (int64_t)delay_ms,
         .state = state,
         .attempt = keeper->attempt,
     };
+}
+
+static void tell(struct wsi_keeper *keeper, int state, const wsock_close_info *why,
+                 uint64_t delay_ms)
+{
+    struct wsi_remote *remote = wsi_remote_of_keeper(keeper);
+    struct wsi_handler *handler = wsi_profile_handler(&remote->profile, WSI_ON_STATE);
+    const wsock_state_info info = state_info(keeper, state, why, delay_ms);
 
     if (handler != NULL)
         handler->fn.state(wsi_client_of(remote), &info, handler->user);
@@ -80,15 +82,10 @@ static void free_kept(struct wsi_posted *kept)
     }
 }
 
-/* From here on it may be started again, by the handler too. */
-static void finish(struct wsi_keeper *keeper, const wsock_close_info *why)
+void wsi_keeper_reset(struct wsi_keeper *keeper)
 {
-    struct wsi_owner *owner = &remote_of(keeper)->owner;
     struct wsi_posted *kept;
 
-    wsi_timer_stop(&keeper->timer);
-    wsi_list_remove(&keeper->node);
-    keeper->phase = IDLE;
     pthread_mutex_lock(&keeper->lock);
     kept = keeper->kept;
     keeper->kept = NULL;
@@ -96,11 +93,42 @@ static void finish(struct wsi_keeper *keeper, const wsock_close_info *why)
     keeper->kept_bytes = 0;
     keeper->is_running = false;
     keeper->is_stopping = false;
+    keeper->is_ending = false;
     pthread_mutex_unlock(&keeper->lock);
     free_kept(kept);
-    tell(keeper, WSOCK_STATE_CLOSED, why, 0);
+}
+
+void wsi_keeper_release(struct wsi_keeper *keeper)
+{
+    struct wsi_owner *owner = &wsi_remote_of_keeper(keeper)->owner;
+
     wsi_pool_release(owner->pool);
     wsi_owner_unref(owner);
+}
+
+/* CLOSED is told behind what waits in the queue. */
+static void finish_queued(struct wsi_keeper *keeper, const wsock_close_info *why)
+{
+    const wsock_state_info info = state_info(keeper, WSOCK_STATE_CLOSED, why, 0);
+
+    pthread_mutex_lock(&keeper->lock);
+    keeper->is_ending = true;
+    pthread_mutex_unlock(&keeper->lock);
+    wsi_queued_put_closed(keeper, &info);
+}
+
+static void finish(struct wsi_keeper *keeper, const wsock_close_info *why)
+{
+    wsi_timer_stop(&keeper->timer);
+    wsi_list_remove(&keeper->node);
+    keeper->phase = IDLE;
+    if (wsi_remote_of_keeper(keeper)->owner.queue != NULL) {
+        finish_queued(keeper, why);
+        return;
+    }
+    wsi_keeper_reset(keeper);
+    tell(keeper, WSOCK_STATE_CLOSED, why, 0);
+    wsi_keeper_release(keeper);
 }
 
 /* What is told where there is no connection to tell of. */
@@ -157,7 +185,7 @@ static void wait_to_connect(struct wsi_keeper *keeper, const wsock_close_info *w
 /* True when the next attempt would come to the same. */
 static bool is_pointless(struct wsi_keeper *keeper, const wsock_close_info *why)
 {
-    struct wsi_remote *remote = remote_of(keeper);
+    struct wsi_remote *remote = wsi_remote_of_keeper(keeper);
     const char *list;
     bool pointless = false;
 
@@ -177,7 +205,7 @@ static bool is_pointless(struct wsi_keeper *keeper, const wsock_close_info *why)
 static void go_on(struct wsi_keeper *keeper, const wsock_close_info *why,
                   uint64_t least_ms)
 {
-    const int64_t attempts = wsi_option(&remote_of(keeper)->profile.options,
+    const int64_t attempts = wsi_option(&wsi_remote_of_keeper(keeper)->profile.options,
                                         WSI_OPT_RECONNECT_ATTEMPTS);
 
     if (is_stopping(keeper) || is_pointless(keeper, why) || keeper->attempt > attempts)
@@ -203,7 +231,7 @@ static void attempt_failed(struct wsi_keeper *keeper, int r, const char *why)
 
 static void begin_attempt(struct wsi_keeper *keeper)
 {
-    struct wsi_remote *remote = remote_of(keeper);
+    struct wsi_remote *remote = wsi_remote_of_keeper(keeper);
     struct wsock_conn *conn = NULL;
     char why[WSI_TLS_WHY_SIZE];
     int r;
@@ -359,12 +387,12 @@ static void close_conn(struct wsi_keeper *keeper)
 static void run_mail(struct wsi_mail *mail)
 {
     struct wsi_keeper *keeper = WSI_CONTAINER_OF(mail, struct wsi_keeper, mail);
-    struct wsi_owner *owner = &remote_of(keeper)->owner;
+    struct wsi_owner *owner = &wsi_remote_of_keeper(keeper)->owner;
     bool is_running, stops;
 
     pthread_mutex_lock(&keeper->lock);
     keeper->is_posted = false;
-    is_running = keeper->is_running;
+    is_running = keeper->is_running && !keeper->is_ending;
     stops = keeper->is_stopping;
     pthread_mutex_unlock(&keeper->lock);
     if (is_running && keeper->phase == IDLE)
@@ -383,7 +411,7 @@ static void post(struct wsi_keeper *keeper)
 
     keeper->is_posted = true;
     if (!is_posted)
-        wsi_owner_ref(&remote_of(keeper)->owner);
+        wsi_owner_ref(&wsi_remote_of_keeper(keeper)->owner);
     pthread_mutex_unlock(&keeper->lock);
     if (!is_posted)
         wsi_worker_post(keeper->worker, &keeper->mail);
@@ -391,7 +419,7 @@ static void post(struct wsi_keeper *keeper)
 
 int wsi_keeper_start(struct wsi_keeper *keeper)
 {
-    struct wsi_owner *owner = &remote_of(keeper)->owner;
+    struct wsi_owner *owner = &wsi_remote_of_keeper(keeper)->owner;
     int r = wsi_pool_start(owner->pool);
 
     if (r < 0)
@@ -404,6 +432,11 @@ int wsi_keeper_start(struct wsi_keeper *keeper)
     }
     if (keeper->worker == NULL)
         keeper->worker = wsi_pool_pick(owner->pool);
+    if (owner->queue != NULL && wsi_queue_lane(owner->queue, keeper->worker) == NULL) {
+        pthread_mutex_unlock(&keeper->lock);
+        wsi_pool_release(owner->pool);
+        return WSOCK_ENOMEM;
+    }
     keeper->is_running = true;
     wsi_owner_ref(owner);
     post(keeper);
@@ -415,7 +448,7 @@ int wsi_keeper_stop(struct wsi_keeper *keeper, unsigned code, const char *reason
 {
     assert(len <= sizeof keeper->reason);
     pthread_mutex_lock(&keeper->lock);
-    if (!keeper->is_running || keeper->is_stopping) {
+    if (!keeper->is_running || keeper->is_stopping || keeper->is_ending) {
         pthread_mutex_unlock(&keeper->lock);
         return WSOCK_ECLOSED;
     }
@@ -476,7 +509,7 @@ int wsi_keeper_route(struct wsi_keeper *keeper, struct wsock_conn **conn, int ty
 
     *conn = NULL;
     pthread_mutex_lock(&keeper->lock);
-    if (!keeper->is_running || keeper->is_stopping)
+    if (!keeper->is_running || keeper->is_stopping || keeper->is_ending)
         r = WSOCK_ECLOSED;
     else if (keeper->is_direct && keeper->conn != tried)
         *conn = wsock_conn_ref(keeper->conn);
@@ -497,11 +530,12 @@ void wsi_keeper_init(struct wsi_keeper *keeper)
     keeper->mail.run = run_mail;
     pthread_mutex_init(&keeper->lock, NULL);
     keeper->kept_end = &keeper->kept;
-    remote_of(keeper)->owner.conn_event = on_conn_event;
+    wsi_remote_of_keeper(keeper)->owner.conn_event = on_conn_event;
 }
 
 void wsi_keeper_fini(struct wsi_keeper *keeper)
 {
     assert(!keeper->is_running && keeper->conn == NULL && keeper->kept == NULL);
+    wsi_told_free(keeper->told);
     pthread_mutex_destroy(&keeper->lock);
 }

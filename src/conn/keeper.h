@@ -32,6 +32,7 @@
 #include "proto/session.h"
 
 struct wsi_posted;
+struct wsi_told;
 struct wsi_worker;
 
 struct wsi_keeper {
@@ -41,6 +42,7 @@ struct wsi_keeper {
     uint8_t phase;
     int32_t attempt; /* as wsock_state_info says */
     uint64_t opened_ms;
+    struct wsi_told *told; /* (owned, nullable) what waits in a queue to be told */
 
     struct wsi_mail mail; /* start, stop */
     pthread_mutex_t lock; /* what follows */
@@ -48,6 +50,7 @@ struct wsi_keeper {
     struct wsock_conn *conn; /* (owned, nullable) the present attempt or connection */
     bool is_running;         /* from start to CLOSED */
     bool is_stopping;
+    bool is_ending;  /* CLOSED waits in a queue */
     bool is_posted;  /* the mail is under way, with a reference to the client */
     bool is_open;    /* conn is */
     bool is_direct;  /* and what is sent need not wait behind what is kept */
@@ -63,6 +66,11 @@ struct wsi_keeper {
  * connections from then on. */
 void wsi_keeper_init(struct wsi_keeper *keeper);
 void wsi_keeper_fini(struct wsi_keeper *keeper);
+
+/** Before CLOSED is told, where the handlers run: it may be started again. */
+void wsi_keeper_reset(struct wsi_keeper *keeper);
+/** After it: nothing of that run is left. */
+void wsi_keeper_release(struct wsi_keeper *keeper);
 
 /** @return as wsock_client_start(), less what is about TLS. */
 int wsi_keeper_start(struct wsi_keeper *keeper);

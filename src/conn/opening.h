@@ -137,6 +137,8 @@ void wsi_accepting_refuse(struct wsock_conn *conn,
                           const struct wsi_http_refusal *refusal);
 /** The answer is there: carry it out. */
 void wsi_accepting_answered(struct wsock_conn *conn);
+/** The handler has returned: who neither answered nor kept the request never will. */
+void wsi_accepting_asked(struct wsock_conn *conn);
 
 /* connecting.c */
 /** What is below HTTP is there: ask. */

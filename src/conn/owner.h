@@ -14,6 +14,7 @@
 #include "core/ref.h"
 
 struct wsi_pool;
+struct wsock_queue;
 
 /* What an owner may hear of its connections, on their workers. */
 enum wsi_conn_event {
@@ -26,6 +27,7 @@ struct wsi_owner {
     struct wsi_ref ref;
     atomic_size_t open; /* connections between on_open and the end */
     struct wsi_pool *pool;
+    struct wsock_queue *queue; /* (owned, nullable) where its handlers run */
     /** The last reference is gone. */
     void (*release)(struct wsi_owner *owner);
     /** A connection of it is gone (servers: maybe the last one). */
@@ -42,6 +44,7 @@ static inline void wsi_owner_init(struct wsi_owner *owner, struct wsi_pool *pool
     wsi_ref_init(&owner->ref);
     atomic_init(&owner->open, 0);
     owner->pool = pool;
+    owner->queue = NULL;
     owner->release = release;
     owner->conn_closed = conn_closed;
     owner->conn_event = NULL;

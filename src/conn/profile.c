@@ -5,14 +5,19 @@
 #include <wsock/error.h>
 
 #include "conn/policy.h"
+#include "conn/queue.h"
+#include "conn/queued.h"
 #include "core/alloc.h"
 
 void wsi_profile_init(struct wsi_profile *profile, unsigned scope)
 {
     wsi_options_init(&profile->options, scope);
     profile->options.check = wsi_policy_check;
-    for (int i = 0; i < WSI_ON_COUNT; i++)
+    profile->queue = NULL;
+    for (int i = 0; i < WSI_ON_COUNT; i++) {
         atomic_init(&profile->on[i], NULL);
+        atomic_init(&profile->behind[i], NULL);
+    }
 }
 
 static void release_handler(struct wsi_handler *handler)
@@ -26,8 +31,24 @@ static void release_handler(struct wsi_handler *handler)
 
 void wsi_profile_clear(struct wsi_profile *profile)
 {
+    for (int i = 0; i < WSI_ON_COUNT; i++) {
+        struct wsi_handler *handler = atomic_exchange(&profile->on[i], NULL);
+
+        if (profile->queue == NULL)
+            release_handler(handler);
+        release_handler(atomic_exchange(&profile->behind[i], NULL));
+    }
+}
+
+bool wsi_profile_set_queue(struct wsi_profile *profile, struct wsock_queue *queue)
+{
     for (int i = 0; i < WSI_ON_COUNT; i++)
-        release_handler(atomic_exchange(&profile->on[i], NULL));
+        if (atomic_load(&profile->on[i]) != NULL)
+            return false;
+    if (profile->queue != NULL)
+        return false;
+    profile->queue = queue;
+    return true;
 }
 
 void wsi_profile_fini(struct wsi_profile *profile)
@@ -39,6 +60,26 @@ void wsi_profile_fini(struct wsi_profile *profile)
 static void all_passed(struct wsi_round *round)
 {
     release_handler(WSI_CONTAINER_OF(round, struct wsi_handler, round));
+}
+
+static void run_retire(struct wsi_mail *mail)
+{
+    release_handler(WSI_CONTAINER_OF(mail, struct wsi_handler, retire));
+}
+
+/* The workers lead into the queue from the first handler on, also when there is none any
+ * more: who looks there finds out. */
+static void set_behind(struct wsi_profile *profile, enum wsi_on which,
+                       struct wsi_handler *handler)
+{
+    struct wsi_handler *old = atomic_exchange(&profile->behind[which], handler);
+
+    atomic_store_explicit(&profile->on[which], &wsi_queued_handlers[which],
+                          memory_order_release);
+    if (old != NULL) {
+        old->retire.run = run_retire;
+        wsi_queue_call(profile->queue, &old->retire);
+    }
 }
 
 int wsi_profile_on(struct wsi_profile *profile, struct wsi_pool *pool, enum wsi_on which,
@@ -54,6 +95,10 @@ int wsi_profile_on(struct wsi_profile *profile, struct wsi_pool *pool, enum wsi_
         *handler = (struct wsi_handler){.fn = fn, .user = user, .free_user = free_user};
     } else if (free_user != NULL) {
         free_user(user);
+    }
+    if (profile->queue != NULL) {
+        set_behind(profile, which, handler);
+        return 0;
     }
     old = atomic_exchange_explicit(&profile->on[which], handler, memory_order_acq_rel);
     if (old != NULL) {

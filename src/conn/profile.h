@@ -2,12 +2,14 @@
 /*
  * What connections of one kind share: the limits and handlers of an endpoint or a client.
  * Reading either on the path of a message is one load. A handler that was replaced is
- * released after a round of the workers, when none can be inside it any more.
+ * released after a round of the workers, or a call on the queue, when none can be inside
+ * it any more.
  */
 #ifndef WSI_CONN_PROFILE_H
 #define WSI_CONN_PROFILE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <wsock/client.h>
@@ -48,12 +50,16 @@ struct wsi_handler {
     union wsi_handler_fn fn;
     void *user;
     wsock_free_fn free_user;
-    struct wsi_round round;
+    struct wsi_round round; /* of the workers */
+    struct wsi_mail retire; /* on the queue */
 };
 
 struct wsi_profile {
     struct wsi_options options;
-    _Atomic(struct wsi_handler *) on[WSI_ON_COUNT];
+    _Atomic(struct wsi_handler *) on[WSI_ON_COUNT]; /* what the workers call */
+    /* With a queue, that leads into it, and the application's are these. */
+    _Atomic(struct wsi_handler *) behind[WSI_ON_COUNT];
+    struct wsock_queue *queue; /* (nullable) kept by the owner */
 };
 
 void wsi_profile_init(struct wsi_profile *profile, unsigned scope);
@@ -66,6 +72,9 @@ int wsi_profile_on(struct wsi_profile *profile, struct wsi_pool *pool, enum wsi_
                    union wsi_handler_fn fn, bool is_set, void *user,
                    wsock_free_fn free_user);
 
+/** Have its handlers run on a queue. @return false when it has a handler or a queue. */
+bool wsi_profile_set_queue(struct wsi_profile *profile, struct wsock_queue *queue);
+
 /** Remove all handlers at once, when none runs and none will. */
 void wsi_profile_clear(struct wsi_profile *profile);
 
@@ -73,6 +82,13 @@ static inline struct wsi_handler *wsi_profile_handler(struct wsi_profile *profil
                                                       enum wsi_on which)
 {
     return atomic_load_explicit(&profile->on[which], memory_order_acquire);
+}
+
+/** For who dispatches the queue. @return (nullable) */
+static inline struct wsi_handler *wsi_profile_behind(struct wsi_profile *profile,
+                                                     enum wsi_on which)
+{
+    return atomic_load_explicit(&profile->behind[which], memory_order_acquire);
 }
 
 #endif

@@ -11,6 +11,7 @@
 #include "conn/compress.h"
 #include "conn/conn.h"
 #include "conn/extra.h"
+#include "conn/queued.h"
 #include "conn/rate.h"
 #include "conn/receive_parts.h"
 
@@ -205,8 +206,11 @@ void wsi_conn_resume(struct wsock_conn *conn, unsigned why)
 
 void wsi_conn_receive_held(struct wsock_conn *conn)
 {
+    struct wsi_queued *queued = wsi_conn_queued(conn);
+
     wsi_conn_resume(conn, WSI_PAUSE_TURN);
-    if (!wsi_conn_goes_on(conn) || !has_held(conn))
+    if (!wsi_conn_goes_on(conn) || !has_held(conn) ||
+        (queued != NULL && !wsi_queued_may_receive(queued)))
         return;
     receive_held(conn);
     if (wsi_conn_goes_on(conn) && !has_held(conn))

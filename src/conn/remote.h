@@ -36,10 +36,20 @@ static inline struct wsi_remote *wsi_remote_of(struct wsi_owner *owner)
     return WSI_CONTAINER_OF(owner, struct wsi_remote, owner);
 }
 
+static inline struct wsi_remote *wsi_remote_of_keeper(struct wsi_keeper *keeper)
+{
+    return WSI_CONTAINER_OF(keeper, struct wsi_remote, keeper);
+}
+
 /* The public handle is its remote, seen from outside. */
 static inline wsock_client *wsi_client_of(struct wsi_remote *remote)
 {
     return (wsock_client *)(void *)remote;
+}
+
+static inline struct wsi_remote *wsi_remote_of_client(wsock_client *client)
+{
+    return (struct wsi_remote *)(void *)client;
 }
 
 /**

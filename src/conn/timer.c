@@ -9,6 +9,7 @@
 
 #include "conn/conn.h"
 #include "conn/member.h"
+#include "conn/queue.h"
 #include "core/alloc.h"
 
 struct wsock_timer {
@@ -24,6 +25,9 @@ struct wsock_timer {
     uint64_t due_ms;
     struct wsi_timer_spec spec;
     struct wsi_mail start, stop;
+    /* With spec.queue, which is a reference then: */
+    struct wsi_mail tick, ticked; /* there, and back here */
+    uint64_t missed;
 };
 
 wsock_timer *wsock_timer_ref(wsock_timer *timer)
@@ -39,6 +43,7 @@ void wsock_timer_unref(wsock_timer *timer)
     if (timer == NULL || !wsi_ref_drop(&timer->ref))
         return;
     pool = timer->worker->pool;
+    wsi_queue_unref(timer->spec.queue);
     wsi_free(timer);
     wsi_pool_unref(pool);
 }
@@ -64,6 +69,16 @@ static void end(struct wsock_timer *timer)
     wsock_timer_unref(timer);
 }
 
+static void has_run(struct wsock_timer *timer)
+{
+    timer->running = false;
+    if (timer->spec.every_ms == 0 || timer->worker->quit || atomic_load(&timer->stopped))
+        end(timer);
+    else
+        wsi_timer_start(wsi_loop_wheel(timer->worker->loop), &timer->timer,
+                        timer->due_ms);
+}
+
 static void on_timer(struct wsi_timer *base)
 {
     struct wsock_timer *timer = WSI_CONTAINER_OF(base, struct wsock_timer, timer);
@@ -79,13 +94,33 @@ static void on_timer(struct wsi_timer *base)
         }
     }
     timer->running = true;
+    if (timer->spec.queue != NULL) {
+        timer->missed = missed;
+        wsock_timer_ref(timer);
+        wsi_queue_call(timer->spec.queue, &timer->tick);
+        return;
+    }
     timer->spec.fn(timer, missed, timer->spec.user);
-    timer->running = false;
-    if (every == 0 || atomic_load(&timer->stopped))
-        end(timer);
+    has_run(timer);
+}
+
+static void run_tick(struct wsi_mail *mail)
+{
+    struct wsock_timer *timer = WSI_CONTAINER_OF(mail, struct wsock_timer, tick);
+
+    if (!atomic_load(&timer->stopped) && wsi_queue_calls(timer->spec.queue))
+        timer->spec.fn(timer, timer->missed, timer->spec.user);
     else
-        wsi_timer_start(wsi_loop_wheel(timer->worker->loop), &timer->timer,
-                        timer->due_ms);
+        atomic_store(&timer->stopped, true);
+    wsi_worker_post(timer->worker, &timer->ticked);
+}
+
+static void run_ticked(struct wsi_mail *mail)
+{
+    struct wsock_timer *timer = WSI_CONTAINER_OF(mail, struct wsock_timer, ticked);
+
+    has_run(timer);
+    wsock_timer_unref(timer);
 }
 
 static void run_start(struct wsi_mail *mail)
@@ -183,12 +218,17 @@ int wsi_timer_launch(wsock_timer **out, struct wsi_worker *worker,
     timer->due_ms = (wsi_loop_clock_us(worker->loop) + 999) / 1000 + timer->spec.first_ms;
     timer->start.run = run_start;
     timer->stop.run = run_stop;
+    timer->tick.run = run_tick;
+    timer->ticked.run = run_ticked;
+    if (spec->queue != NULL)
+        wsi_queue_ref(spec->queue);
     wsi_pool_ref(worker->pool);
     /* Once it has joined, the connection's end may end it at any moment. */
     wsock_timer_ref(timer); /* of the mail */
     if (out != NULL)
         wsock_timer_ref(timer);
     if (conn != NULL && join_conn(timer, conn) < 0) {
+        wsi_queue_unref(spec->queue);
         wsi_free(timer);
         wsi_pool_unref(worker->pool);
         return WSOCK_ECLOSED;
@@ -201,6 +241,12 @@ int wsi_timer_launch(wsock_timer **out, struct wsi_worker *worker,
 
 void wsi_timers_end(struct wsi_worker *worker)
 {
-    while (!wsi_list_is_empty(&worker->timers))
-        end(WSI_CONTAINER_OF(worker->timers.next, struct wsock_timer, node));
+    struct wsi_list *node;
+
+    while ((node = wsi_list_pop(&worker->timers)) != NULL) {
+        struct wsock_timer *timer = WSI_CONTAINER_OF(node, struct wsock_timer, node);
+
+        atomic_store(&timer->stopped, true);
+        stop_here(timer); /* or when its function has returned */
+    }
 }

@@ -6,12 +6,15 @@
 #include <wsock/timer.h>
 
 struct wsi_worker;
+struct wsock_queue;
 
 struct wsi_timer_spec {
     uint64_t first_ms, every_ms;
     wsock_timer_fn fn;
     void *user;
     wsock_free_fn free_user;
+    struct wsock_queue *queue; /* (borrowed, nullable) where fn runs, if not on the worker
+                                */
 };
 
 /**

@@ -17,6 +17,7 @@
 #include <wsock/error.h>
 
 #include "conn/pressure.h"
+#include "conn/queue.h"
 #include "conn/timer.h"
 #include "core/alloc.h"
 
@@ -50,6 +51,7 @@ int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
     wsi_compressors_init(&pool->compressors);
     wsi_log_init(&pool->log, (int)wsi_option(&pool->options, WSI_OPT_LOG_LEVEL));
     pool->state = WSI_POOL_NEW;
+    wsi_list_init(&pool->queues);
     pool->buffered_automatic = wsi_pressure_automatic_limit();
     return 0;
 }
@@ -249,6 +251,13 @@ struct wsi_worker *wsi_pool_pick(struct wsi_pool *pool)
                           wsi_pool_count(pool)];
 }
 
+void wsi_pool_changed(struct wsi_pool *pool)
+{
+    pthread_cond_broadcast(&pool->changed);
+    WSI_LIST_EACH(node, &pool->queues)
+    wsi_queue_nudge(WSI_CONTAINER_OF(node, struct wsock_queue, node));
+}
+
 int wsi_pool_hold(struct wsi_pool *pool)
 {
     int r = 0;
@@ -267,7 +276,7 @@ void wsi_pool_release(struct wsi_pool *pool)
     pthread_mutex_lock(&pool->lock);
     assert(pool->live > 0);
     pool->live--;
-    pthread_cond_broadcast(&pool->changed);
+    wsi_pool_changed(pool);
     if (pool->live == 0 && pool->on_idle != NULL)
         pool->on_idle(pool);
     pthread_mutex_unlock(&pool->lock);

@@ -71,6 +71,7 @@ struct wsi_pool {
     pthread_cond_t changed; /* live fell to zero, a server stopped, ... */
     enum wsi_pool_state state;
     size_t live;
+    struct wsi_list queues; /* wsock_queue.node */
     atomic_bool stopping;
     void (*on_idle)(struct wsi_pool *pool); /* with the lock held: live fell to zero */
 
@@ -142,6 +143,9 @@ static inline bool wsi_pool_may_wait(const struct wsi_pool *pool)
 
 /** The worker that the next connection goes to. */
 struct wsi_worker *wsi_pool_pick(struct wsi_pool *pool);
+
+/** With the lock held: have everybody who waits for the pool look. */
+void wsi_pool_changed(struct wsi_pool *pool);
 
 /** Count something that must end before the pool may. @return 0; WSOCK_ECLOSED. */
 int wsi_pool_hold(struct wsi_pool *pool);

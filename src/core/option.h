@@ -51,6 +51,14 @@
       BYTES, 0, 1, WSI_TIB, 1, "auto",                                                   \
       "What all connections together may have buffered; auto: a quarter of the memory, " \
       "or the cgroup's limit if that is smaller")                                        \
+    X(QUEUE_EVENTS, "queue_events", WSOCK_SCOPE_RUNTIME,                                 \
+      COUNT, 4096, 16, WSI_LOTS, 1, "",                                                  \
+      "Messages that may wait in a queue, for each worker; above it connections are "    \
+      "not read")                                                                        \
+    X(QUEUE_BYTES, "queue_bytes", WSOCK_SCOPE_RUNTIME,                                   \
+      BYTES, 4 * WSI_MIB, WSI_KIB, WSI_TIB, 1, "",                                       \
+      "Bytes of messages that may wait in a queue, for each worker; it may be one "      \
+      "message more")                                                                    \
     X(MAX_CONNECTIONS, "max_connections", WSOCK_SCOPE_SERVER,                            \
       COUNT, 0, 1, WSI_LOTS, 1, "auto",                                                  \
       "Connections at one time; auto: what the limit of open files allows, less a "      \
@@ -220,6 +228,13 @@
     X(MAX_BACKLOG_BYTES, "max_backlog_bytes", WSI_SCOPE_CONNS,                           \
       BYTES, WSI_MIB, 1, WSI_TIB, 1, "",                                                 \
       "Bytes waiting to be sent at which a send answers WSOCK_EAGAIN")                   \
+    X(CONN_QUEUE_MESSAGES, "conn_queue_messages", WSI_SCOPE_CONNS,                       \
+      COUNT, 128, 1, WSI_LOTS, 1, "",                                                    \
+      "Messages of one connection that may wait in a queue before it is not read")       \
+    X(CONN_QUEUE_BYTES, "conn_queue_bytes", WSI_SCOPE_CONNS,                             \
+      BYTES, 256 * WSI_KIB, 1, WSI_TIB, 1, "",                                           \
+      "Bytes of messages of one connection that may wait in a queue before it is not "   \
+      "read")                                                                            \
     X(PAUSE_READ_WHEN_BACKLOGGED, "pause_read_when_backlogged", WSI_SCOPE_CONNS,         \
       BOOL, 1, 0, 1, 1, "",                                                              \
       "Read nothing from a connection while its backlog is full; its peer has to go "    \

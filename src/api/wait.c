@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/wait.h"
+
+#include <poll.h>
+#include <time.h>
+
+#include <wsock/error.h>
+
+#include "conn/queue.h"
+#include "conn/worker.h"
+
+enum { OWN_MAX = 15 }; /* queues of one thread */
+
+enum outcome { LOOK_AGAIN, READABLE, TIME_IS_UP };
+
+/* What a wait is about, and the queues that this thread dispatches. */
+struct waiting {
+    struct wsi_pool *pool;
+    bool (*is_over)(const void *what);
+    const void *what;
+    int fd;
+    uint64_t until_us;
+    struct wsock_queue *own[OWN_MAX];
+    unsigned count;
+};
+
+static bool look(struct waiting *waiting)
+{
+    bool over;
+
+    pthread_mutex_lock(&waiting->pool->lock);
+    over = waiting->is_over(waiting->what);
+    pthread_mutex_unlock(&waiting->pool->lock);
+    return over;
+}
+
+static void find_own(struct waiting *waiting)
+{
+    struct wsi_pool *pool = waiting->pool;
+
+    waiting->count = 0;
+    pthread_mutex_lock(&pool->lock);
+    WSI_LIST_EACH(node, &pool->queues)
+    {
+        struct wsock_queue *queue = WSI_CONTAINER_OF(node, struct wsock_queue, node);
+
+        if (waiting->count < OWN_MAX && !wsi_queue_is_closed(queue) &&
+            pthread_equal(atomic_load(&queue->thread), pthread_self()))
+            waiting->own[waiting->count++] = wsi_queue_ref(queue);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void let_go(struct waiting *waiting)
+{
+    while (waiting->count > 0)
+        wsi_queue_unref(waiting->own[--waiting->count]);
+}
+
+/* @return whether handlers ran. */
+static bool dispatch_own(struct waiting *waiting)
+{
+    bool ran = false;
+
+    for (unsigned i = 0; i < waiting->count; i++)
+        ran |= wsi_queue_dispatch(waiting->own[i], 0, 0) > 0;
+    return ran;
+}
+
+static int left_ms(uint64_t until_us)
+{
+    const uint64_t now_us = wsi_clock_us(&wsi_clock_system);
+    uint64_t left;
+
+    if (until_us == UINT64_MAX)
+        return -1;
+    left = now_us < until_us ? (until_us - now_us + 999) / 1000 : 0;
+    return left < INT32_MAX ? (int)left : INT32_MAX;
+}
+
+/* A signal counts as readable. */
+static enum outcome sleep_on_descriptors(struct waiting *waiting)
+{
+    struct pollfd ready[OWN_MAX + 1] = {{.fd = waiting->fd, .events = POLLIN}};
+    const int left = left_ms(waiting->until_us);
+    bool some = false;
+    int r;
+
+    for (unsigned i = 0; i < waiting->count; i++) {
+        some |= wsi_queue_arm(waiting->own[i]) == 1;
+        ready[i + 1] = (struct pollfd){.fd = waiting->own[i]->fd, .events = POLLIN};
+    }
+    if (some || look(waiting)) /* armed, it cannot be missed any more */
+        return LOOK_AGAIN;
+    r = left == 0 ? 0 : poll(ready, waiting->count + 1, left);
+    if (r < 0 || (ready[0].revents & POLLIN) != 0)
+        return READABLE;
+    return r == 0 ? TIME_IS_UP : LOOK_AGAIN;
+}
+
+static enum outcome sleep_on_condition(struct waiting *waiting)
+{
+    struct wsi_pool *pool = waiting->pool;
+    bool over;
+    const struct timespec until = {
+        .tv_sec = (time_t)(waiting->until_us / 1000000),
+        .tv_nsec = (long)(waiting->until_us % 1000000) * 1000,
+    };
+
+    pthread_mutex_lock(&pool->lock);
+    over = waiting->is_over(waiting->what);
+    if (!over && waiting->until_us == UINT64_MAX)
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    else if (!over)
+        pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+    pthread_mutex_unlock(&pool->lock);
+    return left_ms(waiting->until_us) == 0 ? TIME_IS_UP : LOOK_AGAIN;
+}
+
+static enum outcome turn(struct waiting *waiting)
+{
+    enum outcome outcome = LOOK_AGAIN;
+
+    find_own(waiting);
+    if (waiting->count == 0 && waiting->fd < 0)
+        outcome = sleep_on_condition(waiting);
+    else if (!dispatch_own(waiting))
+        outcome = sleep_on_descriptors(waiting);
+    let_go(waiting);
+    return outcome;
+}
+
+int wsi_await(struct wsi_pool *pool, bool (*is_over)(const void *what), const void *what,
+              int fd, int64_t timeout_ms)
+{
+    struct waiting waiting = {
+        .pool = pool, .is_over = is_over, .what = what, .fd = fd, .until_us = UINT64_MAX};
+    enum outcome outcome = LOOK_AGAIN;
+
+    if (timeout_ms >= 0 && timeout_ms < INT64_MAX / 2000)
+        waiting.until_us = wsi_clock_us(&wsi_clock_system) + (uint64_t)timeout_ms * 1000;
+    while (outcome == LOOK_AGAIN) {
+        if (look(&waiting))
+            return 0;
+        outcome = turn(&waiting);
+    }
+    if (outcome == READABLE)
+        return 1;
+    return look(&waiting) ? 0 : WSOCK_ETIMEDOUT;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting for an end, and dispatching meanwhile what only this thread would. */
+#ifndef WSI_API_WAIT_H
+#define WSI_API_WAIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct wsi_pool;
+
+/**
+ * Wait until is_over(what), which is asked with the pool's lock held, and again whenever
+ * wsi_pool_changed() was called.
+ *
+ * @param fd         (-1: none) to wait for as well.
+ * @param timeout_ms negative: no limit; 0: only look.
+ * @return 0 when it is over; 1 when fd is readable, or a signal came; WSOCK_ETIMEDOUT.
+ */
+int wsi_await(struct wsi_pool *pool, bool (*is_over)(const void *what), const void *what,
+              int fd, int64_t timeout_ms);
+
+#endif

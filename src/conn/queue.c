@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: MIT */
+/* Queues: lanes, dispatching, and waiting for something to dispatch. */
+#include "conn/queue.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <wsock/error.h>
+
+#include "conn/conn.h"
+#include "conn/queued.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+
+enum {
+    EVENTS_DEFAULT = 1024, /* of a dispatch that names no number */
+    LANE_TURN = 64,        /* events of one lane before the next one has its turn */
+};
+
+/* ---- life ---- */
+
+int wsi_queue_new(struct wsock_queue **out, struct wsi_pool *pool)
+{
+    struct wsock_queue *queue = wsi_zalloc(sizeof *queue);
+
+    if (queue == NULL)
+        return WSOCK_ENOMEM;
+    queue->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (queue->fd < 0) {
+        wsi_free(queue);
+        return WSOCK_EMFILE;
+    }
+    wsi_ref_init(&queue->ref);
+    wsi_ref_init(&queue->handles);
+    wsi_mailbox_init(&queue->calls);
+    queue->pool = wsi_pool_ref(pool);
+    atomic_init(&queue->thread, pthread_self());
+    pthread_mutex_lock(&pool->lock);
+    wsi_list_append(&pool->queues, &queue->node);
+    pthread_mutex_unlock(&pool->lock);
+    *out = queue;
+    return 0;
+}
+
+static void free_lane(struct wsi_lane *lane)
+{
+    assert(lane->due == NULL && wsi_mailbox_is_empty(&lane->notices));
+    wsi_ring_fini(&lane->ring);
+    wsi_free(lane);
+}
+
+void wsi_queue_unref(struct wsock_queue *queue)
+{
+    struct wsi_pool *pool;
+    bool last;
+
+    if (queue == NULL || wsi_ref_drop_unless_last(&queue->ref))
+        return;
+    /* Who finds it in the list, with the lock held, may still take a reference. */
+    pool = queue->pool;
+    pthread_mutex_lock(&pool->lock);
+    last = wsi_ref_drop(&queue->ref);
+    if (last)
+        wsi_list_remove(&queue->node);
+    pthread_mutex_unlock(&pool->lock);
+    if (!last)
+        return;
+    assert(queue->calls_due == NULL && wsi_mailbox_is_empty(&queue->calls));
+    for (unsigned i = 0; i < atomic_load(&queue->lanes_end); i++) {
+        struct wsi_lane *lane = atomic_load(&queue->lanes[i]);
+
+        if (lane != NULL)
+            free_lane(lane);
+    }
+    close(queue->fd);
+    wsi_free(queue);
+    wsi_pool_unref(pool);
+}
+
+/* ---- the worker's side ---- */
+
+static void run_kick(struct wsi_mail *mail)
+{
+    struct wsi_lane *lane = WSI_CONTAINER_OF(mail, struct wsi_lane, kick);
+    struct wsock_queue *queue = lane->queue;
+
+    lane->kicked = false;
+    wsi_queue_signal(queue);
+    wsi_queue_unref(queue);
+}
+
+void wsi_lane_kick(struct wsi_lane *lane)
+{
+    if (lane->kicked)
+        return;
+    lane->kicked = true;
+    wsi_queue_ref(lane->queue);
+    wsi_worker_post(lane->worker, &lane->kick);
+}
+
+void wsi_lane_notify(struct wsi_lane *lane, struct wsi_notice *notice)
+{
+    notice->position = lane->ring.written;
+    wsi_mailbox_post(&lane->notices, &notice->mail);
+    wsi_lane_kick(lane);
+}
+
+bool wsi_lane_is_full(struct wsi_lane *lane)
+{
+    const struct wsi_options *options = &lane->worker->pool->options;
+    const uint64_t events = lane->events - atomic_load(&lane->events_taken);
+    const uint64_t bytes = lane->bytes - atomic_load(&lane->bytes_taken);
+
+    return events >= (uint64_t)wsi_option(options, WSI_OPT_QUEUE_EVENTS) ||
+           bytes >= (uint64_t)wsi_option(options, WSI_OPT_QUEUE_BYTES) ||
+           !wsi_ring_has_room(&lane->ring,
+                              sizeof(struct wsi_record) + WSI_LANE_INLINE_MAX);
+}
+
+static struct wsi_lane *new_lane(struct wsock_queue *queue, struct wsi_worker *worker)
+{
+    struct wsi_lane *lane = wsi_zalloc(sizeof *lane);
+
+    if (lane == NULL)
+        return NULL;
+    if (!wsi_ring_init(&lane->ring, WSI_LANE_RING)) {
+        wsi_free(lane);
+        return NULL;
+    }
+    lane->queue = queue;
+    lane->worker = worker;
+    wsi_mailbox_init(&lane->notices);
+    lane->kick.run = run_kick;
+    lane->room.run = wsi_queued_run_room;
+    wsi_list_init(&lane->waiting);
+    lane->due_end = &lane->due;
+    return lane;
+}
+
+struct wsi_lane *wsi_queue_lane(struct wsock_queue *queue, struct wsi_worker *worker)
+{
+    struct wsi_lane *lane = atomic_load(&queue->lanes[worker->index]);
+
+    if (lane != NULL)
+        return lane;
+    pthread_mutex_lock(&queue->pool->lock);
+    lane = atomic_load(&queue->lanes[worker->index]);
+    if (lane == NULL) {
+        lane = new_lane(queue, worker);
+        atomic_store(&queue->lanes[worker->index], lane);
+        if (lane != NULL && worker->index >= atomic_load(&queue->lanes_end))
+            atomic_store(&queue->lanes_end, worker->index + 1);
+    }
+    pthread_mutex_unlock(&queue->pool->lock);
+    return lane;
+}
+
+/* ---- dispatching: whoever holds `dispatching` ---- */
+
+static bool is_enough(struct wsock_queue *queue)
+{
+    return queue->ran >= queue->max ||
+           (queue->ran > 0 && !queue->discards &&
+            atomic_load_explicit(&queue->woken, memory_order_relaxed));
+}
+
+static void collect_notices(struct wsi_lane *lane)
+{
+    struct wsi_mail *mail;
+
+    if (wsi_mailbox_is_empty(&lane->notices))
+        return;
+    *lane->due_end = mail = wsi_mailbox_take(&lane->notices);
+    while (mail->next != NULL)
+        mail = mail->next;
+    lane->due_end = &mail->next;
+}
+
+static void run_notice(struct wsi_lane *lane)
+{
+    struct wsi_mail *mail = lane->due;
+
+    lane->due = mail->next;
+    if (lane->due == NULL)
+        lane->due_end = &lane->due;
+    mail->run(mail);
+}
+
+/* Messages up to a position. @return false when this is enough. */
+static bool run_records(struct wsock_queue *queue, struct wsi_lane *lane, uint64_t limit)
+{
+    struct wsi_ring_head *head;
+
+    while ((head = wsi_ring_peek(&lane->ring, limit)) != NULL) {
+        struct wsi_record *record = (struct wsi_record *)(void *)head;
+        const uint64_t bytes = record->len;
+
+        if (is_enough(queue))
+            return false;
+        wsi_queued_deliver(queue, record);
+        wsi_free(record->large);
+        wsi_ring_take(&lane->ring, head);
+        atomic_store_explicit(&lane->events_taken, lane->events_taken + 1,
+                              memory_order_release);
+        atomic_store_explicit(&lane->bytes_taken, lane->bytes_taken + bytes,
+                              memory_order_release);
+    }
+    return true;
+}
+
+/* What has its place before a notice is published before it: so, who reads how far the
+ * ring goes and only then takes the notices misses none that comes before. */
+static void run_lane(struct wsock_queue *queue, struct wsi_lane *lane)
+{
+    const size_t max = queue->max;
+
+    if (max - queue->ran > LANE_TURN)
+        queue->max = queue->ran + LANE_TURN;
+    for (;;) {
+        const uint64_t published = wsi_ring_published(&lane->ring);
+        const struct wsi_notice *notice;
+
+        collect_notices(lane);
+        notice = lane->due != NULL ? WSI_CONTAINER_OF(lane->due, struct wsi_notice, mail)
+                                   : NULL;
+        if (!run_records(queue, lane, notice != NULL ? notice->position : published))
+            break;
+        if (notice == NULL)
+            break;
+        if (is_enough(queue))
+            break;
+        run_notice(lane);
+    }
+    queue->max = max;
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&lane->starved, memory_order_relaxed))
+        wsi_queued_offer_room(lane);
+}
+
+static void run_calls(struct wsock_queue *queue)
+{
+    while (!is_enough(queue)) {
+        struct wsi_mail *mail;
+
+        if (queue->calls_due == NULL)
+            queue->calls_due = wsi_mailbox_take(&queue->calls);
+        mail = queue->calls_due;
+        if (mail == NULL)
+            return;
+        queue->calls_due = mail->next;
+        mail->run(mail);
+    }
+}
+
+/* Of the lanes in turn; the one that is behind when this is enough is the first then. */
+static void run_all(struct wsock_queue *queue, size_t max)
+{
+    size_t before;
+
+    queue->ran = 0;
+    queue->max = max;
+    do {
+        const unsigned end = atomic_load(&queue->lanes_end);
+
+        before = queue->ran;
+        for (unsigned i = 0; i < end && !is_enough(queue); i++) {
+            struct wsi_lane *lane = atomic_load(&queue->lanes[queue->turn % end]);
+
+            if (lane != NULL)
+                run_lane(queue, lane);
+            queue->turn = (queue->turn + 1) % end;
+        }
+        run_calls(queue);
+    } while (queue->ran > before && !is_enough(queue));
+}
+
+/* ---- who dispatches, and when there is something to ---- */
+
+static bool lane_has_news(struct wsi_lane *lane)
+{
+    return lane != NULL &&
+           (!wsi_mailbox_is_empty(&lane->notices) ||
+            wsi_ring_published(&lane->ring) != wsi_ring_taken(&lane->ring));
+}
+
+/* Any thread may ask. What a dispatch left in its own lists is not seen. */
+static bool has_news(struct wsock_queue *queue)
+{
+    if (!wsi_mailbox_is_empty(&queue->calls))
+        return true;
+    for (unsigned i = 0; i < atomic_load(&queue->lanes_end); i++)
+        if (lane_has_news(atomic_load(&queue->lanes[i])))
+            return true;
+    return false;
+}
+
+/* Of who holds `dispatching`. */
+static bool has_events(struct wsock_queue *queue)
+{
+    if (queue->calls_due != NULL || has_news(queue))
+        return true;
+    for (unsigned i = 0; i < atomic_load(&queue->lanes_end); i++) {
+        const struct wsi_lane *lane = atomic_load(&queue->lanes[i]);
+
+        if (lane != NULL && lane->due != NULL)
+            return true;
+    }
+    return false;
+}
+
+static bool enter(struct wsock_queue *queue)
+{
+    return !atomic_exchange(&queue->dispatching, true);
+}
+
+/* Closed: what waits is done away with by whoever notices. Who finds `dispatching` held
+ * leaves it to its holder, who looks again when it lets go. */
+static void discard(struct wsock_queue *queue)
+{
+    bool more = true;
+
+    while (more && enter(queue)) {
+        queue->discards = true;
+        if (has_events(queue))
+            run_all(queue, SIZE_MAX);
+        atomic_store(&queue->dispatching, false);
+        more = has_news(queue);
+    }
+}
+
+static void leave(struct wsock_queue *queue)
+{
+    atomic_store(&queue->dispatching, false);
+    if (wsi_queue_is_closed(queue))
+        discard(queue);
+}
+
+int wsi_queue_arm(struct wsock_queue *queue)
+{
+    bool some;
+
+    if (wsi_queue_is_closed(queue))
+        return WSOCK_ECLOSED;
+    if (!enter(queue))
+        return WSOCK_EBUSY;
+    if (atomic_exchange(&queue->signalled, false)) {
+        uint64_t count;
+        const ssize_t ignored = read(queue->fd, &count, sizeof count);
+
+        (void)ignored; /* who wrote may just be about to: then it is read the next time */
+    }
+    atomic_store(&queue->armed, true);
+    some = has_events(queue) || atomic_load(&queue->woken);
+    if (some)
+        atomic_store(&queue->armed, false);
+    leave(queue);
+    return some;
+}
+
+void wsi_queue_nudge(struct wsock_queue *queue)
+{
+    const uint64_t one = 1;
+
+    if (atomic_load(&queue->armed) && atomic_exchange(&queue->armed, false)) {
+        ssize_t ignored;
+
+        atomic_store(&queue->signalled, true);
+        ignored = write(queue->fd, &one, sizeof one);
+        (void)ignored; /* it is readable already */
+    }
+}
+
+void wsi_queue_signal(struct wsock_queue *queue)
+{
+    wsi_queue_nudge(queue);
+    if (wsi_queue_is_closed(queue))
+        discard(queue);
+}
+
+void wsi_queue_call(struct wsock_queue *queue, struct wsi_mail *mail)
+{
+    wsi_queue_ref(queue); /* the mail may be run, and drop its own, at once */
+    wsi_mailbox_post(&queue->calls, mail);
+    wsi_queue_signal(queue);
+    wsi_queue_unref(queue);
+}
+
+/* ---- the host's side ---- */
+
+static int left_of(uint64_t until_us)
+{
+    const uint64_t now_us = wsi_clock_us(&wsi_clock_system);
+    const uint64_t left_ms = now_us < until_us ? (until_us - now_us + 999) / 1000 : 0;
+
+    return left_ms < INT32_MAX ? (int)left_ms : INT32_MAX;
+}
+
+static uint64_t moment_in(int64_t timeout_ms)
+{
+    return timeout_ms < 0 || timeout_ms >= INT64_MAX / 2000
+               ? UINT64_MAX
+               : wsi_clock_us(&wsi_clock_system) + (uint64_t)timeout_ms * 1000;
+}
+
+/* @return as wsi_queue_wait(); a signal counts as the time that is up. */
+static int wait_until(struct wsock_queue *queue, uint64_t until_us)
+{
+    struct pollfd ready = {.fd = queue->fd, .events = POLLIN};
+    int r;
+
+    while ((r = wsi_queue_arm(queue)) == 0) {
+        const int left_ms = until_us == UINT64_MAX ? -1 : left_of(until_us);
+
+        if (left_ms == 0 || poll(&ready, 1, left_ms) < 0)
+            break;
+    }
+    atomic_store(&queue->armed, false);
+    return r;
+}
+
+int wsi_queue_wait(struct wsock_queue *queue, int64_t timeout_ms)
+{
+    atomic_store(&queue->thread, pthread_self());
+    return wait_until(queue, moment_in(timeout_ms));
+}
+
+static int dispatch_now(struct wsock_queue *queue, size_t max)
+{
+    const struct wsi_pool *before = wsi_pool_calling;
+    size_t ran;
+
+    if (wsi_queue_is_closed(queue))
+        return WSOCK_ECLOSED;
+    if (!enter(queue))
+        return WSOCK_EBUSY;
+    atomic_store(&queue->thread, pthread_self());
+    wsi_pool_calling = queue->pool;
+    wsi_queue_ref(queue); /* a handler may drop the last handle */
+    run_all(queue, max);
+    ran = queue->ran;
+    wsi_pool_calling = before;
+    leave(queue);
+    wsi_queue_unref(queue);
+    return ran < INT32_MAX ? (int)ran : INT32_MAX;
+}
+
+int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms)
+{
+    const uint64_t until_us = timeout_ms != 0 ? moment_in(timeout_ms) : 0;
+    int r;
+
+    max = max != 0 ? max : EVENTS_DEFAULT;
+    while ((r = dispatch_now(queue, max)) == 0 && timeout_ms != 0 &&
+           !atomic_load(&queue->woken)) {
+        const int some = wait_until(queue, until_us);
+
+        if (some <= 0) {
+            r = some;
+            break;
+        }
+    }
+    atomic_store(&queue->woken, false);
+    return r;
+}
+
+void wsi_queue_close(struct wsock_queue *queue)
+{
+    if (!atomic_exchange(&queue->closed, true))
+        atomic_store(&queue->woken, true);
+    wsi_queue_signal(queue);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A queue: handlers of servers and clients that run on a thread of the application's and
+ * not on the workers.
+ *
+ *     worker ---- lane: ring of messages, notices ----.
+ *     worker ---- lane ------------------------------- > dispatch, on the host's thread
+ *     any thread ---- calls --------------------------'
+ *
+ * A lane is what one worker has for one queue. Messages go through its ring, which is
+ * bounded; what must not fail or wait (open, drain, close, requests) is a notice, whose
+ * memory lies in its connection, and which has its place among the messages. Only who
+ * holds `dispatching` takes from any of them.
+ *
+ * Sleeping is as in io/loop.c: who waits says so (`armed`) and only then looks; who posts
+ * fills and only then looks whether somebody waits.
+ *
+ * What a connection does with its lane is in queued.h.
+ */
+#ifndef WSI_CONN_QUEUE_H
+#define WSI_CONN_QUEUE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <wsock/queue.h>
+
+#include "conn/worker.h"
+#include "core/list.h"
+#include "core/mailbox.h"
+#include "core/ref.h"
+#include "core/ring.h"
+
+enum {
+    WSI_LANE_RING = 256 * 1024,
+    WSI_LANE_INLINE_MAX = 4096, /* larger messages have memory of their own */
+};
+
+struct wsi_notice {
+    struct wsi_mail mail;
+    uint64_t position; /* in the ring: behind all that was published before */
+};
+
+/* In the ring. */
+struct wsi_record {
+    struct wsi_ring_head head;
+    struct wsock_conn *conn; /* lives until its last notice, which is behind this */
+    uint8_t *large;          /* (owned, nullable) the bytes, if they are not below */
+    uint32_t len;
+    uint8_t which; /* enum wsi_on: MESSAGE, PART, PONG */
+    uint8_t type;
+    uint8_t flags; /* of a part */
+    uint8_t data[];
+};
+
+struct wsi_lane {
+    struct wsock_queue *queue;
+    struct wsi_worker *worker;
+    struct wsi_ring ring;
+    struct wsi_mailbox notices;
+    struct wsi_mail room; /* to the worker: there is room again */
+    atomic_bool room_posted;
+    atomic_bool starved; /* somebody waits for room */
+    /* The worker's: */
+    struct wsi_mail kick; /* at the end of the turn: have the host look */
+    bool kicked;
+    struct wsi_list waiting; /* wsi_queued.waiting: paused for want of room */
+    uint64_t events, bytes;  /* put in */
+    /* The dispatcher's: */
+    struct wsi_mail *due, **due_end; /* notices, the oldest first */
+    atomic_uint_fast64_t events_taken, bytes_taken;
+};
+
+struct wsock_queue {
+    struct wsi_ref ref;     /* everything that may post */
+    struct wsi_ref handles; /* the application's: the last one closes it */
+    struct wsi_pool *pool;
+    struct wsi_list node; /* pool->queues */
+    _Atomic(struct wsi_lane *) lanes[WSI_WORKERS_MAX];
+    atomic_uint lanes_end; /* no lane is at this index or above */
+    struct wsi_mailbox calls;
+    atomic_size_t call_count;
+    atomic_bool closed;
+    atomic_bool armed;     /* the host waits, or will: write to the descriptor */
+    atomic_bool signalled; /* the descriptor was written to */
+    atomic_bool woken;     /* wsock_queue_wake() */
+    int fd;
+    _Atomic(pthread_t) thread; /* that dispatches it */
+    atomic_bool dispatching;
+    /* Of who dispatches: */
+    struct wsi_mail *calls_due;
+    size_t ran, max; /* handlers in this dispatch, and at most */
+    unsigned turn;   /* the lane that comes first */
+    bool discards;   /* no handler is called any more */
+};
+
+/** @return 0; WSOCK_ENOMEM; WSOCK_EMFILE. */
+int wsi_queue_new(struct wsock_queue **out, struct wsi_pool *pool);
+
+static inline struct wsock_queue *wsi_queue_ref(struct wsock_queue *queue)
+{
+    wsi_ref_take(&queue->ref);
+    return queue;
+}
+
+void wsi_queue_unref(struct wsock_queue *queue);
+
+/** The lane of a worker, made if need be. @return (borrowed from queue, nullable) NULL
+ * without memory. Any thread. */
+struct wsi_lane *wsi_queue_lane(struct wsock_queue *queue, struct wsi_worker *worker);
+
+/** Run mail where the handlers run, behind what was called before. Once it is closed, it
+ * runs wherever that is noticed, and wsi_queue_calls() tells. Any thread. */
+void wsi_queue_call(struct wsock_queue *queue, struct wsi_mail *mail);
+
+/** For mail and notices, when they run: whether the application is called. It counts as
+ * an event then. */
+static inline bool wsi_queue_calls(struct wsock_queue *queue)
+{
+    queue->ran += !queue->discards;
+    return !queue->discards;
+}
+
+static inline bool wsi_queue_is_closed(struct wsock_queue *queue)
+{
+    return atomic_load_explicit(&queue->closed, memory_order_seq_cst);
+}
+
+/** @return how many handlers ran; WSOCK_EBUSY. */
+int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms);
+/** @return 1 when there is something to dispatch or it was woken; 0 when the time is up.
+ */
+int wsi_queue_wait(struct wsock_queue *queue, int64_t timeout_ms);
+/** @return 1 when there is something to dispatch now, else 0: the descriptor will tell.
+ */
+int wsi_queue_arm(struct wsock_queue *queue);
+/** Have who waits look. Takes no lock. */
+void wsi_queue_nudge(struct wsock_queue *queue);
+/** The same after something was put in. */
+void wsi_queue_signal(struct wsock_queue *queue);
+void wsi_queue_close(struct wsock_queue *queue);
+
+/* ---- the worker's side of a lane ---- */
+
+/** Post a notice behind all that was put in before. */
+void wsi_lane_notify(struct wsi_lane *lane, struct wsi_notice *notice);
+/** Have the host look at the end of this turn. */
+void wsi_lane_kick(struct wsi_lane *lane);
+bool wsi_lane_is_full(struct wsi_lane *lane);
+
+#endif
