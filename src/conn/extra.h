@@ -28,8 +28,8 @@ struct wsi_extra {
         *pong; /* (owned, nullable) the newest ping that waits for its answer */
     _Atomic(struct wsi_tls_facts *) tls; /* (owned, nullable) what is known of its TLS */
     struct wsi_queued *queued; /* (owned, nullable) from the beginning, or never */
-    struct wsi_guest *guest; /* (nullable) it counts for max_connections_per_address */
-    struct wsi_rate *rate;   /* (owned, nullable) while a rate limit is set */
+    struct wsi_guest *guest;   /* (nullable) it counts for max_connections_per_address */
+    struct wsi_rate *rate;     /* (owned, nullable) while a rate limit is set */
     struct wsi_deflater *deflater; /* (owned, nullable) our context, if we keep one */
     struct wsi_inflater *inflater; /* (owned, nullable) the peer's, if we keep it; else
                                       of a message that comes in parts */
