@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_chaos [CUTS [SEED]]: a client that keeps a connection up, behind a network that
- * cuts it again and again. Afterwards it is connected, and of numbered messages to an
- * echo none came twice to either end, none out of order, and each that was acknowledged
- * by its echo did reach the server.
+ * test_chaos [CUTS [SEED]]: a client that keeps a connection up, plainly or over TLS,
+ * behind a network that cuts it again and again. Afterwards it is connected, and of
+ * numbered messages to an echo none came twice to either end, none out of order, and each
+ * that was acknowledged by its echo did reach the server.
  */
 #include "chaos.h"
 #include "harness.h"
@@ -11,9 +11,15 @@
 #include <stdlib.h>
 #include <time.h>
 
+#ifdef CERTIFICATES
+#define HAS_TLS
+#else
+#define CERTIFICATES "" /* a build without TLS */
+#endif
+
 enum { NUMBERS_MAX = 4 * 1000 * 1000, MESSAGE_MAX = 600, CALM_MESSAGES = 200 };
 
-static int cuts = 300;
+static int cuts = 1000;
 static uint64_t seed;
 
 static struct {
@@ -93,7 +99,7 @@ static void send_next(void)
     assert_int_equal(r, 0);
 }
 
-static wsock_client *make_client(wsock_runtime *runtime, const char *base)
+static wsock_client *make_client(wsock_runtime *runtime, const char *base, bool tls)
 {
     static const char *const options[][2] = {
         {"reconnect_delay", "1ms"},     {"reconnect_max_delay", "4ms"},
@@ -104,8 +110,10 @@ static wsock_client *make_client(wsock_runtime *runtime, const char *base)
     wsock_client *client = NULL;
     char url[160];
 
-    snprintf(url, sizeof url, "%s/test", base);
+    snprintf(url, sizeof url, "%s%s/test", tls ? "wss" : "ws", base + 2);
     assert_int_equal(wsock_runtime_client(runtime, &client, url), 0);
+    if (tls)
+        assert_int_equal(wsock_client_set(client, "tls_ca", CERTIFICATES "/root.pem"), 0);
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
         assert_int_equal(wsock_client_set(client, options[i][0], options[i][1]), 0);
     assert_int_equal(wsock_client_on_message(client, at_client, NULL, NULL), 0);
@@ -139,7 +147,7 @@ static void speak_in_the_calm(void)
     }
 }
 
-static void client_survives_every_cut(void **state)
+static void survive(bool tls)
 {
     struct world world;
     struct chaos *chaos;
@@ -147,15 +155,18 @@ static void client_survives_every_cut(void **state)
     char url[128];
     const int64_t begun = now_ms();
 
-    (void)state;
     memset(&story, 0, sizeof story);
     world_begin(&world, 2);
     wsock_endpoint_on_message(world.endpoint, at_server, NULL, NULL);
     wsock_endpoint_set(world.endpoint, "compression", "dedicated");
     wsock_endpoint_set(world.endpoint, "max_backlog_bytes", "64MiB");
-    world_listen(&world, NULL);
+    if (tls) {
+        wsock_server_set(world.server, "tls_certificate", CERTIFICATES "/good.pem");
+        wsock_server_set(world.server, "tls_key", CERTIFICATES "/good.key");
+    }
+    world_listen(&world, tls ? "wss://127.0.0.1:0" : NULL);
     chaos = chaos_begin(world.url, seed, url, sizeof url);
-    story.client = make_client(world.runtime, url);
+    story.client = make_client(world.runtime, url, tls);
     assert_int_equal(wsock_client_start(story.client), 0);
     while (told(chaos_cuts(chaos)) < cuts)
         send_next();
@@ -174,9 +185,28 @@ static void client_survives_every_cut(void **state)
     chaos_end(chaos);
 }
 
+static void client_survives_every_cut(void **state)
+{
+    (void)state;
+    survive(false);
+}
+
+#ifdef HAS_TLS
+static void client_survives_every_cut_of_tls(void **state)
+{
+    (void)state;
+    survive(true);
+}
+#endif
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {TEST(client_survives_every_cut)};
+    const struct CMUnitTest tests[] = {
+        TEST(client_survives_every_cut),
+#ifdef HAS_TLS
+        TEST(client_survives_every_cut_of_tls),
+#endif
+    };
 
     if (argc > 1)
         cuts = atoi(argv[1]);
