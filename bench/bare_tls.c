@@ -164,7 +164,7 @@ static void client_begins(struct bare *bare, struct pair *pair)
     pair->down = BIO_new(BIO_s_mem());
     if (pair->up == NULL || pair->down == NULL)
         die("out of memory");
-    pair->client = client_new(bare->clients, -1);
+    pair->client = client_new(bare->clients);
     SSL_set_app_data(pair->client, pair);
     SSL_set_bio(pair->client, pair->down, pair->up);
     if (pair->session != NULL && SSL_set_session(pair->client, pair->session) != 1)

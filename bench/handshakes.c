@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A generator of new connections: each does the handshake of TLS and the upgrade to
- * WebSocket, and closes when the whole response has come. Some are always under way, on
- * one thread and edge-triggered epoll. With --resume each resumes the session of the
- * one before it in its slot, else nobody knows of any session. That every handshake was
- * of the kind that is asked for is checked. The CPU clocks are read as in load.c.
+ * WebSocket, and closes when the whole response has come. With --resume each resumes the
+ * session of the one before it in its slot, else nobody knows of any session. That every
+ * handshake was of the kind that is asked for is checked. The CPU clocks are read as in
+ * load.c.
+ *
+ * A full handshake costs a client more than its server, which would wake up for each
+ * single step. A busy server finds several connections waiting, so what slots have to
+ * say is held back until half of them have something to say.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -19,7 +23,8 @@
 #include "support.h"
 #include "tls_client.h"
 
-#define MAX_EVENTS 256
+#define MAX_EVENTS    256
+#define RECEIVE_BYTES (64 * 1024)
 
 struct options {
     struct target target;
@@ -34,10 +39,13 @@ struct options {
 };
 
 struct slot {
-    int fd;
+    int fd; /* -1: to be connected */
     bool resumes;
-    bool asked; /* TLS is ready and the request is sent */
+    bool asked;   /* TLS is ready and the request is written */
+    bool over;    /* the response has come and goodbye is written */
+    bool holding; /* something to send, or to connect for */
     SSL *ssl;
+    BIO *in, *out;        /* its runs of memory */
     SSL_SESSION *session; /* of the last connection; NULL: none yet */
     size_t have;
     char head[RESPONSE_MAX];
@@ -53,6 +61,7 @@ struct shaker {
     uint64_t done;  /* that opened */
     uint64_t agile; /* of them, with a key exchange of their own (forward secrecy) */
     size_t active;
+    size_t holding; /* of them */
     int epoll_fd;
 };
 
@@ -89,30 +98,43 @@ static void resume(const struct slot *slot)
     SSL_SESSION_free(copy);
 }
 
+static void hold(struct shaker *shaker, struct slot *slot)
+{
+    if (!slot->holding) {
+        slot->holding = true;
+        shaker->holding++;
+    }
+}
+
+/* @return false when r says that it has to wait. */
+static bool went_on(const struct slot *slot, int r)
+{
+    if (r == 1)
+        return true;
+    if (SSL_get_error(slot->ssl, r) != SSL_ERROR_WANT_READ)
+        die_tls("a handshake failed");
+    return false;
+}
+
 static void begin(struct shaker *shaker, struct slot *slot)
 {
-    const struct target *target = &shaker->options->target;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = slot};
-    int on = 1;
-
-    slot->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (slot->fd < 0 ||
-        setsockopt(slot->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
-        die_errno("socket");
-    if (connect(slot->fd, (const struct sockaddr *)&target->addr, sizeof target->addr) <
-            0 &&
-        errno != EINPROGRESS)
-        die_errno("connect");
-    if (epoll_ctl(shaker->epoll_fd, EPOLL_CTL_ADD, slot->fd, &event) < 0)
-        die_errno("epoll_ctl");
+    slot->fd = -1;
     slot->resumes = slot->session != NULL;
     slot->asked = false;
+    slot->over = false;
     slot->have = 0;
-    slot->ssl = client_new(shaker->context, slot->fd);
+    slot->in = BIO_new(BIO_s_mem());
+    slot->out = BIO_new(BIO_s_mem());
+    if (slot->in == NULL || slot->out == NULL)
+        die("out of memory");
+    slot->ssl = client_new(shaker->context);
+    SSL_set_bio(slot->ssl, slot->in, slot->out);
     SSL_set_app_data(slot->ssl, slot);
     if (slot->resumes)
         resume(slot);
+    went_on(slot, SSL_do_handshake(slot->ssl));
     shaker->active++;
+    hold(shaker, slot);
 }
 
 static void begin_next(struct shaker *shaker, struct slot *slot)
@@ -139,26 +161,15 @@ static void note_kind(struct shaker *shaker, const struct slot *slot)
  */
 static void finish(struct shaker *shaker, struct slot *slot)
 {
+    note_kind(shaker, slot);
     if (shaker->options->resume && slot->session == NULL)
         die("the server gave no session to resume");
     SSL_shutdown(slot->ssl);
-    SSL_free(slot->ssl);
-    close(slot->fd);
-    shaker->active--;
+    slot->over = true;
     shaker->done++;
-    begin_next(shaker, slot);
 }
 
-/* @return false when r says that it has to wait. */
-static bool went_on(const struct slot *slot, int r)
-{
-    if (r == 1)
-        return true;
-    if (SSL_get_error(slot->ssl, r) != SSL_ERROR_WANT_READ)
-        die_tls("a handshake failed");
-    return false;
-}
-
+/* As far as it goes with what has been received. */
 static void advance(struct shaker *shaker, struct slot *slot)
 {
     size_t n;
@@ -166,7 +177,6 @@ static void advance(struct shaker *shaker, struct slot *slot)
     if (!slot->asked) {
         if (!went_on(slot, SSL_do_handshake(slot->ssl)))
             return;
-        note_kind(shaker, slot);
         if (SSL_write_ex(slot->ssl, shaker->request, shaker->request_len, &n) != 1)
             die_tls("the request was not taken");
         slot->asked = true;
@@ -180,19 +190,99 @@ static void advance(struct shaker *shaker, struct slot *slot)
     finish(shaker, slot);
 }
 
+static void receive(struct shaker *shaker, struct slot *slot)
+{
+    static unsigned char buffer[RECEIVE_BYTES];
+    const ssize_t n = recv(slot->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n < 0)
+        die_errno("recv");
+    if (n == 0)
+        die("the server closed a connection");
+    if (BIO_write(slot->in, buffer, (int)n) != n)
+        die("out of memory");
+    advance(shaker, slot);
+    if (BIO_ctrl_pending(slot->out) > 0)
+        hold(shaker, slot);
+}
+
+/* The kernel of a server that listens completes a connection at once. */
+static void connect_slot(struct shaker *shaker, struct slot *slot)
+{
+    const struct target *target = &shaker->options->target;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = slot};
+    int on = 1;
+
+    slot->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (slot->fd < 0 ||
+        setsockopt(slot->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0)
+        die_errno("socket");
+    if (connect(slot->fd, (const struct sockaddr *)&target->addr, sizeof target->addr) <
+        0)
+        die_errno("connect");
+    if (epoll_ctl(shaker->epoll_fd, EPOLL_CTL_ADD, slot->fd, &event) < 0)
+        die_errno("epoll_ctl");
+}
+
+static void release(struct shaker *shaker, struct slot *slot)
+{
+    char *data;
+    long len;
+
+    if (!slot->holding)
+        return;
+    slot->holding = false;
+    if (slot->fd < 0)
+        connect_slot(shaker, slot);
+    len = BIO_get_mem_data(slot->out, &data);
+    if (send(slot->fd, data, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) != len)
+        die_errno("send");
+    (void)BIO_reset(slot->out);
+    if (slot->over)
+        close(slot->fd);
+}
+
 /* All connections */
+
+/* What costs CPU comes after all have sent. */
+static void release_all(struct shaker *shaker)
+{
+    const size_t count = shaker->options->in_flight;
+
+    shaker->holding = 0;
+    for (size_t i = 0; i < count; i++)
+        release(shaker, &shaker->slots[i]);
+    for (size_t i = 0; i < count; i++) {
+        struct slot *slot = &shaker->slots[i];
+
+        if (slot->ssl == NULL || !slot->over)
+            continue;
+        SSL_free(slot->ssl);
+        slot->ssl = NULL;
+        shaker->active--;
+        begin_next(shaker, slot);
+    }
+}
 
 static void turn(struct shaker *shaker)
 {
     struct epoll_event events[MAX_EVENTS];
-    int count = epoll_wait(shaker->epoll_fd, events, MAX_EVENTS, STALL_MS);
+    int count;
 
+    if (2 * shaker->holding >= shaker->options->in_flight ||
+        shaker->holding == shaker->active) {
+        release_all(shaker);
+        return;
+    }
+    count = epoll_wait(shaker->epoll_fd, events, MAX_EVENTS, STALL_MS);
     if (count == 0)
         die("no answer came for 10 s");
     if (count < 0 && errno != EINTR)
         die_errno("epoll_wait");
     for (int i = 0; i < count; i++)
-        advance(shaker, events[i].data.ptr);
+        receive(shaker, events[i].data.ptr);
 }
 
 static void begin_all(struct shaker *shaker, uint64_t count)
@@ -263,7 +353,7 @@ static void report(const struct options *o, const struct sample *from,
 
 static const char usage[] =
     "usage: handshakes [options] wss://ADDRESS:PORT/PATH\n"
-    "  --in-flight N  connections that are opening at one time (16)\n"
+    "  --in-flight N  connections that are opening at one time (32)\n"
     "  --seconds S    length of the measured window (3)\n"
     "  --warmup S     handshakes before it (1)\n"
     "  --count N      exactly N in all, and one in each slot before, instead of a "
@@ -293,7 +383,7 @@ static const struct option option_table[] = {
 
 static void parse(struct options *o, int argc, char **argv)
 {
-    double values[HELP + 1] = {[IN_FLIGHT] = 16, [SECONDS] = 3, [WARMUP] = 1};
+    double values[HELP + 1] = {[IN_FLIGHT] = 32, [SECONDS] = 3, [WARMUP] = 1};
     const char *groups = NULL;
     int opt;
 

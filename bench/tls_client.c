@@ -34,12 +34,11 @@ SSL_CTX *client_context(const struct tls_client *client)
     return context;
 }
 
-SSL *client_new(SSL_CTX *context, int fd)
+SSL *client_new(SSL_CTX *context)
 {
     SSL *ssl = SSL_new(context);
 
-    if (ssl == NULL || SSL_set_tlsext_host_name(ssl, "localhost") != 1 ||
-        (fd >= 0 && SSL_set_fd(ssl, fd) != 1))
+    if (ssl == NULL || SSL_set_tlsext_host_name(ssl, "localhost") != 1)
         die_tls("no TLS for a connection");
     SSL_set_connect_state(ssl);
     return ssl;

@@ -17,8 +17,8 @@ struct tls_client {
 
 SSL_CTX *client_context(const struct tls_client *client);
 
-/** A connection that is to begin. @param fd -1: it has no socket. */
-SSL *client_new(SSL_CTX *context, int fd);
+/** A connection that is to begin, without anything to read from or to write to. */
+SSL *client_new(SSL_CTX *context);
 
 /** die(), with what OpenSSL says about it. */
 void die_tls(const char *what);

@@ -42,7 +42,9 @@ static void secure(struct wire *wire)
         context = make_context();
     if (fcntl(wire->fd, F_SETFL, O_NONBLOCK) < 0)
         die_errno("fcntl");
-    wire->ssl = client_new(context, wire->fd);
+    wire->ssl = client_new(context);
+    if (SSL_set_fd(wire->ssl, wire->fd) != 1)
+        die_tls("no TLS for a socket");
     while ((r = SSL_connect(wire->ssl)) != 1) {
         if (SSL_get_error(wire->ssl, r) != SSL_ERROR_WANT_READ)
             die_tls("the TLS handshake failed");
