@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 
 #define FILE_OF(name) CERTIFICATES "/" name
@@ -196,6 +198,55 @@ static void rooms_reach_all_with_and_without_tls(void **state)
     side_fini(&plain_side);
 }
 
+enum { BURST = 1000, BURST_SIZE = 100 };
+
+static void burst(wsock_conn *conn, int type, const void *data, size_t len, void *user)
+{
+    static const char text[BURST_SIZE];
+
+    (void)user, (void)data, (void)len;
+    for (int i = 0; i < BURST; i++)
+        CHECK(wsock_conn_send(conn, type, text, sizeof text) == 0);
+}
+
+static void count_records(int write, int version, int type, const void *data, size_t len,
+                          SSL *ssl, void *arg)
+{
+    (void)version, (void)ssl;
+    if (write == 0 && type == SSL3_RT_HEADER && len == SSL3_RT_HEADER_LENGTH &&
+        *(const unsigned char *)data == SSL3_RT_APPLICATION_DATA)
+        ++*(int *)arg;
+}
+
+/* What one turn says leaves in as few records as hold it, but for the ends of batches. */
+static void messages_of_one_turn_share_records(void **state)
+{
+    const size_t wire = (size_t)BURST * (BURST_SIZE + 2);
+    static char data[(size_t)BURST * (BURST_SIZE + 2)];
+    struct world world;
+    struct peer peer;
+    int records = 0;
+
+    (void)state;
+    begin(&world, "good");
+    wsock_endpoint_on_message(world.endpoint, burst, NULL, NULL);
+    listen_tls(&world);
+    peer_open(&peer, world.url);
+    SSL_set_msg_callback(peer.ssl, count_records);
+    SSL_set_msg_callback_arg(peer.ssl, &records);
+    peer_write(&peer, "\x82\x80\0\0\0\0", 6);
+    for (size_t got = 0; got < wire;) {
+        const int n = SSL_read(peer.ssl, data, (int)(wire - got));
+
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
+    assert_in_range(records, wire / 16384 + 1, wire / 16384 + 4);
+    peer_close(&peer);
+    await(&world.side.closed, 1);
+    world_end(&world);
+}
+
 static void close_codes_pass(void **state)
 {
     struct world world;
@@ -303,7 +354,7 @@ static void a_bad_setting_of_a_client_is_told_by_connect(void **state)
 }
 
 struct waits {
-    int waiting, closed, cause;
+    int without_tls, closed;
 };
 
 static void count_waits(wsock_client *client, const wsock_state_info *info, void *user)
@@ -311,10 +362,10 @@ static void count_waits(wsock_client *client, const wsock_state_info *info, void
     struct waits *waits = user;
 
     (void)client;
-    if (info->state != WSOCK_STATE_WAITING && info->state != WSOCK_STATE_CLOSED)
-        return;
-    waits->cause = info->why->cause;
-    tell(info->state == WSOCK_STATE_WAITING ? &waits->waiting : &waits->closed);
+    if (info->state == WSOCK_STATE_WAITING && info->why->cause == WSOCK_CAUSE_TLS)
+        tell(&waits->without_tls);
+    if (info->state == WSOCK_STATE_CLOSED)
+        tell(&waits->closed);
 }
 
 /* It makes no connection, so there is no on_close. */
@@ -335,8 +386,7 @@ static void a_setting_that_breaks_later_is_told_by_on_state(void **state)
     await(&side.opened, 1);
     set_client(client, "tls_ca", "/nowhere.pem");
     assert_int_equal(wsock_conn_close(side.conn, 1000, NULL), 0);
-    await(&waits.waiting, 3);
-    assert_int_equal(waits.cause, WSOCK_CAUSE_TLS);
+    await(&waits.without_tls, 3);
     assert_int_equal(told(&side.closed), 1); /* that of the first one */
     set_client(client, "tls_ca", FILE_OF("root.pem"));
     await(&side.opened, 2);
@@ -461,6 +511,85 @@ static void clients_without_their_certificate_are_refused(void **state)
 }
 
 /* ---- facts and sessions ---- */
+
+struct visitor {
+    int asked;
+    char subject[64], verified[64], fingerprint[80], pin[80];
+};
+
+static void note_visitor(wsock_request *request, void *user)
+{
+    struct visitor *visitor = user;
+
+    snprintf(visitor->subject, sizeof visitor->subject, "%s",
+             wsock_request_tls(request, WSOCK_TLS_FACT_SUBJECT));
+    snprintf(visitor->verified, sizeof visitor->verified, "%s",
+             wsock_request_tls(request, WSOCK_TLS_FACT_VERIFIED));
+    snprintf(visitor->fingerprint, sizeof visitor->fingerprint, "%s",
+             wsock_request_tls(request, WSOCK_TLS_FACT_FINGERPRINT));
+    snprintf(visitor->pin, sizeof visitor->pin, "%s",
+             wsock_request_tls(request, WSOCK_TLS_FACT_PIN));
+    CHECK(wsock_request_accept(request, NULL) == 0);
+    tell(&visitor->asked);
+}
+
+/* As OpenSSL has it from the file: SHA-256 of the certificate, and the pin of its key. */
+static void read_prints(const char *path, char fingerprint[65], char pin[80])
+{
+    unsigned char digest[32], *key = NULL;
+    FILE *file = fopen(path, "r");
+    X509 *certificate;
+    int len;
+
+    assert_non_null(file);
+    certificate = PEM_read_X509(file, NULL, NULL, NULL);
+    fclose(file);
+    assert_non_null(certificate);
+    assert_int_equal(X509_digest(certificate, EVP_sha256(), digest, NULL), 1);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(fingerprint + 2 * i, 3, "%02x", digest[i]);
+    len = i2d_PUBKEY(X509_get0_pubkey(certificate), &key);
+    assert_true(len > 0);
+    assert_int_equal(EVP_Digest(key, (size_t)len, digest, NULL, EVP_sha256(), NULL), 1);
+    memcpy(pin, "sha256//", 8);
+    EVP_EncodeBlock((unsigned char *)pin + 8, digest, sizeof digest);
+    OPENSSL_free(key);
+    X509_free(certificate);
+}
+
+static void a_request_tells_who_shows_which_certificate(void **state)
+{
+    struct visitor visitor = {0};
+    char fingerprint[65], pin[80];
+    struct world world;
+    struct side side = {0};
+    wsock_client *client;
+
+    (void)state;
+    read_prints(FILE_OF("alice.pem"), fingerprint, pin);
+    begin(&world, "good");
+    set_server(&world, "tls_verify_client", "optional");
+    set_server(&world, "tls_ca", FILE_OF("clients.pem"));
+    wsock_endpoint_on_request(world.endpoint, note_visitor, &visitor, NULL);
+    listen_tls(&world);
+    client = trusting(&world, &side);
+    set_client(client, "tls_certificate", FILE_OF("alice.pem"));
+    set_client(client, "tls_key", FILE_OF("alice.key"));
+    for (int i = 0; i < 2; i++) { /* the second time by a session */
+        world_connect(&world, client, &side);
+        assert_string_equal(visitor.subject, "CN=alice,O=wsock");
+        assert_string_equal(visitor.verified, "yes");
+        assert_string_equal(visitor.fingerprint, fingerprint);
+        assert_string_equal(visitor.pin, pin);
+        assert_string_equal(wsock_conn_tls(world.side.conn, WSOCK_TLS_FACT_RESUMED),
+                            i == 0 ? "no" : "yes");
+    }
+    read_prints(FILE_OF("good.pem"), fingerprint, pin);
+    assert_string_equal(wsock_conn_tls(side.conn, WSOCK_TLS_FACT_FINGERPRINT),
+                        fingerprint);
+    assert_string_equal(wsock_conn_tls(side.conn, WSOCK_TLS_FACT_PIN), pin);
+    end(&world, client, &side);
+}
 
 static void judge(wsock_request *request, void *user)
 {
@@ -861,6 +990,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(messages_of_all_sizes_come_back),
         TEST(rooms_reach_all_with_and_without_tls),
+        TEST(messages_of_one_turn_share_records),
         TEST(close_codes_pass),
         TEST(each_fault_of_a_certificate_is_named),
         TEST(a_bad_setting_of_a_client_is_told_by_connect),
@@ -869,6 +999,7 @@ int main(void)
         TEST(a_cut_stream_is_told_from_an_ended_one),
         TEST(a_broken_record_ends_an_open_connection),
         TEST(clients_without_their_certificate_are_refused),
+        TEST(a_request_tells_who_shows_which_certificate),
         TEST(facts_are_known_at_both_ends),
         TEST(a_unix_socket_speaks_tls_too),
         TEST(a_silent_client_is_cut_off_in_time),
