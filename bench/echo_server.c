@@ -25,9 +25,11 @@ struct options {
     const char *listeners; /* value of the option reuse_port */
     bool handlers;
     bool control;
+    bool queue;
 };
 
 static atomic_size_t live_bytes;
+static wsock_queue *host;
 
 static void *count_malloc(size_t size)
 {
@@ -122,11 +124,25 @@ static void obey(wsock_runtime *runtime, wsock_server *server)
     wsock_runtime_stop(runtime);
 }
 
+/* The main thread, which waits in wsock_runtime_run(), dispatches. */
+static int use_queue(wsock_runtime *runtime, wsock_server *server)
+{
+    wsock_queue *queue = NULL;
+    int r = wsock_runtime_queue(runtime, &queue);
+
+    if (r == 0)
+        r = wsock_server_set_queue(server, queue);
+    host = queue;
+    return r;
+}
+
 static int serve(wsock_runtime *runtime, const struct options *o)
 {
     wsock_server *server = NULL;
     int r = wsock_server_new(runtime, &server);
 
+    if (r == 0 && o->queue)
+        r = use_queue(runtime, server);
     if (r == 0)
         r = apply_settings(server, o);
     if (r == 0)
@@ -151,6 +167,7 @@ static const char usage[] =
     "  --set NAME=VALUE  an option of the server; as often as needed\n"
     "  --reuse-port a listening socket for each worker\n"
     "  --handlers   register on_open and on_close as well\n"
+    "  --queue      run the handlers on the main thread, from a queue\n"
     "  --control    count the heap and obey standard input\n"
     "Echoes at the path /echo and prints \"ready\" once it listens.\n";
 
@@ -161,6 +178,7 @@ static void parse(struct options *o, int argc, char **argv)
         {"reuse-port", no_argument, NULL, 'r'},
         {"handlers", no_argument, NULL, 'm'},
         {"control", no_argument, NULL, 'c'},
+        {"queue", no_argument, NULL, 'q'},
         {"set", required_argument, NULL, 's'},
         {"help", no_argument, NULL, 'h'},
         {0},
@@ -178,6 +196,8 @@ static void parse(struct options *o, int argc, char **argv)
             o->handlers = true;
         else if (opt == 'c')
             o->control = true;
+        else if (opt == 'q')
+            o->queue = true;
         else {
             fputs(usage, opt == 'h' ? stdout : stderr);
             exit(opt == 'h' ? 0 : 2);
@@ -208,5 +228,6 @@ int main(int argc, char **argv)
     else
         r = serve(runtime, &options);
     wsock_runtime_free(runtime);
+    wsock_queue_unref(host);
     return r < 0;
 }
