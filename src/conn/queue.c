@@ -3,6 +3,7 @@
 #include "conn/queue.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -17,7 +18,7 @@
 
 enum {
     EVENTS_DEFAULT = 1024, /* of a dispatch that names no number */
-    LANE_TURN = 64,        /* events of one lane before the next one has its turn */
+    TURN = 64, /* events of one lane, and calls, before the next one has its turn */
 };
 
 /* ---- life ---- */
@@ -88,6 +89,7 @@ static void run_kick(struct wsi_mail *mail)
     struct wsock_queue *queue = lane->queue;
 
     lane->kicked = false;
+    wsi_ring_announce(&lane->ring);
     wsi_queue_signal(queue);
     wsi_queue_unref(queue);
 }
@@ -162,9 +164,12 @@ struct wsi_lane *wsi_queue_lane(struct wsock_queue *queue, struct wsi_worker *wo
 
 static bool is_enough(struct wsock_queue *queue)
 {
-    return queue->ran >= queue->max ||
-           (queue->ran > 0 && !queue->discards &&
-            atomic_load_explicit(&queue->woken, memory_order_relaxed));
+    if (queue->ran >= queue->max)
+        return true;
+    if (queue->discards)
+        return false;
+    return wsi_queue_is_closed(queue) ||
+           (queue->ran > 0 && atomic_load_explicit(&queue->woken, memory_order_relaxed));
 }
 
 static void collect_notices(struct wsi_lane *lane)
@@ -215,10 +220,6 @@ static bool run_records(struct wsock_queue *queue, struct wsi_lane *lane, uint64
  * ring goes and only then takes the notices misses none that comes before. */
 static void run_lane(struct wsock_queue *queue, struct wsi_lane *lane)
 {
-    const size_t max = queue->max;
-
-    if (max - queue->ran > LANE_TURN)
-        queue->max = queue->ran + LANE_TURN;
     for (;;) {
         const uint64_t published = wsi_ring_published(&lane->ring);
         const struct wsi_notice *notice;
@@ -234,9 +235,9 @@ static void run_lane(struct wsock_queue *queue, struct wsi_lane *lane)
             break;
         run_notice(lane);
     }
-    queue->max = max;
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&lane->starved, memory_order_relaxed))
+    /* What it counts is told in one order with who waits for it: see starve(). */
+    atomic_store(&lane->events_taken, atomic_load(&lane->events_taken));
+    if (atomic_load(&lane->starved))
         wsi_queued_offer_room(lane);
 }
 
@@ -255,26 +256,41 @@ static void run_calls(struct wsock_queue *queue)
     }
 }
 
-/* Of the lanes in turn; the one that is behind when this is enough is the first then. */
+/* @param index 0: the calls; from 1 on the lanes. */
+static void run_turn(struct wsock_queue *queue, unsigned index)
+{
+    struct wsi_lane *lane = index > 0 ? atomic_load(&queue->lanes[index - 1]) : NULL;
+    const size_t max = queue->max;
+
+    if (max - queue->ran > TURN)
+        queue->max = queue->ran + TURN;
+    if (index == 0)
+        run_calls(queue);
+    else if (lane != NULL)
+        run_lane(queue, lane);
+    queue->max = max;
+}
+
+/* Whoever is behind when this is enough is the first the next time: so none can keep
+ * another from its turn, however few events a dispatch is to run. */
 static void run_all(struct wsock_queue *queue, size_t max)
 {
+    const struct wsi_pool *calling = wsi_pool_calling;
     size_t before;
 
+    wsi_pool_calling = queue->pool;
     queue->ran = 0;
     queue->max = max;
     do {
-        const unsigned end = atomic_load(&queue->lanes_end);
+        const unsigned end = atomic_load(&queue->lanes_end) + 1;
 
         before = queue->ran;
         for (unsigned i = 0; i < end && !is_enough(queue); i++) {
-            struct wsi_lane *lane = atomic_load(&queue->lanes[queue->turn % end]);
-
-            if (lane != NULL)
-                run_lane(queue, lane);
+            run_turn(queue, queue->turn % end);
             queue->turn = (queue->turn + 1) % end;
         }
-        run_calls(queue);
     } while (queue->ran > before && !is_enough(queue));
+    wsi_pool_calling = calling;
 }
 
 /* ---- who dispatches, and when there is something to ---- */
@@ -322,6 +338,7 @@ static void discard(struct wsock_queue *queue)
 {
     bool more = true;
 
+    wsi_queue_ref(queue); /* a free function may drop the last handle */
     while (more && enter(queue)) {
         queue->discards = true;
         if (has_events(queue))
@@ -329,6 +346,7 @@ static void discard(struct wsock_queue *queue)
         atomic_store(&queue->dispatching, false);
         more = has_news(queue);
     }
+    wsi_queue_unref(queue);
 }
 
 static void leave(struct wsock_queue *queue)
@@ -350,7 +368,7 @@ int wsi_queue_arm(struct wsock_queue *queue)
         uint64_t count;
         const ssize_t ignored = read(queue->fd, &count, sizeof count);
 
-        (void)ignored; /* who wrote may just be about to: then it is read the next time */
+        (void)ignored;
     }
     atomic_store(&queue->armed, true);
     some = has_events(queue) || atomic_load(&queue->woken);
@@ -360,16 +378,19 @@ int wsi_queue_arm(struct wsock_queue *queue)
     return some;
 }
 
+/* In signal handlers too. The flag comes behind what it tells of: a byte that nobody
+ * knows of would have the host look again and again. */
 void wsi_queue_nudge(struct wsock_queue *queue)
 {
     const uint64_t one = 1;
 
     if (atomic_load(&queue->armed) && atomic_exchange(&queue->armed, false)) {
-        ssize_t ignored;
+        const int before = errno;
+        const ssize_t ignored = write(queue->fd, &one, sizeof one);
 
-        atomic_store(&queue->signalled, true);
-        ignored = write(queue->fd, &one, sizeof one);
         (void)ignored; /* it is readable already */
+        errno = before;
+        atomic_store(&queue->signalled, true);
     }
 }
 
@@ -429,7 +450,6 @@ int wsi_queue_wait(struct wsock_queue *queue, int64_t timeout_ms)
 
 static int dispatch_now(struct wsock_queue *queue, size_t max)
 {
-    const struct wsi_pool *before = wsi_pool_calling;
     size_t ran;
 
     if (wsi_queue_is_closed(queue))
@@ -437,11 +457,9 @@ static int dispatch_now(struct wsock_queue *queue, size_t max)
     if (!enter(queue))
         return WSOCK_EBUSY;
     atomic_store(&queue->thread, pthread_self());
-    wsi_pool_calling = queue->pool;
     wsi_queue_ref(queue); /* a handler may drop the last handle */
     run_all(queue, max);
     ran = queue->ran;
-    wsi_pool_calling = before;
     leave(queue);
     wsi_queue_unref(queue);
     return ran < INT32_MAX ? (int)ran : INT32_MAX;
@@ -462,13 +480,13 @@ int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms
             break;
         }
     }
-    atomic_store(&queue->woken, false);
+    if (r >= 0) /* else somebody else dispatches, whom it was meant for */
+        atomic_store(&queue->woken, false);
     return r;
 }
 
 void wsi_queue_close(struct wsock_queue *queue)
 {
-    if (!atomic_exchange(&queue->closed, true))
-        atomic_store(&queue->woken, true);
+    atomic_store(&queue->closed, true);
     wsi_queue_signal(queue);
 }

@@ -90,10 +90,17 @@ static inline void wsi_ring_publish(struct wsi_ring *ring)
     atomic_store_explicit(&ring->published, ring->written, memory_order_release);
 }
 
+/** The same again, in one order with all that threads tell each other so: after it, a
+ * reader that says that it sleeps, and looks once more, has been seen or sees. */
+static inline void wsi_ring_announce(struct wsi_ring *ring)
+{
+    atomic_store_explicit(&ring->published, ring->written, memory_order_seq_cst);
+}
+
 /** The reader's: how far it may read. */
 static inline uint64_t wsi_ring_published(struct wsi_ring *ring)
 {
-    return atomic_load_explicit(&ring->published, memory_order_acquire);
+    return atomic_load_explicit(&ring->published, memory_order_seq_cst);
 }
 
 static inline uint64_t wsi_ring_taken(struct wsi_ring *ring)
