@@ -2,6 +2,7 @@
 /* TLS between a client and a server that are two filters in memory. */
 #include "test.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,45 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
     if (clock == CLOCK_BOOTTIME || clock == CLOCK_REALTIME)
         out->tv_sec += later;
     return r;
+}
+
+/* ---- memory of OpenSSL's own, counted ---- */
+
+union block {
+    size_t size;
+    max_align_t align;
+};
+
+static size_t openssl_bytes;
+
+static void count_free(void *data, const char *file, int line)
+{
+    union block *block = data;
+
+    (void)file, (void)line;
+    if (block == NULL)
+        return;
+    openssl_bytes -= block[-1].size;
+    free(block - 1);
+}
+
+static void *count_realloc(void *data, size_t size, const char *file, int line)
+{
+    const size_t before = data != NULL ? ((union block *)data)[-1].size : 0;
+    union block *block;
+
+    (void)file, (void)line;
+    block = realloc(data != NULL ? (union block *)data - 1 : NULL, sizeof *block + size);
+    if (block == NULL)
+        return NULL;
+    block->size = size;
+    openssl_bytes += size - before;
+    return block + 1;
+}
+
+static void *count_malloc(size_t size, const char *file, int line)
+{
+    return count_realloc(NULL, size, file, line);
 }
 
 /* ---- two ends ---- */
@@ -271,6 +311,33 @@ static void data_goes_both_ways_in_every_version(void **state)
         assert_fact(&pair.server, WSOCK_TLS_FACT_VERSION, tls12 ? "TLSv1.2" : "TLSv1.3");
         disconnect();
     }
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
+/* Of nearly 17 KiB each way and end, which a record may take. */
+static void an_idle_connection_keeps_no_buffers(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+    static char data[16384];
+    size_t before = 0;
+
+    (void)state;
+    for (int turn = 0; turn < 2; turn++) { /* the first time more is made, which stays */
+        before = openssl_bytes;
+        meet(server, client, "localhost", false);
+        assert_secured();
+        say(&pair.client, data, sizeof data);
+        say(&pair.server, data, sizeof data);
+        talk();
+        assert_int_equal(pair.server.got_len, sizeof data);
+        assert_int_equal(pair.client.got_len, sizeof data);
+        if (turn == 1)
+            assert_in_range(openssl_bytes - before, 1, 40 * 1024); /* of both ends */
+        disconnect();
+    }
+    assert_true(openssl_bytes <= before + 4096); /* a session may be kept */
     wsi_tls_context_unref(server);
     wsi_tls_context_unref(client);
 }
@@ -1377,6 +1444,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(data_goes_both_ways_in_every_version),
+        TEST(an_idle_connection_keeps_no_buffers),
         TEST(the_streams_may_be_cut_anywhere),
         TEST(a_record_of_any_size_arrives),
         TEST(an_end_is_told_from_a_cut),
@@ -1420,5 +1488,7 @@ int main(void)
         TEST(a_connection_without_memory_says_so),
     };
 
+    if (!CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free))
+        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
