@@ -104,9 +104,8 @@ static void note_alert(struct wsi_tls *tls, int error, int alert)
 }
 
 /* What OpenSSL gave up for. */
-static void fail(struct wsi_tls *tls)
+static void fail(struct wsi_tls *tls, unsigned long code)
 {
-    const unsigned long code = ERR_peek_error();
     const char *reason = tls->reads > READS_MAX ? "too many records without data"
                                                 : ERR_reason_error_string(code);
     const long verified = SSL_get_verify_result(tls->ssl);
@@ -140,7 +139,7 @@ static bool waits(struct wsi_tls *tls, int r)
         tls->filter.finished = true;
         return false;
     default:
-        fail(tls);
+        fail(tls, ERR_peek_error());
         return false;
     }
 }
@@ -216,12 +215,11 @@ static size_t decode(struct wsi_filter *filter, const uint8_t *in, size_t in_len
 static void encode(struct wsi_filter *filter, const uint8_t *data, size_t len)
 {
     struct wsi_tls *tls = wsi_tls_of(filter);
-    int r;
 
-    clear_errors();
-    r = SSL_write(tls->ssl, data, (int)len);
-    if (r <= 0)
-        fail(tls);
+    /* The BIO takes everything, so no SSL_get_error() has to judge by the thread's errors,
+     * and others' may stay in front of ours. */
+    if (SSL_write(tls->ssl, data, (int)len) <= 0)
+        fail(tls, ERR_peek_last_error());
 }
 
 static void end(struct wsi_filter *filter)
