@@ -6,6 +6,11 @@
  * Encoded bytes lie in one buffer of the loop until they are sent. What a socket does not
  * take, and what a filter says while it decodes, waits in filter->pending, and leaves
  * before anything else, in one system call with what follows it.
+ *
+ * Filters that are used again soon are warm: they keep their buffers, as to get them and
+ * give them back each time costs a tenth of what TLS does for a small message. There is
+ * no replacing: among more than fit, whoever came first stays while it is busy, since to
+ * evict the oldest would have all of them pay and none gain.
  */
 #include "io/filter.h"
 
@@ -28,6 +33,58 @@ bool wsi_filter_has_pending(const struct wsi_stream *stream)
     return stream->filter != NULL && stream->filter->pending.len > 0;
 }
 
+/* ---- warm filters ---- */
+
+static void forget_warm(struct wsi_loop *loop, struct wsi_filter *filter)
+{
+    filter->warm = false;
+    wsi_list_remove(&filter->warmth);
+    if (--loop->warm_count == 0)
+        wsi_timer_stop(&loop->cooling);
+}
+
+static void on_cooling(struct wsi_timer *timer)
+{
+    struct wsi_loop *loop = WSI_CONTAINER_OF(timer, struct wsi_loop, cooling);
+
+    WSI_LIST_EACH(node, &loop->warm) {
+        struct wsi_filter *filter = WSI_CONTAINER_OF(node, struct wsi_filter, warmth);
+
+        if (loop->now_ms - filter->used_ms > WSI_FILTER_WARM_MS &&
+            filter->ops->keep(filter, false))
+            forget_warm(loop, filter);
+    }
+    if (loop->warm_count > 0)
+        wsi_loop_timer(loop, &loop->cooling, WSI_FILTER_WARM_MS);
+}
+
+void wsi_filter_init_loop(struct wsi_loop *loop)
+{
+    wsi_list_init(&loop->warm);
+    wsi_timer_init(&loop->cooling, on_cooling);
+}
+
+static void warm_up(struct wsi_loop *loop, struct wsi_filter *filter)
+{
+    filter->warm = true;
+    filter->ops->keep(filter, true);
+    wsi_list_append(&loop->warm, &filter->warmth);
+    if (loop->warm_count++ == 0)
+        wsi_loop_timer(loop, &loop->cooling, WSI_FILTER_WARM_MS);
+}
+
+/* There is data. In one millisecond an answer is no second use: a connection that opens,
+ * and then rests, does not become warm. */
+static void note_use(struct wsi_loop *loop, struct wsi_filter *filter)
+{
+    const uint64_t since_ms = loop->now_ms - filter->used_ms;
+
+    filter->used_ms = loop->now_ms;
+    if (!filter->warm && since_ms - 1 < WSI_FILTER_WARM_MS &&
+        loop->warm_count < WSI_FILTER_WARM_MAX)
+        warm_up(loop, filter);
+}
+
 void wsi_filter_free(struct wsi_stream *stream)
 {
     struct wsi_filter *filter = stream->filter;
@@ -35,6 +92,8 @@ void wsi_filter_free(struct wsi_stream *stream)
     if (filter == NULL)
         return;
     stream->filter = NULL;
+    if (filter->warm)
+        forget_warm(stream->loop, filter);
     wsi_buf_fini(&filter->pending);
     filter->ops->free(filter);
 }
@@ -64,6 +123,8 @@ static size_t decode(struct wsi_stream *stream, const uint8_t *in, size_t in_len
     const bool was_ready = filter->ready;
     size_t len;
 
+    if (was_ready)
+        note_use(stream->loop, filter);
     sealed->len = 0;
     filter->output = sealed;
     len = filter->ops->decode(filter, in, in_len, stream->loop->decoded);
@@ -187,6 +248,8 @@ static void encode_queue(struct wsi_stream *stream, struct wsi_buf *sealed)
 {
     struct wsi_filter *filter = stream->filter;
 
+    if (stream->head != NULL)
+        note_use(stream->loop, filter);
     while (stream->head != NULL && sealed->len < WSI_FILTER_BATCH && !filter->failed) {
         size_t len;
         const uint8_t *record = next_record(stream, &len);

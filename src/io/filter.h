@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/buf.h"
+#include "core/list.h"
 
 struct wsi_filter;
 
@@ -27,6 +28,10 @@ enum {
     /* What a filter may keep of its input because it is no whole record yet: the data
      * that decode gives out is never longer than its input by more than this. */
     WSI_FILTER_HELD_MAX = 20 * 1024,
+    /* Filters of a loop that keep their buffers, because they are used again within so
+     * long. */
+    WSI_FILTER_WARM_MAX = 256,
+    WSI_FILTER_WARM_MS = 250,
 };
 
 /** What a filter does; on the loop's thread. What it has to send, data or not, it appends
@@ -46,6 +51,10 @@ struct wsi_filter_ops {
     void (*encode)(struct wsi_filter *filter, const uint8_t *data, size_t len);
     /** Say that nothing more comes. */
     void (*end)(struct wsi_filter *filter);
+    /** Keep its buffers between the calls above from now on, or give them back after each,
+     * as it does at first. @return false when it goes on keeping them, as something is in
+     * them. */
+    bool (*keep)(struct wsi_filter *filter, bool on);
     void (*free)(struct wsi_filter *filter);
 };
 
@@ -58,6 +67,9 @@ struct wsi_filter {
     bool finished;          /* the peer said that nothing more comes */
     bool failed;            /* nothing is decoded or encoded any more */
     bool ended;             /* ops->end was called */
+    bool warm;              /* it keeps its buffers */
+    struct wsi_list warmth; /* while warm: in loop->warm */
+    uint64_t used_ms;       /* when it last had data to decode or encode */
 };
 
 #endif

@@ -39,6 +39,7 @@ int wsi_loop_new(struct wsi_loop **out, const struct wsi_loop_config *config)
     wsi_stream_list_init(&loop->pending);
     read_clock(loop);
     wsi_wheel_init(&loop->wheel, loop->now_ms);
+    wsi_filter_init_loop(loop);
     loop->decoded = wsi_alloc(WSI_FILTER_HELD_MAX + WSI_RECEIVE_SIZE);
     loop->arena = wsi_alloc(WSI_ARENA_SIZE);
     if (loop->decoded == NULL || loop->arena == NULL)

@@ -65,6 +65,9 @@ struct wsi_loop {
     struct wsi_buf sealed; /* encoded, about to be sent */
     unsigned handshakes;   /* received for in this turn */
     uint8_t *record; /* (nullable) WSI_FILTER_RECORD_MAX bytes, gathered to encode */
+    struct wsi_list warm; /* those that keep their buffers */
+    unsigned warm_count;
+    struct wsi_timer cooling; /* runs while there are any */
 
     /* The arena: bytes queued in this turn, in the order of writing. The open segment is
      * the newest and may grow up to the end; all before it are fixed. */
@@ -206,6 +209,7 @@ void wsi_filter_receive(struct wsi_stream *stream);
 bool wsi_filter_end(struct wsi_stream *stream);
 bool wsi_filter_has_pending(const struct wsi_stream *stream);
 void wsi_filter_free(struct wsi_stream *stream);
+void wsi_filter_init_loop(struct wsi_loop *loop);
 
 /* listener.c */
 

@@ -4,7 +4,8 @@
  * being decoded and writes to the filter's output; it sees no socket.
  *
  * All input is taken each time: what is not a whole record yet waits inside OpenSSL,
- * which gives its buffers back when they are empty (SSL_MODE_RELEASE_BUFFERS).
+ * which gives its buffers back when they are empty (SSL_MODE_RELEASE_BUFFERS), unless the
+ * filter is told to keep them.
  */
 #include <limits.h>
 
@@ -231,6 +232,20 @@ static void end(struct wsi_filter *filter)
         ERR_clear_error();
 }
 
+static bool keep(struct wsi_filter *filter, bool on)
+{
+    SSL *ssl = wsi_tls_of(filter)->ssl;
+
+    if (on) {
+        SSL_clear_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+        return true;
+    }
+    if (!SSL_free_buffers(ssl))
+        return false;
+    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    return true;
+}
+
 static void free_tls(struct wsi_filter *filter)
 {
     struct wsi_tls *tls = wsi_tls_of(filter);
@@ -245,7 +260,7 @@ static void free_tls(struct wsi_filter *filter)
     wsi_free(tls);
 }
 
-static const struct wsi_filter_ops ops = {decode, encode, end, free_tls};
+static const struct wsi_filter_ops ops = {decode, encode, end, keep, free_tls};
 
 int wsi_tls_new(struct wsi_tls **out, struct wsi_tls_context *context)
 {

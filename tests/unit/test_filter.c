@@ -32,6 +32,7 @@ struct toy {
     struct wsi_filter filter; /* first */
     struct wsi_buf held;
     bool refuses; /* to encode */
+    bool keeps;
 };
 
 static int toys;
@@ -133,6 +134,17 @@ static void end(struct wsi_filter *filter)
     say(toy_of(filter), END, "", 0);
 }
 
+static bool keep_buffers(struct wsi_filter *filter, bool on)
+{
+    struct toy *toy = toy_of(filter);
+
+    assert_true(toy->keeps != on);
+    if (!on && toy->held.len > 0)
+        return false;
+    toy->keeps = on;
+    return true;
+}
+
 static void free_toy(struct wsi_filter *filter)
 {
     wsi_buf_fini(&toy_of(filter)->held);
@@ -140,7 +152,7 @@ static void free_toy(struct wsi_filter *filter)
     toys--;
 }
 
-static const struct wsi_filter_ops ops = {decode, encode, end, free_toy};
+static const struct wsi_filter_ops ops = {decode, encode, end, keep_buffers, free_toy};
 
 static struct toy *toy_new(void)
 {
@@ -393,6 +405,128 @@ static struct wsi_blob *blob_of(size_t len)
         blob->data[i] = (uint8_t)(i * 7 + i / 251);
     blob->len = len;
     return blob;
+}
+
+/* ---- warm filters ---- */
+
+/* Let so much time pass, and data come and be answered. */
+static void use_after(uint64_t ms)
+{
+    if (ms > 0)
+        script_sleep(&script, ms);
+    feed(&one, DATA, "x", 1);
+    wsi_loop_turn(loop, 0);
+    put(&one, "y");
+    wsi_stream_flush(&one.stream);
+}
+
+/* Let time pass, and timers run. */
+static void rest(uint64_t ms)
+{
+    for (uint64_t i = 0; i < ms; i++) {
+        script_sleep(&script, 1);
+        wsi_loop_turn(loop, 0);
+    }
+}
+
+static void who_is_used_again_soon_keeps_its_buffers_until_it_rests(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    use_after(0);
+    assert_false(one.toy->keeps);
+    use_after(WSI_FILTER_WARM_MS + 1);
+    assert_false(one.toy->keeps);
+    use_after(WSI_FILTER_WARM_MS);
+    assert_true(one.toy->keeps);
+    for (int i = 0; i < 10; i++) {
+        rest(WSI_FILTER_WARM_MS - 1);
+        use_after(1);
+        assert_true(one.toy->keeps);
+    }
+    rest(WSI_FILTER_WARM_MS);
+    assert_true(one.toy->keeps);
+    rest(WSI_FILTER_WARM_MS);
+    assert_false(one.toy->keeps);
+    assert_false(wsi_timer_is_running(&loop->cooling));
+    rest(WSI_FILTER_WARM_MS + 1);
+    use_after(0);
+    assert_false(one.toy->keeps);
+    use_after(1);
+    assert_true(one.toy->keeps);
+    close_side(&one);
+    assert_int_equal(loop->warm_count, 0);
+    assert_false(wsi_timer_is_running(&loop->cooling));
+    wsi_loop_free(loop);
+}
+
+static void sending_alone_keeps_buffers_too(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    put(&one, "a");
+    wsi_loop_turn(loop, 0);
+    assert_false(one.toy->keeps);
+    script_sleep(&script, 1);
+    wsi_loop_turn(loop, 0);
+    put(&one, "b");
+    wsi_loop_turn(loop, 0);
+    assert_true(one.toy->keeps);
+    finish();
+}
+
+static void receiving_alone_keeps_buffers_too(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    for (int i = 0; i < 2; i++) {
+        assert_false(one.toy->keeps);
+        feed(&one, DATA, "x", 1);
+        rest(1);
+    }
+    assert_true(one.toy->keeps);
+    finish();
+}
+
+static void buffers_that_hold_something_are_given_back_later(void **state)
+{
+    uint8_t record[64];
+    const size_t len = write_record(record, DATA, "later", 5);
+
+    (void)state;
+    begin();
+    secure(&one);
+    use_after(0);
+    use_after(1);
+    script_sleep(&script, 1);
+    script_feed(&one.peer, record, HEAD + 1);
+    rest(10 * WSI_FILTER_WARM_MS);
+    assert_true(one.toy->keeps);
+    script_feed(&one.peer, record + HEAD + 1, len - HEAD - 1);
+    rest(1);
+    assert_got(&one, "xxlater");
+    rest(2 * WSI_FILTER_WARM_MS);
+    assert_false(one.toy->keeps);
+    finish();
+}
+
+static void no_more_than_a_number_keep_buffers(void **state)
+{
+    (void)state;
+    begin();
+    secure(&one);
+    loop->warm_count += WSI_FILTER_WARM_MAX; /* others */
+    use_after(0);
+    use_after(1);
+    assert_false(one.toy->keeps);
+    loop->warm_count--;
+    use_after(1);
+    assert_true(one.toy->keeps);
+    loop->warm_count -= WSI_FILTER_WARM_MAX - 1;
+    finish();
 }
 
 /* ---- both directions ---- */
@@ -944,6 +1078,11 @@ static void a_want_of_memory_ends_the_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(who_is_used_again_soon_keeps_its_buffers_until_it_rests),
+        TEST(sending_alone_keeps_buffers_too),
+        TEST(receiving_alone_keeps_buffers_too),
+        TEST(buffers_that_hold_something_are_given_back_later),
+        TEST(no_more_than_a_number_keep_buffers),
         TEST(data_passes_in_both_directions_after_the_handshake),
         TEST(what_came_before_the_filter_goes_through_it),
         TEST(a_read_behind_the_start_of_a_filter_goes_through_it),

@@ -1402,6 +1402,49 @@ static void files_may_be_in_any_order(void **state)
 
 /* ---- memory ---- */
 
+static void assert_arrives(const char *text)
+{
+    say(&pair.client, text, strlen(text));
+    talk();
+    assert_got(&pair.server, text);
+    pair.server.got_len = 0;
+}
+
+static void buffers_may_be_kept_and_given_back_between_records(void **state)
+{
+    struct wsi_tls_context *server = server_new(SERVER(), NULL);
+    struct wsi_tls_context *client = client_new(CLIENT());
+    const struct wsi_filter_ops *ops;
+
+    (void)state;
+    connect_to(server, client, "localhost");
+    handshake();
+    ops = pair.server.filter->ops;
+    for (int i = 0; i < 3; i++) {
+        assert_true(ops->keep(pair.server.filter, true));
+        assert_arrives("kept");
+        assert_arrives("once more");
+        say(&pair.client, "in two pieces", 13);
+        while (pair.client.out.len > 1) {
+            receive(&pair.server, pair.client.out.data, 1);
+            wsi_buf_consume(&pair.client.out, 1);
+            assert_false(ops->keep(pair.server.filter, false));
+        }
+        talk();
+        assert_got(&pair.server, "in two pieces");
+        pair.server.got_len = 0;
+        say(&pair.server, "ours", 4);
+        assert_true(ops->keep(pair.server.filter, false));
+        talk();
+        assert_got(&pair.client, "ours");
+        pair.client.got_len = 0;
+        assert_arrives("given back");
+    }
+    disconnect();
+    wsi_tls_context_unref(server);
+    wsi_tls_context_unref(client);
+}
+
 static void a_want_of_memory_is_no_memory(void **state)
 {
     struct wsi_tls_context *context = NULL;
@@ -1484,6 +1527,7 @@ int main(void)
         TEST(a_bad_setting_is_named_with_its_file),
         TEST(a_bad_pin_is_named),
         TEST(files_may_be_in_any_order),
+        TEST(buffers_may_be_kept_and_given_back_between_records),
         TEST(a_want_of_memory_is_no_memory),
         TEST(a_connection_without_memory_says_so),
     };
