@@ -29,6 +29,11 @@ def program(build_dir, name):
     return path
 
 
+def certificate(build_dir):
+    """A PEM file of the tests with a certificate, its chain and its key, of P-256."""
+    return os.path.join(build_dir, "tests", "support", "certificates", "together.pem")
+
+
 def build_type(build_dir):
     """The build type and the sanitizers of a build directory."""
     try:
