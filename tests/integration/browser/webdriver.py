@@ -3,6 +3,7 @@
 the standard library alone."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -26,12 +27,13 @@ def find_browser():
 
 
 class Browser:
-    def __init__(self, driver, browser, flags=()):
+    def __init__(self, driver, browser, flags=(), environment=None):
         self.flags = flags
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.folder = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen([driver, f"--port={self.port}"],
+                                        env={**os.environ, **(environment or {})},
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.session = ""
         self.home = None
