@@ -135,12 +135,14 @@ static void tell_tls(const wsock_conn *conn)
     const char *chain = wsock_conn_tls(conn, WSOCK_TLS_FACT_CHAIN);
     const char *verified = wsock_conn_tls(conn, WSOCK_TLS_FACT_VERIFIED);
     const char *resumed = wsock_conn_tls(conn, WSOCK_TLS_FACT_RESUMED);
+    const char *alpn = wsock_conn_tls(conn, WSOCK_TLS_FACT_PROTOCOL);
 
     if (version == NULL)
         return;
     fprintf(stderr, "tls: %s, %s, %s session\n", version,
             wsock_conn_tls(conn, WSOCK_TLS_FACT_CIPHER),
             strcmp(resumed, "yes") == 0 ? "resumed" : "new");
+    fprintf(stderr, "alpn: %s\n", alpn != NULL ? alpn : "none");
     while (chain != NULL && *chain != '\0') {
         const size_t len = strcspn(chain, "\n");
 

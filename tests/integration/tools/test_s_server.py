@@ -54,12 +54,13 @@ class Opens(unittest.TestCase):
         for version in ("1.2", "1.3"):
             said, told = self.talk(f"-tls{version.replace('.', '_')}")
             self.assertIn("CIPHER is ", said)
-            self.assertRegex(told, rf"(?m)^tls: TLSv{version}, \S+, new session$")
+            self.assertRegex(told, rf"(?m)^tls: TLSv{version}, \S+, new session\nalpn: none$")
             self.assertRegex(told, r"(?m)^certificate: CN=good$")
             self.assertRegex(told, r"(?m)^verified: yes$")
 
     def test_http_1_1_is_offered_and_chosen(self):
-        said, _ = self.talk("-alpn", "h2,http/1.1")
+        said, told = self.talk("-alpn", "h2,http/1.1")
+        self.assertIn("\nalpn: http/1.1\n", told)
         self.assertIn("ALPN protocols advertised by the client: http/1.1", said)
         self.assertIn("ALPN protocols selected: http/1.1", said)
 

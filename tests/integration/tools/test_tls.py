@@ -52,7 +52,8 @@ class Commands(unittest.TestCase):
         with serve() as server:
             good = ask(server, "--ca", file("root.pem"), "-v")
             unknown = ask(server, "-kv")
-        self.assertRegex(good.stderr, r"(?m)^tls: TLSv1\.3, TLS_\w+, new session$")
+        self.assertRegex(good.stderr, r"(?m)^tls: TLSv1\.3, TLS_\w+, new session\n"
+                                      r"alpn: http/1\.1$")
         self.assertRegex(good.stderr, r"(?m)^certificate: CN=good\n"
                                       r"certificate: CN=wsock test intermediate\nverified: yes$")
         self.assertEqual(unknown.returncode, 0)
