@@ -753,6 +753,23 @@ static void each_fault_of_a_certificate_has_its_name(void **state)
     }
 }
 
+/* Each as what it is: an address is no name, and has many spellings. */
+static void addresses_of_both_families_are_checked(void **state)
+{
+    static const char *const ours[] = {"127.0.0.1", "::1", "0:0:0:0:0:0:0:1"};
+    static const char *const others[] = {"127.0.0.2", "::2", "::127.0.0.1"};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        meet_once(SERVER(), CLIENT(), ours[i]);
+        assert_secured();
+        disconnect();
+        meet_once(SERVER(), CLIENT(), others[i]);
+        assert_failed(&pair.client, WSOCK_TLS_WRONG_NAME);
+        disconnect();
+    }
+}
+
 static void a_failure_names_the_certificate(void **state)
 {
     (void)state;
@@ -1503,6 +1520,7 @@ int main(void)
         TEST(without_a_common_cipher_both_say_so),
         TEST(who_offers_other_protocols_only_is_refused),
         TEST(each_fault_of_a_certificate_has_its_name),
+        TEST(addresses_of_both_families_are_checked),
         TEST(a_failure_names_the_certificate),
         TEST(who_does_not_verify_is_told_all_the_same),
         TEST(revoked_certificates_are_refused),
