@@ -72,12 +72,12 @@ static inline struct wsi_tls *wsi_tls_of(const struct wsi_filter *filter)
 
 /* ---- openssl_error.c ---- */
 
-/** Append what OpenSSL says went wrong, and forget it: ": no start line". */
-void wsi_openssl_explain(char *why, size_t why_size);
-/** WSOCK_TLS_* for a failed handshake or record, from OpenSSL's errors. @param alert
- * (out)
- */
-int wsi_openssl_classify(unsigned long code, int *alert);
+/** Append what OpenSSL says went wrong, and forget it: ": no start line". @param why
+ *  WSI_TLS_WHY_SIZE bytes. @return WSOCK_ENOMEM if that was it; else WSOCK_ETLS. */
+int wsi_openssl_explain(char *why);
+/** WSOCK_TLS_* for a failed handshake or record, from OpenSSL's errors, which are
+ *  forgotten. @param alert (out) */
+int wsi_openssl_classify(int *alert);
 /** WSOCK_TLS_* for an X509_V_ERR_*. */
 int wsi_openssl_certificate_error(long verify_result);
 /** Note the failure; the first one stays. */

@@ -34,6 +34,7 @@ static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 static void free_context(struct wsi_tls_context *context)
 {
     SSL_CTX_free(context->ssl_ctx);
+    ERR_clear_error(); /* it looks for memory, and says when there is none */
     wsi_identities_free(context->identities);
     wsi_tickets_unref(context->tickets);
     wsi_sessions_fini(&context->sessions);
@@ -57,8 +58,7 @@ void wsi_tls_context_unref(struct wsi_tls_context *context)
 static int refused(char *why, const char *option, const char *value)
 {
     snprintf(why, WSI_TLS_WHY_SIZE, "%s: \"%.200s\" is not accepted", option, value);
-    wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
-    return WSOCK_ETLS;
+    return wsi_openssl_explain(why);
 }
 
 static int set_versions(SSL_CTX *ssl_ctx, unsigned min_version)
@@ -130,14 +130,14 @@ static int context_new(struct wsi_tls_context **out, const struct wsi_tls_config
 static int finish(struct wsi_tls_context **out, struct wsi_tls_context *context, int r,
                   char *why)
 {
-    if (r == 0) {
+    if (r == 0)
         *out = context;
-        return 0;
-    }
-    if (*why == '\0' || r == WSOCK_ENOMEM) /* what is there may be a warning */
+    else
+        wsi_tls_context_unref(context);
+    if (r < 0 && (*why == '\0' || r == WSOCK_ENOMEM)) /* else it may be a warning */
         snprintf(why, WSI_TLS_WHY_SIZE, "%s", wsock_strerror(r));
+    /* OpenSSL may do without what it had no memory for, and says so nevertheless. */
     ERR_clear_error();
-    wsi_tls_context_unref(context);
     return r;
 }
 

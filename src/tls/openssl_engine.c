@@ -111,7 +111,7 @@ static void fail(struct wsi_tls *tls, unsigned long code)
                                                 : ERR_reason_error_string(code);
     const long verified = SSL_get_verify_result(tls->ssl);
     int alert;
-    int error = wsi_openssl_classify(code, &alert);
+    int error = wsi_openssl_classify(&alert);
 
     if (tls->no_memory)
         error = WSOCK_TLS_NO_MEMORY;
@@ -125,7 +125,6 @@ static void fail(struct wsi_tls *tls, unsigned long code)
     else
         wsi_tls_note(tls, error, 0, "%s: %s", wsock_tls_error_text(error),
                      reason != NULL ? reason : "no reason given");
-    ERR_clear_error();
 }
 
 /* ---- in ---- */
@@ -145,8 +144,8 @@ static bool waits(struct wsi_tls *tls, int r)
     }
 }
 
-/* In TLS 1.2 what follows the greeting has small limits of OpenSSL's own; in 1.3 there may
- * be a second greeting, and the rest is in records of another type. */
+/* In TLS 1.2 what follows the greeting has small limits of OpenSSL's own; in 1.3 there
+ * may be a second greeting, and the rest is in records of another type. */
 static bool admits(struct wsi_tls *tls)
 {
     static const uint8_t alert[] = {21, 3, 3, 0, 2, 2, SSL_AD_ILLEGAL_PARAMETER};
@@ -154,7 +153,8 @@ static bool admits(struct wsi_tls *tls)
     if (!SSL_is_server(tls->ssl) || SSL_version(tls->ssl) == TLS1_2_VERSION ||
         wsi_hello_admit(&tls->hello, tls->in, tls->in_len))
         return true;
-    wsi_tls_note(tls, WSOCK_TLS_PROTOCOL, 0, "%s: its ClientHello is longer than %d bytes",
+    wsi_tls_note(tls, WSOCK_TLS_PROTOCOL, 0,
+                 "%s: its ClientHello is longer than %d bytes",
                  wsock_tls_error_text(WSOCK_TLS_PROTOCOL), (int)WSI_HELLO_MAX);
     bio_write(SSL_get_wbio(tls->ssl), (const char *)alert, sizeof alert);
     return false;
@@ -270,13 +270,12 @@ int wsi_tls_new(struct wsi_tls **out, struct wsi_tls_context *context)
         return WSOCK_ENOMEM;
     tls->filter.ops = &ops;
     tls->ssl = SSL_new(context->ssl_ctx);
-    if (tls->ssl == NULL || !attach_bio(tls)) {
+    if (tls->ssl == NULL || !SSL_set_app_data(tls->ssl, tls) || !attach_bio(tls)) {
         ERR_clear_error();
         SSL_free(tls->ssl);
         wsi_free(tls);
         return WSOCK_ENOMEM;
     }
-    SSL_set_app_data(tls->ssl, tls);
     tls->context = wsi_tls_context_ref(context);
     *out = tls;
     return 0;

@@ -8,21 +8,40 @@
 #include <openssl/sslerr.h>
 #include <openssl/x509_vfy.h>
 
+#include <wsock/error.h>
+
 #include "core/alloc.h"
 #include "tls/openssl.h"
 
-void wsi_openssl_explain(char *why, size_t why_size)
+/* What comes of a want of memory lies above it, and may have any name. @param last (out)
+ * 0 when there is no error. @return whether there was one. */
+static bool take_errors(unsigned long *last)
 {
-    const unsigned long code = ERR_peek_last_error();
+    unsigned long code;
+    bool no_memory = false;
+
+    *last = 0;
+    while ((code = ERR_get_error()) != 0) {
+        *last = code;
+        if (!ERR_SYSTEM_ERROR(code) && ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+            no_memory = true;
+    }
+    return no_memory;
+}
+
+int wsi_openssl_explain(char *why)
+{
     const size_t len = strlen(why);
     const char *reason = NULL;
+    unsigned long last;
+    const bool no_memory = take_errors(&last);
 
-    if (code != 0)
-        reason = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code))
-                                        : ERR_reason_error_string(code);
-    ERR_clear_error();
-    snprintf(why + len, why_size - len, ": %s",
+    if (last != 0)
+        reason = ERR_SYSTEM_ERROR(last) ? strerror(ERR_GET_REASON(last))
+                                        : ERR_reason_error_string(last);
+    snprintf(why + len, WSI_TLS_WHY_SIZE - len, ": %s",
              reason != NULL ? reason : "no reason given");
+    return no_memory ? WSOCK_ENOMEM : WSOCK_ETLS;
 }
 
 static const struct {
@@ -49,12 +68,14 @@ static const struct {
     {SSL_R_UNEXPECTED_EOF_WHILE_READING, WSOCK_TLS_TRUNCATED},
 };
 
-int wsi_openssl_classify(unsigned long code, int *alert)
+int wsi_openssl_classify(int *alert)
 {
+    const unsigned long code = ERR_peek_error();
     const int reason = ERR_GET_REASON(code);
+    unsigned long last;
 
     *alert = 0;
-    if (reason == ERR_R_MALLOC_FAILURE)
+    if (take_errors(&last))
         return WSOCK_TLS_NO_MEMORY;
     if (ERR_GET_LIB(code) != ERR_LIB_SSL)
         return WSOCK_TLS_PROTOCOL;

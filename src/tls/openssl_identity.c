@@ -61,8 +61,7 @@ static bool next_path(const char **list, char *path)
 static int cannot(char *why, const char *option, const char *what, const char *path)
 {
     snprintf(why, WSI_TLS_WHY_SIZE, "%s: %s %s", option, what, path);
-    wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
-    return WSOCK_ETLS;
+    return wsi_openssl_explain(why);
 }
 
 /* ---- certificates ---- */
@@ -108,27 +107,42 @@ static bool move_issuer(X509 *below, STACK_OF(X509) * from, STACK_OF(X509) * to)
 }
 
 /* Files have their chain in any order; RFC 5246 7.4.2 wants each to certify the one
- * before. What belongs to none stays behind. */
-static void order_chain(struct identity *identity)
+ * before. What belongs to none stays behind. @return false without memory. */
+static bool order_chain(struct identity *identity)
 {
-    STACK_OF(X509) *ordered = sk_X509_new_null();
+    STACK_OF(X509) *ordered = sk_X509_new_reserve(NULL, sk_X509_num(identity->chain));
     X509 *last = identity->certificate;
 
     if (ordered == NULL)
-        return;
+        return false;
+    /* There is room for all, so that no push fails. */
     while (move_issuer(last, identity->chain, ordered))
         last = sk_X509_value(ordered, sk_X509_num(ordered) - 1);
     while (sk_X509_num(identity->chain) > 0)
-        if (sk_X509_push(ordered, sk_X509_shift(identity->chain)) <= 0)
-            break;
+        sk_X509_push(ordered, sk_X509_shift(identity->chain));
     sk_X509_free(identity->chain);
     identity->chain = ordered;
+    return true;
+}
+
+/* What follows the first certificate. @return false without memory. */
+static bool read_chain(struct identity *identity, BIO *file)
+{
+    X509 *next;
+
+    while ((next = PEM_read_bio_X509(file, NULL, NULL, NULL)) != NULL) {
+        if (sk_X509_push(identity->chain, next) <= 0) {
+            X509_free(next);
+            return false;
+        }
+    }
+    return true;
 }
 
 static int read_certificates(struct identity *identity, const char *path, char *why)
 {
     BIO *file = BIO_new_file(path, "r");
-    X509 *next = NULL;
+    bool fine;
 
     if (file != NULL)
         identity->certificate = PEM_read_bio_X509_AUX(file, NULL, NULL, NULL);
@@ -137,15 +151,12 @@ static int read_certificates(struct identity *identity, const char *path, char *
         BIO_free(file);
         return cannot(why, "tls_certificate", "cannot read", path);
     }
-    while ((next = PEM_read_bio_X509(file, NULL, NULL, NULL)) != NULL)
-        if (sk_X509_push(identity->chain, next) <= 0)
-            X509_free(next);
+    fine = read_chain(identity, file);
     BIO_free(file);
-    if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+    if (fine && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
         return cannot(why, "tls_certificate", "bad certificate in", path);
     ERR_clear_error();
-    order_chain(identity);
-    return read_names(identity) ? 0 : WSOCK_ENOMEM;
+    return fine && order_chain(identity) && read_names(identity) ? 0 : WSOCK_ENOMEM;
 }
 
 /* A service has nobody to ask for a password. */
@@ -347,8 +358,7 @@ int wsi_identities_install(struct wsi_identities *identities, SSL_CTX *ssl_ctx, 
     if (SSL_CTX_use_cert_and_key(ssl_ctx, first->certificate, first->key, first->chain,
                                  1) != 1) {
         snprintf(why, WSI_TLS_WHY_SIZE, "tls_certificate: not usable");
-        wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
-        return WSOCK_ETLS;
+        return wsi_openssl_explain(why);
     }
     if (identities->count > 1)
         SSL_CTX_set_cert_cb(ssl_ctx, on_certificate, identities);

@@ -116,8 +116,7 @@ int wsi_staple_read(struct wsi_staple *out, const char *path, X509 *certificate,
     BIO_free(file);
     if (response == NULL) {
         snprintf(why, WSI_TLS_WHY_SIZE, "tls_ocsp: cannot read %s", path);
-        wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
-        return WSOCK_ETLS;
+        return wsi_openssl_explain(why);
     }
     wrong = take(out, response, certificate, chain);
     OCSP_RESPONSE_free(response);

@@ -43,8 +43,7 @@ static int add_crl(SSL_CTX *ssl_ctx, const char *file, char *why)
 
     if (lookup == NULL || X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) < 1) {
         snprintf(why, WSI_TLS_WHY_SIZE, "tls_crl: cannot read %s", file);
-        wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
-        return WSOCK_ETLS;
+        return wsi_openssl_explain(why);
     }
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     return 0;
@@ -71,8 +70,7 @@ static int add_authorities(struct wsi_tls_context *context, const char *file, ch
     } else {
         snprintf(why, WSI_TLS_WHY_SIZE, "tls_ca: cannot read %s", file);
     }
-    wsi_openssl_explain(why, WSI_TLS_WHY_SIZE);
-    return WSOCK_ETLS;
+    return wsi_openssl_explain(why);
 }
 
 int wsi_verify_install(struct wsi_tls_context *context,

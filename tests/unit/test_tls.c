@@ -49,16 +49,26 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *out)
     return r;
 }
 
-/* ---- memory of OpenSSL's own, counted ---- */
+/* ---- memory of OpenSSL's own, counted and refused ---- */
 
 union block {
     size_t size;
     max_align_t align;
 };
 
-static size_t openssl_bytes;
+static size_t openssl_bytes, openssl_blocks, heap_countdown;
+static bool heap_for_ever;
 
-static void count_free(void *data, const char *file, int line)
+static bool heap_refuses(void)
+{
+    if (heap_countdown == 0 || (heap_countdown > 1 && --heap_countdown > 0))
+        return false;
+    if (!heap_for_ever)
+        heap_countdown = 0;
+    return true;
+}
+
+static void heap_free(void *data, const char *file, int line)
 {
     union block *block = data;
 
@@ -66,26 +76,42 @@ static void count_free(void *data, const char *file, int line)
     if (block == NULL)
         return;
     openssl_bytes -= block[-1].size;
+    openssl_blocks--;
     free(block - 1);
 }
 
-static void *count_realloc(void *data, size_t size, const char *file, int line)
+static void *heap_realloc(void *data, size_t size, const char *file, int line)
 {
     const size_t before = data != NULL ? ((union block *)data)[-1].size : 0;
-    union block *block;
+    union block *block = NULL;
 
     (void)file, (void)line;
-    block = realloc(data != NULL ? (union block *)data - 1 : NULL, sizeof *block + size);
+    if (!heap_refuses())
+        block = realloc(data != NULL ? (union block *)data - 1 : NULL,
+                        sizeof *block + size);
     if (block == NULL)
         return NULL;
     block->size = size;
     openssl_bytes += size - before;
+    openssl_blocks += data == NULL;
     return block + 1;
 }
 
-static void *count_malloc(size_t size, const char *file, int line)
+static void *heap_alloc(size_t size, const char *file, int line)
 {
-    return count_realloc(NULL, size, file, line);
+    return heap_realloc(NULL, size, file, line);
+}
+
+/* Refuse OpenSSL the nth allocation from now on, and all later ones if `for_ever`. */
+static void heap_fail(size_t nth, bool for_ever)
+{
+    heap_countdown = nth + 1;
+    heap_for_ever = for_ever;
+}
+
+static void heap_stop_failing(void)
+{
+    heap_countdown = 0;
 }
 
 /* ---- two ends ---- */
@@ -1500,6 +1526,143 @@ static void a_connection_without_memory_says_so(void **state)
     wsi_tls_context_unref(client);
 }
 
+/* ---- without memory for OpenSSL ---- */
+
+/* Contexts of all options that read files. */
+static int make_server(void)
+{
+    struct wsi_tls_context *context = NULL;
+    char why[WSI_TLS_WHY_SIZE];
+    const int r = wsi_tls_server_new(&context,
+                                     ASKS(.ocsp = FILE_OF("good.ocsp"),
+                                          .crl = FILE_OF("clients.crl"),
+                                          .certificates = FILE_OF("disordered.pem")),
+                                     NULL, why);
+
+    assert_int_equal(context != NULL, r == 0);
+    wsi_tls_context_unref(context);
+    return r;
+}
+
+static int make_client(void)
+{
+    struct wsi_tls_context *context = NULL;
+    char why[WSI_TLS_WHY_SIZE];
+    const int r = wsi_tls_client_new(
+        &context, CLIENT(IDENTITY("alice"), .crl = FILE_OF("both.crl")), why);
+
+    assert_int_equal(context != NULL, r == 0);
+    wsi_tls_context_unref(context);
+    return r;
+}
+
+/* @return how many allocations OpenSSL makes for it. */
+static size_t heap_count(int (*act)(void))
+{
+    size_t left;
+
+    heap_fail(SIZE_MAX / 2, false);
+    assert_int_equal(act(), 0);
+    left = heap_countdown;
+    heap_stop_failing();
+    return SIZE_MAX / 2 + 1 - left;
+}
+
+/*
+ * Refuse each of the first and the last, and some of those between, which are a lot. When
+ * one is refused OpenSSL may do without; when all are it cannot. What it keeps for the
+ * next time is little; what we lose is seen by the sanitizer of leaks as well.
+ */
+static void refuse_each(int (*act)(void), size_t begin, size_t stride)
+{
+    const size_t count = (act(), heap_count(act));
+    const size_t live = openssl_blocks;
+
+    for (int ever = 0; ever < 2; ever++) {
+        for (size_t n = 1; n <= count; n += n < begin || n + 300 > count ? 1 : stride) {
+            int r;
+
+            heap_fail(n, ever);
+            r = act();
+            heap_stop_failing();
+            if (r != 0 && r != WSOCK_ENOMEM && r != WSOCK_ETLS)
+                fail_msg("allocation %zu of %zu: %d", n, count, r);
+            assert_int_equal(ERR_peek_error(), 0);
+        }
+    }
+    assert_int_equal(act(), 0);
+    assert_in_range(openssl_blocks, 0, live + 150);
+}
+
+static void contexts_survive_a_want_of_memory(void **state)
+{
+    (void)state;
+    refuse_each(make_server, 500, 199);
+    refuse_each(make_client, 500, 199);
+}
+
+static struct wsi_tls_context *poor_server, *poor_client;
+
+/* @return 0 for a handshake, and a message; WSOCK_ENOMEM where an end cannot be made;
+ * WSOCK_ETLS for ends that say that they failed. */
+static int make_connection(void)
+{
+    int r;
+
+    pair = (struct pair){0};
+    r = wsi_tls_accept(&pair.server.filter, poor_server);
+    if (r < 0)
+        return r;
+    r = wsi_tls_connect(&pair.client.filter, poor_client, "localhost", true);
+    if (r < 0) {
+        pair.server.filter->ops->free(pair.server.filter);
+        return r;
+    }
+    handshake();
+    if (pair.client.filter->ready && !pair.client.filter->failed) {
+        say(&pair.client, "hello", 5);
+        talk();
+    }
+    if (pair.server.filter->failed || pair.client.filter->failed) {
+        const struct end *failed = pair.server.filter->failed ? &pair.server
+                                                              : &pair.client;
+
+        assert_int_not_equal(wsi_tls_failure(failed->filter).error, 0);
+        assert_int_not_equal(strlen(wsi_tls_failure(failed->filter).why), 0);
+        r = WSOCK_ETLS;
+    } else {
+        assert_got(&pair.server, "hello");
+    }
+    disconnect();
+    return r;
+}
+
+static void connections_survive_a_want_of_memory(void **state)
+{
+    (void)state;
+    poor_server = server_new(ASKS(), NULL);
+    poor_client = client_new(CLIENT(IDENTITY("alice")));
+    refuse_each(make_connection, 300, 11);
+    wsi_tls_context_unref(poor_server);
+    wsi_tls_context_unref(poor_client);
+}
+
+static void want_of_openssls_memory_is_named(void **state)
+{
+    (void)state;
+    poor_server = server_new(SERVER(), NULL);
+    poor_client = client_new(CLIENT());
+    connect_to(poor_server, poor_client, "localhost");
+    begin_handshake();
+    heap_fail(1, true);
+    carry(&pair.client, &pair.server, 0);
+    heap_stop_failing();
+    assert_failed(&pair.server, WSOCK_TLS_NO_MEMORY);
+    disconnect();
+    wsi_tls_context_unref(poor_server);
+    wsi_tls_context_unref(poor_client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1548,9 +1711,12 @@ int main(void)
         TEST(buffers_may_be_kept_and_given_back_between_records),
         TEST(a_want_of_memory_is_no_memory),
         TEST(a_connection_without_memory_says_so),
+        TEST(contexts_survive_a_want_of_memory),
+        TEST(connections_survive_a_want_of_memory),
+        TEST(want_of_openssls_memory_is_named),
     };
 
-    if (!CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free))
+    if (CRYPTO_set_mem_functions(heap_alloc, heap_realloc, heap_free) != 1)
         return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
