@@ -184,7 +184,7 @@ WSOCK_API int wsock_client_stop(wsock_client *client, int code, const char *reas
  * Send a message on the connection that is open now; see above for what may become of it.
  *
  * While none is open, messages are kept as far as reconnect_buffer_bytes goes (0 unless
- * set), and leave when the next one is, after its on_open: what that sends with
+ * set), and the runtime's max_buffered_bytes, and leave when the next one is, after its on_open: what that sends with
  * wsock_conn_send(), such as who we are, comes before them, and what is sent with this
  * call by then, after them, in order.
  *

@@ -18,6 +18,7 @@
 #include "conn/encode.h"
 #include "conn/opening.h"
 #include "conn/posted.h"
+#include "conn/pressure.h"
 #include "conn/queued.h"
 #include "conn/remote.h"
 #include "conn/send.h"
@@ -72,6 +73,15 @@ static void tell(struct wsi_keeper *keeper, int state, const wsock_close_info *w
 
 /* ---- the end ---- */
 
+/* With the lock held. */
+static void count_kept(struct wsi_keeper *keeper, size_t bytes)
+{
+    atomic_fetch_add_explicit(&wsi_remote_of_keeper(keeper)->owner.pool->buffered,
+                              (int64_t)bytes - (int64_t)keeper->kept_bytes,
+                              memory_order_relaxed);
+    keeper->kept_bytes = bytes;
+}
+
 static void free_kept(struct wsi_posted *kept)
 {
     while (kept != NULL) {
@@ -90,7 +100,7 @@ void wsi_keeper_reset(struct wsi_keeper *keeper)
     kept = keeper->kept;
     keeper->kept = NULL;
     keeper->kept_end = &keeper->kept;
-    keeper->kept_bytes = 0;
+    count_kept(keeper, 0);
     keeper->is_running = false;
     keeper->is_stopping = false;
     keeper->is_ending = false;
@@ -308,7 +318,7 @@ static void opened(struct wsi_keeper *keeper, struct wsock_conn *conn)
         wsi_kept_send(conn, kept);
     }
     keeper->kept_end = &keeper->kept;
-    keeper->kept_bytes = 0;
+    count_kept(keeper, 0); /* as mail it is counted again */
     keeper->is_direct = true;
     is_refused = keeper->is_refused;
     pthread_mutex_unlock(&keeper->lock);
@@ -486,7 +496,8 @@ static int keep(struct wsi_keeper *keeper, int type, const void *data, size_t le
     const uint64_t limit = option_of(keeper, WSI_OPT_RECONNECT_BUFFER_BYTES);
     struct wsi_posted *kept;
 
-    if (keeper->kept_bytes + kept_size(len) > limit) {
+    if (keeper->kept_bytes + kept_size(len) > limit ||
+        wsi_pressure_is_high(wsi_remote_of_keeper(keeper)->owner.pool)) {
         keeper->is_refused = true;
         return WSOCK_EAGAIN;
     }
@@ -497,7 +508,7 @@ static int keep(struct wsi_keeper *keeper, int type, const void *data, size_t le
         return WSOCK_ENOMEM;
     *keeper->kept_end = kept;
     keeper->kept_end = &kept->next;
-    keeper->kept_bytes += kept_size(len);
+    count_kept(keeper, keeper->kept_bytes + kept_size(len));
     return 0;
 }
 

@@ -776,6 +776,39 @@ static void kept_messages_are_bounded(void **state)
     finish();
 }
 
+static int64_t buffered(void)
+{
+    return atomic_load(&stage.pool.buffered);
+}
+
+static void kept_messages_count_as_buffered(void **state)
+{
+    (void)state;
+    begin();
+    set("reconnect_buffer_bytes", "10KiB");
+    start();
+    assert_int_equal(say("1"), 0);
+    assert_int_equal(say("2"), 0);
+    assert_true(buffered() > 0 && buffered() == (int64_t)keeper->kept_bytes);
+    assert_int_equal(wsi_options_set(&stage.pool.options, "max_buffered_bytes", "1", false,
+                                     NULL, 0),
+                     0);
+    assert_int_equal(say("3"), WSOCK_EAGAIN);
+    assert_int_equal(wsi_options_set(&stage.pool.options, "max_buffered_bytes", "auto",
+                                     false, NULL, 0),
+                     0);
+    answer_and_listen();
+    heard("1 2");
+    assert_int_equal(buffered(), 0);
+    cut(10);
+    assert_int_equal(say("never"), 0);
+    assert_true(buffered() > 0);
+    stop();
+    assert_int_equal(buffered(), 0);
+    forget();
+    stage_end(&stage);
+}
+
 static void kept_messages_are_dropped_when_it_is_closed(void **state)
 {
     (void)state;
@@ -998,6 +1031,7 @@ int main(void)
         TEST(kept_messages_leave_in_order_behind_on_open),
         TEST(what_was_handed_to_a_connection_is_not_sent_again),
         TEST(kept_messages_are_bounded),
+        TEST(kept_messages_count_as_buffered),
         TEST(kept_messages_are_dropped_when_it_is_closed),
         TEST(text_that_is_kept_is_checked),
         TEST(connection_that_closes_in_on_open_leaves_them_to_the_next),
