@@ -94,6 +94,14 @@ WSOCK_API int wsock_client_on_close(wsock_client *client, wsock_close_fn fn, voi
 WSOCK_API int wsock_client_add_header(wsock_client *client, const char *name,
                                       const char *value);
 
+/** Have one field of that name in the requests of connections to come, in place of all
+ * that were added, as a token that is renewed needs; or none of it.
+ * @param value (nullable) NULL: none. @return as wsock_client_add_header(); on failure
+ * nothing has changed. Thread: any; also from on_state, for the connection that follows.
+ * Since: 1.0 */
+WSOCK_API int wsock_client_set_header(wsock_client *client, const char *name,
+                                      const char *value);
+
 /** Offer one more subprotocol, the preferred one first. @return 0; WSOCK_EINVAL for what
  * is no token; WSOCK_EEXIST; WSOCK_ETOOBIG above 16 KiB in all; WSOCK_ENOMEM. Thread:
  * any. Since: 1.0 */

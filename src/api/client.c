@@ -205,6 +205,14 @@ wsock_conn *wsock_client_conn(wsock_client *client)
 
 /* ---- what is asked for ---- */
 
+static int tell_header(wsock_client *client, const char *name, int r)
+{
+    return r < 0 ? wsi_fail(&client->failure, r, "header %s: %s", name,
+                            r == WSOCK_EINVAL ? "not a header field that can be added"
+                                              : wsock_strerror(r))
+                 : 0;
+}
+
 int wsock_client_add_header(wsock_client *client, const char *name, const char *value)
 {
     int r;
@@ -214,10 +222,19 @@ int wsock_client_add_header(wsock_client *client, const char *name, const char *
     pthread_mutex_lock(&client->remote.lock);
     r = wsi_header_append(&client->remote.headers, name, value, LINES_MAX);
     pthread_mutex_unlock(&client->remote.lock);
-    return r < 0 ? wsi_fail(&client->failure, r, "header %s: %s", name,
-                            r == WSOCK_EINVAL ? "not a header field that can be added"
-                                              : wsock_strerror(r))
-                 : 0;
+    return tell_header(client, name, r);
+}
+
+int wsock_client_set_header(wsock_client *client, const char *name, const char *value)
+{
+    int r;
+
+    if (client == NULL || name == NULL)
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&client->remote.lock);
+    r = wsi_header_set(&client->remote.headers, name, value, LINES_MAX);
+    pthread_mutex_unlock(&client->remote.lock);
+    return tell_header(client, name, r);
 }
 
 static bool has_protocol(const struct wsi_buf *protocols, struct wsi_str name)

@@ -5,6 +5,7 @@
 #include <wsock/error.h>
 
 #include "proto/http.h"
+#include "proto/http_line.h"
 
 static bool is_ours(struct wsi_str name)
 {
@@ -44,5 +45,36 @@ int wsi_header_append(struct wsi_buf *lines, const char *name, const char *value
             return r;
         }
     }
+    return 0;
+}
+
+bool wsi_header_is(struct wsi_str line, struct wsi_str name)
+{
+    return line.len > name.len && line.ptr[name.len] == ':' &&
+           wsi_str_equal_nocase((struct wsi_str){line.ptr, name.len}, name);
+}
+
+int wsi_header_set(struct wsi_buf *lines, const char *name, const char *value,
+                   size_t limit_bytes)
+{
+    struct wsi_str rest = {(const char *)lines->data, lines->len}, line;
+    struct wsi_buf kept = {0};
+    int r = wsi_http_is_token(wsi_str_of(name)) ? 0 : WSOCK_EINVAL;
+
+    while (r == 0 && wsi_http_line_next(&rest, &line)) {
+        if (wsi_header_is(line, wsi_str_of(name)))
+            continue;
+        r = wsi_buf_append(&kept, line.ptr, line.len, limit_bytes);
+        if (r == 0)
+            r = wsi_buf_append(&kept, "\r\n", 2, limit_bytes);
+    }
+    if (r == 0 && value != NULL)
+        r = wsi_header_append(&kept, name, value, limit_bytes);
+    if (r < 0) {
+        wsi_buf_fini(&kept);
+        return r;
+    }
+    wsi_buf_fini(lines);
+    *lines = kept;
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/header.h"
 #include "conn/opening.h"
 #include "conn/reaching.h"
 #include "conn/remote.h"
@@ -105,18 +106,11 @@ void wsi_moving_go_on(struct wsock_conn *conn)
     wsi_reaching_begin(conn);
 }
 
-static const struct wsi_str authorization = {"Authorization:", 14};
-
-static bool has_name(struct wsi_str line, struct wsi_str name_colon)
-{
-    return line.len >= name_colon.len &&
-           wsi_str_equal_nocase((struct wsi_str){line.ptr, name_colon.len}, name_colon);
-}
-
 static bool is_secret(struct wsi_str line)
 {
-    return has_name(line, authorization) || has_name(line, WSI_STR("Cookie:")) ||
-           has_name(line, WSI_STR("Proxy-Authorization:"));
+    return wsi_header_is(line, WSI_STR("Authorization")) ||
+           wsi_header_is(line, WSI_STR("Cookie")) ||
+           wsi_header_is(line, WSI_STR("Proxy-Authorization"));
 }
 
 int wsi_moving_headers(const struct wsock_conn *conn, struct wsi_buf *out,
@@ -131,7 +125,7 @@ int wsi_moving_headers(const struct wsock_conn *conn, struct wsi_buf *out,
     while (r == 0 && wsi_http_line_next(&rest, &line)) {
         if (!is_home && is_secret(line))
             continue;
-        has_own = has_own || has_name(line, authorization);
+        has_own = has_own || wsi_header_is(line, WSI_STR("Authorization"));
         r = wsi_buf_append(out, line.ptr, line.len, SIZE_MAX / 2);
         if (r == 0)
             r = wsi_buf_append(out, "\r\n", 2, SIZE_MAX / 2);

@@ -264,7 +264,9 @@ static void requests_tell_what_the_client_said_both_ways(void **state)
     snprintf(url, sizeof url, "%s/chat/a%%20b/x/y?n=1&m=%%C3%%A4&n=2", world.url);
     assert_int_equal(wsock_runtime_client(world.runtime, &client, url), 0);
     side_client(&side, client);
-    assert_int_equal(wsock_client_add_header(client, "X-Extra", "yes"), 0);
+    assert_int_equal(wsock_client_add_header(client, "X-Extra", "no"), 0);
+    assert_int_equal(wsock_client_add_header(client, "X-Extra", "nor"), 0);
+    assert_int_equal(wsock_client_set_header(client, "x-extra", "yes"), 0);
     assert_int_equal(wsock_client_add_header(client, "Cookie", "a=b; id=7"), 0);
     assert_int_equal(wsock_client_add_header(client, "Host", "x"), WSOCK_EINVAL);
     assert_int_equal(wsock_client_add_subprotocol(client, "one"), 0);

@@ -327,6 +327,11 @@ static void url_that_cannot_be_connected_to_is_refused(void **state)
     assert_null(client);
     assert_int_equal(wsock_client_add_header(world.client, "Host", "x"), WSOCK_EINVAL);
     assert_says(wsock_client_error(world.client), "Host");
+    assert_int_equal(wsock_client_set_header(world.client, "Te st", NULL), WSOCK_EINVAL);
+    assert_says(wsock_client_error(world.client), "Te st");
+    assert_int_equal(wsock_client_set_header(world.client, NULL, "x"), WSOCK_EINVAL);
+    assert_int_equal(wsock_client_set_header(NULL, "X", "x"), WSOCK_EINVAL);
+    assert_int_equal(wsock_client_set_header(world.client, "X", NULL), 0);
     assert_int_equal(wsock_client_add_subprotocol(world.client, "p"), WSOCK_EEXIST);
     assert_int_equal(wsock_client_add_subprotocol(world.client, "a b"), WSOCK_EINVAL);
     assert_int_equal(wsock_client_add_subprotocol(world.client, ""), WSOCK_EINVAL);

@@ -84,6 +84,58 @@ static void line_that_does_not_fit_leaves_nothing(void **state)
     wsi_buf_fini(&lines);
 }
 
+static int set(const char *name, const char *value)
+{
+    return wsi_header_set(&lines, name, value, 40);
+}
+
+static void field_takes_the_place_of_all_of_its_name(void **state)
+{
+    (void)state;
+    assert_int_equal(set("A", "1"), 0);
+    assert_int_equal(append("B", "1"), 0);
+    assert_int_equal(append("b", "2"), 0);
+    assert_int_equal(append("Bc", "3"), 0);
+    assert_int_equal(set("B", "4"), 0);
+    assert_lines("A: 1\r\nBc: 3\r\nB: 4\r\n");
+    assert_int_equal(set("a", NULL), 0);
+    assert_int_equal(set("none", NULL), 0);
+    assert_lines("Bc: 3\r\nB: 4\r\n");
+    assert_int_equal(set("B", "a\r\nEvil: 1"), WSOCK_EINVAL);
+    assert_int_equal(set("Host", "x"), WSOCK_EINVAL);
+    assert_int_equal(set("B ", NULL), WSOCK_EINVAL);
+    assert_int_equal(set("B", "what does not fit into forty."), WSOCK_ETOOBIG);
+    assert_lines("Bc: 3\r\nB: 4\r\n");
+    assert_int_equal(set("B", NULL), 0);
+    assert_int_equal(set("Bc", NULL), 0);
+    assert_lines("");
+    wsi_buf_fini(&lines);
+}
+
+static void place_is_not_taken_without_memory(void **state)
+{
+    int r = 0;
+
+    (void)state;
+    FOR_EACH_OOM(
+        r,
+        {
+            wsi_buf_fini(&lines);
+            test_stop_failing();
+            assert_int_equal(append("A", "1"), 0);
+            test_fail_allocation(oom_n, oom_ever);
+            r = set("A", "2");
+            if (r < 0) {
+                assert_lines("A: 1\r\n");
+                wsi_buf_fini(&lines);
+            }
+        },
+        {
+            assert_lines("A: 2\r\n");
+            wsi_buf_fini(&lines);
+        });
+}
+
 static void line_without_memory_leaves_nothing(void **state)
 {
     struct wsi_buf fresh;
@@ -112,6 +164,8 @@ int main(void)
         TEST(fields_of_the_library_are_refused_in_any_case),
         TEST(line_that_does_not_fit_leaves_nothing),
         TEST(line_without_memory_leaves_nothing),
+        TEST(field_takes_the_place_of_all_of_its_name),
+        TEST(place_is_not_taken_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
