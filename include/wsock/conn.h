@@ -232,7 +232,9 @@ WSOCK_API int wsock_conn_reset(wsock_conn *conn);
 
 /**
  * Bytes that this end accepted for the connection and the kernel has not taken yet:
- * frames with their headers, wherever they wait.
+ * frames with their headers, wherever they wait; over TLS those that are encrypted
+ * already, as they are then. 0 says that the kernel has all that was sent, not that the
+ * peer has.
  *
  * Thread: any. Since: 1.0
  */

@@ -71,7 +71,7 @@ static size_t held_by(const struct wsock_conn *conn)
  * which nobody would come to correct the account; if it does not, on_blocked follows. */
 static size_t stuck(const struct wsock_conn *conn)
 {
-    return wsi_stream_is_blocked(&conn->stream) ? wsi_stream_unsent(&conn->stream) : 0;
+    return wsi_stream_is_blocked(&conn->stream) ? wsi_stream_queued(&conn->stream) : 0;
 }
 
 void wsi_conn_account(struct wsock_conn *conn)

@@ -174,8 +174,7 @@ void wsi_filter_receive(struct wsi_stream *stream)
     struct wsi_loop *loop = stream->loop;
     uint8_t *in = loop->receive;
 
-    if (!stream->filter->ready && !is_deaf(stream) &&
-        !wsi_loop_may_handshake(loop))
+    if (!stream->filter->ready && !is_deaf(stream) && !wsi_loop_may_handshake(loop))
         return;
     for (int i = 0; i < WSI_FULL_READS_MAX; i++) {
         const ssize_t n = wsi_stream_read(stream, in);
@@ -244,6 +243,15 @@ static const uint8_t *next_record(const struct wsi_stream *stream, size_t *len)
     return record;
 }
 
+/* What is encoded is on its way still: nobody shall read that nothing waits. */
+static void count(struct wsi_stream *stream, size_t encoded)
+{
+    struct wsi_filter *filter = stream->filter;
+
+    wsi_stream_set_queued(stream, wsi_stream_queued(stream) - filter->counted + encoded);
+    filter->counted = encoded;
+}
+
 static void encode_queue(struct wsi_stream *stream, struct wsi_buf *sealed)
 {
     struct wsi_filter *filter = stream->filter;
@@ -256,6 +264,7 @@ static void encode_queue(struct wsi_stream *stream, struct wsi_buf *sealed)
 
         if (len > 0)
             filter->ops->encode(filter, record, len);
+        count(stream, sealed->len); /* first, or there would be less for a moment */
         wsi_send_consume(stream, len);
     }
 }
@@ -291,6 +300,8 @@ static bool send_batch(struct wsi_stream *stream, struct wsi_buf *sealed)
         return false;
     if (n > 0 && (stream->flags & WSI_S_UNBLOCKED))
         wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
+    if (stream->filter->ready && !stream->filter->failed)
+        count(stream, sealed->len - (size_t)n);
     if ((size_t)n == sealed->len)
         return true;
     if (wsi_buf_append(&stream->filter->pending, sealed->data + n,

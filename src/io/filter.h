@@ -63,6 +63,7 @@ struct wsi_filter {
     const struct wsi_filter_ops *ops;
     struct wsi_buf *output; /* set for each call */
     struct wsi_buf pending; /* encoded, and not taken by the socket yet */
+    size_t counted;         /* encoded data that stream->queued counts */
     bool ready;             /* the handshake is done: data may go */
     bool finished;          /* the peer said that nothing more comes */
     bool failed;            /* nothing is decoded or encoded any more */

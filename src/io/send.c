@@ -322,6 +322,8 @@ void wsi_send_drop(struct wsi_stream *stream)
     arena_close_open(stream->loop);
     while (stream->head != NULL)
         pop_head(stream);
+    if (stream->filter != NULL)
+        stream->filter->counted = 0;
     wsi_stream_set_queued(stream, 0);
 }
 

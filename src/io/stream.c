@@ -361,8 +361,7 @@ void wsi_stream_want_writable(struct wsi_stream *stream)
 
 size_t wsi_stream_unsent(const struct wsi_stream *stream)
 {
-    return wsi_stream_queued(stream) +
-           (stream->filter != NULL ? stream->filter->pending.len : 0);
+    return wsi_stream_queued(stream) + wsi_stream_pending_bytes(stream);
 }
 
 bool wsi_stream_is_blocked(const struct wsi_stream *stream)
@@ -414,7 +413,11 @@ bool wsi_stream_is_closing(const struct wsi_stream *stream)
 
 size_t wsi_stream_pending_bytes(const struct wsi_stream *stream)
 {
-    return stream->filter != NULL ? stream->filter->pending.len : 0;
+    const struct wsi_filter *filter = stream->filter;
+
+    return filter != NULL && filter->pending.len > filter->counted
+               ? filter->pending.len - filter->counted
+               : 0;
 }
 
 bool wsi_stream_is_truncated(const struct wsi_stream *stream)

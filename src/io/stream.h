@@ -80,7 +80,9 @@ struct wsi_stream {
     struct wsi_stream *next_dirty;
     struct wsi_filter *filter; /* (owned, nullable) */
     struct wsi_segment *head, *tail;
-    atomic_size_t queued; /* bytes accepted and not yet taken; other threads may look */
+    /* Bytes accepted and not yet taken by the socket, encoded or not; other threads may
+     * look. */
+    atomic_size_t queued;
     int fd;
     uint32_t flags;
     uint16_t error;      /* errno that ends the stream at the end of this turn */
@@ -140,7 +142,8 @@ void wsi_stream_expect_filter(struct wsi_stream *stream);
 int wsi_stream_start_filter(struct wsi_stream *stream, struct wsi_filter *filter,
                             const uint8_t *early, size_t early_len);
 
-/** Bytes that were encoded, and that the socket did not take yet; the queue is apart. */
+/** Bytes that wait for the socket and are in no queue's count: what the filter has to say
+ * by itself. */
 size_t wsi_stream_pending_bytes(const struct wsi_stream *stream);
 
 /** True when the input ended without its filter having been told so: somebody else may
@@ -189,7 +192,7 @@ static inline void wsi_stream_commit(struct wsi_stream *stream, size_t len)
 int wsi_stream_send_blob(struct wsi_stream *stream, struct wsi_blob *blob, size_t offset,
                          size_t len);
 
-/** Bytes that the socket has not taken: the queue, and what its filter has encoded. */
+/** Bytes that the socket has not taken, those of the filter's own included. */
 size_t wsi_stream_unsent(const struct wsi_stream *stream);
 
 /** Send now instead of at the end of the turn. */
