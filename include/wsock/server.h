@@ -52,7 +52,7 @@ WSOCK_API void wsock_server_free(wsock_server *server);
  * @param out (out, owned, nullable) the server keeps its endpoints anyway.
  * @return 0; WSOCK_EINVAL for a malformed pattern; WSOCK_EEXIST when a pattern of the
  * same shape with other names is there; WSOCK_EBUSY for a new pattern once the server
- *         listens; WSOCK_ECLOSED once it is stopping; WSOCK_ENOMEM.
+ *         accepts connections; WSOCK_ECLOSED once it is stopping; WSOCK_ENOMEM.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_server_endpoint(wsock_server *server, wsock_endpoint **out,
@@ -96,7 +96,8 @@ WSOCK_API int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn,
  * replaced; a Unix path where something else is counts as in use.
  *
  * The first listener starts the threads, opens the directory of the option www, and fixes
- * the patterns of endpoints and the options that are not live.
+ * the options that are not live; and the patterns of endpoints too, unless accepting was
+ * paused before (wsock_server_pause_accept()): then the first resume fixes them.
  *
  * @return 0; WSOCK_EURL; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS;
  * WSOCK_ERESOLVE; WSOCK_ENOTSUP for a path, a user, or wss in a build

@@ -49,9 +49,10 @@ static int add_endpoint(wsock_server *server, struct wsock_endpoint **out,
         return 0;
     if (server->stop_called)
         return wsi_fail(&server->failure, WSOCK_ECLOSED, "the server is stopping");
-    if (server->listening)
+    if (server->patterns_fixed)
         return wsi_fail(&server->failure, WSOCK_EBUSY,
-                        "%s: patterns are fixed once the server listens", pattern);
+                        "%s: patterns are fixed once the server accepts connections",
+                        pattern);
     r = new_endpoint(server, out, pattern);
     if (r < 0)
         return wsi_fail(&server->failure, r, "%s: out of memory", pattern);

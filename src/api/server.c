@@ -336,6 +336,8 @@ static int add_acceptor(wsock_server *server, struct wsi_acceptor *acceptor)
         r = load_tls(server);
     if (r == 0) {
         server->listening = true;
+        if (!atomic_load(&server->service.accept_paused))
+            server->patterns_fixed = true;
         wsi_list_append(&server->acceptors, &acceptor->node);
         wsi_acceptor_update(acceptor);
         snprintf(url, sizeof url, "%s", acceptor->url);
@@ -443,8 +445,10 @@ static int set_accept_paused(wsock_server *server, bool paused)
         return WSOCK_EINVAL;
     if (is_stopping(server))
         return WSOCK_ECLOSED;
-    atomic_store(&server->service.accept_paused, paused);
     pthread_mutex_lock(&server->lock);
+    atomic_store(&server->service.accept_paused, paused);
+    if (server->listening && !paused)
+        server->patterns_fixed = true;
     WSI_LIST_EACH(node, &server->acceptors)
     {
         wsi_acceptor_update(WSI_CONTAINER_OF(node, struct wsi_acceptor, node));

@@ -25,7 +25,8 @@ struct wsock_server {
     bool told[2];               /* wsi_runtime_stop() did, by its argument; as node */
     bool stopped;               /* on_stopped ran; as node */
     pthread_mutex_t lock;       /* what follows */
-    bool listening;             /* has been: patterns and some options are fixed */
+    bool listening;             /* has been: some options are fixed */
+    bool patterns_fixed;        /* accepts, or did: workers read the routes */
     bool stop_called;
     struct wsi_mail ended; /* on_stopped, on the queue */
     struct wsi_list endpoints;

@@ -211,6 +211,32 @@ static void paused_accept_leaves_connections_waiting(void **state)
     world_end(&world);
 }
 
+/* For hosts that bind first and are set up then. */
+static void patterns_are_open_until_accepting_begins(void **state)
+{
+    struct world world;
+    struct side side = {0};
+    wsock_client *client;
+
+    (void)state;
+    world_begin(&world, 0);
+    assert_int_equal(wsock_server_pause_accept(world.server), 0);
+    world_listen(&world, NULL);
+    assert_int_equal(wsock_server_endpoint(world.server, NULL, "/late"), 0);
+    client = world_client(&world, &side);
+    assert_int_equal(wsock_client_connect(client, NULL), 0);
+    assert_true(stays_below(&side.opened, 1, 100));
+    assert_int_equal(wsock_server_resume_accept(world.server), 0);
+    assert_int_equal(wsock_server_endpoint(world.server, NULL, "/later"), WSOCK_EBUSY);
+    assert_int_equal(wsock_server_endpoint(world.server, NULL, "/late"), 0);
+    await(&side.opened, 1);
+    assert_int_equal(wsock_server_pause_accept(world.server), 0);
+    assert_int_equal(wsock_server_endpoint(world.server, NULL, "/later"), WSOCK_EBUSY);
+    side_fini(&side);
+    wsock_client_unref(client);
+    world_end(&world);
+}
+
 /* ---- requests ---- */
 
 static void judge(wsock_request *request, void *user)
@@ -645,6 +671,7 @@ int main(void)
         TEST(stale_unix_socket_is_replaced_a_live_one_is_not),
         TEST(unlisten_closes_one_and_keeps_its_connections),
         TEST(paused_accept_leaves_connections_waiting),
+        TEST(patterns_are_open_until_accepting_begins),
         TEST(requests_tell_what_the_client_said_both_ways),
         TEST(endpoints_have_handlers_and_limits_of_their_own),
         TEST(plain_requests_get_a_handlers_answer),
