@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections: one object for each, found through the connection's user pointer, which the
+ * queue keeps from open (a client's: from connect) until its close was delivered. What is
+ * called once for each message is here; the rest of the class is Python, over the wrapped
+ * functions. */
+#include <stddef.h>
+
+#include "native.h"
+
+/* ---- from the library's handle to the object ---- */
+
+static struct wpy_conn *new_conn(wsock_conn *conn, struct wpy_hooks *hooks)
+{
+    PyTypeObject *type = (PyTypeObject *)wpy_classes.connection;
+    struct wpy_conn *self = (struct wpy_conn *)type->tp_alloc(type, 0);
+
+    if (self == NULL)
+        return NULL;
+    wpy_handle_init(&self->handle, wsock_conn_ref(conn), WPY_conn);
+    self->hooks = hooks;
+    Py_INCREF(hooks);
+    self->data = Py_NewRef(Py_None);
+    wpy_request_take(conn, &self->identity, &self->info);
+    wpy_keep(hooks->queue, &self->kept, (PyObject *)self);
+    wsock_conn_set_user(conn, self, NULL);
+    return self;
+}
+
+struct wpy_conn *wpy_conn_of(wsock_conn *conn, struct wpy_hooks *hooks)
+{
+    struct wpy_conn *self = wsock_conn_get_user(conn);
+
+    if (self == NULL) /* of a client that was started, or that ended before it opened */
+        return new_conn(conn, hooks);
+    Py_INCREF(self);
+    return self;
+}
+
+struct wpy_conn *wpy_conn_opens(wsock_conn *conn, struct wpy_hooks *hooks)
+{
+    /* A server's has what its request left there (request.c). */
+    return wpy_hooks_is_client(hooks) ? wpy_conn_of(conn, hooks) : new_conn(conn, hooks);
+}
+
+void wpy_conn_ended(struct wpy_conn *self)
+{
+    if (wpy_handle_is_live(&self->handle))
+        wsock_conn_set_user(self->handle.pointer, NULL, NULL);
+    Py_CLEAR(self->hooks);
+    wpy_let_go(&self->kept);
+}
+
+/* ---- sending ---- */
+
+static PyObject *sent(int r)
+{
+    if (r == 0)
+        Py_RETURN_TRUE;
+    if (r == WSOCK_EAGAIN)
+        Py_RETURN_FALSE;
+    return wpy_raise(r, NULL);
+}
+
+/* What is not said by the codec of the endpoint. @return (a new reference) or NULL */
+static PyObject *encoded(const struct wpy_conn *self, PyObject *object)
+{
+    PyObject *encode = self->hooks != NULL ? self->hooks->fn[WPY_ENCODE] : NULL;
+
+    return encode != NULL ? PyObject_CallOneArg(encode, object) : Py_NewRef(object);
+}
+
+static PyObject *send_object(struct wpy_conn *self, PyObject *object, PyObject *text)
+{
+    wsock_conn *conn = wpy_pointer((PyObject *)self, WPY_conn);
+    struct wpy_bytes bytes;
+    int r;
+
+    if (conn == NULL)
+        return NULL;
+    if (Py_IS_TYPE(object, &wpy_handle_type) &&
+        ((struct wpy_handle *)object)->kind == WPY_message) {
+        wsock_message *message = wpy_pointer(object, WPY_message);
+
+        return message != NULL ? sent(wsock_conn_send_message(conn, message)) : NULL;
+    }
+    object = encoded(self, object);
+    if (object == NULL)
+        return NULL;
+    if (wpy_payload_get(&bytes, object, text) < 0) {
+        Py_DECREF(object);
+        return NULL;
+    }
+    r = wsock_conn_send(conn, bytes.type, bytes.data, bytes.len);
+    wpy_bytes_release(&bytes);
+    Py_DECREF(object);
+    return sent(r);
+}
+
+/* send(data, text=None) */
+static PyObject *send(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
+                      PyObject *keywords)
+{
+    const Py_ssize_t named = keywords != NULL ? PyTuple_GET_SIZE(keywords) : 0;
+
+    if (count != 1 || named > 1 ||
+        (named == 1 &&
+         PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), "text") != 0)) {
+        PyErr_SetString(PyExc_TypeError, "send() takes one message, and the keyword text");
+        return NULL;
+    }
+    return send_object((struct wpy_conn *)self, arguments[0],
+                       named == 1 ? arguments[1] : NULL);
+}
+
+/* close(code=1000, reason="") */
+static PyObject *close_conn(PyObject *self, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {(char *)"code", (char *)"reason", NULL};
+    wsock_conn *conn = wpy_pointer(self, WPY_conn);
+    const char *reason = "";
+    int code = 1000, r;
+
+    if (conn == NULL ||
+        !PyArg_ParseTupleAndKeywords(arguments, keywords, "|is", names, &code, &reason))
+        return NULL;
+    r = wsock_conn_close(conn, code, *reason != '\0' ? reason : NULL);
+    /* Who closes what is closing gets what was wanted. */
+    if (r < 0 && r != WSOCK_ECLOSED)
+        return wpy_raise(r, NULL);
+    return PyBool_FromLong(r == 0);
+}
+
+/* ---- attributes ---- */
+
+static PyObject *get_id(PyObject *object, void *Py_UNUSED(closure))
+{
+    const struct wpy_conn *self = (struct wpy_conn *)object;
+    wsock_conn *conn = wpy_pointer((PyObject *)self, WPY_conn);
+
+    return conn != NULL ? PyLong_FromUnsignedLongLong(wsock_conn_id(conn)) : NULL;
+}
+
+static PyObject *get_buffered(PyObject *self, void *Py_UNUSED(closure))
+{
+    wsock_conn *conn = wpy_pointer(self, WPY_conn);
+
+    return conn != NULL ? PyLong_FromSize_t(wsock_conn_buffered(conn)) : NULL;
+}
+
+static PyObject *get_is_open(PyObject *self, void *Py_UNUSED(closure))
+{
+    const struct wpy_handle *handle = (struct wpy_handle *)self;
+
+    return PyBool_FromLong(wpy_handle_is_live(handle) &&
+                           wsock_conn_is_open(handle->pointer));
+}
+
+static PyObject *get_request(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct wpy_conn *self = (struct wpy_conn *)object;
+    wsock_request *request;
+
+    if (self->request == NULL) {
+        wsock_conn *conn = wpy_pointer(object, WPY_conn);
+
+        if (conn == NULL)
+            return NULL;
+        request = wsock_conn_request(conn);
+        self->request = request != NULL ? wpy_request_new(request) : Py_NewRef(Py_None);
+    }
+    return Py_XNewRef(self->request);
+}
+
+static PyObject *get_owner(PyObject *object, void *Py_UNUSED(closure))
+{
+    const struct wpy_conn *self = (struct wpy_conn *)object;
+
+    return Py_NewRef(self->hooks != NULL && self->hooks->owner != NULL ? self->hooks->owner
+                                                                       : Py_None);
+}
+
+static PyGetSetDef properties[] = {
+    {"id", get_id, NULL, "A number that no other connection of this process has or had.",
+     NULL},
+    {"buffered", get_buffered, NULL,
+     "Bytes that were sent and that the kernel has not taken yet.", NULL},
+    {"is_open", get_is_open, NULL, "Whether it is open: until closing begins.", NULL},
+    {"request", get_request, NULL,
+     "The Request that opened it; None for a client's connection.", NULL},
+    {"_owner", get_owner, NULL, "The server or client it belongs to, until it ended.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+#define MEMBER(name, flags, text) \
+    {#name, T_OBJECT, offsetof(struct wpy_conn, name), flags, text}
+static PyMemberDef members[] = {
+    MEMBER(data, 0, "The application's own: any object, at first None."),
+    MEMBER(identity, 0, "Who it is, as on_request said when it accepted; else None."),
+    MEMBER(info, 0, "What on_request said of it beside the identity; else None."),
+    MEMBER(close_info, READONLY, "How it ended, a CloseInfo; None before it has."),
+    {NULL, 0, 0, 0, NULL},
+};
+#undef MEMBER
+
+/* ---- the type ---- */
+
+static int traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct wpy_conn *self = (struct wpy_conn *)object;
+
+    Py_VISIT(self->hooks);
+    Py_VISIT(self->data);
+    Py_VISIT(self->identity);
+    Py_VISIT(self->info);
+    Py_VISIT(self->request);
+    Py_VISIT(self->close_info);
+    return 0;
+}
+
+static int clear(PyObject *object)
+{
+    struct wpy_conn *self = (struct wpy_conn *)object;
+
+    Py_CLEAR(self->hooks);
+    Py_CLEAR(self->data);
+    Py_CLEAR(self->identity);
+    Py_CLEAR(self->info);
+    Py_CLEAR(self->request);
+    Py_CLEAR(self->close_info);
+    return 0;
+}
+
+/* Nobody keeps it: it has ended, or its queue was closed, and then its user pointer, which
+ * may still be this, is looked at no more. */
+static void dealloc(PyObject *object)
+{
+    struct wpy_conn *self = (struct wpy_conn *)object;
+
+    PyObject_GC_UnTrack(self);
+    clear(object);
+    wpy_handle_drop(&self->handle);
+    Py_TYPE(self)->tp_free(self);
+}
+
+static PyMethodDef methods[] = {
+    {"send", (PyCFunction)(void (*)(void))send, METH_FASTCALL | METH_KEYWORDS,
+     "send($self, data, /, *, text=None)\n--\n\n"
+     "Queue one message: str is text, bytes-like is binary, unless text says otherwise.\n\n"
+     "Returns True, or False when the backlog is full: then nothing was queued, and\n"
+     "on_drain follows. Raises Error (WSOCK_ECLOSED) when it is not open. Any thread."},
+    {"close", (PyCFunction)(void (*)(void))close_conn, METH_VARARGS | METH_KEYWORDS,
+     "close($self, /, code=1000, reason='')\n--\n\n"
+     "Begin the closing handshake, behind what was sent before; on_close follows.\n\n"
+     "Returns False when closing began before. Any thread."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject wpy_conn_type = {
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "wsock._wsock.Conn",
+    .tp_basicsize = sizeof(struct wpy_conn),
+    .tp_base = &wpy_handle_type,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .tp_dealloc = dealloc,
+    .tp_traverse = traverse,
+    .tp_clear = clear,
+    .tp_methods = methods,
+    .tp_members = members,
+    .tp_getset = properties,
+    .tp_doc = "What the class Connection is built on.",
+};

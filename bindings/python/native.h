@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* What the hand-written part of the Python binding shares. All of it runs with the GIL
+ * held, but for what is marked. Handlers run inside wsock_queue_dispatch(), which is called
+ * with the GIL held, on a thread of Python's: so no worker ever takes it, and what the
+ * library calls from a worker (free functions only) leaves its work in the graveyard. */
+#ifndef WPY_NATIVE_H
+#define WPY_NATIVE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <wsock/wsock.h>
+
+#if PY_VERSION_HEX < 0x030a0000
+static inline PyObject *Py_NewRef(PyObject *object)
+{
+    Py_INCREF(object);
+    return object;
+}
+static inline PyObject *Py_XNewRef(PyObject *object)
+{
+    Py_XINCREF(object);
+    return object;
+}
+#endif
+
+/* ---- handles (handle.c) ---- */
+
+enum wpy_kind {
+    WPY_runtime,
+    WPY_server,
+    WPY_endpoint,
+    WPY_request,
+    WPY_conn,
+    WPY_client,
+    WPY_message,
+    WPY_room,
+    WPY_queue,
+    WPY_timer,
+    WPY_KINDS,
+};
+
+/* A reference to an object of the library's; the base of the types below. */
+struct wpy_handle {
+    PyObject_HEAD
+    void *pointer; /* NULL once it was let go of */
+    enum wpy_kind kind;
+    unsigned epoch; /* of the process that made it; after a fork it is of no use */
+};
+
+extern PyTypeObject wpy_handle_type;
+
+/* @param pointer (consumed, nullable: None) */
+PyObject *wpy_handle(void *pointer, enum wpy_kind kind);
+/* @return NULL with an exception for what is no handle of that kind, ended, or of a
+ * process that forked. */
+void *wpy_pointer(PyObject *object, enum wpy_kind kind);
+/* Fill the base of a new object. */
+void wpy_handle_init(struct wpy_handle *handle, void *pointer, enum wpy_kind kind);
+/* Let go of what it refers to, as deallocation does. */
+void wpy_handle_drop(struct wpy_handle *handle);
+/* Is it of this process, and not let go of? */
+bool wpy_handle_is_live(const struct wpy_handle *handle);
+bool wpy_epoch_is_now(unsigned epoch);
+
+/* Raise wsock.Error, with what `object` knows of it. @param object (nullable) a handle, or a
+ * tuple of arguments whose first one is. @return NULL */
+PyObject *wpy_raise_of(PyObject *object, int code);
+PyObject *wpy_raise(int code, const char *detail);
+
+/* ---- values (value.c) ---- */
+
+PyObject *wpy_text(const char *text); /* NULL: None */
+PyObject *wpy_pair(const char *name, const char *value);
+
+/* The bytes of a str (UTF-8) or of a bytes-like object. */
+struct wpy_bytes {
+    const void *data;
+    size_t len;
+    int type; /* WSOCK_TEXT or WSOCK_BINARY */
+    bool held;
+    Py_buffer view;
+};
+int wpy_bytes_get(struct wpy_bytes *bytes, PyObject *object);
+void wpy_bytes_release(struct wpy_bytes *bytes);
+/* A C string of a str without NULs, or NULL for None. @return 0 or -1 with an exception */
+int wpy_string(const char **out, PyObject *object);
+/* What a script sends: `text` is NULL, None, or whether it is text. */
+int wpy_payload_get(struct wpy_bytes *bytes, PyObject *object, PyObject *text);
+PyObject *wpy_payload(int type, const void *data, size_t len);
+
+/* ---- what the package tells (module.c) ---- */
+
+extern struct wpy_classes {
+    PyObject *error;      /* wsock.Error */
+    PyObject *connection; /* classes over the types below */
+    PyObject *request;
+    PyObject *close_info;
+    PyObject *state_info;
+    PyObject *on_error; /* the default */
+} wpy_classes;
+
+int wpy_init(PyObject *module);
+/* Nobody holds it any more. @param runtime (consumed) */
+void wpy_runtime_doom(void *runtime);
+/* In the child: all that was made before is the parent's. */
+void wpy_forked(void);
+
+/* Functions of the module (room.c). */
+PyObject *wpy_room_broadcast(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *wpy_room_members(PyObject *module, PyObject *room);
+
+/* ---- queues (queue.c) ---- */
+
+/* Something that a queue keeps, until it is over or the queue is closed. */
+struct wpy_kept {
+    struct wpy_kept *prev, *next; /* NULL: not kept */
+    PyObject *object;             /* a reference while kept */
+};
+
+struct wpy_queue {
+    struct wpy_handle handle;
+    PyObject *runtime;
+    PyObject *on_error;     /* nullable */
+    PyObject *failure;      /* nullable: the exception that a dispatch lets out */
+    struct wpy_kept kept;   /* the head */
+    unsigned long thread;   /* that dispatches, 0: none */
+    bool lets_out;          /* the dispatch that is under way lets exceptions out */
+};
+
+extern PyTypeObject wpy_queue_type;
+
+void wpy_keep(struct wpy_queue *queue, struct wpy_kept *kept, PyObject *object);
+void wpy_let_go(struct wpy_kept *kept);
+/* A handler raised. @param own (nullable) the on_error of where it was;
+ * @param subject (nullable) the connection or request that it was about. */
+void wpy_failed(struct wpy_queue *queue, PyObject *own, PyObject *subject);
+
+/* Timers and calls (timer.c). */
+extern PyTypeObject wpy_timer_type;
+PyObject *wpy_timer_start(struct wpy_queue *queue, double first, double every,
+                          PyObject *fn);
+PyObject *wpy_call_soon(struct wpy_queue *queue, PyObject *fn);
+
+/* ---- the graveyard (graveyard.c) ---- */
+
+/* What the library has freed, on whatever thread, waits here for the GIL. */
+struct wpy_grave {
+    struct wpy_grave *next;
+    void (*bury)(struct wpy_grave *grave);
+};
+/* Any thread, without the GIL. */
+void wpy_grave_add(struct wpy_grave *grave);
+void wpy_graves_empty(void);
+/* After a fork: what is in it belongs to the parent. */
+void wpy_graves_forget(void);
+
+/* ---- handlers (hooks.c) ---- */
+
+enum wpy_event {
+    WPY_ON_OPEN,
+    WPY_ON_MESSAGE,
+    WPY_ON_PART,
+    WPY_ON_PONG,
+    WPY_ON_DRAIN,
+    WPY_ON_CLOSE,
+    WPY_ON_REQUEST,
+    WPY_ON_REQUEST_CANCELLED,
+    WPY_ON_HTTP,
+    WPY_ON_STOPPED,
+    WPY_ON_STATE,
+    WPY_ON_ERROR,
+    WPY_ENCODE,
+    WPY_DECODE,
+    WPY_EVENTS,
+};
+
+/* The handlers of an endpoint, of a client, or of a server as a whole. */
+struct wpy_hooks {
+    PyObject_HEAD
+    PyObject *target;            /* the handle that they belong to */
+    struct wpy_queue *queue;     /* a reference */
+    PyObject *owner;             /* nullable: whom on_state and on_stopped are about */
+    struct wpy_sink *sink;       /* what the library holds */
+    PyObject *fn[WPY_EVENTS];    /* nullable */
+};
+
+extern PyTypeObject wpy_hooks_type;
+
+bool wpy_hooks_is_client(const struct wpy_hooks *hooks);
+
+/* What the library holds in place of the hooks, which may go before. */
+struct wpy_sink {
+    atomic_uint refs;
+    struct wpy_hooks *hooks; /* NULL once they are gone */
+};
+
+/* Trampolines (trampolines.c). @param sink one reference is the registration's. */
+int wpy_register(struct wpy_hooks *hooks, enum wpy_event event, bool on);
+struct wpy_sink *wpy_sink_ref(struct wpy_sink *sink);
+void wpy_sink_unref(void *sink); /* any thread, without the GIL */
+
+/* ---- connections (conn.c) and requests (request.c) ---- */
+
+struct wpy_conn {
+    struct wpy_handle handle;
+    struct wpy_kept kept; /* from open, or connect, until its close was delivered */
+    struct wpy_hooks *hooks; /* a reference; NULL once it is over */
+    PyObject *data, *identity, *info, *request, *close_info;
+};
+
+extern PyTypeObject wpy_conn_type;
+
+/* The object of a connection, made if need be. @return (a new reference) */
+struct wpy_conn *wpy_conn_of(wsock_conn *conn, struct wpy_hooks *hooks);
+struct wpy_conn *wpy_conn_opens(wsock_conn *conn, struct wpy_hooks *hooks);
+void wpy_conn_ended(struct wpy_conn *conn);
+
+struct pending;
+
+struct wpy_request {
+    struct wpy_handle handle;
+    struct wpy_kept kept; /* until it is answered */
+    struct pending *pending; /* until then */
+    char answered, deferred;
+};
+
+extern PyTypeObject wpy_request_type;
+
+/* @return (a new reference) the object that stands for it since on_request, else NULL. */
+struct wpy_request *wpy_request_pending(wsock_request *request);
+PyObject *wpy_request_new(wsock_request *request);
+/* Keep it for its answer, and for on_request_cancelled. */
+int wpy_request_await(struct wpy_request *request, struct wpy_queue *queue);
+void wpy_request_settled(struct wpy_request *request);
+/* Take what was said of the peer when it was accepted. */
+void wpy_request_take(wsock_conn *conn, PyObject **identity, PyObject **info);
+
+#endif

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: MIT
+"""Servers and their endpoints."""
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
+
+from . import _options, _wsock
+from ._errors import Error
+from ._options import TLS
+from ._queues import ErrorHandler, Queue, Runtime, queue_of
+from ._rooms import Room, codec_of
+
+Fn = TypeVar("Fn", bound=Callable[..., Any])
+
+CONNECTION_EVENTS = ("on_open", "on_message", "on_part", "on_pong", "on_drain", "on_close",
+                     "on_error")
+ENDPOINT_EVENTS = ("on_request", "on_request_cancelled") + CONNECTION_EVENTS
+
+
+def set_codec(hooks: Any, codec: Any) -> None:
+    """What a connection's messages go through."""
+    encode, decode = codec_of(codec)
+    hooks.set("encode", encode)
+    hooks.set("decode", decode)
+
+
+def take_handlers(options: Dict[str, Any], events: Tuple[str, ...]) -> Dict[str, Any]:
+    """Those keywords that are handlers; they leave the options."""
+    return {name: options.pop(name) for name in events if name in options}
+
+
+class Endpoint:
+    """A path of a server with its handlers and limits. Handlers may be replaced at any
+    time, for open connections too; None removes one. What happens to a connection, in
+    order: on_request, on_open, then on_message (or on_part), on_pong and on_drain as they
+    come, on_close last.
+    """
+
+    def __init__(self, server: "Server", handle: Any) -> None:
+        self._handle = handle
+        self._hooks = _wsock.Hooks(handle, server.queue)
+        self._hooks.set_owner(server)
+
+    @property
+    def pattern(self) -> str:
+        """The pattern of its paths, "/chat/{room}"."""
+        return str(_wsock.endpoint_pattern(self._handle))
+
+    def configure(self, *, codec: Any = ..., **options: Any) -> None:
+        """Set handlers, the codec, and options of scope endpoint, by keyword."""
+        for name, fn in take_handlers(options, ENDPOINT_EVENTS).items():
+            self._hooks.set(name, fn)
+        if codec is not ...:
+            set_codec(self._hooks, codec)
+        _options.check(options, _options.ENDPOINT, ENDPOINT_EVENTS)
+        _options.apply(_wsock.endpoint_set, self._handle, options)
+
+    def get(self, name: str) -> int:
+        """An option as a number, in the library's unit."""
+        return int(_wsock.endpoint_get_int64(self._handle, name))
+
+    def _on(self, name: str, fn: Fn) -> Fn:
+        self._hooks.set(name, fn)
+        return fn
+
+    def on_request(self, fn: Fn) -> Fn:
+        """fn(request): who may connect. It returns what accept() or reject() return, None
+        or True to accept, False for 403; or calls defer() and answers later."""
+        return self._on("on_request", fn)
+
+    def on_request_cancelled(self, fn: Fn) -> Fn:
+        """fn(request): one that was deferred has died or timed out."""
+        return self._on("on_request_cancelled", fn)
+
+    def on_open(self, fn: Fn) -> Fn:
+        """fn(conn)"""
+        return self._on("on_open", fn)
+
+    def on_message(self, fn: Fn) -> Fn:
+        """fn(conn, message): str for text, bytes for binary, or what the codec makes."""
+        return self._on("on_message", fn)
+
+    def on_part(self, fn: Fn) -> Fn:
+        """fn(conn, data, text, first, last): messages in parts, as they come, in place of
+        on_message, for connections that open from now on."""
+        return self._on("on_part", fn)
+
+    def on_pong(self, fn: Fn) -> Fn:
+        """fn(conn, data)"""
+        return self._on("on_pong", fn)
+
+    def on_drain(self, fn: Fn) -> Fn:
+        """fn(conn): after send() returned False, there is room again."""
+        return self._on("on_drain", fn)
+
+    def on_close(self, fn: Fn) -> Fn:
+        """fn(conn, info): it has ended; info is a CloseInfo. Once, and last."""
+        return self._on("on_close", fn)
+
+    def on_error(self, fn: Fn) -> Fn:
+        """fn(error, conn): a handler raised; in place of the server's."""
+        return self._on("on_error", fn)
+
+    def __repr__(self) -> str:
+        return f"<wsock.Endpoint {self.pattern!r}>"
+
+
+class Server:
+    """Listeners, endpoints and rooms.
+
+        server = wsock.Server("ws://127.0.0.1:8080", workers=2)
+
+        @server.on_message("/echo")
+        def echo(conn, message):
+            conn.send(message)
+
+        server.run()
+
+    It binds at once, and raises Error when it cannot; it accepts connections from start()
+    or run() on. Handlers run where its queue is dispatched. Keywords are the options of
+    scopes server and endpoint and, if it makes a runtime of its own, runtime; numbers of
+    seconds for times, None for "off".
+    """
+
+    def __init__(self, *urls: str, queue: Any = None, runtime: Optional[Runtime] = None,
+                 tls: Optional[TLS] = None, codec: Any = None, **options: Any) -> None:
+        check_tls(tls)
+        _options.check(options, _options.SERVER | _options.ENDPOINT | _options.RUNTIME)
+        of_runtime, own = _options.split(options, _options.RUNTIME)
+        if tls is not None:
+            own = {**tls.options(_options.SERVER), **own}
+        self._owns_queue = queue is None
+        self.queue: Queue = queue_of(queue, runtime, of_runtime)
+        self._endpoints: Dict[str, Endpoint] = {}
+        self._on_error: Optional[ErrorHandler] = None
+        self._on_stopped: Optional[Callable[[Server], Any]] = None
+        self._codec = codec
+        self._stopped = False
+        try:
+            self._make(urls, own)
+        except BaseException:
+            self._discard()
+            raise
+
+    def _make(self, urls: Tuple[str, ...], options: Dict[str, Any]) -> None:
+        self._handle = _wsock.server_new(self.queue.runtime._handle)
+        _wsock.server_set_queue(self._handle, self.queue)
+        self._hooks = _wsock.Hooks(self._handle, self.queue)
+        self._hooks.set_owner(self)
+        self._hooks.set("on_stopped", Server._has_stopped)
+        _options.apply(_wsock.server_set, self._handle, options)
+        _wsock.server_pause_accept(self._handle)
+        for url in urls:
+            self.listen(url)
+
+    def _discard(self) -> None:
+        if hasattr(self, "_handle"):
+            self._handle._drop()
+        if self._owns_queue:
+            self.queue.close()
+
+    # ---- endpoints ----
+
+    def endpoint(self, pattern: str, **options: Any) -> Endpoint:
+        """Get the endpoint of a path, or make it, and set handlers (on_message=...), the
+        codec, and options of it. Patterns are paths with captures: "/chat/{room}",
+        "/files/{rest...}". New ones are for before start() and run()."""
+        endpoint = self._endpoints.get(pattern)
+        if endpoint is None:
+            endpoint = Endpoint(self, _wsock.server_endpoint(self._handle, pattern))
+            self._endpoints[pattern] = endpoint
+            if self._codec is not None:
+                set_codec(endpoint._hooks, self._codec)
+            if self._on_error is not None:
+                endpoint._hooks.set("on_error", self._on_error)
+        endpoint.configure(**options)
+        return endpoint
+
+    def _on(self, name: str, pattern: str) -> Callable[[Fn], Fn]:
+        if not isinstance(pattern, str):
+            raise TypeError(f'{name} takes the path: @server.{name}("/path")')
+        endpoint = self.endpoint(pattern)
+
+        def register(fn: Fn) -> Fn:
+            return endpoint._on(name, fn)
+
+        return register
+
+    def on_request(self, pattern: str) -> Callable[[Fn], Fn]:
+        """fn(request): who may connect to that path; see Endpoint.on_request."""
+        return self._on("on_request", pattern)
+
+    def on_request_cancelled(self, pattern: str) -> Callable[[Fn], Fn]:
+        """fn(request): one that was deferred has died or timed out."""
+        return self._on("on_request_cancelled", pattern)
+
+    def on_open(self, pattern: str) -> Callable[[Fn], Fn]:
+        """fn(conn)"""
+        return self._on("on_open", pattern)
+
+    def on_message(self, pattern: str) -> Callable[[Fn], Fn]:
+        """fn(conn, message): str for text, bytes for binary, or what the codec makes."""
+        return self._on("on_message", pattern)
+
+    def on_part(self, pattern: str) -> Callable[[Fn], Fn]:
+        """fn(conn, data, text, first, last); see Endpoint.on_part."""
+        return self._on("on_part", pattern)
+
+    def on_pong(self, pattern: str) -> Callable[[Fn], Fn]:
+        """fn(conn, data)"""
+        return self._on("on_pong", pattern)
+
+    def on_drain(self, pattern: str) -> Callable[[Fn], Fn]:
+        """fn(conn): after send() returned False, there is room again."""
+        return self._on("on_drain", pattern)
+
+    def on_close(self, pattern: str) -> Callable[[Fn], Fn]:
+        """fn(conn, info): it has ended; info is a CloseInfo. Once, and last."""
+        return self._on("on_close", pattern)
+
+    # ---- handlers of the server ----
+
+    def on_http(self, fn: Fn) -> Fn:
+        """fn(request): answer a plain GET or HEAD, with request.respond()."""
+        self._hooks.set("on_http", fn)
+        return fn
+
+    def on_error(self, fn: Fn) -> Fn:
+        """fn(error, subject): a handler raised, about a Connection, a Request, or None.
+        Unless set, the traceback is logged, and the connection closed with 1011."""
+        self._on_error = fn
+        self._hooks.set("on_error", fn)
+        for endpoint in self._endpoints.values():
+            endpoint._hooks.set("on_error", fn)
+        if self._owns_queue:
+            self.queue.on_error = fn
+        return fn
+
+    def on_stopped(self, fn: Fn) -> Fn:
+        """fn(server): it has ended; the last of its handlers."""
+        self._on_stopped = fn
+        return fn
+
+    def _has_stopped(self) -> None:
+        self._stopped = True
+        if self in self.queue._hosted:
+            self.queue._hosted.remove(self)
+        if self._on_stopped is not None:
+            self._on_stopped(self)
+
+    # ---- listeners ----
+
+    def listen(self, url: str) -> None:
+        """Open another listener: "ws://127.0.0.1:8080", "ws://*:8080", "wss://...",
+        "ws+unix:/run/app.sock". Port 0 takes a free one: see urls."""
+        _wsock.server_listen(self._handle, url)
+
+    def unlisten(self, url: str) -> None:
+        """Close a listener; its connections stay."""
+        _wsock.server_unlisten(self._handle, url)
+
+    def reload(self) -> None:
+        """Read the files of TLS again, for connections to come."""
+        _wsock.server_reload(self._handle)
+
+    @property
+    def urls(self) -> List[str]:
+        """The URLs of the listeners, with their real ports."""
+        urls: List[str] = []
+        try:
+            while True:
+                urls.append(_wsock.server_url(self._handle, len(urls)))
+        except Error as error:
+            if error.code != _wsock.ENOENT:
+                raise
+        return urls
+
+    # ---- options, rooms, timers ----
+
+    def set(self, name: str, value: Any) -> None:
+        """Set an option of scope server, or the default of its endpoints."""
+        _options.check({name: value}, _options.SERVER | _options.ENDPOINT)
+        _wsock.server_set(self._handle, name, _options.as_text(name, value))
+
+    def get(self, name: str) -> str:
+        """An option as text."""
+        return str(_wsock.server_get_string(self._handle, name))
+
+    def room(self, name: str, *, codec: Any = None) -> Room:
+        """Get the room of that name, or make it. Tokens divided by dots: "match.17"."""
+        return Room(_wsock.server_room(self._handle, name), codec)
+
+    def find_room(self, name: str, *, codec: Any = None) -> Optional[Room]:
+        """Get it only if it exists."""
+        try:
+            return Room(_wsock.server_find_room(self._handle, name), codec)
+        except Error as error:
+            if error.code != _wsock.ENOENT:
+                raise
+        return None
+
+    def message(self, data: Any, *, text: Optional[bool] = None) -> "_wsock.Handle":
+        """A message that is encoded once, to be sent to many."""
+        return self.queue.message(data, text=text)
+
+    def call(self, fn: Callable[[], Any]) -> None:
+        """Call fn once where the handlers run. Any thread."""
+        self.queue.call(fn)
+
+    def after(self, seconds: float, fn: Callable[[], Any]) -> "_wsock.Timer":
+        """Call fn once, in that many seconds."""
+        return self.queue.after(seconds, fn)
+
+    def every(self, seconds: float, fn: Callable[[], Any]) -> "_wsock.Timer":
+        """Call fn again and again; see Queue.every."""
+        return self.queue.every(seconds, fn)
+
+    @property
+    def connection_count(self) -> int:
+        """Connections that are open or closing now."""
+        return int(_wsock.server_conn_count(self._handle))
+
+    # ---- running ----
+
+    def start(self) -> None:
+        """Accept connections; somebody has to dispatch the queue."""
+        _wsock.server_resume_accept(self._handle)
+        if self not in self.queue._hosted:
+            self.queue._hosted.append(self)
+
+    def pause_accept(self) -> None:
+        """Leave new connections waiting; start() takes them again."""
+        _wsock.server_pause_accept(self._handle)
+
+    def run(self) -> None:
+        """Accept connections and run handlers until stop() was called and all connections
+        have ended. KeyboardInterrupt stops it in the same way and then comes out of here;
+        a second one does at once."""
+        self.start()
+        interrupt: Optional[KeyboardInterrupt] = None
+        try:
+            self.queue.run_until(lambda: self._stopped)
+        except KeyboardInterrupt as error:
+            interrupt = error
+            self.stop()
+            self.queue.run_until(lambda: self._stopped)
+        finally:
+            if self._owns_queue:
+                self.queue.close()
+        if interrupt is not None:
+            raise interrupt
+
+    def stop(self) -> None:
+        """Begin to end: listeners close, every connection is closed with 1001 and gets the
+        option stop_timeout to do so; on_stopped comes last. Any thread."""
+        _wsock.server_stop(self._handle)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has ended, and on_stopped was delivered."""
+        return self._stopped
+
+    def close(self) -> None:
+        """Stop, and run its handlers until it has ended. With a queue of its own that is
+        closed too."""
+        if self._handle._is_live() and self.queue._is_live():
+            self.stop()
+            self.queue.run_until(lambda: self._stopped)
+        if self._owns_queue:
+            self.queue.close()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<wsock.Server {' '.join(self.urls) or 'without listeners'}>"
+
+
+def check_tls(tls: Any) -> None:
+    """For the one mistake that everybody makes."""
+    if tls is not None and not isinstance(tls, TLS):
+        raise TypeError(f"tls takes wsock.TLS(cert=\"c.pem\", key=\"k.pem\", ca=\"ca.pem\"), "
+                        f"not {type(tls).__name__}")

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the binding share: a server with a client on the same queue."""
+import time
+
+import pytest
+
+import wsock
+
+PATIENCE = 20
+
+
+class World:
+    """A server, whose handlers run while a test waits for something."""
+
+    def __init__(self, **options):
+        self.server = wsock.Server("ws://127.0.0.1:0", workers=2, **options)
+        self.queue = self.server.queue
+        self.url = self.server.urls[0]
+
+    def until(self, condition):
+        """Run handlers until it holds."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, "it never came"
+            self.queue.poll(timeout=0.5)
+
+    def client(self, path="/", **options):
+        return wsock.Client(self.url + path, queue=self.server, **options)
+
+    def close(self):
+        self.server.close()
+        self.queue.close()
+
+
+@pytest.fixture
+def world():
+    made = World()
+    yield made
+    made.close()

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: MIT
+"""Servers, clients and connections of the native API."""
+import logging
+import threading
+
+import pytest
+
+import wsock
+
+
+def test_echo_of_text_and_binary(world):
+    got = []
+
+    @world.server.on_message("/")
+    def echo(conn, message):
+        assert conn.send(message) is True
+
+    world.server.start()
+    conn = world.client(on_open=lambda conn: (conn.send("ä"), conn.send(b"\0\xff")),
+                        on_message=lambda conn, message: got.append(message)).connect()
+    world.until(lambda: len(got) == 2)
+    assert got == ["ä", b"\0\xff"]
+    conn.close(1001, "bye")
+    world.until(lambda: conn.close_info is not None)
+    assert conn.close_info.code == 1001
+    assert not conn.is_open
+    with pytest.raises(wsock.Error) as caught:
+        conn.send("late")
+    assert caught.value.name == "WSOCK_ECLOSED"
+    assert conn.close() is False
+
+
+def test_one_object_stands_for_a_connection_until_its_close(world):
+    seen = []
+    endpoint = world.server.endpoint(
+        "/", on_open=lambda conn: seen.append(conn), on_message=lambda conn, m: seen.append(conn),
+        on_close=lambda conn, info: seen.append(conn))
+    endpoint.on_open(lambda conn: (seen.append(conn), setattr(conn, "data", "mine")))
+    world.server.start()
+    world.client(on_open=lambda conn: (conn.send("x"), conn.close())).connect()
+    world.until(lambda: len(seen) == 3)
+    assert seen[0] is seen[1] is seen[2]
+    assert seen[0].data == "mine" and len({*seen}) == 1
+    assert isinstance(seen[0], wsock.Connection)
+    world.until(lambda: world.queue._kept() == 0)
+
+
+def test_request_says_all_and_is_accepted_or_rejected(world):
+    requests, ends = [], []
+
+    @world.server.on_request("/chat/{room}")
+    def judge(req):
+        requests.append(req)
+        if req.authorization is None:
+            return req.reject(401, "who are you?", headers={"WWW-Authenticate": "Basic"})
+        return req.accept(identity=req.basic[0], info={"a": 1}, subprotocol="two",
+                          headers=[("X-Extra", "yes")])
+
+    joined = []
+    world.server.on_open("/chat/{room}")(joined.append)
+    world.server.start()
+    on_close = lambda conn, info: ends.append(info)  # noqa: E731
+    world.client("/chat/a%20b?x=1&x=2&y=%C3%A4", on_close=on_close).connect()
+    world.until(lambda: ends)
+    assert ends[0].http_status == 401 and ends[0].cause == wsock.Cause.REFUSED
+    url = world.url.replace("//", "//ann:secret@")
+    client = wsock.Client(url + "/chat/a%20b?x=1&x=2&y=%C3%A4", queue=world.queue,
+                          headers={"Cookie": "a=b; c=d"}, subprotocols=["one", "two"])
+    conn = client.connect()
+    world.until(lambda: joined and conn.is_open)
+    assert conn.subprotocol == "two" and conn.response_header("x-extra") == "yes"
+    assert joined[0].identity == "ann" and joined[0].info == {"a": 1}
+    assert joined[0].params == {"room": "a b"} and joined[0].subprotocol == "two"
+    req = joined[0].request
+    assert req is joined[0].request and isinstance(req, wsock.Request)
+    assert req.path == "/chat/a%20b?x=1&x=2&y=%C3%A4" and req.path_only == "/chat/a b"
+    assert req.query["x"] == "1" and req.query.get_all("x") == ["1", "2"]
+    assert req.query["y"] == "ä" and "z" not in req.query and len(req.query) == 2
+    assert req.headers["UPGRADE"] == "websocket" and req.cookies["c"] == "d"
+    assert req.subprotocols == ["one", "two"] and req.basic == ("ann", "secret")
+    assert req.method == "GET" and req.is_upgrade and not req.is_secure and req.tls is None
+    assert req.remote_address == req.peer_address and req.host in world.url
+
+
+def test_deferred_request_is_answered_from_a_thread(world):
+    waiting, opened = [], []
+
+    @world.server.on_request("/")
+    def later(req):
+        waiting.append(req)
+        return req.defer()
+
+    world.server.on_open("/")(opened.append)
+    world.server.start()
+    world.client().connect()
+    world.until(lambda: waiting)
+    thread = threading.Thread(target=lambda: waiting[0].accept(identity=7))
+    thread.start()
+    thread.join()
+    world.until(lambda: opened)
+    assert opened[0].identity == 7
+    with pytest.raises(wsock.Error) as caught:
+        waiting[0].reject()
+    assert caught.value.code == wsock.ECLOSED
+
+
+def test_failing_handler_closes_its_connection_only(world, caplog):
+    got, ends = [], []
+
+    @world.server.on_message("/")
+    def echo(conn, message):
+        if message == "bad":
+            raise KeyError("bad")
+        conn.send(message)
+
+    world.server.start()
+    on_close = lambda conn, info: ends.append(info)  # noqa: E731
+    good = world.client(on_message=lambda conn, m: got.append(m)).connect()
+    world.client(on_open=lambda conn: conn.send("bad"), on_close=on_close).connect()
+    with caplog.at_level(logging.ERROR):
+        world.until(lambda: ends and good.is_open)
+    assert ends[0].code == 1011
+    assert "KeyError" in caplog.text
+    good.send("good")
+    world.until(lambda: got)
+
+
+def test_failing_on_request_answers_500(world):
+    errors, ends = [], []
+    world.server.on_error(lambda error, subject: errors.append((error, subject)))
+
+    @world.server.on_request("/")
+    def judge(req):
+        raise ValueError("no")
+
+    world.server.start()
+    world.client(on_close=lambda conn, info: ends.append(info)).connect()
+    world.until(lambda: ends)
+    assert ends[0].http_status == 500
+    assert isinstance(errors[0][0], ValueError) and isinstance(errors[0][1], wsock.Request)
+
+
+def test_dispatch_lets_one_exception_out_and_keeps_the_rest(world):
+    got = []
+
+    @world.server.on_message("/")
+    def fail(conn, message):
+        got.append(message)
+        raise ValueError(message)
+
+    world.server.start()
+    conn = world.client().connect()
+    world.until(lambda: conn.is_open)
+    for i in range(5):
+        conn.send(str(i))
+    raised = []
+    while len(raised) < 5:
+        try:
+            world.queue.dispatch(timeout=5)
+        except ValueError as error:
+            raised.append(str(error))
+            assert len(got) == len(raised)
+    assert raised == got == ["0", "1", "2", "3", "4"]
+    assert conn.is_open
+
+
+def test_handlers_are_replaced_for_open_connections(world):
+    got = []
+    endpoint = world.server.endpoint("/", on_message=lambda conn, m: got.append("old"))
+    world.server.start()
+    conn = world.client().connect()
+    world.until(lambda: conn.is_open)
+    conn.send("x")
+    world.until(lambda: got)
+    endpoint.on_message(lambda conn, m: got.append("new"))
+    conn.send("x")
+    world.until(lambda: len(got) == 2)
+    assert got == ["old", "new"]
+
+
+def test_rooms(world):
+    lobby = world.server.room("lobby")
+    heard, joined = [], []
+
+    @world.server.on_open("/")
+    def join(conn):
+        assert lobby.join(conn) is True
+        assert lobby.join(conn) is False
+        joined.append(conn)
+
+    world.server.start()
+    client = world.client(on_message=lambda conn, m: heard.append((conn, m)))
+    first, second = client.connect(), client.connect()
+    world.until(lambda: len(joined) == 2 and first.is_open and second.is_open)
+    assert len(lobby) == 2 and set(lobby) == set(joined) and joined[0] in lobby
+    assert lobby.broadcast("all") == 2
+    world.until(lambda: len(heard) == 2)
+    assert lobby.broadcast(b"one", exclude=joined[0]) == 1
+    world.until(lambda: len(heard) == 3)
+    assert lobby.broadcast("no", where=lambda conn: False) == 0
+    with pytest.raises(ZeroDivisionError):
+        lobby.broadcast("no", where=lambda conn: 1 // 0)
+    with pytest.raises(TypeError):
+        lobby.broadcast({"a": 1})
+    message = world.server.message("built")
+    assert lobby.broadcast(message) == 2
+    world.until(lambda: len(heard) == 5)
+    assert lobby.leave(joined[0]) is True and lobby.leave(joined[0]) is False
+    assert world.server.find_room("lobby").name == "lobby"
+    assert world.server.find_room("none") is None
+
+
+def test_codec(world):
+    import json
+    got = []
+    codec = (json.dumps, json.loads)
+    world.server.endpoint("/", codec=codec, on_message=lambda conn, m: conn.send({"re": m}))
+    world.server.start()
+    world.client(codec=codec, on_open=lambda conn: conn.send([1, "x"]),
+                 on_message=lambda conn, m: got.append(m)).connect()
+    world.until(lambda: got)
+    assert got == [{"re": [1, "x"]}]
+
+
+def test_timers_and_calls(world):
+    ran = []
+    ticks = world.server.every(0.005, lambda: ran.append("tick"))
+    world.server.after(0.001, lambda: ran.append("once"))
+    cancelled = world.server.after(0.01, lambda: ran.append("never"))
+    cancelled.cancel()
+    assert not cancelled.active and ticks.active
+    thread = threading.Thread(target=lambda: world.server.call(lambda: ran.append("call")))
+    thread.start()
+    world.until(lambda: ran.count("tick") > 5 and "call" in ran and "once" in ran)
+    thread.join()
+    ticks.cancel()
+    count = ran.count("tick")
+    world.server.after(0.02, lambda: ran.append("end"))
+    world.until(lambda: "end" in ran)
+    assert ran.count("tick") == count and "never" not in ran and ran.count("once") == 1
+    world.until(lambda: world.queue._kept() == 0)
+
+
+def test_send_types(world):
+    got = []
+    world.server.endpoint("/", on_message=lambda conn, m: got.append(m))
+    world.server.start()
+    conn = world.client().connect()
+    world.until(lambda: conn.is_open)
+    conn.send("t", text=False)
+    conn.send(b"b", text=True)
+    conn.send(bytearray(b"array"))
+    conn.send(memoryview(b"view")[1:])
+    conn.send(world.server.message(b"message"))
+    for wrong in ({"a": 1}, None, 3, ["x"]):
+        with pytest.raises(TypeError):
+            conn.send(wrong)
+    with pytest.raises(wsock.Error) as caught:
+        conn.send(b"\xff", text=True)
+    assert caught.value.name == "WSOCK_EUTF8"
+    with pytest.raises(UnicodeEncodeError):
+        conn.send("\ud800")
+    world.until(lambda: len(got) == 5)
+    assert got == [b"t", "b", b"array", b"iew", b"message"]
+
+
+def test_full_backlog_is_false_and_drains(world):
+    drained, got = [], []
+    world.server.endpoint("/", on_message=lambda conn, m: got.append(len(m)))
+    world.server.start()
+    conn = world.client(on_drain=drained.append, max_backlog_bytes=65536).connect()
+    world.until(lambda: conn.is_open)
+    sent = 0
+    while conn.send(b"x" * 30000):
+        sent += 1
+        assert sent < 10000
+    assert conn.buffered > 0
+    world.until(lambda: drained and len(got) == sent)
+    assert drained[0] is conn and conn.send("again") is True
+
+
+def test_options_and_errors(world):
+    with pytest.raises(TypeError, match="did you mean max_message_bytes"):
+        wsock.Server(max_mesage_bytes=3)
+    with pytest.raises(wsock.Error) as caught:
+        wsock.Server(world.url)
+    assert caught.value.name == "WSOCK_EADDRINUSE" and world.url[5:] in caught.value.detail
+    assert caught.value.code == wsock.EADDRINUSE
+    world.server.set("idle_timeout", 1.5)
+    assert world.server.get("idle_timeout") == "1500 ms"
+    world.server.set("idle_timeout", None)
+    assert world.server.get("idle_timeout") == "off"
+    with pytest.raises(wsock.Error, match="idle_timeout"):
+        world.server.set("idle_timeout", "soon")
+    with pytest.raises(TypeError, match="wsock.TLS"):
+        wsock.Server(tls=object())
