@@ -31,7 +31,14 @@ static const char command[] = "connect";
 
 enum state { NONE, CONNECTING, OPEN, CLOSING };
 
+/* What is made of an argument, for one of the lists. */
+struct made {
+    struct made *next;
+    char text[];
+};
+
 struct client {
+    struct made *made;
     const char *urls[LIST_MAX]; /* one is wanted */
     const char *headers[LIST_MAX + 1];
     const char *subprotocols[LIST_MAX + 1];
@@ -564,17 +571,28 @@ static int add(const char **list, const char *value, const char *what)
     return 0;
 }
 
-/* Add what is made of an argument; it lives as long as the process. */
-static int add_made(const char **list, const char *what, const char *form,
-                    const char *value)
+static int add_made(struct client *c, const char **list, const char *what,
+                    const char *form, const char *value)
 {
     const size_t size = strlen(form) + strlen(value) + 1;
-    char *text = malloc(size);
+    struct made *made = malloc(sizeof *made + size);
 
-    if (text == NULL)
+    if (made == NULL)
         return fail(command, "out of memory");
-    snprintf(text, size, form, value);
-    return add(list, text, what);
+    made->next = c->made;
+    c->made = made;
+    snprintf(made->text, size, form, value);
+    return add(list, made->text, what);
+}
+
+static void free_made(struct client *c)
+{
+    while (c->made != NULL) {
+        struct made *made = c->made;
+
+        c->made = made->next;
+        free(made);
+    }
 }
 
 /* Basic authentication, RFC 7617. */
@@ -588,7 +606,7 @@ static int add_user(struct client *c, const char *value)
     encoded = base64_encode(value, strlen(value));
     if (encoded == NULL)
         return fail(command, "out of memory");
-    status = add_made(c->headers, "--user", "Authorization: Basic %s", encoded);
+    status = add_made(c, c->headers, "--user", "Authorization: Basic %s", encoded);
     free(encoded);
     return status;
 }
@@ -602,7 +620,7 @@ static int add_connect_timeout(struct client *c, const char *value)
     if (status != 0)
         return status;
     snprintf(ms, sizeof ms, "%" PRId64, limit);
-    return add_made(c->sets, "--connect-timeout", "connect_timeout=%sms", ms);
+    return add_made(c, c->sets, "--connect-timeout", "connect_timeout=%sms", ms);
 }
 
 /* What says how the server is reached, and whether it is the right one. */
@@ -669,7 +687,7 @@ static int take_option(struct client *c, int option, const char *value)
     case OPT_SET:
         return add(c->sets, value, "--set");
     case OPT_ORIGIN:
-        return add_made(c->headers, "--origin", "Origin: %s", value);
+        return add_made(c, c->headers, "--origin", "Origin: %s", value);
     case OPT_USER:
         return add_user(c, value);
     case OPT_VERBOSE:
@@ -731,8 +749,10 @@ int connect_main(int argc, char **argv)
     struct client c = {.wake_fd = -1};
     int status = read_arguments(&c, argc, argv);
 
-    if (status >= 0)
+    if (status >= 0) {
+        free_made(&c);
         return status;
+    }
     status = run(&c);
     wsock_runtime_free(c.runtime);
     while (c.links != NULL) {
@@ -746,5 +766,6 @@ int connect_main(int argc, char **argv)
     free(c.input.data);
     free(c.output.data);
     free(c.url);
+    free_made(&c);
     return status;
 }

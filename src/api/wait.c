@@ -2,14 +2,19 @@
 #include "api/wait.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <wsock/error.h>
 
 #include "conn/queue.h"
 #include "conn/worker.h"
 
-enum { OWN_MAX = 15 }; /* queues of one thread */
+enum {
+    OWN_MAX = 14, /* queues of one thread */
+    LOOK_MS = 50, /* with no descriptor to be told by */
+};
 
 enum outcome { LOOK_AGAIN, READABLE, TIME_IS_UP };
 
@@ -19,6 +24,7 @@ struct waiting {
     bool (*is_over)(const void *what);
     const void *what;
     int fd;
+    struct wsi_waiter waiter; /* to be told of changes beside the queues */
     uint64_t until_us;
     struct wsock_queue *own[OWN_MAX];
     unsigned count;
@@ -78,24 +84,63 @@ static int left_ms(uint64_t until_us)
     return left < INT32_MAX ? (int)left : INT32_MAX;
 }
 
+/* Its own descriptor, since another thread may begin to dispatch a queue, and then that
+ * one is told by the queue's. */
+static void hear_changes(struct waiting *waiting)
+{
+    if (waiting->waiter.fd >= 0)
+        return;
+    waiting->waiter.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (waiting->waiter.fd < 0)
+        return;
+    pthread_mutex_lock(&waiting->pool->lock);
+    wsi_list_append(&waiting->pool->waiters, &waiting->waiter.node);
+    pthread_mutex_unlock(&waiting->pool->lock);
+}
+
+static void stop_hearing(struct waiting *waiting)
+{
+    if (waiting->waiter.fd < 0)
+        return;
+    pthread_mutex_lock(&waiting->pool->lock);
+    wsi_list_remove(&waiting->waiter.node);
+    pthread_mutex_unlock(&waiting->pool->lock);
+    close(waiting->waiter.fd);
+}
+
+/* @return false when one has something for this thread, or is another's by now. */
+static bool arm_own(struct waiting *waiting, struct pollfd *ready)
+{
+    bool none = true;
+
+    for (unsigned i = 0; i < waiting->count; i++) {
+        none &= wsi_queue_arm(waiting->own[i]) == 0;
+        ready[i] = (struct pollfd){.fd = waiting->own[i]->fd, .events = POLLIN};
+    }
+    return none;
+}
+
 /* A signal counts as readable. */
 static enum outcome sleep_on_descriptors(struct waiting *waiting)
 {
-    struct pollfd ready[OWN_MAX + 1] = {{.fd = waiting->fd, .events = POLLIN}};
-    const int left = left_ms(waiting->until_us);
-    bool some = false;
+    struct pollfd ready[OWN_MAX + 2] = {{.fd = waiting->fd, .events = POLLIN}};
+    int left = left_ms(waiting->until_us);
+    uint64_t count;
     int r;
 
-    for (unsigned i = 0; i < waiting->count; i++) {
-        some |= wsi_queue_arm(waiting->own[i]) == 1;
-        ready[i + 1] = (struct pollfd){.fd = waiting->own[i]->fd, .events = POLLIN};
-    }
-    if (some || look(waiting)) /* armed, it cannot be missed any more */
+    hear_changes(waiting);
+    ready[1] = (struct pollfd){.fd = waiting->waiter.fd, .events = POLLIN};
+    if (waiting->waiter.fd < 0 && (left < 0 || left > LOOK_MS))
+        left = LOOK_MS;
+    if (!arm_own(waiting, ready + 2) || look(waiting))
         return LOOK_AGAIN;
-    r = left == 0 ? 0 : poll(ready, waiting->count + 1, left);
+    r = left == 0 ? 0 : poll(ready, waiting->count + 2, left);
     if (r < 0 || (ready[0].revents & POLLIN) != 0)
         return READABLE;
-    return r == 0 ? TIME_IS_UP : LOOK_AGAIN;
+    if ((ready[1].revents & POLLIN) != 0 &&
+        read(waiting->waiter.fd, &count, sizeof count) < 0)
+        return LOOK_AGAIN;
+    return r == 0 && left_ms(waiting->until_us) == 0 ? TIME_IS_UP : LOOK_AGAIN;
 }
 
 static enum outcome sleep_on_condition(struct waiting *waiting)
@@ -133,18 +178,22 @@ static enum outcome turn(struct waiting *waiting)
 int wsi_await(struct wsi_pool *pool, bool (*is_over)(const void *what), const void *what,
               int fd, int64_t timeout_ms)
 {
-    struct waiting waiting = {
-        .pool = pool, .is_over = is_over, .what = what, .fd = fd, .until_us = UINT64_MAX};
+    struct waiting waiting = {.pool = pool,
+                              .is_over = is_over,
+                              .what = what,
+                              .fd = fd,
+                              .waiter = {.fd = -1},
+                              .until_us = UINT64_MAX};
     enum outcome outcome = LOOK_AGAIN;
+    bool over = false;
 
     if (timeout_ms >= 0 && timeout_ms < INT64_MAX / 2000)
         waiting.until_us = wsi_clock_us(&wsi_clock_system) + (uint64_t)timeout_ms * 1000;
-    while (outcome == LOOK_AGAIN) {
-        if (look(&waiting))
-            return 0;
+    while (outcome == LOOK_AGAIN && !(over = look(&waiting)))
         outcome = turn(&waiting);
-    }
-    if (outcome == READABLE)
-        return 1;
-    return look(&waiting) ? 0 : WSOCK_ETIMEDOUT;
+    over = over || (outcome == TIME_IS_UP && look(&waiting));
+    stop_hearing(&waiting);
+    if (over)
+        return 0;
+    return outcome == READABLE ? 1 : WSOCK_ETIMEDOUT;
 }

@@ -278,15 +278,29 @@ struct wsi_conn_subject wsi_conn_subject(const struct wsock_conn *conn)
     return subject;
 }
 
+/* What peers made it hold. */
+static void release_memory(struct wsock_conn *conn)
+{
+    wsi_buf_fini(&conn->held);
+    wsi_session_fini(&conn->session);
+    wsi_conn_empty_extra(conn);
+    wsi_conn_account(conn);
+}
+
 /* Everything an ended connection needs no more, while handles of it may live on. */
 static void release_resources(struct wsock_conn *conn)
 {
     wsi_timer_stop(&conn->timer);
     wsi_opening_finish(conn);
-    wsi_buf_fini(&conn->held);
-    wsi_session_fini(&conn->session);
-    wsi_conn_empty_extra(conn);
-    wsi_conn_account(conn);
+    release_memory(conn);
+    wsi_conn_leave_guests(conn);
+}
+
+/* Whether its queue was told of it, or is still to be. */
+static bool is_known(const struct wsock_conn *conn)
+{
+    return wsi_conn_owes_close(conn) ||
+           (conn->opening != NULL && conn->opening->handed_out);
 }
 
 void wsi_conn_closed(struct wsock_conn *conn)
@@ -300,7 +314,8 @@ void wsi_conn_closed(struct wsock_conn *conn)
     if (conn->opened)
         atomic_fetch_sub_explicit(&conn->owner->open, 1, memory_order_relaxed);
     log_close(conn);
-    if (queued != NULL) {
+    if (queued != NULL && is_known(conn)) {
+        release_memory(conn); /* the host may be busy for long */
         wsi_queued_close(queued);
         return;
     }
@@ -403,7 +418,10 @@ static void on_data(struct wsi_stream *stream, uint8_t *data, size_t len)
 
 static bool may_receive(struct wsi_stream *stream)
 {
-    return wsi_queued_may_receive(wsi_conn_queued(conn_of(stream)));
+    struct wsock_conn *conn = conn_of(stream);
+
+    /* Behind the peer's close frame only the end of the stream comes. */
+    return conn->session.close_received || wsi_queued_may_receive(wsi_conn_queued(conn));
 }
 
 /* The stream ended without a close frame. */

@@ -72,6 +72,7 @@ enum {
     WSI_PAUSE_TURN = 16,    /* enough was inflated in this turn of the loop */
     WSI_PAUSE_QUEUE = 32,   /* the lane to its queue is full */
     WSI_PAUSE_SHARE = 64,   /* it has its share of it */
+    WSI_PAUSE_HOST = WSI_PAUSE_QUEUE | WSI_PAUSE_SHARE,
 };
 
 struct wsock_conn {

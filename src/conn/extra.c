@@ -24,6 +24,16 @@ struct wsi_extra *wsi_conn_extra(struct wsock_conn *conn)
     return made;
 }
 
+void wsi_conn_leave_guests(struct wsock_conn *conn)
+{
+    struct wsi_extra *extra = wsi_extra_of(conn);
+
+    if (extra == NULL || extra->guest == NULL)
+        return;
+    wsi_guests_leave(&wsi_service_of(conn->owner)->guests, extra->guest);
+    extra->guest = NULL;
+}
+
 void wsi_conn_empty_extra(struct wsock_conn *conn)
 {
     struct wsi_extra *extra = wsi_extra_of(conn);
@@ -32,9 +42,6 @@ void wsi_conn_empty_extra(struct wsock_conn *conn)
         return;
     wsi_blob_unref(extra->pong);
     extra->pong = NULL;
-    if (extra->guest != NULL)
-        wsi_guests_leave(&wsi_service_of(conn->owner)->guests, extra->guest);
-    extra->guest = NULL;
     wsi_rate_free(extra->rate);
     extra->rate = NULL;
     wsi_deflater_free(extra->deflater);

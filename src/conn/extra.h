@@ -43,6 +43,8 @@ struct wsi_extra *wsi_conn_extra(struct wsock_conn *conn);
 
 /** The connection has ended: give back what it holds. On the worker. */
 void wsi_conn_empty_extra(struct wsock_conn *conn);
+/** And it counts for max_connections_per_address no more. */
+void wsi_conn_leave_guests(struct wsock_conn *conn);
 
 /** Nobody can be using it any more. */
 void wsi_conn_free_extra(struct wsock_conn *conn);

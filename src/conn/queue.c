@@ -356,6 +356,17 @@ static void leave(struct wsock_queue *queue)
         discard(queue);
 }
 
+/* The descriptor adds up what is written to it, so each signal is heard once. Who counted
+ * one may be just about to write it: then it is read the next time. */
+static void hear_signals(struct wsock_queue *queue)
+{
+    uint64_t count;
+
+    if (atomic_load(&queue->signals) != queue->heard &&
+        read(queue->fd, &count, sizeof count) == sizeof count)
+        queue->heard += count;
+}
+
 int wsi_queue_arm(struct wsock_queue *queue)
 {
     bool some;
@@ -364,12 +375,7 @@ int wsi_queue_arm(struct wsock_queue *queue)
         return WSOCK_ECLOSED;
     if (!enter(queue))
         return WSOCK_EBUSY;
-    if (atomic_exchange(&queue->signalled, false)) {
-        uint64_t count;
-        const ssize_t ignored = read(queue->fd, &count, sizeof count);
-
-        (void)ignored;
-    }
+    hear_signals(queue);
     atomic_store(&queue->armed, true);
     some = has_events(queue) || atomic_load(&queue->woken);
     if (some)
@@ -378,19 +384,20 @@ int wsi_queue_arm(struct wsock_queue *queue)
     return some;
 }
 
-/* In signal handlers too. The flag comes behind what it tells of: a byte that nobody
- * knows of would have the host look again and again. */
+/* In signal handlers too. */
 void wsi_queue_nudge(struct wsock_queue *queue)
 {
     const uint64_t one = 1;
 
     if (atomic_load(&queue->armed) && atomic_exchange(&queue->armed, false)) {
         const int before = errno;
-        const ssize_t ignored = write(queue->fd, &one, sizeof one);
+        ssize_t written;
 
-        (void)ignored; /* it is readable already */
+        atomic_fetch_add(&queue->signals, 1);
+        written = write(queue->fd, &one, sizeof one);
+        assert(written == sizeof one);
+        (void)written;
         errno = before;
-        atomic_store(&queue->signalled, true);
     }
 }
 

@@ -84,13 +84,14 @@ struct wsock_queue {
     struct wsi_mailbox calls;
     atomic_size_t call_count;
     atomic_bool closed;
-    atomic_bool armed;     /* the host waits, or will: write to the descriptor */
-    atomic_bool signalled; /* the descriptor was written to */
-    atomic_bool woken;     /* wsock_queue_wake() */
+    atomic_bool armed;            /* the host waits, or will: write to the descriptor */
+    atomic_uint_fast64_t signals; /* written to the descriptor, or about to be */
+    atomic_bool woken;            /* wsock_queue_wake() */
     int fd;
     _Atomic(pthread_t) thread; /* that dispatches it */
     atomic_bool dispatching;
     /* Of who dispatches: */
+    uint64_t heard; /* of signals: read again */
     struct wsi_mail *calls_due;
     size_t ran, max; /* handlers in this dispatch, and at most */
     unsigned turn;   /* the lane that comes first */

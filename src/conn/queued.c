@@ -53,9 +53,34 @@ static void starve(struct wsi_lane *lane)
         wsi_queued_offer_room(lane);
 }
 
+static void pause_for(struct wsi_queued *queued, unsigned why)
+{
+    struct wsock_conn *conn = queued->conn;
+
+    if ((conn->pauses & WSI_PAUSE_HOST) == 0)
+        queued->paused_ms = wsi_worker_now_ms(conn->worker);
+    wsi_conn_pause(conn, why);
+}
+
+/* The time in which the peer could not be heard is not counted against it. */
+static void resume_from(struct wsi_queued *queued, unsigned why)
+{
+    struct wsock_conn *conn = queued->conn;
+    uint64_t since = queued->paused_ms;
+
+    if ((conn->pauses & why) == 0)
+        return;
+    wsi_conn_resume(conn, why);
+    if ((conn->pauses & WSI_PAUSE_HOST) != 0 || wsi_conn_state(conn) != WSI_CONN_CLOSING)
+        return;
+    since = since > conn->since_ms ? since : conn->since_ms;
+    conn->since_ms += wsi_worker_now_ms(conn->worker) - since;
+    wsi_conn_start_timer(conn);
+}
+
 static void wait_for_room(struct wsi_queued *queued)
 {
-    wsi_conn_pause(queued->conn, WSI_PAUSE_QUEUE);
+    pause_for(queued, WSI_PAUSE_QUEUE);
     if (wsi_list_is_empty(&queued->waiting))
         wsi_list_append(&queued->lane->waiting, &queued->waiting);
     starve(queued->lane);
@@ -81,8 +106,7 @@ void wsi_queued_run_room(struct wsi_mail *mail)
     for (int i = 0; i < RESUMED_A_TURN && !wsi_lane_is_full(lane) &&
                     (node = wsi_list_pop(&lane->waiting)) != NULL;
          i++)
-        wsi_conn_resume(WSI_CONTAINER_OF(node, struct wsi_queued, waiting)->conn,
-                        WSI_PAUSE_QUEUE);
+        resume_from(WSI_CONTAINER_OF(node, struct wsi_queued, waiting), WSI_PAUSE_QUEUE);
     if (!wsi_list_is_empty(&lane->waiting))
         starve(lane);
     wsi_queue_unref(queue);
@@ -98,10 +122,19 @@ bool wsi_queued_may_receive(struct wsi_queued *queued)
 
 static void wait_for_share(struct wsi_queued *queued)
 {
-    wsi_conn_pause(queued->conn, WSI_PAUSE_SHARE);
+    pause_for(queued, WSI_PAUSE_SHARE);
     atomic_store(&queued->starved, true);
     if (!has_share(queued, 2) && atomic_exchange(&queued->starved, false))
-        wsi_conn_resume(queued->conn, WSI_PAUSE_SHARE);
+        resume_from(queued, WSI_PAUSE_SHARE);
+}
+
+/* The share may have become less meanwhile. */
+static void offer_share(struct wsi_queued *queued)
+{
+    if (!has_share(queued, 2))
+        resume_from(queued, WSI_PAUSE_SHARE);
+    else if ((queued->conn->pauses & WSI_PAUSE_SHARE) != 0)
+        wait_for_share(queued);
 }
 
 /* ---- back to the worker ---- */
@@ -128,8 +161,8 @@ static void run_back(struct wsi_mail *mail)
         wsi_accepting_asked(conn);
     if ((what & BACK_OPENED) != 0)
         tell_owner(conn, WSI_CONN_OPENED);
-    if ((what & BACK_RESUME) != 0 && !has_share(queued, 2))
-        wsi_conn_resume(conn, WSI_PAUSE_SHARE);
+    if ((what & BACK_RESUME) != 0)
+        offer_share(queued);
     if ((what & BACK_CLOSED) != 0)
         wsi_conn_finish(conn);
 }

@@ -35,6 +35,7 @@ struct wsi_queued {
     atomic_bool told_closed; /* on_close was called, or is */
     uint8_t asks;            /* WSI_ON_REQUEST or WSI_ON_HTTP */
     struct wsi_list waiting; /* in lane->waiting */
+    uint64_t paused_ms;      /* since when it is not read */
     /* Messages: what the worker put into the lane, and what the dispatcher took. */
     atomic_uint_fast64_t events, bytes;
     atomic_uint_fast64_t events_taken, bytes_taken;

@@ -74,8 +74,11 @@ static uint64_t patience_ms(const struct wsock_conn *conn)
     return cut_at(conn) != UINT64_MAX ? WSI_FAREWELL_MS : WSI_LINGER_MS;
 }
 
+/* While a busy host keeps us from reading, the peer's answer may be there. */
 static uint64_t close_at(const struct wsock_conn *conn)
 {
+    if (wsi_conn_state(conn) == WSI_CONN_CLOSING && (conn->pauses & WSI_PAUSE_HOST) != 0)
+        return cut_at(conn);
     return earlier_of(conn->since_ms + patience_ms(conn), cut_at(conn));
 }
 

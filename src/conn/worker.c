@@ -17,7 +17,6 @@
 #include <wsock/error.h>
 
 #include "conn/pressure.h"
-#include "conn/queue.h"
 #include "conn/timer.h"
 #include "core/alloc.h"
 
@@ -52,6 +51,7 @@ int wsi_pool_init(struct wsi_pool *pool, void (*release)(struct wsi_pool *pool))
     wsi_log_init(&pool->log, (int)wsi_option(&pool->options, WSI_OPT_LOG_LEVEL));
     pool->state = WSI_POOL_NEW;
     wsi_list_init(&pool->queues);
+    wsi_list_init(&pool->waiters);
     pool->buffered_automatic = wsi_pressure_automatic_limit();
     return 0;
 }
@@ -253,9 +253,16 @@ struct wsi_worker *wsi_pool_pick(struct wsi_pool *pool)
 
 void wsi_pool_changed(struct wsi_pool *pool)
 {
+    const uint64_t one = 1;
+
     pthread_cond_broadcast(&pool->changed);
-    WSI_LIST_EACH(node, &pool->queues)
-    wsi_queue_nudge(WSI_CONTAINER_OF(node, struct wsock_queue, node));
+    WSI_LIST_EACH(node, &pool->waiters)
+    {
+        const int fd = WSI_CONTAINER_OF(node, struct wsi_waiter, node)->fd;
+        const ssize_t ignored = write(fd, &one, sizeof one);
+
+        (void)ignored; /* it is readable already */
+    }
 }
 
 int wsi_pool_hold(struct wsi_pool *pool)

@@ -56,6 +56,12 @@ struct wsi_worker {
 
 enum { WSI_WORKERS_MAX = 256 };
 
+/* Who waits for the pool on descriptors, and not for `changed`. */
+struct wsi_waiter {
+    struct wsi_list node;
+    int fd; /* of an eventfd */
+};
+
 enum wsi_pool_state { WSI_POOL_NEW, WSI_POOL_RUNNING, WSI_POOL_ENDED };
 
 struct wsi_pool {
@@ -71,7 +77,8 @@ struct wsi_pool {
     pthread_cond_t changed; /* live fell to zero, a server stopped, ... */
     enum wsi_pool_state state;
     size_t live;
-    struct wsi_list queues; /* wsock_queue.node */
+    struct wsi_list queues;  /* wsock_queue.node */
+    struct wsi_list waiters; /* wsi_waiter.node */
     atomic_bool stopping;
     void (*on_idle)(struct wsi_pool *pool); /* with the lock held: live fell to zero */
 

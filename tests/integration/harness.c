@@ -232,17 +232,31 @@ static void on_stopped(wsock_server *server, void *user)
     tell(user);
 }
 
-void world_begin(struct world *world, int workers)
+static void begin_world(struct world *world, int workers, bool is_queued)
 {
     memset(world, 0, sizeof *world);
     assert_int_equal(wsock_runtime_new(&world->runtime), 0);
     assert_int_equal(
         wsock_runtime_set_int64(world->runtime, "workers", workers > 0 ? workers : 2), 0);
     assert_int_equal(wsock_server_new(world->runtime, &world->server), 0);
+    if (is_queued) {
+        assert_int_equal(wsock_runtime_queue(world->runtime, &world->queue), 0);
+        assert_int_equal(wsock_server_set_queue(world->server, world->queue), 0);
+    }
     assert_int_equal(wsock_server_endpoint(world->server, &world->endpoint, "/test"), 0);
     assert_int_equal(
         wsock_server_on_stopped(world->server, on_stopped, &world->stopped, NULL), 0);
     side_endpoint(&world->side, world->endpoint);
+}
+
+void world_begin(struct world *world, int workers)
+{
+    begin_world(world, workers, false);
+}
+
+void world_begin_queued(struct world *world, int workers)
+{
+    begin_world(world, workers, true);
 }
 
 void world_listen(struct world *world, const char *url)
@@ -275,12 +289,32 @@ void world_connect(struct world *world, wsock_client *client, struct side *side)
     await(&side->opened, here + 1);
 }
 
+void harness_dispatch(wsock_queue *queue, const int *count, int least, const char *what,
+                      const char *file, int line)
+{
+    const int64_t until = now_ms() + DEADLINE_MS;
+
+    while (told(count) < least && now_ms() < until)
+        assert_in_range(wsock_queue_dispatch(queue, 0, 100), 0, INT32_MAX);
+    harness_await(count, least, what, file, line);
+}
+
+void world_connect_queued(struct world *world, wsock_client *client, struct side *side)
+{
+    const int there = told(&world->side.opened), here = told(&side->opened);
+
+    assert_int_equal(wsock_client_connect(client, NULL), 0);
+    dispatch_until(world->queue, &world->side.opened, there + 1);
+    await(&side->opened, here + 1);
+}
+
 void world_end(struct world *world)
 {
     wsock_endpoint_unref(world->endpoint);
     side_fini(&world->side);
     wsock_server_free(world->server);
     assert_int_equal(wsock_runtime_free(world->runtime), 0);
+    wsock_queue_unref(world->queue);
     assert_int_equal(told(&world->stopped), 1);
     assert_int_equal(atomic_load(&failures), 0);
 }

@@ -79,10 +79,13 @@ struct world {
     struct side side;         /* of the endpoint */
     char url[256];            /* of the first listener, with the real port */
     int stopped;
+    wsock_queue *queue; /* (nullable) that the server is on */
 };
 
 /** @param workers 0: two. */
 void world_begin(struct world *world, int workers);
+/** The same, and the handlers of its server run on a queue of this thread. */
+void world_begin_queued(struct world *world, int workers);
 /** @param url (nullable) NULL: a free port of 127.0.0.1. */
 void world_listen(struct world *world, const char *url);
 /** A client of the endpoint, not connected yet. */
@@ -91,6 +94,13 @@ wsock_client *world_client(struct world *world, struct side *side);
 void world_connect(struct world *world, wsock_client *client, struct side *side);
 /** Stop and release everything; fails when a CHECK failed. */
 void world_end(struct world *world);
+/** Dispatch until a count is at least `least`. */
+#define dispatch_until(queue, count, least) \
+    harness_dispatch((queue), (count), (least), #count, __FILE__, __LINE__)
+void harness_dispatch(wsock_queue *queue, const int *count, int least, const char *what,
+                      const char *file, int line);
+/** As world_connect() for a server on a queue, which it dispatches. */
+void world_connect_queued(struct world *world, wsock_client *client, struct side *side);
 /** A free path for a Unix socket. */
 const char *world_unix_path(void);
 

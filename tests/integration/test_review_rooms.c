@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Large room messages, which travel by reference, and who holds what of them. */
-#include "test.h"
+#include "harness.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -12,49 +12,21 @@
 enum { MEMBERS = 6, LARGE = 100 * 1000 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int opened, got, freed;
 static wsock_room *room;
 static wsock_conn *member;
 
-static void add(int *count)
-{
-    pthread_mutex_lock(&lock);
-    ++*count;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
-}
-
-static void await(const int *count, int least)
-{
-    struct timespec until;
-    int r = 0;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 30;
-    pthread_mutex_lock(&lock);
-    while (*count < least && r == 0)
-        r = pthread_cond_timedwait(&changed, &lock, &until);
-    assert_true(*count >= least);
-    pthread_mutex_unlock(&lock);
-}
-
-static void on_free(void *user)
-{
-    add(user);
-}
-
 static void on_open(wsock_conn *conn, void *user)
 {
     (void)user;
-    wsock_conn_set_user(conn, &freed, on_free);
+    wsock_conn_set_user(conn, &freed, free_counted);
     if (wsock_room_join(room, conn) < 0)
         return;
     pthread_mutex_lock(&lock);
     if (member == NULL)
         member = wsock_conn_ref(conn);
     pthread_mutex_unlock(&lock);
-    add(&opened);
+    tell(&opened);
 }
 
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
@@ -64,7 +36,7 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     (void)data;
     (void)user;
     if (type == WSOCK_BINARY && len == LARGE)
-        add(&got);
+        tell(&got);
 }
 
 static int everybody(wsock_conn *conn, void *user)

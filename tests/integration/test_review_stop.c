@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Stopping where it is hard to: without memory, without threads, under a slow reader; and
  * what a call may do while another one is on its way. */
-#include "test.h"
+#include "harness.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -19,39 +19,14 @@
 
 enum { PATIENCE_MS = 10 * 1000 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-
-static void add(int *count)
-{
-    pthread_mutex_lock(&lock);
-    ++*count;
-    pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
-}
-
-static void await(const int *count, int least)
-{
-    struct timespec until;
-    int r = 0;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 30;
-    pthread_mutex_lock(&lock);
-    while (*count < least && r == 0)
-        r = pthread_cond_timedwait(&changed, &lock, &until);
-    assert_true(*count >= least);
-    pthread_mutex_unlock(&lock);
-}
-
-struct world {
+struct made {
     wsock_runtime *runtime;
     wsock_server *server;
     wsock_endpoint *endpoint;
     char url[128];
 };
 
-static void make(struct world *world)
+static void make(struct made *world)
 {
     assert_int_equal(wsock_runtime_new(&world->runtime), 0);
     assert_int_equal(wsock_runtime_set(world->runtime, "workers", "2"), 0);
@@ -59,13 +34,13 @@ static void make(struct world *world)
     assert_int_equal(wsock_server_endpoint(world->server, &world->endpoint, "/"), 0);
 }
 
-static void begin(struct world *world)
+static void begin(struct made *world)
 {
     assert_int_equal(wsock_server_listen(world->server, "ws://127.0.0.1:0"), 0);
     assert_true(wsock_server_url(world->server, world->url, sizeof world->url, 0) > 0);
 }
 
-static void end(struct world *world)
+static void end(struct made *world)
 {
     wsock_endpoint_unref(world->endpoint);
     wsock_server_free(world->server);
@@ -73,7 +48,7 @@ static void end(struct world *world)
 }
 
 /* A plain socket to the server that has sent a request. */
-static int ask(const struct world *world, const char *request)
+static int ask(const struct made *world, const char *request)
 {
     const int small = 4096;
     struct sockaddr_in to = {.sin_family = AF_INET};
@@ -89,7 +64,7 @@ static int ask(const struct world *world, const char *request)
 
 static void a_server_stops_without_memory(void **state)
 {
-    struct world world;
+    struct made world;
 
     (void)state;
     make(&world);
@@ -112,7 +87,7 @@ static void on_stopped(wsock_server *server, void *user)
 
 static void on_stopped_may_not_wait_without_threads_either(void **state)
 {
-    struct world world;
+    struct made world;
 
     (void)state;
     make(&world);
@@ -126,10 +101,10 @@ static int freed;
 
 static void on_free(void *user)
 {
-    struct world *world = user;
+    struct made *world = user;
 
     wsock_server_url(world->server, world->url, sizeof world->url, 0);
-    add(&freed);
+    tell(&freed);
 }
 
 static void ignore(wsock_conn *conn, void *user)
@@ -140,7 +115,7 @@ static void ignore(wsock_conn *conn, void *user)
 
 static void a_free_function_may_use_the_server(void **state)
 {
-    struct world world;
+    struct made world;
 
     (void)state;
     make(&world);
@@ -151,7 +126,7 @@ static void a_free_function_may_use_the_server(void **state)
 
 static void a_listener_that_failed_fixes_nothing(void **state)
 {
-    struct world first, second;
+    struct made first, second;
 
     (void)state;
     make(&first);
@@ -178,7 +153,7 @@ static void on_open(wsock_conn *conn, void *user)
 {
     (void)conn;
     (void)user;
-    add(&opened);
+    tell(&opened);
 }
 
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
@@ -189,12 +164,12 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     (void)data;
     (void)len;
     (void)user;
-    add(&messages);
+    tell(&messages);
 }
 
 static void a_pause_before_open_does_not_hold_the_handshake(void **state)
 {
-    struct world world;
+    struct made world;
     wsock_client *client;
     wsock_conn *conn;
 
@@ -230,13 +205,13 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
     (void)conn;
     (void)user;
     if (info->cause == WSOCK_CAUSE_NO_MEMORY)
-        add(&no_memory);
-    add(&closed);
+        tell(&no_memory);
+    tell(&closed);
 }
 
 static void a_reset_under_a_sender_is_no_want_of_memory(void **state)
 {
-    struct world world;
+    struct made world;
     wsock_client *client;
     wsock_conn *conn;
 
@@ -291,7 +266,7 @@ struct www {
     char path[64], dir[96], large[96];
 };
 
-static void make_www(struct www *www, struct world *world)
+static void make_www(struct www *www, struct made *world)
 {
     int fd;
 
@@ -316,7 +291,7 @@ static void remove_www(const struct www *www)
 
 static void a_redirect_keeps_the_query_behind_the_path(void **state)
 {
-    struct world world;
+    struct made world;
     struct www www;
     char answer[2048] = "";
     size_t len = 0;
@@ -339,7 +314,7 @@ static void a_redirect_keeps_the_query_behind_the_path(void **state)
 
 static void a_download_is_cut_off_at_the_stop_timeout(void **state)
 {
-    struct world world;
+    struct made world;
     struct www www;
     char begun[16];
     int fd;

@@ -270,7 +270,9 @@ class Messages(unittest.TestCase):
             conn.send(*conn.receive())
 
         with Server(script) as server:
-            run("connect", server.url, "-o", "https://example.org", "-u", "joe:pass word")
+            result = run("connect", server.url, "-o", "https://example.org",
+                         "-u", "joe:pass word", "--connect-timeout", "9")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertEqual(fields["origin"], "https://example.org")
         self.assertEqual(fields["authorization"], "Basic am9lOnBhc3Mgd29yZA==")
 
