@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* What the hand-written parts of the Lua module share: handles (handle.c), the state of one
+ * lua_State and what the library points to in it (state.c), the way of an event into a
+ * handler (events.c), and the functions that are called often (hot.c). Beside them stands
+ * what SWIG makes of the headers (typemaps.i); wsock.lua makes the classes of it all. */
+#ifndef WLUA_CORE_H
+#define WLUA_CORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <wsock/wsock.h>
+
+/* ---- handles: one reference to an object of the library, as a full userdata ---- */
+
+enum wlua_kind {
+    WLUA_runtime,
+    WLUA_server,
+    WLUA_endpoint,
+    WLUA_request,
+    WLUA_conn,
+    WLUA_client,
+    WLUA_message,
+    WLUA_room,
+    WLUA_queue,
+    WLUA_timer,
+    WLUA_KINDS
+};
+
+struct wlua_handle {
+    void *object; /* NULL until the call that makes it succeeded */
+    enum wlua_kind kind;
+    unsigned process; /* that made it, see wlua_process */
+};
+
+/** Counts forks: what a parent made is of no use to its child. */
+extern unsigned wlua_process;
+
+/** Make the metatables; leaves that of connections on the stack, for wlua_fast_conn(). */
+void wlua_open_handles(lua_State *L);
+/** Push a handle that has no object yet. @return where the object belongs */
+void *wlua_new_handle(lua_State *L, enum wlua_kind kind);
+/** Push a handle of an object (nullable: nil). It takes over the reference. */
+void wlua_push_handle(lua_State *L, void *object, enum wlua_kind kind);
+/** The object of an argument; raises an error for whatever is none of that kind. */
+void *wlua_check(lua_State *L, int index, enum wlua_kind kind);
+/** Push nil, text and code. @return 3, for return */
+int wlua_fail(lua_State *L, int code);
+/** A text without NUL; NULL for nil. */
+const char *wlua_text(lua_State *L, int index);
+/** A payload: a string. */
+const char *wlua_bytes(lua_State *L, int index, size_t *len);
+/** A whole number of that range. */
+int64_t wlua_integer(lua_State *L, int index, int64_t min, int64_t max);
+
+/* ---- what the library points to ---- */
+
+/** The user pointer of a registration, connection, request, timer or call. */
+struct wlua_slot {
+    struct wlua_state *state; /* (owned) a reference */
+    struct wlua_slot *next;   /* of state->dead */
+    int ref;                  /* in the registry; of hooks: in the table of hooks */
+    bool is_hooks;
+    bool busy; /* a handler of the connection yielded, so its messages wait */
+};
+
+/** What a handler is to be called for. The numbers are the keys of a table of hooks. */
+enum wlua_event_kind {
+    WLUA_MESSAGE = 1,
+    WLUA_PART,
+    WLUA_DRAIN,
+    WLUA_PONG,
+    WLUA_OPEN,
+    WLUA_CLOSE,
+    WLUA_REQUEST,
+    WLUA_HTTP,
+    WLUA_STATE,
+    WLUA_STOPPED,
+    WLUA_TIMER,
+    WLUA_CALL,
+    WLUA_EVENT_KINDS,
+    WLUA_BUSY = WLUA_EVENT_KINDS, /* a message while a handler waits */
+    WLUA_FAILED,                  /* a handler raised an error */
+    WLUA_PARKED,                  /* a handler yielded */
+    WLUA_FUNCTIONS
+};
+
+struct wlua_event {
+    enum wlua_event_kind kind;
+    int flags; /* of a message its type; of a part WSOCK_PART_*, above its type */
+    const struct wlua_slot *slot; /* the registration's */
+    void *object;                 /* connection, request or timer */
+    const void *data;
+    size_t len;
+    uint64_t missed;
+};
+
+/** A server or client that lives on without the script: to be ended with the state. */
+struct wlua_kept {
+    struct wlua_kept *next;
+    void *object; /* (owned) a reference */
+    enum wlua_kind kind;
+};
+
+struct wlua_state {
+    atomic_uint refs;
+    unsigned process;
+    wsock_runtime *runtime; /* both made when first needed */
+    wsock_queue *queue;
+    struct wlua_kept *kept;
+
+    lua_State *L;  /* that called dispatch */
+    lua_State *co; /* handlers run on it, until one yields or fails */
+    int co_ref;
+    int replace_ref;                   /* of replace() in events.c */
+    int run_ref;                       /* of wsock.lua: runs what core.take() tells */
+    int hooks_ref;                     /* weak table: index to hooks */
+    int function_refs[WLUA_FUNCTIONS]; /* of wsock.lua, for what is not called directly */
+    int next_hooks;
+    bool dispatching;
+    struct wlua_event event;
+
+    pthread_mutex_t lock; /* below: slots that the library let go, on any thread */
+    struct wlua_slot *dead;
+    bool closed;
+};
+
+/** The state that a function of the module belongs to; raises an error once it closed. */
+struct wlua_state *wlua_state_of(lua_State *L);
+/** Make the state; leaves its box on the stack, upvalue 1 of the module's functions. */
+void wlua_open_state(lua_State *L);
+/** Make runtime and queue unless they are there. @return 0 or a code */
+int wlua_start(struct wlua_state *state);
+/** A slot for what index holds. @return NULL without memory */
+struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int index);
+/** The wsock_free_fn of slots. */
+void wlua_slot_release(void *slot);
+/** Free what wlua_slot_release() could not. */
+void wlua_bury(lua_State *L, struct wlua_state *state);
+/** End all that runs, and wait for it. */
+void wlua_end(struct wlua_state *state);
+
+extern const luaL_Reg wlua_state_functions[];
+extern const luaL_Reg wlua_event_functions[];
+extern const luaL_Reg wlua_hot_functions[];
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Handles, and arguments: whatever a script passes ends in an object that lives, or in a
+ * Lua error. A handle is a userdata of its own kind, told by its metatable, so that no
+ * other module's userdata is taken for one; what was made before a fork() is refused
+ * after it, since its locks and threads stayed behind. */
+#include "core.h"
+
+#include <string.h>
+
+unsigned wlua_process;
+
+typedef void (*drop_fn)(void *object);
+
+#define DROP(type)                         \
+    static void drop_##type(void *object)  \
+    {                                      \
+        wsock_##type##_unref(object);      \
+    }
+DROP(runtime)
+DROP(endpoint)
+DROP(request)
+DROP(conn)
+DROP(client)
+DROP(message)
+DROP(room)
+DROP(queue)
+DROP(timer)
+
+/* The one handle of a server is its creator's: nobody else could stop it. */
+static void drop_server(void *object)
+{
+    wsock_server_free(object);
+}
+
+static const struct {
+    const char *name;
+    drop_fn drop;
+} kinds[WLUA_KINDS] = {
+#define KIND(type) [WLUA_##type] = {"wsock." #type, drop_##type}
+    KIND(runtime), KIND(server),  KIND(endpoint), KIND(request), KIND(conn),
+    KIND(client),  KIND(message), KIND(room),     KIND(queue),   KIND(timer),
+};
+
+static int drop_handle(lua_State *L)
+{
+    struct wlua_handle *handle = lua_touserdata(L, 1);
+    void *object = handle->object;
+
+    handle->object = NULL;
+    if (object != NULL && handle->process == wlua_process)
+        kinds[handle->kind].drop(object);
+    return 0;
+}
+
+static int handle_text(lua_State *L)
+{
+    struct wlua_handle *handle = lua_touserdata(L, 1);
+
+    lua_pushfstring(L, "%s (%p)", kinds[handle->kind].name, handle->object);
+    return 1;
+}
+
+void wlua_open_handles(lua_State *L)
+{
+    for (int i = 0; i < WLUA_KINDS; i++) {
+        luaL_newmetatable(L, kinds[i].name);
+        lua_pushcfunction(L, drop_handle);
+        lua_setfield(L, -2, "__gc");
+        lua_pushcfunction(L, handle_text);
+        lua_setfield(L, -2, "__tostring");
+        /* Nobody reaches __gc through getmetatable(). */
+        lua_pushstring(L, kinds[i].name);
+        lua_setfield(L, -2, "__metatable");
+        lua_pop(L, 1);
+    }
+    luaL_getmetatable(L, kinds[WLUA_conn].name);
+}
+
+void *wlua_new_handle(lua_State *L, enum wlua_kind kind)
+{
+    struct wlua_handle *handle = lua_newuserdata(L, sizeof *handle);
+
+    *handle = (struct wlua_handle){.kind = kind, .process = wlua_process};
+    luaL_getmetatable(L, kinds[kind].name);
+    lua_setmetatable(L, -2);
+    return &handle->object;
+}
+
+void wlua_push_handle(lua_State *L, void *object, enum wlua_kind kind)
+{
+    if (object == NULL)
+        lua_pushnil(L);
+    else
+        *(void **)wlua_new_handle(L, kind) = object;
+}
+
+void *wlua_check(lua_State *L, int index, enum wlua_kind kind)
+{
+    const struct wlua_handle *handle = luaL_checkudata(L, index, kinds[kind].name);
+
+    if (handle->process != wlua_process)
+        luaL_error(L, "%s belongs to the process that forked", kinds[kind].name);
+    if (handle->object == NULL)
+        luaL_error(L, "%s has no object any more", kinds[kind].name);
+    return handle->object;
+}
+
+int wlua_fail(lua_State *L, int code)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, wsock_strerror(code));
+    lua_pushinteger(L, code);
+    return 3;
+}
+
+const char *wlua_text(lua_State *L, int index)
+{
+    size_t len;
+    const char *text;
+
+    if (lua_isnoneornil(L, index))
+        return NULL;
+    text = luaL_checklstring(L, index, &len);
+    if (strlen(text) != len)
+        luaL_argerror(L, index, "text holds a NUL");
+    return text;
+}
+
+const char *wlua_bytes(lua_State *L, int index, size_t *len)
+{
+    /* A number is nearly always a mistake, and its text differs between versions of Lua. */
+    luaL_checktype(L, index, LUA_TSTRING);
+    return lua_tolstring(L, index, len);
+}
+
+int64_t wlua_integer(lua_State *L, int index, int64_t min, int64_t max)
+{
+    const lua_Number number = luaL_checknumber(L, index);
+
+    /* Written so that NaN fails, and before the conversion, which is undefined beyond. */
+    if (!(number >= (lua_Number)min && number <= (lua_Number)max) ||
+        number >= 9223372036854775808.0)
+        luaL_argerror(L, index, "number out of range");
+    return (int64_t)number;
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/* What is called often: dispatching, sending, broadcasting; and what hangs objects of Lua
+ * on connections. The others come from SWIG. */
+#include "core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Handlers at a time between two looks at the clock. */
+enum { STEP = 64, MANY = 1024 };
+
+/* ---- time ---- */
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int push_now(lua_State *L)
+{
+    lua_pushnumber(L, now());
+    return 1;
+}
+
+static void sleep_until(double until)
+{
+    struct timespec t = {.tv_sec = (time_t)until};
+
+    t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
+/* ---- dispatching ---- */
+
+static int enter(lua_State *L, struct wlua_state *state)
+{
+    const int r = wlua_start(state);
+
+    if (r < 0)
+        return r;
+    if (state->dispatching)
+        return WSOCK_EBUSY;
+    luaL_checkstack(L, 8, NULL);
+    wlua_bury(L, state);
+    state->L = L;
+    state->dispatching = true;
+    return 0;
+}
+
+static void leave(struct wlua_state *state)
+{
+    state->dispatching = false;
+    state->L = NULL;
+}
+
+/* dispatch(max_events, timeout_ms) */
+static int dispatch(lua_State *L)
+{
+    struct wlua_state *state = wlua_state_of(L);
+    const size_t max = (size_t)wlua_integer(L, 1, 0, INT32_MAX);
+    const int64_t timeout_ms = wlua_integer(L, 2, -1, INT32_MAX);
+    int r = enter(L, state);
+
+    if (r == 0) {
+        r = wsock_queue_dispatch(state->queue, max, timeout_ms);
+        leave(state);
+    }
+    if (r < 0)
+        return wlua_fail(L, r);
+    lua_pushinteger(L, r);
+    return 1;
+}
+
+/* Handlers until the moment comes, at most max of them; then the rest of the time passes.
+ * When the moment was before, one round still runs: a host that is always late would else
+ * never hear of its connections. */
+static int dispatch_until(wsock_queue *queue, double until, int64_t max)
+{
+    int64_t total = 0;
+    double left = until - now();
+    int r;
+
+    do {
+        const int64_t room = max - total;
+        const int64_t step = left > 0 ? STEP : MANY;
+
+        if (room == 0) {
+            sleep_until(until);
+            break;
+        }
+        /* Whole milliseconds only; the last one passes without waiting for events. */
+        r = wsock_queue_dispatch(queue, (size_t)(step < room ? step : room),
+                                 left > 0 ? (int64_t)(left * 1e3) : 0);
+        if (r < 0)
+            return r;
+        total += r;
+        left = until - now();
+        if (r == 0 && left > 0 && left < 1e-3) {
+            sleep_until(until);
+            left = 0;
+        }
+    } while (left > 0);
+    return (int)total;
+}
+
+/* tick_until(moment, max_events or nil) */
+static int tick_until(lua_State *L)
+{
+    struct wlua_state *state = wlua_state_of(L);
+    const double until = luaL_checknumber(L, 1);
+    const int64_t max = lua_isnoneornil(L, 2) ? INT32_MAX : wlua_integer(L, 2, 0, INT32_MAX);
+    int r;
+
+    if (!(until <= now() + 1e9))
+        return luaL_argerror(L, 1, "no such moment");
+    r = enter(L, state);
+    if (r == 0) {
+        r = dispatch_until(state->queue, until, max);
+        leave(state);
+    }
+    if (r < 0)
+        return wlua_fail(L, r);
+    lua_pushinteger(L, r);
+    lua_pushnumber(L, now() - until);
+    return 2;
+}
+
+/* ---- objects of Lua on connections ---- */
+
+/* The handle of an object of wsock.lua, its field 1; upvalue 2 is the metatable of such
+ * handles, which is quicker than to look it up by name. */
+static wsock_conn *conn_of(lua_State *L, int index)
+{
+    const struct wlua_handle *handle;
+
+    if (lua_istable(L, index)) {
+        lua_rawgeti(L, index, 1);
+        handle = lua_touserdata(L, -1);
+        if (handle != NULL && lua_getmetatable(L, -1)) {
+            const bool same = lua_rawequal(L, -1, lua_upvalueindex(2));
+
+            lua_pop(L, 2);
+            if (same && handle->process == wlua_process)
+                return handle->object;
+        }
+    }
+    luaL_argerror(L, index, "connection expected (of this process)");
+    return NULL;
+}
+
+/* adopt(handle, object): what the connection's events come with. */
+static int adopt(lua_State *L)
+{
+    struct wlua_state *state = wlua_state_of(L);
+    wsock_conn *conn = wlua_check(L, 1, WLUA_conn);
+    struct wlua_slot *slot = wsock_conn_get_user(conn);
+
+    luaL_checkany(L, 2);
+    if (slot != NULL) {
+        lua_pushvalue(L, 2);
+        luaL_unref(L, LUA_REGISTRYINDEX, slot->ref);
+        slot->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        return 0;
+    }
+    slot = wlua_slot_new(L, state, 2);
+    if (slot == NULL)
+        return luaL_error(L, "not enough memory");
+    wsock_conn_set_user(conn, slot, wlua_slot_release);
+    return 0;
+}
+
+/* carry(request, object): what the connection's on_open comes with. */
+static int carry(lua_State *L)
+{
+    wsock_request *request = wlua_check(L, 1, WLUA_request);
+    struct wlua_slot *slot = wlua_slot_new(L, wlua_state_of(L), 2);
+
+    if (slot == NULL)
+        return luaL_error(L, "not enough memory");
+    wsock_request_set_user(request, slot, wlua_slot_release);
+    return 0;
+}
+
+/* release(handle): no more events will come. */
+static int release(lua_State *L)
+{
+    struct wlua_slot *slot = wsock_conn_get_user(wlua_check(L, 1, WLUA_conn));
+
+    if (slot != NULL) {
+        luaL_unref(L, LUA_REGISTRYINDEX, slot->ref);
+        slot->ref = LUA_NOREF;
+    }
+    return 0;
+}
+
+/* ready(handle): messages come directly again. */
+static int ready(lua_State *L)
+{
+    struct wlua_slot *slot = wsock_conn_get_user(wlua_check(L, 1, WLUA_conn));
+
+    if (slot != NULL)
+        slot->busy = false;
+    return 0;
+}
+
+/* ---- sending ---- */
+
+static int sent(lua_State *L, int r)
+{
+    if (r < 0) {
+        lua_pushnil(L);
+        lua_pushstring(L, r == WSOCK_EAGAIN ? "backlog full" : wsock_strerror(r));
+        lua_pushinteger(L, r);
+        return 3;
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int send_as(lua_State *L, int type)
+{
+    wsock_conn *conn = conn_of(L, 1);
+    size_t len;
+    const char *data = wlua_bytes(L, 2, &len);
+    const int r = wsock_conn_send(conn, type, data, len);
+
+    if (r == WSOCK_EAGAIN) { /* for conn:drained() */
+        lua_pushboolean(L, 1);
+        lua_setfield(L, 1, "_full");
+    }
+    return sent(L, r);
+}
+
+static int send_text(lua_State *L)
+{
+    return send_as(L, WSOCK_TEXT);
+}
+
+static int send_binary(lua_State *L)
+{
+    return send_as(L, WSOCK_BINARY);
+}
+
+static int broadcast_as(lua_State *L, int type)
+{
+    wsock_room *room;
+    wsock_conn *except;
+    size_t len;
+    const char *data;
+    int r;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 3);
+    lua_rawgeti(L, 1, 1);
+    room = wlua_check(L, 4, WLUA_room);
+    data = wlua_bytes(L, 2, &len);
+    except = lua_isnoneornil(L, 3) ? NULL : conn_of(L, 3);
+    r = wsock_room_broadcast_except(room, except, type, data, len);
+    if (r < 0)
+        return sent(L, r);
+    lua_pushinteger(L, r);
+    return 1;
+}
+
+static int broadcast_text(lua_State *L)
+{
+    return broadcast_as(L, WSOCK_TEXT);
+}
+
+static int broadcast_binary(lua_State *L)
+{
+    return broadcast_as(L, WSOCK_BINARY);
+}
+
+/* ---- members ---- */
+
+/* The members of this moment: drops the references whatever Lua does in between. */
+struct members {
+    wsock_conn **conns;
+    size_t count;
+};
+
+static int drop_members(lua_State *L)
+{
+    struct members *members = lua_touserdata(L, 1);
+
+    for (size_t i = 0; i < members->count; i++)
+        wsock_conn_unref(members->conns[i]);
+    free(members->conns);
+    *members = (struct members){0};
+    return 0;
+}
+
+static struct members *take_members(lua_State *L, wsock_room *room)
+{
+    struct members *members = lua_newuserdata(L, sizeof *members);
+    size_t max = wsock_room_count(room), count;
+
+    *members = (struct members){0};
+    if (luaL_newmetatable(L, "wsock.members")) {
+        lua_pushcfunction(L, drop_members);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    if (max == 0)
+        return members;
+    members->conns = malloc(max * sizeof(wsock_conn *));
+    if (members->conns == NULL)
+        luaL_error(L, "not enough memory");
+    count = wsock_room_members(room, members->conns, max);
+    members->count = count < max ? count : max;
+    return members;
+}
+
+/* room_members(room): a list of the objects of connections. */
+static int room_members(lua_State *L)
+{
+    struct members *members = take_members(L, wlua_check(L, 1, WLUA_room));
+    int n = 0;
+
+    lua_createtable(L, (int)members->count, 0);
+    for (size_t i = 0; i < members->count; i++) {
+        const struct wlua_slot *slot = wsock_conn_get_user(members->conns[i]);
+
+        if (slot == NULL || slot->ref == LUA_NOREF)
+            continue;
+        lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+        lua_rawseti(L, -2, ++n);
+    }
+    /* At once, and not when the collector comes to it: a reference keeps a connection. */
+    lua_pushcfunction(L, drop_members);
+    lua_pushvalue(L, -3);
+    lua_call(L, 1, 0);
+    return 1;
+}
+
+const luaL_Reg wlua_hot_functions[] = {
+    {"now", push_now},
+    {"dispatch", dispatch},
+    {"tick_until", tick_until},
+    {"adopt", adopt},
+    {"carry", carry},
+    {"release", release},
+    {"ready", ready},
+    {"send", send_text},
+    {"send_binary", send_binary},
+    {"broadcast", broadcast_text},
+    {"broadcast_binary", broadcast_binary},
+    {"room_members", room_members},
+    {NULL, NULL},
+};

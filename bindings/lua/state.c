@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/* The state of one lua_State: its runtime and queue, and what the library points to in it.
+ * The library calls free functions on any thread, where Lua must not be entered, so a slot
+ * that is let go waits in a list until Lua is there again; and it may let go of slots when
+ * the lua_State is long gone, so this state is counted, and outlives it.
+ *
+ * The end (wlua_end(), by __gc of the box at the latest): the queue is closed first, and
+ * from then on no handler can run; then workers are given END_MS to close what is open. */
+#include "core.h"
+
+#include <stdlib.h>
+
+enum { END_MS = 1000 };
+
+/* ---- slots ---- */
+
+static void drop_state(struct wlua_state *state)
+{
+    if (atomic_fetch_sub(&state->refs, 1) != 1)
+        return;
+    pthread_mutex_destroy(&state->lock);
+    free(state);
+}
+
+static void free_slot(struct wlua_slot *slot)
+{
+    struct wlua_state *state = slot->state;
+
+    free(slot);
+    drop_state(state);
+}
+
+struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int index)
+{
+    struct wlua_slot *slot;
+    int ref;
+
+    lua_pushvalue(L, index);
+    ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    slot = malloc(sizeof *slot);
+    if (slot == NULL) {
+        luaL_unref(L, LUA_REGISTRYINDEX, ref);
+        return NULL;
+    }
+    atomic_fetch_add(&state->refs, 1);
+    *slot = (struct wlua_slot){.state = state, .ref = ref};
+    return slot;
+}
+
+void wlua_slot_release(void *user)
+{
+    struct wlua_slot *slot = user;
+    struct wlua_state *state = slot->state;
+    bool closed;
+
+    pthread_mutex_lock(&state->lock);
+    closed = state->closed;
+    if (!closed) {
+        slot->next = state->dead;
+        state->dead = slot;
+    }
+    pthread_mutex_unlock(&state->lock);
+    if (closed)
+        free_slot(slot);
+}
+
+static struct wlua_slot *take_dead(struct wlua_state *state, bool closed)
+{
+    struct wlua_slot *dead;
+
+    pthread_mutex_lock(&state->lock);
+    dead = state->dead;
+    state->dead = NULL;
+    state->closed = closed;
+    pthread_mutex_unlock(&state->lock);
+    return dead;
+}
+
+void wlua_bury(lua_State *L, struct wlua_state *state)
+{
+    struct wlua_slot *slot = take_dead(state, false), *next;
+
+    for (; slot != NULL; slot = next) {
+        next = slot->next;
+        if (!slot->is_hooks)
+            luaL_unref(L, LUA_REGISTRYINDEX, slot->ref);
+        free_slot(slot);
+    }
+}
+
+/* ---- fork ---- */
+
+static void count_fork(void)
+{
+    wlua_process++;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, count_fork);
+}
+
+/* ---- the runtime ---- */
+
+int wlua_start(struct wlua_state *state)
+{
+    int r = 0;
+
+    if (state->process != wlua_process) {
+        /* The parent's threads, and what they held, did not come along: leave it all. */
+        state->runtime = NULL;
+        state->queue = NULL;
+        state->kept = NULL;
+        state->dispatching = false;
+        state->process = wlua_process;
+    }
+    if (state->runtime == NULL)
+        r = wsock_runtime_new(&state->runtime);
+    if (r == 0 && state->queue == NULL)
+        r = wsock_runtime_queue(state->runtime, &state->queue);
+    return r;
+}
+
+static void end_kept(struct wlua_kept *kept)
+{
+    if (kept->kind == WLUA_server) {
+        int64_t limit_ms = 0;
+
+        if (wsock_server_get_int64(kept->object, "stop_timeout", &limit_ms) == 0 &&
+            limit_ms > END_MS)
+            wsock_server_set_int64(kept->object, "stop_timeout", END_MS);
+        wsock_server_unref(kept->object);
+    } else {
+        wsock_client_set_int64(kept->object, "close_timeout", END_MS);
+        wsock_client_stop(kept->object, 1001, NULL);
+        wsock_client_unref(kept->object);
+    }
+    free(kept);
+}
+
+void wlua_end(struct wlua_state *state)
+{
+    wsock_runtime *runtime = state->runtime;
+    wsock_queue *queue = state->queue;
+    struct wlua_kept *next;
+
+    if (state->process != wlua_process)
+        return;
+    state->runtime = NULL;
+    state->queue = NULL;
+    wsock_queue_close(queue);
+    for (; state->kept != NULL; state->kept = next) {
+        next = state->kept->next;
+        end_kept(state->kept);
+    }
+    /* Inside a handler (os.exit(0, true) closes the state there) nobody can wait. */
+    if (runtime != NULL && wsock_runtime_free(runtime) == WSOCK_EDEADLK) {
+        wsock_runtime_stop(runtime);
+        wsock_runtime_unref(runtime);
+    }
+    wsock_queue_unref(queue);
+}
+
+static int close_state(lua_State *L)
+{
+    struct wlua_state **box = lua_touserdata(L, 1);
+    struct wlua_state *state = *box;
+    struct wlua_slot *slot, *next;
+
+    if (state == NULL)
+        return 0;
+    *box = NULL;
+    wlua_end(state);
+    for (slot = take_dead(state, true); slot != NULL; slot = next) {
+        next = slot->next;
+        free_slot(slot);
+    }
+    drop_state(state);
+    return 0;
+}
+
+/* ---- the box ---- */
+
+struct wlua_state *wlua_state_of(lua_State *L)
+{
+    struct wlua_state **box = lua_touserdata(L, lua_upvalueindex(1));
+
+    if (*box == NULL)
+        luaL_error(L, "wsock: the Lua state is closing");
+    return *box;
+}
+
+void wlua_open_state(lua_State *L)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct wlua_state **box = lua_newuserdata(L, sizeof *box);
+    struct wlua_state *state;
+
+    *box = NULL;
+    luaL_newmetatable(L, "wsock.state");
+    lua_pushcfunction(L, close_state);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    pthread_once(&once, watch_forks);
+    state = calloc(1, sizeof *state);
+    if (state == NULL)
+        luaL_error(L, "not enough memory");
+    *box = state;
+    atomic_init(&state->refs, 1);
+    pthread_mutex_init(&state->lock, NULL);
+    state->process = wlua_process;
+    state->next_hooks = 1;
+    state->co = lua_newthread(L);
+    state->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* ---- functions for wsock.lua ---- */
+
+static int get_runtime(lua_State *L)
+{
+    struct wlua_state *state = wlua_state_of(L);
+    const int r = wlua_start(state);
+
+    if (r < 0)
+        return wlua_fail(L, r);
+    wlua_push_handle(L, wsock_runtime_ref(state->runtime), WLUA_runtime);
+    wlua_push_handle(L, wsock_queue_ref(state->queue), WLUA_queue);
+    return 2;
+}
+
+static int end_runtime(lua_State *L)
+{
+    struct wlua_state *state = wlua_state_of(L);
+
+    if (state->dispatching && state->process == wlua_process)
+        return wlua_fail(L, WSOCK_EDEADLK);
+    wlua_end(state);
+    wlua_bury(L, state);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static void *kept_object(lua_State *L, enum wlua_kind *kind)
+{
+    const struct wlua_handle *handle = lua_touserdata(L, 1);
+
+    *kind = lua_isuserdata(L, 1) && !lua_islightuserdata(L, 1) && handle->kind == WLUA_client
+                ? WLUA_client
+                : WLUA_server;
+    return wlua_check(L, 1, *kind);
+}
+
+static int keep(lua_State *L)
+{
+    struct wlua_state *state = wlua_state_of(L);
+    enum wlua_kind kind;
+    void *object = kept_object(L, &kind);
+    struct wlua_kept *kept = malloc(sizeof *kept);
+
+    if (kept == NULL)
+        return luaL_error(L, "not enough memory");
+    if (kind == WLUA_server)
+        wsock_server_ref(object);
+    else
+        wsock_client_ref(object);
+    *kept = (struct wlua_kept){.next = state->kept, .object = object, .kind = kind};
+    state->kept = kept;
+    return 0;
+}
+
+static int let_go(lua_State *L)
+{
+    struct wlua_state *state = wlua_state_of(L);
+    enum wlua_kind kind;
+    void *object = kept_object(L, &kind);
+    struct wlua_kept **link = &state->kept, *kept;
+
+    while ((kept = *link) != NULL && kept->object != object)
+        link = &kept->next;
+    if (kept == NULL)
+        return 0;
+    *link = kept->next;
+    if (kind == WLUA_server)
+        wsock_server_unref(object);
+    else
+        wsock_client_unref(object);
+    free(kept);
+    return 0;
+}
+
+const luaL_Reg wlua_state_functions[] = {
+    {"runtime", get_runtime},
+    {"end_runtime", end_runtime},
+    {"keep", keep},
+    {"let_go", let_go},
+    {NULL, NULL},
+};

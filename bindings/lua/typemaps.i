@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* How the C functions look from Lua: handles are userdata of handle.c, results below 0 are
+ * nil, text and code, and whole numbers are integers where Lua has them. */
+%{
+#include "core.h"
+%}
+
+%define WSOCK_HANDLE(type, drop)
+%typemap(in) wsock_##type *, const wsock_##type *
+%{ $1 = wlua_check(L, $input, WLUA_##type); %}
+/* The userdata comes first, so that nothing is lost when there is no memory for it; but
+ * behind the arguments, which are counted before. */
+%typemap(in, numinputs=0) wsock_##type **out
+%{ $1 = NULL; %}
+%typemap(check) wsock_##type **out
+%{ $1 = wlua_new_handle(L, WLUA_##type); %}
+%typemap(argout) wsock_##type **out
+%{ SWIG_arg++; %}
+%typemap(out) wsock_##type *
+%{ wlua_push_handle(L, $1, WLUA_##type); SWIG_arg++; %}
+%enddef
+
+/* nil is allowed here. */
+%typemap(in) wsock_conn *except
+%{ $1 = lua_isnoneornil(L, $input) ? NULL : wlua_check(L, $input, WLUA_conn); %}
+
+/* Belongs to the connection: a handle of it needs a reference of its own. */
+%typemap(out) wsock_request *wsock_conn_request
+%{ wlua_push_handle(L, $1 != NULL ? wsock_request_ref($1) : NULL, WLUA_request); SWIG_arg++; %}
+
+%typemap(out) int, int64_t
+%{
+    if ($1 < 0)
+        return wlua_fail(L, (int)$1);
+    lua_pushinteger(L, (lua_Integer)$1);
+    SWIG_arg++;
+%}
+%define WSOCK_STATUS(function)
+%typemap(out) int function
+%{
+    if ($1 < 0)
+        return wlua_fail(L, $1);
+%}
+%enddef
+%typemap(out) size_t, uint64_t
+%{ lua_pushinteger(L, (lua_Integer)$1); SWIG_arg++; %}
+
+%typemap(in) int
+%{ $1 = (int)wlua_integer(L, $input, INT32_MIN, INT32_MAX); %}
+%typemap(in) int64_t
+%{ $1 = wlua_integer(L, $input, INT64_MIN, INT64_MAX); %}
+%typemap(in) size_t, uint64_t
+%{ $1 = ($1_ltype)wlua_integer(L, $input, 0, INT64_MAX); %}
+%typemap(in) const char *
+%{ $1 = (char *)wlua_text(L, $input); %}
+%typemap(in) (const void *data, size_t len)
+%{ $1 = (void *)wlua_bytes(L, $input, &$2); %}
+
+%typemap(in, numinputs=0) int64_t *out (int64_t number = 0)
+%{ $1 = &number; %}
+%typemap(argout) int64_t *out
+%{ lua_pushinteger(L, (lua_Integer)*$1); SWIG_arg++; %}
+
+%typemap(in, numinputs=0) (char *out, size_t size) (char text[4096])
+%{
+    $1 = text;
+    $2 = sizeof text;
+%}
+%typemap(argout) (char *out, size_t size)
+%{ lua_pushstring(L, $1); SWIG_arg++; %}
+
+%typemap(in, numinputs=0) const char **name (const char *text = NULL), const char **value (const char *text = NULL)
+%{ $1 = (char **)&text; %}
+/* Name and value; nothing behind the last. */
+%typemap(out) int wsock_request_field_at
+%{
+    if ($1 < 0)
+        return 0;
+    lua_pushstring(L, *arg2);
+    lua_pushstring(L, *arg3);
+    SWIG_arg += 2;
+%}
+
+%typemap(out) const void *wsock_message_data
+%{ lua_pushlstring(L, $1, wsock_message_len(arg1)); SWIG_arg++; %}

@@ -1,0 +1,279 @@
+-- SPDX-License-Identifier: MIT
+-- Handlers: how they run, what becomes of one that yields or fails, and of timers and calls.
+--
+-- The C side resumes a coroutine with run(), which asks it for the handler and what it gets.
+-- A handler that yields keeps that coroutine ("parked"); the messages of its connection wait
+-- until it is done, in order, and the connection is not read meanwhile.
+
+local core = require "wsock.core"
+
+local M = {
+  -- Keys of hooks and of functions, as in core.h.
+  MESSAGE = 1, PART = 2, DRAIN = 3, PONG = 4, OPEN = 5, CLOSE = 6, REQUEST = 7, HTTP = 8,
+  STATE = 9, STOPPED = 10, TIMER = 11, CALL = 12, BUSY = 13, FAILED = 14, PARKED = 15,
+  functions = {},
+  hooks = setmetatable({}, { __mode = "v" }),
+}
+
+local take, now = core.take, core.now
+local running, yield = coroutine.running, coroutine.yield
+
+local parked = {} -- coroutine that yielded inside a handler: its connection, or false
+local parked_count = 0
+local requests = setmetatable({}, { __mode = "k" }) -- coroutine: the request it answers
+
+-- ---- errors ----
+
+local function complain(text)
+  io.stderr:write("wsock: ", text, "\n")
+end
+
+local function name_of(conn)
+  return conn and "a handler of connection " .. tostring(conn.id) or "a handler"
+end
+
+-- What happens unless on_error says otherwise, and when that fails itself.
+local function default_on_error(err, conn, traceback)
+  complain("error in " .. name_of(conn) .. ": " .. tostring(traceback or err))
+  if conn then conn:close(1011) end
+end
+
+-- Hand an error to on_error: of the server or client, else of the module.
+function M.report(err, conn, traceback)
+  local owner = conn and conn._hooks.owner
+  local on_error = owner and owner.on_error or M.on_error
+  if not on_error then return default_on_error(err, conn, traceback) end
+  local ok, second = pcall(on_error, err, conn, traceback)
+  if not ok then
+    complain("error in on_error: " .. tostring(second))
+    default_on_error(err, conn, traceback)
+  end
+end
+
+local function traceback_of(co, err)
+  return debug.traceback(co, type(err) == "string" and err or tostring(err))
+end
+
+-- A coroutine has failed while it ran a handler.
+local function failed(co, err, conn)
+  local request = requests[co]
+  if request then
+    requests[co] = nil
+    request:reject(500)
+  end
+  M.report(err, conn, traceback_of(co, err))
+end
+
+-- ---- coroutines ----
+
+local go_on
+
+local function forget(co)
+  local conn = parked[co]
+  if conn ~= nil then
+    parked[co] = nil
+    parked_count = parked_count - 1
+  end
+  return conn
+end
+
+local function park(co, conn)
+  parked[co] = conn
+  parked_count = parked_count + 1
+end
+
+--- Resume a coroutine that yielded inside a handler. Its errors go to on_error.
+-- @return true, or false and the error
+function M.resume(co, ...)
+  local ok, err = coroutine.resume(co, ...)
+  if ok then return true end
+  local conn = forget(co)
+  failed(co, err, conn or nil)
+  if conn then
+    -- The messages behind the one whose handler failed have a coroutine of their own.
+    local rest = coroutine.create(go_on)
+    park(rest, conn)
+    M.resume(rest, rest)
+  end
+  return false, err
+end
+
+-- Runs in a parked coroutine, behind its handler: what waited for that.
+function go_on(co)
+  local conn = parked[co]
+  local queue = conn and conn._waiting
+  if queue then
+    while queue.first <= queue.last do
+      local event = queue[queue.first]
+      queue[queue.first] = nil
+      queue.first = queue.first + 1
+      event[1](event[2], event[3], event[4])
+    end
+    conn._waiting = nil
+    core.conn_resume_read(conn[1])
+  end
+  if conn then core.ready(conn[1]) end
+  forget(co)
+end
+
+local function run()
+  local handler, a, b, c = take()
+  if handler then handler(a, b, c) end
+  if parked_count > 0 then
+    local co = running()
+    if parked[co] ~= nil then go_on(co) end
+  end
+end
+
+-- An event of a connection of which a handler is parked.
+local function wait(conn, handler, a, b, c)
+  local queue = conn._waiting
+  if not queue then
+    queue = { first = 1, last = 0 }
+    conn._waiting = queue
+    core.conn_pause_read(conn[1])
+  end
+  queue.last = queue.last + 1
+  queue[queue.last] = { handler, a, b, c }
+end
+
+local function is_parked(conn)
+  if parked_count == 0 then return false end
+  for _, other in pairs(parked) do
+    if other == conn then return true end
+  end
+  return false
+end
+
+M.functions[M.BUSY] = function(conn, data, binary)
+  local handler = conn._hooks[M.MESSAGE]
+  if handler then wait(conn, handler, conn, data, binary) end
+end
+
+M.functions[M.PARKED] = function(co, _, _, conn)
+  park(co, conn or false)
+end
+
+M.functions[M.FAILED] = function(co, err, _, conn)
+  -- What a client's failed attempt has is a bare handle.
+  failed(co, err, type(conn) == "table" and conn._hooks and conn or nil)
+end
+
+--- For handlers of rarer events: run, or wait behind the handler that is parked.
+function M.in_turn(conn, handler, ...)
+  if is_parked(conn) then
+    wait(conn, handler, ...)
+  else
+    handler(...)
+  end
+end
+
+--- Note that the coroutine that runs answers a request, or with nil, that it did.
+function M.answers(request)
+  local co = running()
+  if co then requests[co] = request end
+end
+
+-- ---- timers and calls ----
+
+local Timer = {}
+Timer.__index = Timer
+
+function Timer:cancel()
+  self.fn = nil
+  core.timer_stop(self[1])
+end
+
+M.functions[M.TIMER] = function(timer, missed)
+  local fn = timer.fn
+  if fn then fn(timer, missed) end
+end
+
+local function start(fn, first, every)
+  if type(fn) ~= "function" then error("timers take a function", 3) end
+  local timer = setmetatable({ fn = fn }, Timer)
+  local handle, message, code = core.timer(timer, first, every)
+  if not handle then return nil, message, code end
+  timer[1] = handle
+  return timer
+end
+
+--- Call fn once, after that many seconds.
+function M.after(seconds, fn)
+  return start(fn, seconds, 0)
+end
+
+--- Call fn(timer, missed) every so many seconds, at a fixed rate.
+function M.every(seconds, fn)
+  if type(seconds) ~= "number" or seconds < 0.001 then
+    error("a period is at least 0.001 seconds", 2)
+  end
+  return start(fn, seconds, seconds)
+end
+
+M.functions[M.CALL] = function(call)
+  call[1]((table.unpack or unpack)(call, 2, call.n))
+end
+
+--- Call fn with the arguments once, the next time handlers run.
+function M.call(fn, ...)
+  if type(fn) ~= "function" then error("call takes a function", 2) end
+  return core.post { fn, n = select("#", ...) + 1, ... }
+end
+
+--- Inside a handler or coroutine: go on after that many seconds.
+function M.sleep(seconds)
+  local co, is_main = running()
+  if not co or is_main then error("sleep works inside handlers and coroutines", 2) end
+  local timer, message, code = M.after(seconds, function() M.resume(co) end)
+  if not timer then return nil, message, code end
+  yield()
+  return true
+end
+
+-- ---- dispatching ----
+
+local unstarted = {} -- servers that listen and accept nothing before handlers can run
+
+--- Have a server accept from the next dispatch on.
+function M.accept_later(server)
+  unstarted[server] = true
+end
+
+local function accept_now()
+  for server in pairs(unstarted) do
+    unstarted[server] = nil
+    core.server_resume_accept(server[1])
+  end
+end
+
+--- Run what waits, at most max_events handlers (1,024 unless told).
+-- @return how many; or nil, text and code
+function M.poll(max_events)
+  if next(unstarted) then accept_now() end
+  return core.dispatch(max_events or 0, 0)
+end
+
+--- Run handlers until the moment, of wsock.now(); never shorter.
+-- @return how many, and how many seconds late it became; or nil, text and code
+function M.tick_until(moment, max_events)
+  if next(unstarted) then accept_now() end
+  return core.tick_until(moment, max_events)
+end
+
+function M.tick(milliseconds, max_events)
+  if type(milliseconds) ~= "number" then error("tick takes milliseconds", 2) end
+  return M.tick_until(now() + milliseconds / 1000, max_events)
+end
+
+--- Wait for handlers to run, and run them; for seconds at most, for ever without.
+function M.wait(seconds)
+  if next(unstarted) then accept_now() end
+  return core.dispatch(0, seconds and math.floor(seconds * 1000 + 0.5) or -1)
+end
+
+function M.start()
+  core.set_functions(run, M.hooks, M.functions)
+end
+
+return M

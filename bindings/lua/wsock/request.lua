@@ -1,0 +1,172 @@
+-- SPDX-License-Identifier: MIT
+-- A request: what it says, looked up when it is asked for, and its answer.
+
+local core = require "wsock.core"
+local events = require "wsock.events"
+
+local Request, getters = {}, {}
+local HEADER, PARAM, QUERY, COOKIE = 0, 1, 2, 3
+
+-- Names and values of one kind: the first of each name by its name, all by get_all().
+-- Header names are compared without their case.
+local function fields(handle, kind, fold)
+  local first, all, index = {}, {}, 0
+  while true do
+    local name, value = core.request_field_at(handle, kind, index)
+    if not name then break end
+    if fold then name = name:lower() end
+    if first[name] == nil then first[name] = value end
+    all[name] = all[name] or {}
+    all[name][#all[name] + 1] = value
+    index = index + 1
+  end
+  local function get_all(_, name)
+    return all[fold and tostring(name):lower() or name] or {}
+  end
+  return setmetatable(first, {
+    __index = function(_, name)
+      if name == "get_all" then return get_all end
+      if fold and type(name) == "string" then return rawget(first, name:lower()) end
+    end,
+  })
+end
+
+function getters.path(self) return core.request_target(self[1]) end
+function getters.path_only(self) return core.request_path(self[1]) end
+function getters.method(self) return core.request_method(self[1]) end
+function getters.host(self) return core.request_host(self[1]) end
+function getters.secure(self) return core.request_is_secure(self[1]) == 1 end
+function getters.upgrade(self) return core.request_is_upgrade(self[1]) == 1 end
+function getters.remote_address(self) return core.request_remote_address(self[1]) end
+function getters.peer_address(self) return core.request_peer_address(self[1]) end
+function getters.user(self) return core.request_basic_user(self[1]) end
+function getters.password(self) return core.request_basic_password(self[1]) end
+function getters.token(self) return core.request_bearer_token(self[1]) end
+function getters.authorization(self) return core.request_header(self[1], "authorization") end
+function getters.params(self) return fields(self[1], PARAM) end
+function getters.query(self) return fields(self[1], QUERY) end
+function getters.cookies(self) return fields(self[1], COOKIE) end
+function getters.headers(self) return fields(self[1], HEADER, true) end
+
+function getters.subprotocols(self)
+  local list = {}
+  for _, value in ipairs(self.headers:get_all("sec-websocket-protocol")) do
+    for name in value:gmatch("[^%s,]+") do list[#list + 1] = name end
+  end
+  return list
+end
+
+local tls_facts = {
+  version = 0, cipher = 1, server_name = 2, protocol = 3, resumed = 4, subject = 5,
+  issuer = 6, names = 7, fingerprint = 8, pin = 9, verified = 10, chain = 11,
+}
+
+--- A table of what is known of TLS, or nil without; lookup(handle, fact) tells one.
+function Request.tls_of(lookup, handle)
+  if not lookup(handle, tls_facts.version) then return nil end
+  local facts = {}
+  for name, fact in pairs(tls_facts) do facts[name] = lookup(handle, fact) end
+  return facts
+end
+
+function getters.tls(self) return Request.tls_of(core.request_tls, self[1]) end
+
+Request.__index = function(self, key)
+  local method = Request[key]
+  if method ~= nil then return method end
+  local getter = getters[key]
+  if not getter then return nil end
+  local value = getter(self)
+  rawset(self, key, value)
+  return value
+end
+
+function Request.new(handle)
+  return setmetatable({ handle }, Request)
+end
+
+--- Whether the client offers that subprotocol.
+function Request:offers(subprotocol)
+  return core.request_offers(self[1], subprotocol) == 1
+end
+
+local function answered(self, result, message, code)
+  self._answered = true
+  if result == nil then return nil, message, code end
+  return true
+end
+
+local function add_headers(self, headers)
+  for name, value in pairs(headers or {}) do
+    local ok, message, code = core.request_add_header(self[1], name, tostring(value))
+    if not ok then return nil, message .. ": header " .. tostring(name), code end
+  end
+  return true
+end
+
+--- Let the WebSocket open. options: identity, info, subprotocol, headers.
+function Request:accept(options)
+  options = options or {}
+  local ok, message, code = add_headers(self, options.headers)
+  if not ok then return nil, message, code end
+  if options.identity ~= nil or options.info ~= nil then
+    core.carry(self[1], { identity = options.identity, info = options.info })
+  end
+  return answered(self, core.request_accept(self[1], options.subprotocol))
+end
+
+--- Refuse, with a status from 300 on and a line of text.
+function Request:reject(status, text)
+  return answered(self, core.request_reject(self[1], status or 403, text))
+end
+
+--- Answer a plain request, or refuse with a body of your own.
+function Request:respond(status, body, content_type, headers)
+  local ok, message, code = add_headers(self, headers)
+  if not ok then return nil, message, code end
+  return answered(self, core.request_respond(self[1], status, content_type, body or ""))
+end
+
+--- The answer comes later, from accept(), reject() or respond().
+function Request:defer()
+  self._answered = true
+  return true
+end
+
+local function answer(self, verdict, status, text)
+  if self._answered then return end
+  if verdict == false then
+    local ok, message = self:reject(status, text)
+    if not ok then error("on_request: " .. message, 0) end
+  elseif verdict == nil or verdict == true or type(verdict) == "table" then
+    local ok, message, code = self:accept(verdict ~= true and verdict or nil)
+    -- The client may be gone meanwhile, which is no error of the script's.
+    if not ok and code ~= core.ECLOSED then error("on_request: " .. message, 0) end
+  else
+    error("on_request returned a " .. type(verdict), 0)
+  end
+end
+
+events.functions[events.REQUEST] = function(hooks, handle)
+  local handler = hooks[events.REQUEST]
+  local request = Request.new(handle)
+  if not handler then return answer(request) end
+  events.answers(request)
+  answer(request, handler(request))
+  events.answers(nil)
+end
+
+events.functions[events.HTTP] = function(hooks, handle)
+  local handler = hooks[events.HTTP]
+  local request = Request.new(handle)
+  if not handler then return request:reject(404) end
+  events.answers(request)
+  handler(request)
+  events.answers(nil)
+  if not request._answered then
+    request:reject(500)
+    error("on_http neither responded nor deferred", 0)
+  end
+end
+
+return Request

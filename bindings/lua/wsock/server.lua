@@ -1,0 +1,283 @@
+-- SPDX-License-Identifier: MIT
+-- Servers and their endpoints.
+
+local core = require "wsock.core"
+local events = require "wsock.events"
+local Conn = require "wsock.conn"
+local Room = require "wsock.room"
+
+local M = {
+  live = {}, -- servers and clients that go on without the script
+  live_count = 0,
+}
+local Server, Endpoint, getters = {}, {}, {}
+Endpoint.__index = Endpoint
+
+-- What an option takes is text; 10 and 10.0 are the same to Lua.
+local function text_of(value)
+  if type(value) == "number" and value == math.floor(value) then
+    return string.format("%d", value)
+  end
+  return tostring(value)
+end
+
+--- Set one option. An unknown name raises: it is a mistake in the script.
+-- @return true, or nil, the detail and code
+function M.set(set, why, handle, name, value)
+  if type(name) ~= "string" then error("an option's name is a string", 3) end
+  local ok, message, code = set(handle, name, text_of(value))
+  if ok then return true end
+  if code == core.EOPTION then return nil, why(handle), code end
+  return nil, why and why(handle) or message, code
+end
+
+local function set_all(options, taken, set)
+  for name, value in pairs(options) do
+    if not taken[name] then
+      local ok, message, code = set(name, value)
+      if not ok then
+        if code == core.EOPTION then error(message, 4) end
+        return nil, message, code
+      end
+    end
+  end
+  return true
+end
+M.set_all = set_all
+
+--- Keep an object from being collected until it has ended.
+function M.anchor(object)
+  if M.live[object] then return end
+  M.live[object] = true
+  M.live_count = M.live_count + 1
+  core.keep(object[1])
+end
+
+function M.unanchor(object)
+  if not M.live[object] then return end
+  M.live[object] = nil
+  M.live_count = M.live_count - 1
+  core.let_go(object[1])
+end
+
+-- ---- endpoints ----
+
+--- Set an option of this endpoint.
+function Endpoint:set(name, value)
+  return M.set(core.endpoint_set, core.endpoint_error, self[1], name, value)
+end
+
+local function take_options(self, options)
+  local taken = Conn.take_hooks(self._hooks, options)
+  local on_request = options.on_request
+  if on_request ~= nil and type(on_request) ~= "function" then
+    error("on_request is a " .. type(on_request) .. ", not a function", 3)
+  end
+  taken.on_request = true
+  self._hooks[events.REQUEST] = on_request
+  return set_all(options, taken, function(name, value) return self:set(name, value) end)
+end
+
+local function register(self)
+  local hooks = self._hooks
+  local ok, message, code = Conn.register(hooks, core.hook_endpoint, self[1])
+  if ok and hooks[events.REQUEST] and not hooks.registered[events.REQUEST] then
+    ok, message, code = core.hook_endpoint(self[1], hooks, events.REQUEST)
+    hooks.registered[events.REQUEST] = ok
+  end
+  return ok, message, code
+end
+
+-- ---- servers ----
+
+--- Get the endpoint of a path, or make it, with these handlers and options from now on.
+function Server:endpoint(pattern, options)
+  if type(options) ~= "table" then error("an endpoint takes a table of handlers", 2) end
+  local handle, message, code = core.server_endpoint(self[1], pattern)
+  if not handle then return nil, core.server_error(self[1]) or message, code end
+  pattern = core.endpoint_pattern(handle)
+  local endpoint = self._endpoints[pattern]
+  if not endpoint then
+    endpoint = setmetatable(
+      { handle, pattern = pattern, server = self, _hooks = { owner = self } }, Endpoint)
+    self._endpoints[pattern] = endpoint
+  end
+  local ok
+  ok, message, code = take_options(endpoint, options)
+  if ok then ok, message, code = register(endpoint) end
+  if not ok then return nil, message, code end
+  return endpoint
+end
+
+--- Open a listener. It accepts once handlers can run: from the next tick, poll or loop on.
+function Server:listen(url)
+  local ok, message, code
+  if not self._accepts then
+    ok, message, code = core.server_pause_accept(self[1])
+    if not ok then return nil, message, code end
+  end
+  ok, message, code = core.server_listen(self[1], url)
+  if not ok then return nil, core.server_error(self[1]) or message, code end
+  M.anchor(self)
+  if not self._accepts then
+    self._accepts = true
+    events.accept_later(self)
+  end
+  return true
+end
+
+function Server:unlisten(url)
+  local ok, message, code = core.server_unlisten(self[1], url)
+  if not ok then return nil, message, code end
+  return true
+end
+
+--- Begin to end: connections get 1001; loop() returns when the last one has ended.
+function Server:stop()
+  core.server_stop(self[1])
+  if not M.live[self] then self.stopped = true end
+end
+
+--- Read certificates and keys again.
+function Server:reload()
+  local ok, message, code = core.server_reload(self[1])
+  if not ok then return nil, core.server_error(self[1]) or message, code end
+  return true
+end
+
+--- Set an option of the server, or of what all servers and clients share.
+function Server:set(name, value)
+  local ok, message, code = M.set(core.server_set, core.server_error, self[1], name, value)
+  if ok or code ~= core.EOPTION then return ok, message, code end
+  local runtime = core.runtime()
+  local second, why, second_code = M.set(core.runtime_set, core.runtime_error, runtime,
+    name, value)
+  if second or second_code ~= core.EOPTION then return second, why, second_code end
+  return nil, message, code
+end
+
+--- An option as text.
+function Server:get(name)
+  return core.server_get_string(self[1], name)
+end
+
+local function room(get)
+  return function(self, name)
+    local handle, message, code = get(self[1], name)
+    if not handle then return nil, message, code end
+    return Room.new(handle)
+  end
+end
+
+--- The room of that name, made if there is none.
+Server.room = room(core.server_room)
+--- The room of that name; nil if there is none.
+Server.find_room = room(core.server_find_room)
+
+function Server:on_http(handler)
+  self._hooks[events.HTTP] = handler
+  if self._registered_http then return true end
+  self._registered_http = true
+  return core.hook_server(self[1], self._hooks, events.HTTP)
+end
+
+--- Run handlers until this server has stopped.
+function Server:loop()
+  if not M.live[self] and not self.stopped then return nil, "not listening", core.EINVAL end
+  while not self.stopped do
+    local ran, message, code = events.wait()
+    if not ran then return nil, message, code end
+  end
+  return true
+end
+
+function Server.tick(_, ...) return events.tick(...) end
+function Server.tick_until(_, ...) return events.tick_until(...) end
+function Server.poll(_, ...) return events.poll(...) end
+function Server.after(_, ...) return events.after(...) end
+function Server.every(_, ...) return events.every(...) end
+function Server.call(_, ...) return events.call(...) end
+
+--- The URLs of the listeners, with their real ports.
+function getters.urls(self)
+  local urls = {}
+  while true do
+    local url = core.server_url(self[1], #urls)
+    if not url then return urls end
+    urls[#urls + 1] = url
+  end
+end
+
+function getters.url(self) return core.server_url(self[1], 0) or nil end
+function getters.conn_count(self) return core.server_conn_count(self[1]) end
+
+--- The connections of this moment, as a list.
+function getters.conns(self)
+  local conns = {}
+  for conn in pairs(Conn.open) do
+    if conn._hooks.owner == self then conns[#conns + 1] = conn end
+  end
+  return conns
+end
+
+Server.__index = function(self, key)
+  local method = Server[key]
+  if method ~= nil then return method end
+  local getter = getters[key]
+  if getter then return getter(self) end
+end
+
+events.functions[events.STOPPED] = function(hooks)
+  local server = hooks.owner
+  server.stopped = true
+  M.unanchor(server)
+  if server.on_stopped then server:on_stopped() end
+end
+
+local own = {
+  listen = true, endpoints = true, on_http = true, on_error = true, on_stopped = true,
+}
+
+local function set_up(self, options)
+  local ok, message, code = set_all(options, own,
+    function(name, value) return self:set(name, value) end)
+  if ok then
+    ok, message, code = core.hook_server(self[1], self._hooks, events.STOPPED)
+  end
+  if ok and options.on_http then ok, message, code = self:on_http(options.on_http) end
+  for pattern, endpoint in pairs(ok and options.endpoints or {}) do
+    if ok then ok, message, code = self:endpoint(pattern, endpoint) end
+  end
+  local urls = options.listen
+  for _, url in ipairs(type(urls) == "table" and urls or { urls }) do
+    if ok then ok, message, code = self:listen(url) end
+  end
+  if not ok then return nil, message, code end
+  return self
+end
+
+--- wsock.server { listen = url or urls, endpoints, on_http, on_error, on_stopped, options }
+function M.new(options)
+  if type(options) ~= "table" then error("wsock.server takes a table", 2) end
+  local runtime, queue, code = core.runtime()
+  if not runtime then return nil, queue, code end
+  local handle, message
+  handle, message, code = core.server_new(runtime)
+  if not handle then return nil, message, code end
+  local ok
+  ok, message, code = core.server_set_queue(handle, queue)
+  if not ok then return nil, message, code end
+  local self = setmetatable({
+    handle, on_error = options.on_error, on_stopped = options.on_stopped, stopped = false,
+    _endpoints = {}, _hooks = {},
+  }, Server)
+  self._hooks.owner = self
+  ok, message, code = set_up(self, options)
+  if not ok then
+    core.server_stop(handle)
+    return nil, message, code
+  end
+  return self
+end
+
+return M

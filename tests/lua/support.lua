@@ -1,0 +1,104 @@
+-- SPDX-License-Identifier: MIT
+-- For the tests of the Lua module: each test is a sentence and a function, and what it made
+-- is gone behind it.
+
+local wsock = require "wsock"
+
+local support = { failed = 0, count = 0 }
+local PATIENCE = tonumber(os.getenv("WSOCK_TEST_PATIENCE") or 20)
+
+--- Run handlers until a condition holds.
+function support.await(what, condition)
+  local deadline = wsock.now() + PATIENCE
+  while not condition() do
+    local left = deadline - wsock.now()
+    if left <= 0 then error("timed out: " .. what, 2) end
+    assert(wsock.wait(left))
+  end
+end
+
+local function show(value)
+  return type(value) == "string" and string.format("%q", value) or tostring(value)
+end
+
+function support.equal(got, expected, what)
+  if got ~= expected then
+    error((what and what .. ": " or "") .. "got " .. show(got) .. ", expected "
+      .. show(expected), 2)
+  end
+end
+
+--- The call raises an error that holds the text.
+function support.raises(text, fn, ...)
+  local ok, err = pcall(fn, ...)
+  if ok then error("no error was raised, expected: " .. text, 2) end
+  if not tostring(err):find(text, 1, true) then
+    error("another error was raised: " .. tostring(err), 2)
+  end
+end
+
+--- A call that failed: nil, a text and that code.
+function support.fails(code, result, message, got)
+  if result ~= nil or type(message) ~= "string" or got ~= code then
+    error("got " .. show(result) .. ", " .. show(message) .. ", " .. show(got)
+      .. ", expected a failure with " .. tostring(wsock.error_name(code)), 2)
+  end
+end
+
+--- What is written to stderr meanwhile is kept out of the log, and returned.
+function support.quietly(fn)
+  local lines, stderr = {}, io.stderr
+  io.stderr = { write = function(_, ...) lines[#lines + 1] = table.concat { ... } end }
+  local ok, err = pcall(fn)
+  io.stderr = stderr
+  if not ok then error(err, 0) end
+  return table.concat(lines)
+end
+
+function support.test(name, fn)
+  support.count = support.count + 1
+  local ok, err = xpcall(fn, debug.traceback)
+  wsock.on_error = nil
+  wsock.close(5)
+  if ok then
+    print("ok - " .. name)
+  else
+    support.failed = support.failed + 1
+    print("not ok - " .. name .. "\n" .. tostring(err))
+  end
+end
+
+function support.done()
+  print(("%d tests, %d failed"):format(support.count, support.failed))
+  os.exit(support.failed == 0 and 0 or 1, true)
+end
+
+--- A server with one endpoint "/", and its URL.
+function support.serve(handlers, options)
+  options = options or {}
+  options.listen = options.listen or "ws://127.0.0.1:0"
+  local server = assert(wsock.server(options))
+  assert(server:endpoint("/", handlers))
+  return server, server.url .. "/"
+end
+
+--- A connection to it that is open; what it receives is in conn.data.
+function support.connect(url, options)
+  options = options or {}
+  options.url = url
+  options.on_message = options.on_message or function(conn, data, binary)
+    conn.data[#conn.data + 1] = data
+    conn.data.kinds = conn.data.kinds or {}
+    conn.data.kinds[#conn.data] = binary
+  end
+  local on_close = options.on_close
+  options.on_close = function(conn, code, reason, info)
+    conn.data.closed, conn.data.reason, conn.data.info = code, reason, info
+    if on_close then on_close(conn, code, reason, info) end
+  end
+  local conn = assert(wsock.connect(options))
+  support.await("the connection opens", function() return conn.is_open or conn.data.closed end)
+  return conn
+end
+
+return support
