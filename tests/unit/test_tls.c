@@ -1458,14 +1458,17 @@ static void buffers_may_be_kept_and_given_back_between_records(void **state)
     struct wsi_tls_context *server = server_new(SERVER(), NULL);
     struct wsi_tls_context *client = client_new(CLIENT());
     const struct wsi_filter_ops *ops;
+    size_t without;
 
     (void)state;
     connect_to(server, client, "localhost");
     handshake();
     ops = pair.server.filter->ops;
+    without = openssl_bytes;
     for (int i = 0; i < 3; i++) {
         assert_true(ops->keep(pair.server.filter, true));
         assert_arrives("kept");
+        assert_in_range(openssl_bytes, without + 16 * 1024, without + 20 * 1024);
         assert_arrives("once more");
         say(&pair.client, "in two pieces", 13);
         while (pair.client.out.len > 1) {
@@ -1477,11 +1480,14 @@ static void buffers_may_be_kept_and_given_back_between_records(void **state)
         assert_got(&pair.server, "in two pieces");
         pair.server.got_len = 0;
         say(&pair.server, "ours", 4);
+        assert_in_range(openssl_bytes, without + 32 * 1024, without + 40 * 1024);
         assert_true(ops->keep(pair.server.filter, false));
+        assert_in_range(openssl_bytes, 1, without + 1024);
         talk();
         assert_got(&pair.client, "ours");
         pair.client.got_len = 0;
         assert_arrives("given back");
+        assert_in_range(openssl_bytes, 1, without + 1024);
     }
     disconnect();
     wsi_tls_context_unref(server);
