@@ -51,9 +51,9 @@ struct wsi_filter_ops {
     void (*encode)(struct wsi_filter *filter, const uint8_t *data, size_t len);
     /** Say that nothing more comes. */
     void (*end)(struct wsi_filter *filter);
-    /** Keep its buffers between the calls above from now on, or give them back after each,
-     * as it does at first. @return false when it goes on keeping them, as something is in
-     * them. */
+    /** Keep its buffers between the calls above from now on, or give them back after
+     * each, as it does at first. @return false when it goes on keeping them, as something
+     * is in them. */
     bool (*keep)(struct wsi_filter *filter, bool on);
     void (*free)(struct wsi_filter *filter);
 };
@@ -61,16 +61,17 @@ struct wsi_filter_ops {
 /* Embedded first in what implements it. All zero but for ops. */
 struct wsi_filter {
     const struct wsi_filter_ops *ops;
-    struct wsi_buf *output; /* set for each call */
-    struct wsi_buf pending; /* encoded, and not taken by the socket yet */
-    size_t counted;         /* encoded data that stream->queued counts */
-    bool ready;             /* the handshake is done: data may go */
-    bool finished;          /* the peer said that nothing more comes */
-    bool failed;            /* nothing is decoded or encoded any more */
-    bool ended;             /* ops->end was called */
-    bool warm;              /* it keeps its buffers */
-    struct wsi_list warmth; /* while warm: in loop->warm */
-    uint64_t used_ms;       /* when it last had data to decode or encode */
+    struct wsi_buf *output;     /* set for each call */
+    struct wsi_buf pending;     /* encoded, and not taken by the socket yet */
+    size_t counted;             /* encoded data that stream->queued counts */
+    size_t ahead_at, ahead_len; /* encoded for the flush to come: in loop->ahead */
+    bool ready;                 /* the handshake is done: data may go */
+    bool finished;              /* the peer said that nothing more comes */
+    bool failed;                /* nothing is decoded or encoded any more */
+    bool ended;                 /* ops->end was called */
+    bool warm;                  /* it keeps its buffers */
+    struct wsi_list warmth;     /* while warm: in loop->warm */
+    uint64_t used_ms;           /* when it last had data to decode or encode */
 };
 
 #endif

@@ -82,6 +82,7 @@ void wsi_loop_free(struct wsi_loop *loop)
     wsi_free(loop->arena);
     wsi_free(loop->decoded);
     wsi_buf_fini(&loop->sealed);
+    wsi_buf_fini(&loop->ahead);
     wsi_free(loop->record);
     wsi_free(loop);
 }

@@ -63,6 +63,7 @@ struct wsi_loop {
     /* Of filters. */
     uint8_t *decoded;      /* begins WSI_FILTER_HELD_MAX before `receive` */
     struct wsi_buf sealed; /* encoded, about to be sent */
+    struct wsi_buf ahead;  /* the same, of all that are to be flushed now */
     unsigned handshakes;   /* received for in this turn */
     uint8_t *record; /* (nullable) WSI_FILTER_RECORD_MAX bytes, gathered to encode */
     struct wsi_list warm; /* those that keep their buffers */
@@ -195,6 +196,8 @@ void wsi_send_consume(struct wsi_stream *stream, size_t n);
 void wsi_send_block(struct wsi_stream *stream);
 /** From now on reserve takes the slow path, which refuses a closing stream. */
 void wsi_send_seal(struct wsi_stream *stream);
+/** Fix the end of the open segment, if there is one. */
+void wsi_arena_close_open(struct wsi_loop *loop);
 /** Every stream was flushed: the arena is empty. */
 void wsi_arena_reset(struct wsi_loop *loop);
 void wsi_arena_free_spare(struct wsi_loop *loop);
@@ -203,6 +206,9 @@ void wsi_arena_free_spare(struct wsi_loop *loop);
 
 /** Encode and send until the queue is empty, the kernel takes no more, or an error. */
 void wsi_filter_flush(struct wsi_stream *stream);
+/** Encode what the dirty streams have to send; their flush follows, before any callback.
+ */
+void wsi_filter_encode_dirty(struct wsi_loop *loop);
 /** Receive, decode, deliver. */
 void wsi_filter_receive(struct wsi_stream *stream);
 /** The queue is empty and a FIN follows: say so. @return false when that still waits. */

@@ -94,8 +94,7 @@ static void pop_head(struct wsi_stream *stream)
 
 /* ---- the arena ---- */
 
-/* Fix the end of the open segment, if there is one. */
-static void arena_close_open(struct wsi_loop *loop)
+void wsi_arena_close_open(struct wsi_loop *loop)
 {
     struct wsi_segment *open = loop->open;
     uint32_t keep = 0;
@@ -305,7 +304,7 @@ void wsi_send_flush(struct wsi_stream *stream)
     if (stream->flags & WSI_S_WANT_WRITABLE)
         wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
     if (stream->loop->open != NULL)
-        arena_close_open(stream->loop);
+        wsi_arena_close_open(stream->loop);
     if (stream->filter != NULL) {
         wsi_filter_flush(stream);
         return;
@@ -319,7 +318,7 @@ void wsi_send_flush(struct wsi_stream *stream)
 
 void wsi_send_drop(struct wsi_stream *stream)
 {
-    arena_close_open(stream->loop);
+    wsi_arena_close_open(stream->loop);
     while (stream->head != NULL)
         pop_head(stream);
     if (stream->filter != NULL)
@@ -332,7 +331,7 @@ void wsi_send_seal(struct wsi_stream *stream)
     struct wsi_loop *loop = stream->loop;
 
     if (loop->open != NULL && loop->open == stream->tail)
-        arena_close_open(loop);
+        wsi_arena_close_open(loop);
     if (stream->tail != NULL)
         stream->tail->room = 0;
 }
@@ -353,7 +352,7 @@ uint8_t *wsi_stream_reserve_slow(struct wsi_stream *stream, size_t need)
         return NULL;
     if (stream->flags & WSI_S_BLOCKED)
         return own_reserve(stream, need);
-    arena_close_open(loop);
+    wsi_arena_close_open(loop);
     if (WSI_ARENA_SIZE - loop->arena_used < need)
         return reserve_in_full_arena(stream, need);
     segment = segment_new(stream->loop);

@@ -336,6 +336,7 @@ void wsi_loop_finish_streams(struct wsi_loop *loop)
     struct wsi_stream *stream;
 
     for (int i = 0; i < ROUNDS_MAX && loop->dirty.first != NULL; i++) {
+        wsi_filter_encode_dirty(loop);
         while ((stream = wsi_stream_list_pop(&loop->dirty)) != NULL) {
             if (settle(stream))
                 wsi_stream_list_append(&loop->pending, stream);

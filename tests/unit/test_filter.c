@@ -33,9 +33,14 @@ struct toy {
     struct wsi_buf held;
     bool refuses; /* to encode */
     bool keeps;
+    unsigned sends; /* of both sides, when it encoded last */
+    size_t queued;  /* at `two`, then */
 };
 
 static int toys;
+
+static unsigned sends_of_all(void);
+static size_t queued_at_two(void);
 
 static struct toy *toy_of(struct wsi_filter *filter)
 {
@@ -122,6 +127,8 @@ static void encode(struct wsi_filter *filter, const uint8_t *data, size_t len)
 {
     assert_true(filter->ready && !filter->failed && !filter->ended);
     assert_true(len > 0 && len <= WSI_FILTER_RECORD_MAX);
+    toy_of(filter)->sends = sends_of_all();
+    toy_of(filter)->queued = queued_at_two();
     if (toy_of(filter)->refuses)
         filter->failed = true;
     else
@@ -180,7 +187,17 @@ struct side {
 
 static struct script script;
 static struct wsi_loop *loop;
-static struct side one;
+static struct side one, two;
+
+static unsigned sends_of_all(void)
+{
+    return one.peer.sends + two.peer.sends;
+}
+
+static size_t queued_at_two(void)
+{
+    return wsi_stream_queued(&two.stream);
+}
 
 static struct side *side_of(struct wsi_stream *stream)
 {
@@ -287,6 +304,7 @@ static void close_side(struct side *side)
 static void begin(void)
 {
     toys = 0;
+    memset(&two, 0, sizeof two);
     loop = script_loop_new(&script, NULL);
     open_side(&one);
 }
@@ -546,6 +564,83 @@ static void data_passes_in_both_directions_after_the_handshake(void **state)
     assert_int_equal(one.peer.sends, 2);
     assert_int_equal(wsi_stream_queued(&one.stream), 0);
     finish();
+}
+
+static void begin_two(void)
+{
+    begin();
+    open_side(&two);
+    secure(&one);
+    secure(&two);
+}
+
+static void finish_two(void)
+{
+    close_side(&two);
+    finish();
+}
+
+static void what_a_turn_brings_is_encoded_before_any_is_sent(void **state)
+{
+    unsigned before;
+
+    (void)state;
+    begin_two();
+    before = sends_of_all();
+    for (int i = 0; i < 3; i++) { /* of one stream and of the other */
+        put(&one, "to one ");
+        put(&two, "to two ");
+    }
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.toy->sends, before);
+    assert_int_equal(two.toy->sends, before);
+    assert_sent(&one, "D", "to one to one to one ");
+    assert_sent(&two, "D", "to two to two to two ");
+    assert_int_equal(sends_of_all(), before + 2);
+    finish_two();
+}
+
+static void what_is_encoded_ahead_counts_where_it_is_queued(void **state)
+{
+    struct side three;
+
+    (void)state;
+    begin_two();
+    open_side(&three);
+    secure(&three);
+    put(&one, "to one");
+    put(&two, "second");
+    put(&three, "third");
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(three.toy->queued, HEAD + strlen("second"));
+    assert_int_equal(wsi_stream_queued(&two.stream), 0);
+    close_side(&three);
+    finish_two();
+}
+
+static void what_one_socket_does_not_take_waits_for_it_alone(void **state)
+{
+    (void)state;
+    begin_two();
+    one.peer.write_room = 5;
+    put(&one, "first, ");
+    put(&two, "whole");
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.peer.output.len, 5);
+    assert_true(wsi_stream_is_blocked(&one.stream));
+    assert_sent(&two, "D", "whole");
+    put(&one, "second");
+    put(&two, ", again");
+    wsi_stream_pause(&one.stream); /* it is looked at, blocked as it is */
+    wsi_loop_turn(loop, 0);
+    wsi_stream_resume(&one.stream);
+    put(&two, " and again");
+    wsi_loop_turn(loop, 0);
+    assert_sent(&two, "DDD", "whole, again and again");
+    one.peer.write_room = SCRIPT_UNLIMITED;
+    turn_while_busy();
+    assert_sent(&one, "DD", "first, second");
+    finish_two();
 }
 
 static void what_came_before_the_filter_goes_through_it(void **state)
@@ -1109,6 +1204,9 @@ int main(void)
         TEST(buffers_that_hold_something_are_given_back_later),
         TEST(no_more_than_a_number_keep_buffers),
         TEST(data_passes_in_both_directions_after_the_handshake),
+        TEST(what_a_turn_brings_is_encoded_before_any_is_sent),
+        TEST(what_is_encoded_ahead_counts_where_it_is_queued),
+        TEST(what_one_socket_does_not_take_waits_for_it_alone),
         TEST(what_came_before_the_filter_goes_through_it),
         TEST(a_read_behind_the_start_of_a_filter_goes_through_it),
         TEST(the_input_may_be_cut_anywhere),
