@@ -33,6 +33,11 @@ void harness_check(int good, const char *what, const char *file, int line)
     atomic_fetch_add(&failures, 1);
 }
 
+void harness_checked(void)
+{
+    assert_int_equal(atomic_load(&failures), 0);
+}
+
 void tell_by(int *count, int by)
 {
     pthread_once(&once, begin);
@@ -316,7 +321,7 @@ void world_end(struct world *world)
     assert_int_equal(wsock_runtime_free(world->runtime), 0);
     wsock_queue_unref(world->queue);
     assert_int_equal(told(&world->stopped), 1);
-    assert_int_equal(atomic_load(&failures), 0);
+    harness_checked();
 }
 
 const char *world_unix_path(void)

@@ -23,6 +23,8 @@
  */
 #define CHECK(what) harness_check((what) ? 1 : 0, #what, __FILE__, __LINE__)
 void harness_check(int good, const char *what, const char *file, int line);
+/** Fails when a CHECK did; for tests that have no world. */
+void harness_checked(void);
 
 /** Raise a count (any thread); wait until it is at least `least`; read it. */
 void tell(int *count);
