@@ -9,7 +9,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <wsock/error.h>
 
@@ -470,6 +472,26 @@ static void round_that_races_with_the_end_is_finished(void **state)
     wsi_pool_fini(&pool);
 }
 
+/* To be woken for each connection that ends would cost a server much of its time. */
+static void who_waits_is_woken_for_the_last_that_ends(void **state)
+{
+    struct wsi_waiter waiter = {.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    uint64_t count;
+
+    (void)state;
+    make(1);
+    wsi_list_append(&pool.waiters, &waiter.node);
+    assert_int_equal(wsi_pool_hold(&pool), 0);
+    assert_int_equal(wsi_pool_hold(&pool), 0);
+    wsi_pool_release(&pool);
+    assert_int_equal(read(waiter.fd, &count, sizeof count), -1);
+    wsi_pool_release(&pool);
+    assert_int_equal(read(waiter.fd, &count, sizeof count), sizeof count);
+    wsi_list_remove(&waiter.node);
+    close(waiter.fd);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +513,7 @@ int main(void)
         TEST(round_without_threads_is_done_at_once),
         TEST(round_after_the_end_is_run_here),
         TEST(round_that_races_with_the_end_is_finished),
+        TEST(who_waits_is_woken_for_the_last_that_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
