@@ -121,6 +121,7 @@ struct wlua_state {
     int function_refs[WLUA_FUNCTIONS]; /* of wsock.lua, for what is not called directly */
     int next_hooks;
     bool dispatching;
+    bool pending; /* nobody has taken the event yet */
     struct wlua_event event;
 
     pthread_mutex_t lock; /* below: slots that the library let go, on any thread */

@@ -82,6 +82,7 @@ static void happened(const struct wlua_slot *slot, struct wlua_event event)
 {
     event.slot = slot;
     slot->state->event = event;
+    slot->state->pending = true;
     run(slot->state);
 }
 
@@ -276,10 +277,13 @@ static int push_rest(lua_State *L, const struct wlua_event *event)
  *         nothing when nobody wants to know */
 static int take(lua_State *L)
 {
-    const struct wlua_state *state = wlua_state_of(L);
+    struct wlua_state *state = wlua_state_of(L);
     const struct wlua_event *event = &state->event;
     bool has_hooks = true;
 
+    if (!state->pending)
+        return 0;
+    state->pending = false;
     luaL_checkstack(L, 8, NULL);
     if (event->kind == WLUA_MESSAGE) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, state->hooks_ref);

@@ -241,7 +241,11 @@ local function closed(hooks, conn, info)
   local owner = hooks.owner
   if owner.closed then owner:closed(conn) end
   local handler = hooks[events.CLOSE]
-  if handler then handler(conn, info.code, info.reason, info) end
+  if handler then
+    events.ends(conn)
+    handler(conn, info.code, info.reason, info)
+    events.ends(nil)
+  end
 end
 
 events.functions[events.CLOSE] = function(hooks, conn, info)

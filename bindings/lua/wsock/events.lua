@@ -20,7 +20,10 @@ local running, yield = coroutine.running, coroutine.yield
 
 local parked = {} -- coroutine that yielded inside a handler: its connection, or false
 local parked_count = 0
-local requests = setmetatable({}, { __mode = "k" }) -- coroutine: the request it answers
+-- Coroutine: the request that it answers, or the connection whose end it tells; by these a
+-- failure finds whom it is about.
+local requests = setmetatable({}, { __mode = "k" })
+local ended = setmetatable({}, { __mode = "k" })
 
 -- ---- errors ----
 
@@ -38,9 +41,8 @@ local function default_on_error(err, conn, traceback)
   if conn then conn:close(1011) end
 end
 
--- Hand an error to on_error: of the server or client, else of the module.
-function M.report(err, conn, traceback)
-  local owner = conn and conn._hooks.owner
+-- Hand an error to on_error: of the server or client (nil: unknown), else of the module.
+local function report(owner, err, conn, traceback)
   local on_error = owner and owner.on_error or M.on_error
   if not on_error then return default_on_error(err, conn, traceback) end
   local ok, second = pcall(on_error, err, conn, traceback)
@@ -57,11 +59,11 @@ end
 -- A coroutine has failed while it ran a handler.
 local function failed(co, err, conn)
   local request = requests[co]
-  if request then
-    requests[co] = nil
-    request:reject(500)
-  end
-  M.report(err, conn, traceback_of(co, err))
+  conn = conn or ended[co]
+  requests[co], ended[co] = nil, nil
+  if request then request:reject(500) end
+  local owner = request and request._owner or conn and conn._hooks.owner
+  report(owner, err, conn, traceback_of(co, err))
 end
 
 -- ---- coroutines ----
@@ -172,6 +174,12 @@ end
 function M.answers(request)
   local co = running()
   if co then requests[co] = request end
+end
+
+--- Note that it runs the last handler of a connection, or with nil, that it did.
+function M.ends(conn)
+  local co = running()
+  if co then ended[co] = conn end
 end
 
 -- ---- timers and calls ----

@@ -81,8 +81,9 @@ Request.__index = function(self, key)
   return value
 end
 
-function Request.new(handle)
-  return setmetatable({ handle }, Request)
+--- @param owner (nullable) the server, for errors of its handlers
+function Request.new(handle, owner)
+  return setmetatable({ handle, _owner = owner }, Request)
 end
 
 --- Whether the client offers that subprotocol.
@@ -149,7 +150,7 @@ end
 
 events.functions[events.REQUEST] = function(hooks, handle)
   local handler = hooks[events.REQUEST]
-  local request = Request.new(handle)
+  local request = Request.new(handle, hooks.owner)
   if not handler then return answer(request) end
   events.answers(request)
   answer(request, handler(request))
@@ -158,7 +159,7 @@ end
 
 events.functions[events.HTTP] = function(hooks, handle)
   local handler = hooks[events.HTTP]
-  local request = Request.new(handle)
+  local request = Request.new(handle, hooks.owner)
   if not handler then return request:reject(404) end
   events.answers(request)
   handler(request)

@@ -1,0 +1,36 @@
+-- SPDX-License-Identifier: MIT
+-- For the host: leaves everything running, and handlers that must never run again.
+
+local wsock = require "wsock"
+local t = require "support"
+
+local closing = false
+sentinel = setmetatable({}, { __gc = function() closing = true end })
+local function check() assert(not closing, "a handler ran while the state closed") end
+
+local server, url = t.serve {
+  on_message = function(conn, data)
+    check()
+    if data == "wait" then wsock.sleep(3600) end
+    conn:send(data)
+  end,
+  on_close = check,
+}
+wsock.every(0.001, check)
+wsock.after(3600, check)
+local conns = {}
+for i = 1, 5 do
+  conns[i] = t.connect(url, { on_message = check, on_close = check })
+  conns[i]:send(i == 1 and "wait" or "x")
+end
+conns[2]:pause()
+local client = assert(wsock.client { url = url, on_message = check, on_state = check })
+assert(client:start())
+t.await("the client opens", function() return client.conn end)
+assert(wsock.connect { url = url }) -- is still opening at the end
+local room = assert(server:room("r"))
+for _, conn in ipairs(server.conns) do room:join(conn) end
+wsock.call(check)
+room:broadcast("unheard")
+for _, conn in ipairs(conns) do conn:send("unheard") end
+assert(threads() > 1)
