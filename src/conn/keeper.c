@@ -291,10 +291,20 @@ static void opens(struct wsi_keeper *keeper)
     keeper->opened_ms = wsi_worker_now_ms(keeper->worker);
     pthread_mutex_lock(&keeper->lock);
     keeper->is_open = true;
-    keeper->is_direct = keeper->kept == NULL;
+    /* To a host on a queue it is not open before its on_open. */
+    keeper->is_direct = keeper->kept == NULL &&
+                        wsi_remote_of_keeper(keeper)->owner.queue == NULL;
     keeper->is_refused = false;
     pthread_mutex_unlock(&keeper->lock);
     tell(keeper, WSOCK_STATE_OPEN, NULL, 0);
+}
+
+void wsi_keeper_greet(struct wsi_keeper *keeper, struct wsock_conn *conn)
+{
+    pthread_mutex_lock(&keeper->lock);
+    if (keeper->conn == conn && keeper->is_open)
+        keeper->is_direct = keeper->kept == NULL;
+    pthread_mutex_unlock(&keeper->lock);
 }
 
 static size_t kept_size(size_t len)

@@ -353,6 +353,8 @@ static void run_open(struct wsi_mail *mail)
     struct wsock_conn *conn = queued->conn;
     struct wsi_handler *handler = wsi_profile_behind(conn->profile, WSI_ON_OPEN);
 
+    if (wsi_conn_role(conn) == WSI_CLIENT)
+        wsi_keeper_greet(&wsi_remote_of(conn->owner)->keeper, conn);
     if (handler != NULL && wsi_queue_calls(queue_of(queued)))
         handler->fn.open(conn, handler->user);
     if (conn->owner->conn_event != NULL)

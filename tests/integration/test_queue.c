@@ -413,6 +413,15 @@ static void timers_run_on_the_queue_and_count_what_they_missed(void **state)
     assert_in_range(wsock_queue_dispatch(scene.world.queue, 0, 20), 0, 1);
     assert_int_equal(ticks[0], none);
     wsock_timer_unref(timer);
+    /* One that is due already does not run either. */
+    assert_int_equal(
+        wsock_queue_timer(scene.world.queue, &timer, 1, 1, on_tick, ticks, free_ticks),
+        0);
+    assert_int_equal(wsock_queue_wait(scene.world.queue, 20000), 1);
+    wsock_timer_stop(timer);
+    assert_int_equal(wsock_queue_dispatch(scene.world.queue, 0, 20), 0);
+    assert_int_equal(ticks[0], none);
+    wsock_timer_unref(timer);
     scene_end(&scene);
 }
 
