@@ -129,7 +129,26 @@ static PyObject *after_fork(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ign
     Py_RETURN_NONE;
 }
 
+static int check_interpreter(void)
+{
+    if (PyInterpreterState_Get() == PyInterpreterState_Main())
+        return 0;
+    PyErr_SetString(PyExc_ImportError,
+                    "wsock works in the main interpreter only, not in sub-interpreters");
+    return -1;
+}
+
+/* Again at each import of the package: Python does not call the module's initialisation for
+ * a second interpreter. */
+static PyObject *check(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    if (check_interpreter() < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"check_interpreter", check, METH_NOARGS, "Raise ImportError in a sub-interpreter."},
     {"reap", reap, METH_NOARGS, "Wait for the end of runtimes that were dropped."},
     {"runtime_close", runtime_close, METH_O, "(runtime): end it, and wait for that."},
     {"set_classes", set_classes, METH_VARARGS,
@@ -142,15 +161,6 @@ static PyMethodDef functions[] = {
     {"members", wpy_room_members, METH_O, "(room): the connections in it."},
     {NULL, NULL, 0, NULL},
 };
-
-static int check_interpreter(void)
-{
-    if (PyInterpreterState_Get() == PyInterpreterState_Main())
-        return 0;
-    PyErr_SetString(PyExc_ImportError,
-                    "wsock works in the main interpreter only, not in sub-interpreters");
-    return -1;
-}
 
 int wpy_init(PyObject *module)
 {

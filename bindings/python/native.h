@@ -84,6 +84,8 @@ struct wpy_bytes {
     bool held;
     Py_buffer view;
 };
+/* May be released as it is: for what fails before it is got. */
+#define WPY_NO_BYTES {.held = false}
 int wpy_bytes_get(struct wpy_bytes *bytes, PyObject *object);
 void wpy_bytes_release(struct wpy_bytes *bytes);
 /* A C string of a str without NULs, or NULL for None. @return 0 or -1 with an exception */

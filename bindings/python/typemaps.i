@@ -121,7 +121,7 @@
     $result = wpy_text($1);
 }
 
-%typemap(in) (const void *data, size_t len) (struct wpy_bytes payload)
+%typemap(in) (const void *data, size_t len) (struct wpy_bytes payload = WPY_NO_BYTES)
 {
     if (wpy_bytes_get(&payload, $input) < 0)
         SWIG_fail;

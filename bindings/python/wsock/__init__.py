@@ -5,6 +5,9 @@ Worker threads in C do the protocol; your handlers run on a thread of yours, whe
 for them: `server.run()`, `queue.dispatch()`. Importing this starts no thread.
 """
 from . import _wsock
+
+_wsock.check_interpreter()  # before anything is shared with another interpreter
+
 from ._clients import Client
 from ._connections import Connection, Fields, Headers, Request
 from ._errors import Began, Cause, CloseInfo, Error, State, StateInfo, log_and_close
