@@ -4,6 +4,8 @@
 Worker threads in C do the protocol; your handlers run on a thread of yours, when it asks
 for them: `server.run()`, `queue.dispatch()`. Importing this starts no thread.
 """
+from typing import Union
+
 from . import _wsock
 
 _wsock.check_interpreter()  # before anything is shared with another interpreter
@@ -15,18 +17,18 @@ from ._options import TLS
 from ._queues import Queue, Runtime
 from ._rooms import Room
 from ._servers import Endpoint, Server
+from ._wsock import (  # the codes of errors
+    ENOMEM, EINVAL, ECLOSED, EAGAIN, EDEADLK, EBUSY, EEXIST, ENOENT, ERANGE, ENOTSUP,
+    ETIMEDOUT, EURL, EOPTION, ETOOBIG, EUTF8, EADDRINUSE, EADDRNOTAVAIL, EACCESS, EMFILE,
+    ECONNREFUSED, ECONNRESET, EUNREACHABLE, ERESOLVE, EHANDSHAKE, EPROTOCOL, ESYSTEM,
+    ETLS,
+)
 
 Timer = _wsock.Timer
 Message = _wsock.Handle
+Payload = Union[str, bytes]  # what on_message brings where there is no codec
 
 __version__: str = _wsock.version()
-
-for _name in dir(_wsock):
-    # The codes of errors: wsock.EADDRINUSE.
-    if _name.startswith("E") and _name.isupper() and _wsock.error_name(
-            getattr(_wsock, _name)) == "WSOCK_" + _name:
-        globals()[_name] = getattr(_wsock, _name)
-del _name
 
 
 def secret_equal(given: str, secret: str) -> bool:
@@ -38,7 +40,11 @@ def secret_equal(given: str, secret: str) -> bool:
 _wsock.set_classes(Error, Connection, Request, CloseInfo, StateInfo, log_and_close)
 
 __all__ = [
-    "Began", "Cause", "Client", "CloseInfo", "Connection", "Endpoint", "Error", "Fields",
-    "Headers", "Message", "Queue", "Request", "Room", "Runtime", "Server", "State",
-    "StateInfo", "TLS", "Timer", "log_and_close", "secret_equal",
+    "Began", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
+    "EADDRNOTAVAIL", "EAGAIN", "EBUSY", "ECLOSED", "ECONNREFUSED", "ECONNRESET",
+    "EDEADLK", "EEXIST", "EHANDSHAKE", "EINVAL", "EMFILE", "Endpoint", "ENOENT", "ENOMEM",
+    "ENOTSUP", "EOPTION", "EPROTOCOL", "ERANGE", "ERESOLVE", "Error", "ESYSTEM",
+    "ETIMEDOUT", "ETLS", "ETOOBIG", "EUNREACHABLE", "EURL", "EUTF8", "Fields", "Headers",
+    "log_and_close", "Message", "Payload", "Queue", "Request", "Room", "Runtime",
+    "secret_equal", "Server", "State", "StateInfo", "Timer", "TLS",
 ]

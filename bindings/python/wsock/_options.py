@@ -25,7 +25,7 @@ class Option(NamedTuple):
 
 
 TABLE: Dict[str, Option] = {
-    entry[0]: Option(*entry[:6], bool(entry[6])) for entry in _wsock.options()}
+    entry[0]: Option._make((*entry[:6], bool(entry[6]))) for entry in _wsock.options()}
 
 
 def as_text(name: str, value: Any) -> str:

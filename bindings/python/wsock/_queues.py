@@ -191,8 +191,9 @@ class Queue(_wsock.Queue):
     def message(self, data: Any, *, text: Optional[bool] = None) -> "_wsock.Handle":
         """A message that is encoded once, to be sent to many."""
         is_text = isinstance(data, str) if text is None else text
-        return _wsock.runtime_message(self.runtime._handle,
-                                      _wsock.TEXT if is_text else _wsock.BINARY, data)
+        message: _wsock.Handle = _wsock.runtime_message(
+            self.runtime._handle, _wsock.TEXT if is_text else _wsock.BINARY, data)
+        return message
 
     # ---- life ----
 

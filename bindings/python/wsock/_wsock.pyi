@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+# What the package uses of its module in C. The wrapped functions take handles and answer
+# what the headers say; their types are those of the classes over them.
+from typing import Any, Callable, Optional
+
+def __getattr__(name: str) -> Any: ...
+
+class Handle:
+    """A reference to an object of the library's."""
+    def _drop(self) -> None: ...
+    def _is_live(self) -> bool: ...
+
+class Timer(Handle):
+    """What after() and every() return. A timer that nobody holds goes on running."""
+    def cancel(self) -> None:
+        """It does not run any more. Any thread; also inside its own function."""
+    @property
+    def missed(self) -> int:
+        """How many ticks were skipped because the host was too busy for them."""
+    @property
+    def active(self) -> bool:
+        """Whether it may still run."""
+
+class Queue(Handle):
+    def _open(self, runtime: Handle, /) -> None: ...
+    def _close(self) -> None: ...
+    def _serve(self, timeout: Optional[float], max_events: int, lets_out: bool,
+               wake_fd: int, /) -> int: ...
+    def _wait(self, timeout: Optional[float], /) -> bool: ...
+    def _call(self, fn: Callable[[], Any], /) -> None: ...
+    def _timer(self, first: float, every: float, fn: Callable[[], Any], /) -> Timer: ...
+    def _kept(self) -> int: ...
+    def _get_on_error(self) -> Optional[Callable[[BaseException, Any], Any]]: ...
+    def _set_on_error(self, fn: Optional[Callable[[BaseException, Any], Any]], /) -> None: ...
+    def wake(self) -> None:
+        """Have the dispatch or wait that is under way, or else the next one, return as soon
+        as it can. Any thread, and signal handlers too."""
+    @property
+    def is_dispatching(self) -> bool:
+        """Whether the caller is inside a handler of this queue."""
+
+class Conn(Handle):
+    data: Any
+    """The application's own: any object, at first None."""
+    identity: Any
+    """Who it is, as on_request said when it accepted; else None."""
+    info: Any
+    """What on_request said of it beside the identity; else None."""
+    @property
+    def close_info(self) -> Any:
+        """How it ended, a CloseInfo; None before it has."""
+    @property
+    def id(self) -> int:
+        """A number that no other connection of this process has or had."""
+    @property
+    def buffered(self) -> int:
+        """Bytes that were sent and that the kernel has not taken yet."""
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open: until closing begins."""
+    @property
+    def request(self) -> Any:
+        """The Request that opened it; None for a client's connection."""
+    @property
+    def _owner(self) -> Any: ...
+    def send(self, data: Any, /, *, text: Optional[bool] = None) -> bool:
+        """Queue one message: str is text, bytes-like is binary, unless text says otherwise.
+        True, or False when the backlog is full. Any thread."""
+    def close(self, code: int = 1000, reason: str = "") -> bool:
+        """Begin the closing handshake. False when closing began before. Any thread."""
+
+class Request(Handle):
+    _answered: bool
+    _deferred: bool
+    def _identify(self, identity: Any, info: Any, /) -> None: ...
+    def _settled(self) -> None: ...
+
+class Hooks:
+    def __init__(self, target: Handle, queue: Queue, /) -> None: ...
+    def set(self, name: str, fn: Optional[Callable[..., Any]], /) -> None: ...
+    def get(self, name: str, /) -> Optional[Callable[..., Any]]: ...
+    def set_owner(self, owner: Any, /) -> None: ...
+    def client_connect(self) -> Any: ...
+    def client_conn(self) -> Any: ...

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""Each example runs; it gets one bad request, and serves the next. All pass mypy --strict."""
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import wsock
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples" / "python"
+PATIENCE = 30
+
+
+class Peer:
+    """A client of the test's own, and all that it heard."""
+
+    def __init__(self, queue, url, **options):
+        self.queue, self.heard, self.end = queue, [], None
+        client = wsock.Client(url, queue=queue, on_message=lambda _, m: self.heard.append(m),
+                              on_close=self.ended, **options)
+        self.conn = client.connect()
+
+    def ended(self, conn, info):
+        self.end = info
+
+    def until(self, condition):
+        limit = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < limit, (self.heard, self.end)
+            self.queue.poll(timeout=0.5)
+
+    def open(self):
+        self.until(lambda: self.conn.is_open)
+        return self
+
+    def closed(self):
+        self.until(lambda: self.end is not None)
+        return self.end
+
+    def hears(self, message):
+        self.until(lambda: message in self.heard)
+
+
+@contextlib.contextmanager
+def running(name, *arguments):
+    """The example's process."""
+    process = subprocess.Popen([sys.executable, str(EXAMPLES / name), *arguments],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == -signal.SIGINT, err
+        process.errors = err
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def serving(name, *arguments):
+    """The process of an example that serves, and its URL."""
+    with running(name, "ws://127.0.0.1:0", *arguments) as process:
+        words = process.stdout.readline().split()
+        assert words[:2] == ["listening", "on"], words
+        yield process, words[2]
+
+
+@pytest.fixture
+def queue():
+    with wsock.Queue(workers=1) as made:
+        yield made
+
+
+def test_echo(queue):
+    with serving("echo.py") as (_, url):
+        assert Peer(queue, url + "/none").closed().http_status == 404
+        peer = Peer(queue, url + "/echo").open()
+        peer.conn.send("ä")
+        peer.conn.send(b"\0")
+        peer.hears("ä")
+        peer.hears(b"\0")
+
+
+def test_chat(queue):
+    with serving("chat.py") as (process, url):
+        ann = Peer(queue, url + "/chat/lobby?name=ann", codec=(None, json.loads)).open()
+        ann.hears({"joined": "ann", "members": 1})
+        bad = Peer(queue, url + "/chat/lobby?name=bad").open()
+        bad.conn.send("this is no JSON")
+        assert bad.closed().code == 1011
+        ann.hears({"left": "bad"})
+        bob = Peer(queue, url + "/chat/lobby?name=bob").open()
+        bob.conn.send('{"say": "hi"}')
+        ann.hears({"from": "bob", "said": "hi"})
+    assert "JSONDecodeError" in process.errors
+
+
+def test_auth(queue):
+    def enter(token, room):
+        return Peer(queue, f"{url}/rooms/{room}", headers={"Authorization": f"Bearer {token}"})
+
+    with serving("auth.py") as (_, url):
+        assert Peer(queue, url + "/rooms/lobby").closed().http_status == 401
+        assert enter("bob-tokem", "lobby").closed().http_status == 401
+        assert enter("bob-token", "staff").closed().http_status == 403
+        ann, bob = enter("ann-token", "lobby").open(), enter("bob-token", "lobby").open()
+        ann.conn.send("hi")  # until both are members
+        ann.hears("ann: hi")
+        bob.conn.send("hello")
+        ann.hears("bob: hello")
+        bob.conn.send(b"\0")
+        assert bob.closed().code == 1003
+        ann.conn.send("still here")
+        ann.hears("ann: still here")
+
+
+def test_client_comes_back(queue):
+    heard = []
+    server = wsock.Server("ws://127.0.0.1:0", queue=queue)
+
+    @server.on_message("/")
+    def answer(conn, message):
+        heard.append(message)
+        if len(heard) == 1:
+            conn.reset()  # the bad one
+        elif len(heard) == 2:
+            conn.send(b"\x00\xff")
+        else:
+            conn.send("enough")
+
+    server.start()
+    with running("client.py", server.urls[0] + "/", "knock") as process:
+        limit = time.monotonic() + PATIENCE
+        while len(heard) < 3:
+            assert time.monotonic() < limit
+            queue.poll(timeout=0.5)
+        for line in process.stdout:
+            if line == "< enough\n":
+                break
+    server.close()
+    assert heard[:3] == ["knock"] * 3
+
+
+def test_ticker_to_a_thousand_subscribers(queue):
+    count = 1000
+    heard = set()
+    with serving("ticker.py", "0.2") as (_, url):
+        bad = Peer(queue, url + "/ticker").open()
+        bad.conn.send("subscribe everything")
+        assert bad.closed().code == 1008
+        client = wsock.Client(url + "/ticker", queue=queue,
+                              on_open=lambda conn: conn.send("subscribe XYZ"),
+                              on_message=lambda conn, m: heard.add((conn, m[:4])))
+        conns = [client.connect() for _ in range(count)]
+        bad.until(lambda: len(heard) == count)
+        assert {symbol for _, symbol in heard} == {"XYZ "}
+        assert all(conn.is_open for conn in conns)
+
+
+def test_examples_and_package_pass_mypy_strict(tmp_path):
+    package = pathlib.Path(wsock.__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path),
+         *map(str, sorted([*EXAMPLES.glob("*.py"), *package.glob("*.py")]))],
+        env=dict(os.environ, MYPYPATH=str(package.parent), LD_PRELOAD=""), cwd=tmp_path,
+        stdout=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+
+
+def test_all_that_is_public_has_a_docstring():
+    missing = []
+    for name in wsock.__all__:
+        thing = getattr(wsock, name)
+        if isinstance(thing, int) or name == "Payload":
+            continue
+        if not thing.__doc__:
+            missing.append(name)
+        for own, value in vars(thing).items() if isinstance(thing, type) else ():
+            if own.startswith("_") or isinstance(value, int):
+                continue
+            if (callable(value) or isinstance(value, property)) and not value.__doc__:
+                missing.append(f"{name}.{own}")
+    assert not missing
