@@ -237,15 +237,62 @@ static bool exchange_once(wsock_client *client, struct exchange *exchange)
            told(&exchange->client.messages) > messages;
 }
 
-static void exchange_without_memory_ends_cleanly(void **state)
+/* ---- with all handlers on a queue ---- */
+
+struct host {
+    wsock_queue *queue;
+    atomic_bool leaves;
+    pthread_t thread;
+};
+
+static void *host_main(void *user)
+{
+    struct host *host = user;
+
+    while (!atomic_load(&host->leaves))
+        CHECK(wsock_queue_dispatch(host->queue, 0, -1) >= 0);
+    return NULL;
+}
+
+static void host_begin(struct host *host, struct world *world, wsock_client *client)
+{
+    assert_int_equal(wsock_client_set_queue(client, world->queue), 0);
+    host->queue = world->queue;
+    atomic_init(&host->leaves, false);
+    pthread_create(&host->thread, NULL, host_main, host);
+}
+
+/* From here on the queue is this thread's. */
+static void host_end(struct host *host)
+{
+    atomic_store(&host->leaves, true);
+    wsock_queue_wake(host->queue);
+    pthread_join(host->thread, NULL);
+    assert_in_range(wsock_queue_dispatch(host->queue, 0, 0), 0, INT32_MAX);
+}
+
+static wsock_client *exchange_client(struct world *world)
+{
+    wsock_client *client = NULL;
+    char url[320];
+
+    snprintf(url, sizeof url, "%s/test", world->url);
+    assert_int_equal(wsock_runtime_client(world->runtime, &client, url), 0);
+    return client;
+}
+
+static void exchange_without_memory(bool is_queued)
 {
     struct world world;
+    struct host host;
     struct exchange exchange = {0};
     wsock_client *client;
     size_t n;
 
-    (void)state;
-    world_begin(&world, 2);
+    if (is_queued)
+        world_begin_queued(&world, 2);
+    else
+        world_begin(&world, 2);
     wsock_server_set(world.server, "handshake_timeout", "2s");
     wsock_endpoint_on_request(world.endpoint, on_request, &exchange, NULL);
     wsock_endpoint_on_open(world.endpoint, on_server_open, &exchange, NULL);
@@ -253,7 +300,14 @@ static void exchange_without_memory_ends_cleanly(void **state)
     wsock_endpoint_on_close(world.endpoint, on_server_close, &exchange, NULL);
     assert_int_equal(wsock_server_room(world.server, &exchange.room, "r"), 0);
     world_listen(&world, NULL);
-    client = world_client(&world, &exchange.client);
+    client = exchange_client(&world);
+    if (is_queued) {
+        host_begin(&host, &world, client);
+        /* There it takes memory to end a connection; time needs none. */
+        wsock_server_set(world.server, "idle_timeout", "500ms");
+        wsock_client_set(client, "idle_timeout", "500ms");
+    }
+    side_client(&exchange.client, client);
     wsock_client_on_open(client, on_client_open, &exchange, NULL);
     wsock_client_on_message(client, on_client_message, &exchange, NULL);
     wsock_client_set(client, "handshake_timeout", "2s");
@@ -274,28 +328,76 @@ static void exchange_without_memory_ends_cleanly(void **state)
         assert_true(n > 10);
     }
     assert_true(exchange_once(client, &exchange)); /* and again afterwards */
+    if (is_queued)
+        host_end(&host);
     wsock_room_unref(exchange.room);
     wsock_client_unref(client);
     world_end(&world);
     assert_int_equal(exchange.server.closed, exchange.server.opened);
 }
 
-static void shutdown_needs_no_memory(void **state)
+static void exchange_without_memory_ends_cleanly(void **state)
+{
+    (void)state;
+    exchange_without_memory(false);
+}
+
+static void exchange_on_a_queue_without_memory_ends_cleanly(void **state)
+{
+    (void)state;
+    exchange_without_memory(true);
+}
+
+static void call(void *user)
+{
+    (void)user;
+}
+
+static void queues_need_memory(void **state)
+{
+    wsock_runtime *runtime = NULL;
+    wsock_queue *queue = NULL;
+    wsock_client *client = NULL;
+    int r;
+
+    (void)state;
+    assert_int_equal(wsock_runtime_new(&runtime), 0);
+    FOR_EACH_OOM(r, r = wsock_runtime_queue(runtime, &queue), wsock_queue_unref(queue));
+    assert_int_equal(wsock_runtime_queue(runtime, &queue), 0);
+    FOR_EACH_OOM(r, r = wsock_queue_post(queue, call, NULL, NULL),
+                 wsock_queue_dispatch(queue, 0, 0));
+    assert_int_equal(wsock_runtime_client(runtime, &client, "ws://127.0.0.1:9/"), 0);
+    wsock_client_set_queue(client, NULL);
+    test_fail_allocation(1, 0);
+    assert_int_equal(wsock_client_set_queue(client, queue), WSOCK_ENOMEM);
+    test_stop_failing();
+    assert_int_equal(wsock_client_set_queue(client, queue), 0);
+    wsock_client_unref(client);
+    wsock_queue_unref(queue);
+    assert_int_equal(wsock_runtime_free(runtime), 0);
+}
+
+static void shutdown_without_memory(bool is_queued)
 {
     struct world world;
     struct side side = {0};
     wsock_client *client;
     int64_t began;
 
-    (void)state;
-    world_begin(&world, 2);
+    if (is_queued)
+        world_begin_queued(&world, 2);
+    else
+        world_begin(&world, 2);
     wsock_server_set(world.server, "stop_timeout", "20s");
     wsock_server_set(world.server, "close_timeout", "20s");
     world_listen(&world, NULL);
     client = world_client(&world, &side);
     wsock_client_set(client, "close_timeout", "20s");
     for (int i = 0; i < 4; i++)
-        world_connect(&world, client, &side);
+        if (is_queued)
+            world_connect_queued(&world, client, &side);
+        else
+            world_connect(&world, client, &side);
     side_fini(&side);
     wsock_client_unref(client);
     side_fini(&world.side);
@@ -308,13 +410,28 @@ static void shutdown_needs_no_memory(void **state)
     assert_int_equal(world.side.closed, 4);
 }
 
+static void shutdown_needs_no_memory(void **state)
+{
+    (void)state;
+    shutdown_without_memory(false);
+}
+
+static void shutdown_on_a_queue_needs_no_memory(void **state)
+{
+    (void)state;
+    shutdown_without_memory(true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(runtimes_servers_and_messages_need_memory),
         TEST(setting_up_needs_memory),
         TEST(exchange_without_memory_ends_cleanly),
+        TEST(exchange_on_a_queue_without_memory_ends_cleanly),
+        TEST(queues_need_memory),
         TEST(shutdown_needs_no_memory),
+        TEST(shutdown_on_a_queue_needs_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
