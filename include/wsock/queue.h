@@ -83,8 +83,9 @@ WSOCK_API int wsock_queue_dispatch(wsock_queue *queue, size_t max_events,
                                    int64_t timeout_ms);
 
 /** Only wait: for hosts that must let go of a lock meanwhile. @return 1 when there is
- * something to dispatch, or wsock_queue_wake() was called; 0 when the time was up;
- * WSOCK_ECLOSED. Thread: any, one at a time. Since: 1.0 */
+ * something to dispatch, or wsock_queue_wake() was called since the last dispatch; 0 when
+ * the time was up; WSOCK_EBUSY while another call dispatches; WSOCK_ECLOSED. Thread: any,
+ * one at a time. Since: 1.0 */
 WSOCK_API int wsock_queue_wait(wsock_queue *queue, int64_t timeout_ms);
 
 /**
@@ -98,7 +99,8 @@ WSOCK_API void wsock_queue_wake(wsock_queue *queue);
 
 /**
  * A descriptor that becomes readable when there is something to dispatch, after
- * wsock_queue_arm() answered 0. Do not read from it.
+ * wsock_queue_arm() answered 0; at times also for what was dispatched meanwhile. Do not
+ * read from it.
  *
  * @return (borrowed from queue) the descriptor; WSOCK_EINVAL for NULL. Thread: any.
  * Since: 1.0
@@ -107,7 +109,8 @@ WSOCK_API int wsock_queue_fd(wsock_queue *queue);
 /**
  * Before each wait for the descriptor: so it costs nothing while the host is busy.
  *
- * @return 1 when something waits already: dispatch, and do not wait; 0; WSOCK_ECLOSED.
+ * @return 1 when something waits already: dispatch, and do not wait; 0; WSOCK_EBUSY while
+ * another call dispatches; WSOCK_ECLOSED.
  * Thread: the one that waits. Since: 1.0
  */
 WSOCK_API int wsock_queue_arm(wsock_queue *queue);

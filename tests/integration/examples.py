@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH STEADY: each program of examples/ does what its first comment
+"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH STEADY QUEUE: each program of examples/ does what its first comment
 says, and the README shows the echo server as it is."""
 import base64
 import contextlib
@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 from ws_peer import BINARY, CLOSE, TEXT, Client, Server, close_payload
 
 SECONDS = 60
-root, echo, chat, client, parts, auth, steady = sys.argv[1:]
+root, echo, chat, client, parts, auth, steady, queue = sys.argv[1:]
 
 
 def await_handler(server):
@@ -56,6 +56,26 @@ def run_client(*arguments):
     done = subprocess.run([client, *arguments], timeout=SECONDS, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     return done.returncode, done.stdout.splitlines(), done.stderr
+
+
+def test_queue():
+    with subprocess.Popen([queue, "ws://127.0.0.1:0"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as host:
+        try:
+            url = host.stdout.readline().split()[2].rstrip("/")
+            with connect(url, "/talk") as one, connect(url, "/talk") as other:
+                one.send(TEXT, "hello")
+                assert host.stdout.readline().endswith(": hello\n")
+                other.send(TEXT, "there")  # then both are known to be in the room
+                assert host.stdout.readline().endswith(": there\n")
+                host.stdin.write("to all\n")
+                host.stdin.flush()
+                assert one.receive_message() == other.receive_message() == "to all\n"
+                host.stdin.close()
+                assert one.receive_message() == other.receive_message() == 1001
+            assert host.wait(SECONDS) == 0
+        finally:
+            host.kill()
 
 
 def test_echo_and_client():
@@ -198,6 +218,7 @@ def test_readme():
     assert "```c\n" + code[1] + code[2] + "```" in readme, "README.md: not examples/echo.c"
 
 
-for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_steady, test_readme):
+for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_steady, test_queue,
+             test_readme):
     test()
     print("ok", test.__name__)
