@@ -210,6 +210,10 @@ WSOCK_API int wsock_conn_send_end(wsock_conn *conn);
  */
 WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len);
 
+/** Send a pong that answers nothing (RFC 6455 section 5.5.3), as a sign of life; pings are
+ * answered without it. As wsock_conn_send_ping(). */
+WSOCK_API int wsock_conn_send_pong(wsock_conn *conn, const void *data, size_t len);
+
 /**
  * Begin the closing handshake: what was sent before still leaves, then the close frame;
  * the peer has the option close_timeout to answer. on_close follows. A message in parts

@@ -64,13 +64,23 @@ int wsock_conn_send_end(wsock_conn *conn)
     return conn != NULL ? wsi_conn_send_end(conn) : WSOCK_EINVAL;
 }
 
-int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len)
+static int send_control(wsock_conn *conn, unsigned opcode, const void *data, size_t len)
 {
     if (conn == NULL || (data == NULL && len > 0))
         return WSOCK_EINVAL;
     if (len > WSI_CONTROL_PAYLOAD_MAX)
         return WSOCK_ETOOBIG;
-    return wsi_conn_send_ping(conn, data, len);
+    return wsi_conn_send_control(conn, opcode, data, len);
+}
+
+int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len)
+{
+    return send_control(conn, WSI_OP_PING, data, len);
+}
+
+int wsock_conn_send_pong(wsock_conn *conn, const void *data, size_t len)
+{
+    return send_control(conn, WSI_OP_PONG, data, len);
 }
 
 size_t wsock_conn_buffered(const wsock_conn *conn)

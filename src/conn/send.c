@@ -475,13 +475,14 @@ int wsi_conn_send_frame(struct wsock_conn *conn, struct wsi_blob *frame)
     return r;
 }
 
-int wsi_conn_send_ping(struct wsock_conn *conn, const void *data, size_t len)
+int wsi_conn_send_control(struct wsock_conn *conn, unsigned opcode, const void *data,
+                          size_t len)
 {
     if (!wsi_conn_takes_messages(conn))
         return WSOCK_ECLOSED;
     if (!wsi_conn_is_direct(conn))
-        return post_bytes(conn, WSI_FRAME_FIN | WSI_OP_PING, false, data, len);
-    return wsi_conn_write(conn, WSI_FRAME_FIN | WSI_OP_PING, data, len);
+        return post_bytes(conn, WSI_FRAME_FIN | opcode, false, data, len);
+    return wsi_conn_write(conn, WSI_FRAME_FIN | opcode, data, len);
 }
 
 struct wsi_posted *wsi_kept_new(int type, const void *data, size_t len)

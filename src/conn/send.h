@@ -24,8 +24,9 @@ struct wsi_posted *wsi_kept_new(int type, const void *data, size_t len);
  *  was sent before, in parts too. On its worker. @param kept (consumed) */
 void wsi_kept_send(struct wsock_conn *conn, struct wsi_posted *kept);
 
-/** @return as wsock_conn_send_ping(). Any thread. */
-int wsi_conn_send_ping(struct wsock_conn *conn, const void *data, size_t len);
+/** A ping or a pong. @return as wsock_conn_send_ping(). Any thread. */
+int wsi_conn_send_control(struct wsock_conn *conn, unsigned opcode, const void *data,
+                          size_t len);
 
 /** A room's message, on the connection's worker: false when it misses it, because its
  *  backlog is full or it is closing. */

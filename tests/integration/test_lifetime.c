@@ -45,6 +45,7 @@ static void assert_conn_has_ended(wsock_conn *conn, wsock_room *room)
 
     assert_int_equal(wsock_conn_send(conn, WSOCK_TEXT, "x", 1), WSOCK_ECLOSED);
     assert_int_equal(wsock_conn_send_ping(conn, NULL, 0), WSOCK_ECLOSED);
+    assert_int_equal(wsock_conn_send_pong(conn, NULL, 0), WSOCK_ECLOSED);
     assert_int_equal(wsock_conn_close(conn, 1000, NULL), WSOCK_ECLOSED);
     assert_int_equal(wsock_conn_reset(conn), WSOCK_ECLOSED);
     assert_int_equal(wsock_conn_pause_read(conn), WSOCK_ECLOSED);

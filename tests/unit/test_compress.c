@@ -651,7 +651,7 @@ static void messages_by_mail_keep_their_order_and_the_context(void **state)
         assert_int_equal(wsi_conn_send(conn, WSOCK_TEXT, text[0], 1000), 0);
         assert_int_equal(send_from_elsewhere(text[1], 1000), 0);
         assert_int_equal(wsi_conn_send(conn, WSOCK_TEXT, text[2], 1000), 0);
-        assert_int_equal(wsi_conn_send_ping(conn, "p", 1), 0);
+        assert_int_equal(wsi_conn_send_control(conn, WSI_OP_PING, "p", 1), 0);
         assert_int_equal(send_from_elsewhere(text[3], 1000), 0);
         assert_int_equal(wsi_conn_send(conn, WSOCK_TEXT, text[4], 200), 0); /* plain */
         stage_settle(&stage);

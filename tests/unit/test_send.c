@@ -102,11 +102,13 @@ static void client_masks_every_frame_with_a_key_of_its_own(void **state)
     stage_fix_random(&stage);
     assert_int_equal(send_text("ab"), 0);
     assert_int_equal(wsi_conn_send(conn, WSI_OP_BINARY, NULL, 0), 0);
-    assert_int_equal(wsi_conn_send_ping(conn, "p", 1), 0);
+    assert_int_equal(wsi_conn_send_control(conn, WSI_OP_PING, "p", 1), 0);
+    assert_int_equal(wsi_conn_send_control(conn, WSI_OP_PONG, "q", 1), 0);
     stage_settle(&stage);
     stage_sent(&peer, "\x81\x82\x00\x01\x02\x03\x61\x63"
                       "\x82\x80\x04\x05\x06\x07"
-                      "\x89\x81\x08\x09\x0a\x0b\x78");
+                      "\x89\x81\x08\x09\x0a\x0b\x78"
+                      "\x8a\x81\x0c\x0d\x0e\x0f\x7d");
     finish();
 }
 
@@ -158,7 +160,7 @@ static void send_waits_for_mail_that_came_before_it(void **state)
     begin();
     assert_int_equal(send_from_elsewhere("1"), 0);
     assert_int_equal(send_text("2"), 0);
-    assert_int_equal(wsi_conn_send_ping(conn, "3", 1), 0);
+    assert_int_equal(wsi_conn_send_control(conn, WSI_OP_PING, "3", 1), 0);
     assert_int_equal(send_from_elsewhere("4"), 0);
     stage_settle(&stage);
     assert_int_equal(send_text("5"), 0);
@@ -181,7 +183,7 @@ static void close_comes_after_what_was_sent_before_it(void **state)
     assert_int_equal(wsi_conn_close(conn, 1000, NULL, 0), 0);
     assert_int_equal(send_text("3"), WSOCK_ECLOSED);
     assert_int_equal(send_from_elsewhere("3"), WSOCK_ECLOSED);
-    assert_int_equal(wsi_conn_send_ping(conn, NULL, 0), WSOCK_ECLOSED);
+    assert_int_equal(wsi_conn_send_control(conn, WSI_OP_PING, NULL, 0), WSOCK_ECLOSED);
     stage_settle(&stage);
     stage_sent(&peer, "\x81\x01"
                       "1\x81\x01"

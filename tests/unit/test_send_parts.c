@@ -446,7 +446,7 @@ static void pings_pongs_and_a_close_pass(void **state)
     assert_int_equal(start(TEXT), 0);
     assert_int_equal(append("a"), 0);
     assert_int_equal(send_text("waits"), 0);
-    assert_int_equal(wsi_conn_send_ping(conn, "p", 1), 0);
+    assert_int_equal(wsi_conn_send_control(conn, WSI_OP_PING, "p", 1), 0);
     stage_settle(&stage);
     stage_feed_masked(&peer, 0x89, "q", 1);
     stage_settle(&stage);
@@ -706,7 +706,7 @@ static void every_end_in_the_middle_frees_what_is_there(void **state)
         if (strcmp(how, "broken") == 0)
             peer.write_resets = peer.sent + 1;
         if (strcmp(how, "broken") == 0)
-            assert_int_equal(wsi_conn_send_ping(conn, "p", 1), 0);
+            assert_int_equal(wsi_conn_send_control(conn, WSI_OP_PING, "p", 1), 0);
         else if (strcmp(how, "reset") == 0)
             assert_int_equal(wsi_conn_close(conn, 0, NULL, 0), 0);
         else if (strcmp(how, "unreachable") == 0)
