@@ -168,7 +168,7 @@ def test_examples_and_package_pass_mypy_strict(tmp_path):
     package = pathlib.Path(wsock.__file__).parent
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path),
-         *map(str, sorted([*EXAMPLES.glob("*.py"), *package.glob("*.py")]))],
+         *map(str, sorted([*EXAMPLES.glob("*.py"), *package.rglob("*.py")]))],
         env=dict(os.environ, MYPYPATH=str(package.parent), LD_PRELOAD=""), cwd=tmp_path,
         stdout=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 0, done.stdout

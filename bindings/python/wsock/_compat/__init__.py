@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What `wsock.asyncio` and `wsock.sync` have in common."""

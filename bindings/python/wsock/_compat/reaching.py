@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""How a client gets there: the arguments of `connect` as a native client."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import socket
+from collections.abc import Generator, Mapping
+from typing import Any, Optional, Union
+
+from .._clients import Client
+from .._errors import Error
+from .._options import TLS
+from .._queues import Queue
+from ..datastructures import Headers
+from ..exceptions import InvalidProxy, InvalidStatus, InvalidURI
+from ..headers import build_authorization_basic, build_host
+from ..http11 import Request
+from ..uri import WebSocketURI, parse_uri
+from .settings import number_from_environment, seconds_of
+
+CONNECT_MORE = ("ssl", "server_hostname", "host", "port", "local_addr", "family", "sock")
+
+
+@dataclasses.dataclass
+class Destination:
+    """What to connect to, and what to say there."""
+
+    uri: str
+    headers: Headers
+    options: dict[str, Any]
+    subprotocols: Any
+    tls: Optional[TLS]
+    unix_path: Optional[str]
+    more: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        self.parsed: WebSocketURI = parse_uri(self.uri)
+        for name in ("sock", "local_addr"):
+            if self.more.get(name) is not None:
+                raise TypeError(f"connect({name}=...) is not there yet")
+        if self.parsed.secure:
+            if self.tls is None:
+                self.tls = TLS()
+        elif self.tls is not None:
+            raise ValueError("ssl is given, and the URI is ws://")
+
+    def client(self, queue: Queue) -> Client:
+        """A client for one connection. May look up a name."""
+        headers = self.headers.copy()
+        user_info = self.parsed.user_info
+        if user_info is not None and "Authorization" not in headers:
+            headers["Authorization"] = build_authorization_basic(*user_info)
+        url, options = self._way()
+        try:
+            return Client(url, queue=queue, headers=list(headers.raw_items()),
+                          subprotocols=self.subprotocols or (), tls=self.tls, **options)
+        except Error as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: Error) -> Exception:
+        proxy = self.options.get("proxy")
+        if "proxy" in error.detail and proxy:
+            return InvalidProxy(str(proxy), error.detail)
+        return InvalidURI(self.uri, error.detail) if error.name == "WSOCK_EURL" else error
+
+    def _way(self) -> tuple[str, dict[str, Any]]:
+        scheme = "wss" if self.parsed.secure else "ws"
+        resource = self.parsed.resource_name
+        if self.unix_path is not None:
+            return f"{scheme}+unix:{self.unix_path}:{resource}", self.options
+        name = self.more.get("server_hostname") or self.parsed.host
+        port = self.parsed.port
+        if self.more.get("port") not in (None, port):
+            raise ValueError("connect(port=...) is that of the URI")
+        host = build_host(name, port, self.parsed.secure, always_include_port=True)
+        options = dict(self.options)
+        target = self.more.get("host") or self.parsed.host
+        family = self.more.get("family", socket.AF_UNSPEC)
+        if target != name or family != socket.AF_UNSPEC:
+            found = socket.getaddrinfo(target, port, family=family, type=socket.SOCK_STREAM)
+            bracketed = build_host(str(found[0][4][0]), port, self.parsed.secure,
+                                   always_include_port=True).rpartition(":")[0]
+            options["resolve"] = f"{host}:{bracketed}"
+        return f"{scheme}://{host}{resource}", options
+
+    def request(self) -> Request:
+        """What is asked, as far as it is known here: the library adds its own fields."""
+        headers = Headers()
+        headers["Host"] = build_host(self.parsed.host, self.parsed.port, self.parsed.secure)
+        headers["Upgrade"] = "websocket"
+        headers["Connection"] = "Upgrade"
+        headers["Sec-WebSocket-Version"] = "13"
+        if self.subprotocols:
+            headers["Sec-WebSocket-Protocol"] = ", ".join(self.subprotocols)
+        headers.update(self.headers)
+        return Request(self.parsed.resource_name, headers)
+
+
+def headers_of(origin: Optional[str], user_agent: Optional[str], additional: Any) -> Headers:
+    """The headers that a client adds to its requests."""
+    headers = Headers()
+    if origin is not None:
+        headers["Origin"] = origin
+    if additional is not None:
+        headers.update(additional)
+    if user_agent is not None and "User-Agent" not in headers:
+        headers["User-Agent"] = user_agent
+    return headers
+
+
+def client_options(options: dict[str, Any], proxy: Union[str, bool, None],
+                   open_timeout: Optional[float]) -> dict[str, Any]:
+    """The options of clients beside those of both ends."""
+    seconds = seconds_of(open_timeout, "open_timeout")
+    options.update(
+        connect_timeout=seconds, tls_timeout=seconds,
+        max_redirects=number_from_environment("WSOCK_MAX_REDIRECTS", 10),
+        proxy="" if proxy is True else "none" if not proxy else proxy)
+    return options
+
+
+def is_passing(exc: Exception) -> bool:
+    """Whether it may go better next time: failures of the network, and servers that are
+    overloaded or away."""
+    if isinstance(exc, InvalidStatus):
+        return exc.response.status_code in (500, 502, 503, 504)
+    return isinstance(exc, (OSError, EOFError, TimeoutError))
+
+
+def process_exception(exc: Exception) -> Optional[Exception]:
+    """The default of `connect(process_exception=)`: None for what may go better next time,
+    so that it is tried again, and the exception itself for what will not."""
+    return None if is_passing(exc) else exc
+
+
+def backoff() -> Generator[float, None, None]:
+    """The default of `connect(reconnect_delays=)`: at first up to 5 seconds, at random so
+    that not all come back at once; then 3, growing by half each time, up to 90."""
+    yield random.uniform(0, 5)
+    delay = 3.0
+    while True:
+        yield delay
+        delay = min(delay * 1.5, 90.0)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""A queue of the library's for each event loop, which watches its descriptor as long as
+there is something to hear."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+
+from .. import _wsock
+from .._compat.runtime import runtime
+from .._queues import Queue
+
+_BATCH = 256
+
+_queues: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopQueue] = (
+    weakref.WeakKeyDictionary())
+
+
+class LoopQueue:
+    """The queue of one event loop; its handlers run on the loop's thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.queue = Queue(runtime())
+        self._loop = weakref.ref(loop)
+        self._fd = self.queue.fileno()
+        self._users = 0
+        self._soon = False
+        weakref.finalize(loop, self.queue.close)
+
+    def watch(self) -> None:
+        """Somebody has something to hear from now on."""
+        self._users += 1
+        if self._users == 1:
+            loop = self._loop()
+            assert loop is not None
+            loop.add_reader(self._fd, self._run)
+            loop.call_soon(self._run)
+
+    def unwatch(self) -> None:
+        """Somebody has not any more."""
+        self._users -= 1
+        loop = self._loop()
+        if self._users == 0 and loop is not None and not loop.is_closed():
+            loop.remove_reader(self._fd)
+
+    def _run(self) -> None:
+        """Run what waits, and have the descriptor tell of more."""
+        queue = self.queue
+        queue._serve(0, _BATCH, False, -1)
+        if _wsock.queue_arm(queue) and not self._soon:
+            loop = self._loop()
+            if self._users and loop is not None:
+                self._soon = True
+                loop.call_soon(self._run_again)
+
+    def _run_again(self) -> None:
+        self._soon = False
+        self._run()
+
+
+def queue_of(loop: asyncio.AbstractEventLoop) -> LoopQueue:
+    """The queue of a loop, made when it is first asked for."""
+    queue = _queues.get(loop)
+    if queue is None or not queue.queue._is_live():
+        queue = _queues[loop] = LoopQueue(loop)
+    return queue
