@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_queue [EVENTS [PAYLOAD [BATCH]]]: what a message costs on its way through a
- * queue, without sockets: a worker that only puts messages into its lane, and a host
- * whose handler does nothing. First both on one thread, in turns of a batch, so that
- * neither waits; then each on its own.
+ * bench_queue [EVENTS [PAYLOAD [BATCH [THREADS]]]]: what a message costs on its way
+ * through a queue, without sockets: a worker that only puts messages into its lane, and a
+ * host whose handler does nothing. First both on one thread, in turns of a batch, so that
+ * neither waits; then, unless THREADS is 1, each on its own.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -180,10 +180,11 @@ int main(int argc, char **argv)
     bench.payload = (size_t)argument(argc, argv, 2, 32);
     bench.batch = argument(argc, argv, 3, 256);
     if (bench.events < 0 || bench.payload > sizeof payload || bench.batch <= 0)
-        die("usage: bench_queue [EVENTS [PAYLOAD [BATCH]]]");
+        die("usage: bench_queue [EVENTS [PAYLOAD [BATCH [THREADS]]]]");
     begin(&bench);
     in_turns(&bench);
-    on_two_threads(&bench);
+    if (argument(argc, argv, 4, 2) != 1)
+        on_two_threads(&bench);
     end(&bench);
     return 0;
 }

@@ -110,16 +110,26 @@ void wsi_lane_notify(struct wsi_lane *lane, struct wsi_notice *notice)
     wsi_lane_kick(lane);
 }
 
-bool wsi_lane_is_full(struct wsi_lane *lane)
+/* As far as it is known. */
+static bool has_room(struct wsi_lane *lane)
 {
     const struct wsi_options *options = &lane->worker->pool->options;
-    const uint64_t events = lane->events - atomic_load(&lane->events_taken);
-    const uint64_t bytes = lane->bytes - atomic_load(&lane->bytes_taken);
 
-    return events >= (uint64_t)wsi_option(options, WSI_OPT_QUEUE_EVENTS) ||
-           bytes >= (uint64_t)wsi_option(options, WSI_OPT_QUEUE_BYTES) ||
-           !wsi_ring_has_room(&lane->ring,
-                              sizeof(struct wsi_record) + WSI_LANE_INLINE_MAX);
+    return lane->events - lane->seen_events <
+               (uint64_t)wsi_option(options, WSI_OPT_QUEUE_EVENTS) &&
+           lane->bytes - lane->seen_bytes <
+               (uint64_t)wsi_option(options, WSI_OPT_QUEUE_BYTES) &&
+           wsi_ring_has_room(&lane->ring,
+                             sizeof(struct wsi_record) + WSI_LANE_INLINE_MAX);
+}
+
+bool wsi_lane_is_full(struct wsi_lane *lane)
+{
+    if (has_room(lane))
+        return false;
+    lane->seen_events = atomic_load(&lane->events_taken);
+    lane->seen_bytes = atomic_load(&lane->bytes_taken);
+    return !has_room(lane);
 }
 
 static struct wsi_lane *new_lane(struct wsock_queue *queue, struct wsi_worker *worker)
@@ -451,8 +461,13 @@ static int wait_until(struct wsock_queue *queue, uint64_t until_us)
 
 int wsi_queue_wait(struct wsock_queue *queue, int64_t timeout_ms)
 {
+    int r;
+
+    wsi_queue_ref(queue); /* a free function may drop the last handle */
     atomic_store(&queue->thread, pthread_self());
-    return wait_until(queue, moment_in(timeout_ms));
+    r = wait_until(queue, moment_in(timeout_ms));
+    wsi_queue_unref(queue);
+    return r;
 }
 
 static int dispatch_now(struct wsock_queue *queue, size_t max)
@@ -464,11 +479,9 @@ static int dispatch_now(struct wsock_queue *queue, size_t max)
     if (!enter(queue))
         return WSOCK_EBUSY;
     atomic_store(&queue->thread, pthread_self());
-    wsi_queue_ref(queue); /* a handler may drop the last handle */
     run_all(queue, max);
     ran = queue->ran;
     leave(queue);
-    wsi_queue_unref(queue);
     return ran < INT32_MAX ? (int)ran : INT32_MAX;
 }
 
@@ -477,6 +490,7 @@ int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms
     const uint64_t until_us = timeout_ms != 0 ? moment_in(timeout_ms) : 0;
     int r;
 
+    wsi_queue_ref(queue); /* a handler may drop the last handle */
     max = max != 0 ? max : EVENTS_DEFAULT;
     while ((r = dispatch_now(queue, max)) == 0 && timeout_ms != 0 &&
            !atomic_load(&queue->woken)) {
@@ -489,6 +503,7 @@ int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms
     }
     if (r >= 0) /* else somebody else dispatches, whom it was meant for */
         atomic_store(&queue->woken, false);
+    wsi_queue_unref(queue);
     return r;
 }
 

@@ -49,17 +49,23 @@ struct wsi_record {
     struct wsi_ring_head head;
     struct wsock_conn *conn; /* lives until its last notice, which is behind this */
     uint8_t *large;          /* (owned, nullable) the bytes, if they are not below */
-    uint32_t len;
+    size_t len;
     uint8_t which; /* enum wsi_on: MESSAGE, PART, PONG */
     uint8_t type;
     uint8_t flags; /* of a part */
     uint8_t data[];
 };
 
+/* What the worker writes for each message lies apart from what the dispatcher does; each
+ * keeps what it saw of the other's counts, and looks again when that does not suffice. */
 struct wsi_lane {
     struct wsock_queue *queue;
     struct wsi_worker *worker;
-    struct wsi_ring ring;
+    struct wsi_ring ring; /* ends with what is the dispatcher's */
+    /* The dispatcher's: */
+    struct wsi_mail *due, **due_end; /* notices, the oldest first */
+    atomic_uint_fast64_t events_taken, bytes_taken;
+    char apart[64];
     struct wsi_mailbox notices;
     struct wsi_mail room; /* to the worker: there is room again */
     atomic_bool room_posted;
@@ -67,11 +73,9 @@ struct wsi_lane {
     /* The worker's: */
     struct wsi_mail kick; /* at the end of the turn: have the host look */
     bool kicked;
-    struct wsi_list waiting; /* wsi_queued.waiting: paused for want of room */
-    uint64_t events, bytes;  /* put in */
-    /* The dispatcher's: */
-    struct wsi_mail *due, **due_end; /* notices, the oldest first */
-    atomic_uint_fast64_t events_taken, bytes_taken;
+    struct wsi_list waiting;          /* wsi_queued.waiting: paused for want of room */
+    uint64_t events, bytes;           /* put in */
+    uint64_t seen_events, seen_bytes; /* of those that were taken */
 };
 
 struct wsock_queue {

@@ -31,17 +31,38 @@ static struct wsock_queue *queue_of(const struct wsi_queued *queued)
 
 /* ---- room ---- */
 
-/* Whether a connection has all that it may have in the lane, or with 2, half of it. */
-static bool has_share(struct wsi_queued *queued, unsigned part)
+/* Whether that is all that it may have in the lane, or with 2, half of it. */
+static bool is_share(const struct wsi_queued *queued, uint64_t events, uint64_t bytes,
+                     unsigned part)
 {
     const struct wsi_options *options = &queued->conn->profile->options;
+
+    return events * part > (uint64_t)wsi_option(options, WSI_OPT_CONN_QUEUE_MESSAGES) ||
+           bytes * part > (uint64_t)wsi_option(options, WSI_OPT_CONN_QUEUE_BYTES);
+}
+
+/* Any thread of the two. */
+static bool has_share(struct wsi_queued *queued, unsigned part)
+{
     const uint64_t events = atomic_load(&queued->events) -
                             atomic_load(&queued->events_taken);
     const uint64_t bytes = atomic_load(&queued->bytes) -
                            atomic_load(&queued->bytes_taken);
 
-    return events * part > (uint64_t)wsi_option(options, WSI_OPT_CONN_QUEUE_MESSAGES) ||
-           bytes * part > (uint64_t)wsi_option(options, WSI_OPT_CONN_QUEUE_BYTES);
+    return is_share(queued, events, bytes, part);
+}
+
+/* The worker's, for each message. */
+static bool fills_share(struct wsi_queued *queued)
+{
+    const uint64_t events = atomic_load_explicit(&queued->events, memory_order_relaxed);
+    const uint64_t bytes = atomic_load_explicit(&queued->bytes, memory_order_relaxed);
+
+    if (!is_share(queued, events - queued->seen_events, bytes - queued->seen_bytes, 1))
+        return false;
+    queued->seen_events = atomic_load(&queued->events_taken);
+    queued->seen_bytes = atomic_load(&queued->bytes_taken);
+    return is_share(queued, events - queued->seen_events, bytes - queued->seen_bytes, 1);
 }
 
 /* Who waits for room says so and only then looks whether there is some; who makes room
@@ -199,7 +220,7 @@ static void put(struct wsock_conn *conn, enum wsi_on which, int type, int flags,
     record = (struct wsi_record *)(void *)wsi_ring_reserve(&lane->ring, inside);
     record->conn = conn;
     record->large = large;
-    record->len = (uint32_t)len;
+    record->len = len;
     record->which = (uint8_t)which;
     record->type = (uint8_t)type;
     record->flags = (uint8_t)flags;
@@ -213,7 +234,7 @@ static void put(struct wsock_conn *conn, enum wsi_on which, int type, int flags,
     wsi_lane_kick(lane);
     if (wsi_lane_is_full(lane))
         wait_for_room(queued);
-    else if (has_share(queued, 1))
+    else if (fills_share(queued))
         wait_for_share(queued);
 }
 

@@ -27,17 +27,19 @@
 struct wsi_queued {
     struct wsock_conn *conn;
     struct wsi_lane *lane;
+    /* The worker's: messages that it put into the lane, and those that it saw taken. */
+    atomic_uint_fast64_t events, bytes;
+    uint64_t seen_events, seen_bytes;
+    struct wsi_list waiting; /* in lane->waiting */
+    uint64_t paused_ms;      /* since when it is not read */
+    uint8_t asks;            /* WSI_ON_REQUEST or WSI_ON_HTTP */
     struct wsi_notice asked, cancelled, open, drain, closed;
     struct wsi_mail back;
+    /* The dispatcher's, mostly: */
     atomic_uchar back_bits;
     atomic_bool drain_pending;
     atomic_bool starved;     /* it waits until half of its share is free */
     atomic_bool told_closed; /* on_close was called, or is */
-    uint8_t asks;            /* WSI_ON_REQUEST or WSI_ON_HTTP */
-    struct wsi_list waiting; /* in lane->waiting */
-    uint64_t paused_ms;      /* since when it is not read */
-    /* Messages: what the worker put into the lane, and what the dispatcher took. */
-    atomic_uint_fast64_t events, bytes;
     atomic_uint_fast64_t events_taken, bytes_taken;
 };
 

@@ -349,6 +349,27 @@ static void calls_that_wait_have_a_limit(void **state)
     scene_end(&scene);
 }
 
+static void drop(void *user)
+{
+    wsock_queue_unref(user);
+}
+
+static void a_handler_may_drop_the_last_handle(void **state)
+{
+    wsock_runtime *runtime = NULL;
+    wsock_queue *queue = NULL;
+    int calls = 0;
+
+    (void)state;
+    assert_int_equal(wsock_runtime_new(&runtime), 0);
+    assert_int_equal(wsock_runtime_queue(runtime, &queue), 0);
+    assert_int_equal(wsock_queue_post(queue, drop, queue, NULL), 0);
+    assert_int_equal(wsock_queue_post(queue, count_call, &calls, free_counted), 0);
+    assert_int_equal(wsock_queue_dispatch(queue, 0, -1), 1);
+    assert_int_equal(calls, 1); /* freed */
+    assert_int_equal(wsock_runtime_free(runtime), 0);
+}
+
 static void count_conn(wsock_conn *conn, void *user)
 {
     CHECK(wsock_conn_id(conn) > 0);
@@ -534,6 +555,7 @@ int main(void)
         TEST(a_signal_handler_may_wake),
         TEST(a_loop_of_its_own_is_told_by_the_descriptor),
         TEST(calls_that_wait_have_a_limit),
+        TEST(a_handler_may_drop_the_last_handle),
         TEST(a_post_to_a_connection_runs_on_its_queue),
         TEST(timers_run_on_the_queue_and_count_what_they_missed),
         TEST(a_connections_timer_ends_with_it),

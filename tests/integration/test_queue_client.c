@@ -201,6 +201,105 @@ static void freeing_the_runtime_tells_the_end_on_the_queue(void **state)
     assert_string_equal(m.story, "COocX");
 }
 
+/* ---- rooms ---- */
+
+enum { MEMBERS = 8, SPEAKERS = 3, SPEECH = 200 };
+
+struct meeting {
+    struct managed m;
+    wsock_room *room;
+    wsock_client *clients[MEMBERS];
+    struct side sides[MEMBERS];
+    int said[MEMBERS][SPEAKERS * SPEECH]; /* what each of them heard */
+    int heard[MEMBERS], all;
+};
+
+struct speaker {
+    struct meeting *meeting;
+    int index;
+    pthread_t thread;
+};
+
+static void on_join(wsock_conn *conn, void *user)
+{
+    struct meeting *meeting = user;
+
+    CHECK(wsock_room_join(meeting->room, conn) == 0);
+    side_on_open(conn, &meeting->m.world.side);
+}
+
+static void on_speech(wsock_conn *conn, int type, const void *data, size_t len,
+                      void *user)
+{
+    int *member = user; /* its place in `heard` */
+    struct meeting *meeting = wsock_conn_get_user(conn);
+    const long index = meeting != NULL ? member - meeting->heard : -1;
+
+    (void)type;
+    CHECK(len == sizeof(int) && index >= 0);
+    if (len == sizeof(int) && index >= 0)
+        memcpy(&meeting->said[index][(*member)++], data, len);
+    tell(&meeting->all);
+}
+
+static void *speak(void *user)
+{
+    struct speaker *speaker = user;
+
+    for (int i = 0; i < SPEECH; i++) {
+        const int word = speaker->index * SPEECH + i;
+
+        CHECK(wsock_room_broadcast(speaker->meeting->room, WSOCK_BINARY, &word,
+                                   sizeof word) >= 0);
+    }
+    return NULL;
+}
+
+static void members_on_a_queue_see_one_order(void **state)
+{
+    static struct meeting meeting;
+    struct managed *m = &meeting.m;
+    struct speaker speakers[SPEAKERS];
+
+    (void)state;
+    memset(&meeting, 0, sizeof meeting);
+    managed_begin(m);
+    assert_int_equal(wsock_server_room(m->world.server, &meeting.room, "room"), 0);
+    assert_int_equal(wsock_endpoint_on_open(m->world.endpoint, on_join, &meeting, NULL),
+                     0);
+    for (int i = 0; i < MEMBERS; i++) {
+        char url[320];
+
+        snprintf(url, sizeof url, "%s/test", m->world.url);
+        assert_int_equal(wsock_runtime_client(m->world.runtime, &meeting.clients[i], url),
+                         0);
+        assert_int_equal(wsock_client_set_queue(meeting.clients[i], m->queue), 0);
+        side_client(&meeting.sides[i], meeting.clients[i]);
+        assert_int_equal(wsock_client_on_message(meeting.clients[i], on_speech,
+                                                 &meeting.heard[i], NULL),
+                         0);
+        assert_int_equal(wsock_client_connect(meeting.clients[i], NULL), 0);
+        dispatch_until(m->queue, &meeting.sides[i].opened, 1);
+        wsock_conn_set_user(meeting.sides[i].conn, &meeting, NULL);
+    }
+    await(&m->world.side.opened, MEMBERS);
+    for (int i = 0; i < SPEAKERS; i++) {
+        speakers[i] = (struct speaker){.meeting = &meeting, .index = i};
+        pthread_create(&speakers[i].thread, NULL, speak, &speakers[i]);
+    }
+    dispatch_until(m->queue, &meeting.all, MEMBERS * SPEAKERS * SPEECH);
+    for (int i = 0; i < SPEAKERS; i++)
+        pthread_join(speakers[i].thread, NULL);
+    for (int i = 1; i < MEMBERS; i++)
+        assert_memory_equal(meeting.said[i], meeting.said[0], sizeof meeting.said[0]);
+    for (int i = 0; i < MEMBERS; i++) {
+        side_fini(&meeting.sides[i]);
+        wsock_client_unref(meeting.clients[i]);
+    }
+    wsock_room_unref(meeting.room);
+    managed_end(m);
+}
+
 /* ---- messages of every shape ---- */
 
 enum { MANY = 400 };
@@ -368,6 +467,7 @@ int main(void)
         TEST(what_is_sent_before_on_open_comes_behind_it),
         TEST(a_host_that_is_late_hears_of_attempts),
         TEST(freeing_the_runtime_tells_the_end_on_the_queue),
+        TEST(members_on_a_queue_see_one_order),
         TEST(messages_of_every_size_come_whole),
         TEST(compressed_messages_come_whole),
         TEST(parts_come_in_order),
