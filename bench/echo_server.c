@@ -95,6 +95,40 @@ static int apply_settings(wsock_server *server, const struct options *o)
     return r;
 }
 
+/* At the path /room all are members of one room, and hear what any of them says. */
+static void on_join(wsock_conn *conn, void *user)
+{
+    wsock_room_join(user, conn);
+}
+
+static void on_said(wsock_conn *conn, int type, const void *data, size_t len, void *user)
+{
+    (void)conn;
+    wsock_room_broadcast(user, type, data, len);
+}
+
+static void leave_room(void *user)
+{
+    wsock_room_unref(user);
+}
+
+static int open_room(wsock_server *server)
+{
+    wsock_endpoint *members = NULL;
+    wsock_room *room = NULL;
+    int r = wsock_server_room(server, &room, "all");
+
+    if (r == 0)
+        r = wsock_server_endpoint(server, &members, "/room");
+    if (r == 0)
+        r = wsock_endpoint_on_open(members, on_join, room, NULL);
+    if (r == 0)
+        r = wsock_endpoint_on_message(members, on_said, wsock_room_ref(room), leave_room);
+    wsock_endpoint_unref(members);
+    wsock_room_unref(room);
+    return r;
+}
+
 static int start(wsock_server *server, const struct options *o)
 {
     wsock_endpoint *echo = NULL;
@@ -106,6 +140,8 @@ static int start(wsock_server *server, const struct options *o)
         r = wsock_endpoint_on_open(echo, on_open, NULL, NULL);
     if (r == 0 && o->handlers)
         r = wsock_endpoint_on_close(echo, on_close, NULL, NULL);
+    if (r == 0)
+        r = open_room(server);
     if (r == 0)
         r = wsock_server_listen(server, o->url);
     wsock_endpoint_unref(echo);
@@ -169,7 +205,7 @@ static const char usage[] =
     "  --handlers   register on_open and on_close as well\n"
     "  --queue      run the handlers on the main thread, from a queue\n"
     "  --control    count the heap and obey standard input\n"
-    "Echoes at the path /echo and prints \"ready\" once it listens.\n";
+    "Echoes at the path /echo, broadcasts at /room, and prints \"ready\" once it listens.\n";
 
 static void parse(struct options *o, int argc, char **argv)
 {

@@ -5,7 +5,8 @@
  * of its replies, no parsing. A connection sends D masked binary frames, waits until the
  * D replies have come, and goes on. The replies are known in advance byte for byte (a
  * server's frames carry no mask, so each is 4 bytes shorter), and every byte received is
- * compared with them; --raw expects what was sent instead. The CPU clocks of the server
+ * compared with them; --raw expects what was sent instead. With --fan-out only the first
+ * connection sends, and every one has to receive that. The CPU clocks of the server
  * and of the generator itself are read in this process at both ends of the measured
  * window. Over TLS a batch is as few records as hold it.
  */
@@ -34,6 +35,7 @@ struct options {
     double warmup;
     size_t messages; /* 0: run by time */
     pid_t pid;       /* 0: do not read a server's clock */
+    bool fan_out;
     bool idle;
     bool json;
 };
@@ -146,6 +148,26 @@ static void begin_batch(struct load *load, struct conn *conn)
     send_rest(load, conn);
 }
 
+/* What the first connection sends, all are to receive. */
+static void begin_fan_out(struct load *load)
+{
+    if (load->conns[0].left == 0)
+        return;
+    for (size_t i = 1; i < load->options->connections; i++)
+        load->conns[i].owed = load->replies_len;
+    load->active += load->options->connections - 1;
+    begin_batch(load, &load->conns[0]);
+}
+
+static void end_batch(struct load *load, struct conn *conn)
+{
+    load->active--;
+    if (!load->options->fan_out)
+        begin_batch(load, conn);
+    else if (load->active == 0)
+        begin_fan_out(load);
+}
+
 /* A short read emptied the socket, and a finished batch leaves nothing to come: in both
  * cases the next edge is a new one, and no recv is spent on EAGAIN. Over TLS a read is a
  * record at most, and says nothing of the socket. */
@@ -168,8 +190,7 @@ static void receive(struct load *load, struct conn *conn)
         conn->owed -= (size_t)n;
         load->received += (size_t)n;
         if (conn->owed == 0) {
-            load->active--;
-            begin_batch(load, conn);
+            end_batch(load, conn);
             return;
         }
     } while (conn->wire.ssl != NULL || (size_t)n == sizeof buffer);
@@ -196,6 +217,12 @@ static void turn(struct load *load)
 
 static void begin_all(struct load *load, size_t batches)
 {
+    if (load->options->fan_out) {
+        load->conns[0].left = batches;
+        if (load->active == 0)
+            begin_fan_out(load);
+        return;
+    }
     for (size_t i = 0; i < load->options->connections; i++) {
         load->conns[i].left = batches;
         if (load->conns[i].owed == 0)
@@ -287,6 +314,8 @@ static const char usage[] =
     "                   a multiple of connections times depth\n"
     "  --pid PID        read the CPU clock of this server at both ends of the window\n"
     "  --raw            the server is raw_echo: replies are the very bytes sent\n"
+    "  --fan-out        only the first connection sends, to all: each of them receives "
+    "it\n"
     "  --idle           open, print \"ready\", hold until standard input ends, send "
     "nothing\n"
     "  --json           print the result as one JSON object\n"
@@ -302,6 +331,7 @@ enum {
     MESSAGES,
     PID,
     RAW,
+    FAN_OUT,
     IDLE,
     JSON,
     HELP
@@ -316,6 +346,7 @@ static const struct option option_table[] = {
     {"messages", required_argument, NULL, MESSAGES},
     {"pid", required_argument, NULL, PID},
     {"raw", no_argument, NULL, RAW},
+    {"fan-out", no_argument, NULL, FAN_OUT},
     {"idle", no_argument, NULL, IDLE},
     {"json", no_argument, NULL, JSON},
     {"help", no_argument, NULL, HELP},
@@ -358,6 +389,7 @@ static void parse(struct options *o, int argc, char **argv)
         .messages = (size_t)values[MESSAGES],
         .pid = (pid_t)values[PID],
         .target = {.raw = values[RAW] != 0, .extensions = ""},
+        .fan_out = values[FAN_OUT] != 0,
         .idle = values[IDLE] != 0,
         .json = values[JSON] != 0,
     };

@@ -46,13 +46,26 @@ def node(there, script, program="node"):
     return [program, str(there / script)]
 
 
-def python(there, script):
-    """The same, with websockets installed."""
+def python(there, script, *lists):
+    """The same, with websockets installed, and what the other lists of peers/ name."""
     install(there, INTEROP / "python" / "requirements.txt",
             [[sys.executable, "-m", "venv", "venv"],
              ["venv/bin/pip", "install", "--quiet", "-r", "requirements.txt"]])
+    for name in lists:
+        install(there, PEERS / name, [["venv/bin/pip", "install", "--quiet", "-r", name]])
     shutil.copy(PEERS / script, there)
     return [str(there / "venv" / "bin" / "python"), str(there / script)]
+
+
+def debian(package, probe, command):
+    """The command, if the package is there; installing it is for scripts/install-deps."""
+    try:
+        there = subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    except OSError:
+        there = False
+    if not there:
+        raise harness.Failed(f"{package} is missing: apt-get install {package}")
+    return command
 
 
 def rust(there, crate):

@@ -1,3 +1,0 @@
-# SPDX-License-Identifier: MIT
-"""WebSocket servers and clients on event loops, with the names that users of `websockets`
-expect: `wsock.asyncio.server`, `wsock.asyncio.client`."""
