@@ -113,10 +113,24 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     Py_DECREF(hooks);
 }
 
+/* Who takes whole messages as well gets those here that came in one part. */
+static bool is_for_on_message(void *user, int flags)
+{
+    const struct wpy_hooks *hooks = ((struct wpy_sink *)user)->hooks;
+
+    return flags == (WSOCK_PART_FIRST | WSOCK_PART_LAST) && hooks != NULL &&
+           hooks->fn[WPY_ON_MESSAGE] != NULL;
+}
+
 static void on_part(wsock_conn *conn, int type, const void *data, size_t len, int flags,
                     void *user)
 {
     PyObject *arguments[6];
+
+    if (is_for_on_message(user, flags)) {
+        on_message(conn, type, data, len, user);
+        return;
+    }
 
     arguments[2] = PyBytes_FromStringAndSize(data, (Py_ssize_t)len);
     arguments[3] = type == WSOCK_TEXT ? Py_True : Py_False;

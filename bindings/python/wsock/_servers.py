@@ -79,8 +79,9 @@ class Endpoint:
         return self._on("on_message", fn)
 
     def on_part(self, fn: Fn) -> Fn:
-        """fn(conn, data, text, first, last): messages in parts, as they come, in place of
-        on_message, for connections that open from now on."""
+        """fn(conn, data, text, first, last): messages in parts, as they come, for
+        connections that open from now on. Where on_message is set too, it gets those that
+        came in one part."""
         return self._on("on_part", fn)
 
     def on_pong(self, fn: Fn) -> Fn:

@@ -7,18 +7,21 @@ from __future__ import annotations
 import logging
 import secrets
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Optional, Union
 
 from .. import _wsock
 from .._errors import Error
-from ..exceptions import ProtocolError
+from ..exceptions import ConcurrencyError, ProtocolError
 from ..frames import Close, CloseCode
 from ..http11 import Request, Response
 from ..protocol import State
 from ..typing import Data, DataLike, LoggerLike, Subprotocol
 from .closing import Ending
 from .handshake import request_of
+from .incoming import Incoming
+from .settings import Limit, low_and_high
 
 Address = Union[tuple[str, int], tuple[str, int, int, int], str, None]
 
@@ -43,7 +46,7 @@ def address_of(text: str) -> Address:
 class BaseConnection:
     """A connection, of a server or a client."""
 
-    def __init__(self, logger: LoggerLike) -> None:
+    def __init__(self, logger: LoggerLike, max_queue: Limit) -> None:
         self._request: Optional[Request] = None
         self._native_request: Any = None
         #: The response of the opening handshake; None before it.
@@ -57,6 +60,13 @@ class BaseConnection:
         self._opened = False
         self._latency = 0.0
         self._latency_rtt: Optional[int] = None
+        self._low, self._high = low_and_high(max_queue, "max_queue")
+        self._messages: deque[Union[Data, Incoming]] = deque()
+        self._incoming: Optional[Incoming] = None
+        self._receiving = False
+        self._paused = False
+        self._overflow: deque[tuple[Any, int]] = deque()
+        self._overflow_bytes = 0
 
     # -- attributes
 
@@ -153,6 +163,92 @@ class BaseConnection:
     def _ended(self, info: Any) -> None:
         self._ending = Ending(info, self._sent_close)
         self._native.data = None
+        self._incoming = None
+        self._overflow.clear()
+
+    def _wake(self) -> None:
+        """Something came for who receives."""
+        raise NotImplementedError
+
+    # -- what came
+
+    def _start_receiving(self, call: str) -> None:
+        if self._receiving:
+            raise ConcurrencyError(f"{call}() while another call receives")
+        self._receiving = True
+
+    def _take(self) -> Optional[Data]:
+        """What is there already, if it is whole."""
+        messages = self._messages
+        if messages and not self._receiving:
+            message = messages[0]
+            if type(message) is not Incoming:
+                messages.popleft()
+                if self._paused and len(messages) <= self._low:
+                    self._resume()
+                return message  # type: ignore[return-value]
+        return None
+
+    def _on_part(self, data: bytes, is_text: bool, is_first: bool, is_last: bool) -> None:
+        if is_first:
+            self._incoming = Incoming(is_text)
+            self._messages.append(self._incoming)
+        incoming = self._incoming
+        if incoming is None:
+            return
+        if is_last:
+            self._incoming = None
+            incoming.is_whole = True
+        if not incoming.is_wanted:
+            return
+        incoming.parts.append(data)
+        self._wake()
+        if len(self._messages) > self._high:
+            self._pause()
+        elif len(incoming.parts) > self._high and not incoming.wanted_whole:
+            self._pause()
+
+    def _pause(self) -> None:
+        if self._sent_close is not None:
+            # Nobody may be there to receive it, and the close frame comes behind it.
+            self._messages.pop()
+        elif not self._paused:
+            self._paused = True
+            _wsock.conn_pause_read(self._native)
+
+    def _resume(self) -> None:
+        self._paused = False
+        try:
+            _wsock.conn_resume_read(self._native)
+        except Error as error:  # what is closing reads anyway
+            if error.code != ECLOSED:
+                raise
+
+    # -- broadcasts
+
+    def _broadcast(self, message: Any, size: int) -> bool:
+        """Send what was encoded, without waiting; False when the peer is too slow even for
+        that."""
+        if not self._overflow and self._native.send(message):
+            return True
+        if self._overflow_bytes + size > OVERFLOW_BYTES:
+            return False
+        self._overflow.append((message, size))
+        self._overflow_bytes += size
+        return True
+
+    def _flush(self) -> None:
+        """Send what broadcasts left, as far as there is room."""
+        overflow = self._overflow
+        try:
+            while overflow:
+                message, size = overflow[0]
+                if not self._native.send(message):
+                    return
+                overflow.popleft()
+                self._overflow_bytes -= size
+        except Error:  # closing began
+            overflow.clear()
 
 
 def check_message(message: Any) -> None:

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+"""WebSocket servers and clients on event loops, with the names that users of `websockets`
+expect: `wsock.asyncio.server`, `wsock.asyncio.client`."""

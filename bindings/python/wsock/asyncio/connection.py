@@ -6,15 +6,13 @@ from __future__ import annotations
 import asyncio
 import time
 import types
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from typing import Any, NoReturn, Optional, Union
 
 from .. import _wsock
-from .._compat.base import (EAGAIN, EBUSY, ECLOSED, OVERFLOW_BYTES, BaseConnection,
+from .._compat.base import (EAGAIN, EBUSY, ECLOSED, BaseConnection,
                             check_message, decoded, new_ping)
 from .._compat.incoming import Incoming
-from .._compat.settings import low_and_high
 from .._errors import Error
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
 from ..frames import CloseCode
@@ -35,20 +33,13 @@ class Connection(BaseConnection):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, logger: LoggerLike,
                  max_queue: Any = 16) -> None:
-        super().__init__(logger)
+        super().__init__(logger, max_queue)
         self._loop = loop
-        self._low, self._high = low_and_high(max_queue, "max_queue")
-        self._messages: deque[Union[Data, Incoming]] = deque()
-        self._incoming: Optional[Incoming] = None
         self._waiter: Optional[asyncio.Future[None]] = None
-        self._receiving = False
-        self._paused = False
         # Each waits on a future of its own, so that cancelling one leaves the others.
         self._closed_waiters: list[asyncio.Future[None]] = []
         self._drain_waiters: list[asyncio.Future[None]] = []
         self._fragmenting: Optional[asyncio.Lock] = None
-        self._overflow: deque[tuple[Any, int]] = deque()
-        self._overflow_bytes = 0
         self._pings: dict[bytes, tuple[asyncio.Future[float], float]] = {}
 
     async def __aenter__(self) -> Connection:
@@ -78,18 +69,6 @@ class Connection(BaseConnection):
         if message is None:
             message = await self._take_later()
         return message if decode is None else decoded(message, decode)
-
-    def _take(self) -> Optional[Data]:
-        """What is there already, if it is whole."""
-        messages = self._messages
-        if messages and not self._receiving:
-            message = messages[0]
-            if type(message) is not Incoming:
-                messages.popleft()
-                if self._paused and len(messages) <= self._low:
-                    self._resume()
-                return message  # type: ignore[return-value]
-        return None
 
     async def _take_later(self) -> Data:
         self._start_receiving("recv")
@@ -129,11 +108,6 @@ class Connection(BaseConnection):
             if isinstance(message, Incoming):
                 message.is_wanted = False
 
-    def _start_receiving(self, call: str) -> None:
-        if self._receiving:
-            raise ConcurrencyError(f"{call}() while another coroutine receives")
-        self._receiving = True
-
     async def _first(self) -> Union[Data, Incoming]:
         while not self._messages:
             await self._wait_for_more()
@@ -155,22 +129,6 @@ class Connection(BaseConnection):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    def _pause(self) -> None:
-        if self._sent_close is not None:
-            # Nobody may be there to receive it, and the close frame comes behind it.
-            self._messages.pop()
-        elif not self._paused:
-            self._paused = True
-            _wsock.conn_pause_read(self._native)
-
-    def _resume(self) -> None:
-        self._paused = False
-        try:
-            _wsock.conn_resume_read(self._native)
-        except Error as error:  # what is closing reads anyway
-            if error.code != ECLOSED:
-                raise
 
     # -- sending
 
@@ -269,30 +227,6 @@ class Connection(BaseConnection):
         assert self._ending is not None
         raise self._ending.exception() from None
 
-    def _broadcast(self, message: Any, size: int) -> bool:
-        """Send what was encoded, without waiting; False when the peer is too slow even for
-        that."""
-        if not self._overflow and self._native.send(message):
-            return True
-        if self._overflow_bytes + size > OVERFLOW_BYTES:
-            return False
-        self._overflow.append((message, size))
-        self._overflow_bytes += size
-        return True
-
-    def _flush(self) -> None:
-        """Send what broadcasts left, as far as there is room."""
-        overflow = self._overflow
-        try:
-            while overflow:
-                message, size = overflow[0]
-                if not self._native.send(message):
-                    return
-                overflow.popleft()
-                self._overflow_bytes -= size
-        except Error:  # closing began
-            overflow.clear()
-
     # -- the rest
 
     async def close(self, code: Union[CloseCode, int] = CloseCode.NORMAL_CLOSURE,
@@ -342,25 +276,6 @@ class Connection(BaseConnection):
 
     # -- what the library tells, on the loop's thread
 
-    def _on_part(self, data: bytes, is_text: bool, is_first: bool, is_last: bool) -> None:
-        if is_first:
-            self._incoming = Incoming(is_text)
-            self._messages.append(self._incoming)
-        incoming = self._incoming
-        if incoming is None:
-            return
-        if is_last:
-            self._incoming = None
-            incoming.is_whole = True
-        if not incoming.is_wanted:
-            return
-        incoming.parts.append(data)
-        self._wake()
-        if len(self._messages) > self._high:
-            self._pause()
-        elif len(incoming.parts) > self._high and not incoming.wanted_whole:
-            self._pause()
-
     def _on_pong(self, data: bytes) -> None:
         if data not in self._pings:
             return
@@ -383,8 +298,6 @@ class Connection(BaseConnection):
     def _ended(self, info: Any) -> None:
         super()._ended(info)
         assert self._ending is not None
-        self._incoming = None
-        self._overflow.clear()
         self._wake()
         _release(self._drain_waiters)
         _release(self._closed_waiters)

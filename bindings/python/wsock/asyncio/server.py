@@ -9,17 +9,16 @@ import inspect
 import logging
 import os
 import re
-import socket
-from collections.abc import Awaitable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
 from .._compat import handshake
 from .._compat.base import ECLOSED
-from .._compat.deciding import Decider, rejection_of
-from .._compat.listening import (Host, Listening, listening_at, network_error, unix_url,
-                                 urls_of)
-from .._compat.settings import Limit, Limits, logger_of, refuse_unknown, tls_of
+from .._compat.deciding import rejection_of
+from .._compat.listening import (Host, Listening, listening_at, network_error)
+from .._compat.serving import Settings, settings_of
+from .._compat.settings import Limit
 from .._errors import Error
 from .._servers import Server as NativeServer
 from ..exceptions import InvalidState
@@ -62,19 +61,11 @@ SelectSubprotocol = Callable[[ServerConnection, Sequence[Subprotocol]],
 class Server:
     """What `serve` returns: `await` it, or enter it with `async with`, and it serves."""
 
-    def __init__(self, handlers: Mapping[str, Handler], urls: Callable[[], list[str]],
-                 options: Mapping[str, Any], decider: Decider, logger: LoggerLike, *,
-                 max_queue: Limit = 16, start_serving: bool = True, tls: Any = None,
-                 create_connection: Optional[Callable[..., ServerConnection]] = None) -> None:
-        self.logger = logger
-        self._urls = urls
-        self._handlers = handlers
-        self._options = options
-        self._decider = decider
-        self._tls = tls
-        self._max_queue = max_queue
-        self._start_at_once = start_serving
-        self._create = create_connection or ServerConnection
+    def __init__(self, settings: Settings) -> None:
+        self.logger = settings.logger
+        self._settings = settings
+        self._decider = settings.decider
+        self._create = settings.create_connection or ServerConnection
         self._native: Optional[NativeServer] = None
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._is_serving = False
@@ -102,7 +93,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         queue = queue_of(self._loop)
-        native = NativeServer(queue=queue.queue, tls=self._tls, **self._options)
+        native = NativeServer(queue=queue.queue, tls=self._settings.tls, **self._settings.options)
         try:
             self._register(native)
             # A name may have to be looked up.
@@ -116,13 +107,13 @@ class Server:
             name = listening.getsockname()
             at = name if isinstance(name, str) else "%s:%d" % name[:2]
             self.logger.info("server listening on %s", at)
-        if self._start_at_once:
+        if self._settings.start_serving:
             await self.start_serving()
         return self
 
     def _listen(self, native: NativeServer) -> tuple[Listening, ...]:
         try:
-            for url in self._urls():
+            for url in self._settings.urls():
                 native.listen(url)
         except Error as error:
             raise network_error(error) from error
@@ -131,7 +122,7 @@ class Server:
     def _register(self, native: NativeServer) -> None:
         native.on_http(lambda request: self._on_request(request, None))
         native.on_stopped(lambda _: self._has_stopped())
-        for pattern, handler in self._handlers.items():
+        for pattern, handler in self._settings.handlers.items():
             endpoint = native.endpoint(pattern)
             connect_hooks(endpoint._hooks)
             endpoint.on_request(
@@ -162,7 +153,8 @@ class Server:
     def _on_request(self, native: Any, handler: Optional[Handler]) -> None:
         assert self._loop is not None
         native.defer()
-        connection = self._create(self._loop, self, self.logger, self._max_queue)
+        connection = self._create(self._loop, self, self.logger,
+                                  self._settings.max_queue)
         connection._native_request = native
         connection._handler = handler
         if self._decider.is_simple and handler is not None:
@@ -297,9 +289,6 @@ class Server:
         return self._is_serving
 
 
-_SERVE_MORE = ("ssl", "sock", "start_serving", "reuse_port", "backlog", "family", "handlers")
-
-
 def serve(handler: Optional[Handler] = None, host: Host = None, port: Optional[int] = None, *,
           origins: Optional[Sequence[Union[Origin, str, re.Pattern[str], None]]] = None,
           subprotocols: Optional[Sequence[str]] = None,
@@ -319,44 +308,10 @@ def serve(handler: Optional[Handler] = None, host: Host = None, port: Optional[i
 
     For each connection `handler(connection)` runs in a task of its own; the connection is
     closed when it returns. `handlers={"/chat/{id}": fn}` has one for each path instead.
-    docs/python.md explains every argument; further ones are ssl, sock, start_serving,
+    docs/python.md explains every argument; further ones are ssl, start_serving,
     reuse_port, backlog, family.
     """
-    refuse_unknown("serve", [k for k in kwargs if k not in (*_SERVE_MORE, "_unix_path")],
-                   [*serve.__annotations__, *_SERVE_MORE])
-    handlers = kwargs.get("handlers")
-    if (handler is None) == (handlers is None):
-        raise TypeError("serve() takes a handler, or handlers={path: handler}")
-    if kwargs.get("sock") is not None:
-        raise TypeError("serve(sock=...) is not there yet: pass host and port, or a path to "
-                        "unix_serve()")
-    limits = Limits(open_timeout, ping_interval, ping_timeout, close_timeout, max_size,
-                    max_queue, write_limit, compression, subprotocols)
-    tls = tls_of(kwargs.get("ssl"), is_server=True)
-    options = limits.options()
-    options.update(origins="*", request_timeout=options["handshake_timeout"],
-                   stop_timeout=options["close_timeout"])
-    if kwargs.get("reuse_port"):
-        options["reuse_port"] = True
-    if "backlog" in kwargs:
-        options["listen_backlog"] = kwargs["backlog"]
-    family = kwargs.get("family", socket.AF_UNSPEC)
-    path = kwargs.get("_unix_path")
-
-    def urls() -> list[str]:
-        if path is not None:
-            return [unix_url(path, tls is not None)]
-        return urls_of(host, port, family, tls is not None)
-
-    chosen = logger_of(logger, "wsock.server")
-    decider = Decider(origins, subprotocols, select_subprotocol, process_request,
-                      process_response, server_header, chosen)
-    if handlers is None:
-        assert handler is not None
-        handlers = {"/": handler, "/{path...}": handler}
-    return Server(handlers, urls, options, decider, chosen, max_queue=max_queue, tls=tls,
-                  start_serving=kwargs.get("start_serving", True),
-                  create_connection=create_connection)
+    return Server(settings_of(serve, **locals()))
 
 
 def unix_serve(handler: Handler, path: Union[str, os.PathLike[str], None] = None,
