@@ -47,7 +47,7 @@ class Endpoint:
     def configure(self, *, codec: Any = ..., **options: Any) -> None:
         """Set handlers, the codec, and options of scope endpoint, by keyword."""
         for name, fn in take_handlers(options, ENDPOINT_EVENTS).items():
-            self._hooks.set(name, fn)
+            self._hooks.set(name, self._handler(name, fn))
         if codec is not ...:
             set_codec(self._hooks, codec)
         _options.check(options, _options.ENDPOINT, ENDPOINT_EVENTS)
@@ -57,8 +57,12 @@ class Endpoint:
         """An option as a number, in the library's unit."""
         return int(_wsock.endpoint_get_int64(self._handle, name))
 
+    def _handler(self, name: str, fn: Any) -> Any:
+        """What is called for fn: on event loops it may be a coroutine function."""
+        return fn
+
     def _on(self, name: str, fn: Fn) -> Fn:
-        self._hooks.set(name, fn)
+        self._hooks.set(name, self._handler(name, fn))
         return fn
 
     def on_request(self, fn: Fn) -> Fn:
@@ -121,6 +125,8 @@ class Server:
     seconds for times, None for "off".
     """
 
+    _endpoint_class = Endpoint
+
     def __init__(self, *urls: str, queue: Any = None, runtime: Optional[Runtime] = None,
                  tls: Optional[TLS] = None, codec: Any = None, **options: Any) -> None:
         check_tls(tls)
@@ -146,7 +152,7 @@ class Server:
         _wsock.server_set_queue(self._handle, self.queue)
         self._hooks = _wsock.Hooks(self._handle, self.queue)
         self._hooks.set_owner(self)
-        self._hooks.set("on_stopped", Server._has_stopped)
+        self._hooks.set("on_stopped", lambda server: server._has_stopped())
         _options.apply(_wsock.server_set, self._handle, options)
         _wsock.server_pause_accept(self._handle)
         for url in urls:
@@ -166,7 +172,7 @@ class Server:
         "/files/{rest...}". New ones are for before start() and run()."""
         endpoint = self._endpoints.get(pattern)
         if endpoint is None:
-            endpoint = Endpoint(self, _wsock.server_endpoint(self._handle, pattern))
+            endpoint = self._endpoint_class(self, _wsock.server_endpoint(self._handle, pattern))
             self._endpoints[pattern] = endpoint
             if self._codec is not None:
                 set_codec(endpoint._hooks, self._codec)

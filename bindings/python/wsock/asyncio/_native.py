@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""The native server on an event loop: its handlers may be coroutine functions."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from types import TracebackType
+from typing import Any, Callable, Optional
+
+from .._connections import Connection, Request
+from .._errors import Error, log_and_close
+from .._servers import Endpoint
+from .._servers import Server as NativeServer
+from ._loops import queue_of
+
+# Calls of one connection that wait for the one before, until it is not read any more.
+_AHEAD = 64
+
+
+class _Line:
+    """Coroutines of one connection: one runs at a time, in the order of the events."""
+
+    def __init__(self, server: Server, connection: Connection) -> None:
+        self._server = server
+        self._connection = connection
+        self._waiting: deque[Any] = deque()
+        self._paused = False
+        self._task: Optional[asyncio.Task[None]] = None
+
+    def add(self, coroutine: Any) -> None:
+        self._waiting.append(coroutine)
+        if self._task is None:
+            self._task = self._server._spawn(self._run())
+        elif len(self._waiting) > _AHEAD and not self._paused:
+            self._paused = True
+            _quietly(self._connection.pause)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            coroutine = self._waiting.popleft()
+            if self._paused and len(self._waiting) < _AHEAD // 4:
+                self._paused = False
+                _quietly(self._connection.resume)
+            try:
+                await coroutine
+            except Exception as error:
+                self._server._failed(error, self._connection)
+        self._task = None
+        self._server._lines.pop(self._connection, None)
+
+
+def _quietly(call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except Error:  # it is closing: nothing has to be held back any more
+        pass
+
+
+class AsyncEndpoint(Endpoint):
+    """A path of such a server."""
+
+    def __init__(self, server: Server, handle: Any) -> None:
+        super().__init__(server, handle)
+        self._server = server
+
+    def _handler(self, name: str, fn: Any) -> Any:
+        if not inspect.iscoroutinefunction(fn):
+            return fn
+        if name == "on_request":
+            return lambda request: self._server._ask(fn, request)
+        return lambda connection, *args: self._server._line(connection).add(
+            fn(connection, *args))
+
+
+class Server(NativeServer):
+    """A `wsock.Server` on the queue of an event loop, to be made inside of it: rooms,
+    timers and decorators are the same, and handlers may be coroutine functions. Those of
+    one connection run one after the other, in a task of its own.
+
+        async with Server("ws://127.0.0.1:8080") as server:
+
+            @server.on_message("/echo")
+            async def echo(connection, message):
+                connection.send(message)
+
+            await server.serve_forever()
+    """
+
+    _endpoint_class = AsyncEndpoint  # type: ignore[assignment]
+
+    def __init__(self, *urls: str, **options: Any) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._watched = queue_of(self._loop)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lines: dict[Connection, _Line] = {}
+        self._error_handler: Optional[Callable[[BaseException, Any], Any]] = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        super().__init__(*urls, queue=self._watched.queue, **options)
+        self._watched.watch()
+
+    def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _line(self, connection: Connection) -> _Line:
+        line = self._lines.get(connection)
+        if line is None:
+            line = self._lines[connection] = _Line(self, connection)
+        return line
+
+    def _ask(self, fn: Any, request: Request) -> None:
+        request.defer()
+        self._spawn(self._answer(fn, request))
+
+    async def _answer(self, fn: Any, request: Request) -> None:
+        try:
+            result = await fn(request)
+            if not request.answered:
+                if result is False:
+                    request.reject(403)
+                else:
+                    request.accept()
+        except Exception as error:
+            self._failed(error, request)
+            if not request.answered:
+                _quietly(lambda: request.reject(500))
+
+    def on_error(self, fn: Any) -> Any:
+        """fn(error, subject): a handler raised; see wsock.Server.on_error."""
+        self._error_handler = fn
+        return super().on_error(fn)
+
+    def _failed(self, error: BaseException, subject: Any) -> None:
+        (self._error_handler or log_and_close)(error, subject)
+
+    def _has_stopped(self) -> None:
+        super()._has_stopped()
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    # -- running
+
+    def run(self) -> None:
+        """There is a loop already: see serve_forever()."""
+        raise TypeError("await serve_forever() in place of run()")
+
+    async def serve_forever(self) -> None:
+        """Accept connections until stop() was called and all have ended. Cancelling this
+        stops it."""
+        self.start()
+        try:
+            await asyncio.shield(self._ended)
+        except asyncio.CancelledError:
+            await self.wait_closed()
+            raise
+
+    async def wait_closed(self) -> None:
+        """Stop, and wait until all connections and handlers have ended."""
+        self.stop()
+        await asyncio.shield(self._ended)
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, kind: Optional[type[BaseException]],
+                        exc: Optional[BaseException],
+                        trace: Optional[TracebackType]) -> None:
+        await self.wait_closed()
+        self._handle._drop()
+        self._watched.unwatch()
