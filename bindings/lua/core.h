@@ -45,6 +45,8 @@ void wlua_open_handles(lua_State *L);
 void *wlua_new_handle(lua_State *L, enum wlua_kind kind);
 /** Push a handle of an object (nullable: nil). It takes over the reference. */
 void wlua_push_handle(lua_State *L, void *object, enum wlua_kind kind);
+/** Whether a value is a handle of that kind, with or without an object. */
+bool wlua_is(lua_State *L, int index, enum wlua_kind kind);
 /** The object of an argument; raises an error for whatever is none of that kind. */
 void *wlua_check(lua_State *L, int index, enum wlua_kind kind);
 /** Push nil, text and code. @return 3, for return */

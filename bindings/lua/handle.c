@@ -94,6 +94,18 @@ void wlua_push_handle(lua_State *L, void *object, enum wlua_kind kind)
         *(void **)wlua_new_handle(L, kind) = object;
 }
 
+bool wlua_is(lua_State *L, int index, enum wlua_kind kind)
+{
+    bool same;
+
+    if (!lua_isuserdata(L, index) || !lua_getmetatable(L, index))
+        return false;
+    luaL_getmetatable(L, kinds[kind].name);
+    same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
 void *wlua_check(lua_State *L, int index, enum wlua_kind kind)
 {
     const struct wlua_handle *handle = luaL_checkudata(L, index, kinds[kind].name);

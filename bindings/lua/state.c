@@ -242,11 +242,7 @@ static int end_runtime(lua_State *L)
 
 static void *kept_object(lua_State *L, enum wlua_kind *kind)
 {
-    const struct wlua_handle *handle = lua_touserdata(L, 1);
-
-    *kind = lua_isuserdata(L, 1) && !lua_islightuserdata(L, 1) && handle->kind == WLUA_client
-                ? WLUA_client
-                : WLUA_server;
+    *kind = wlua_is(L, 1, WLUA_client) ? WLUA_client : WLUA_server;
     return wlua_check(L, 1, *kind);
 }
 

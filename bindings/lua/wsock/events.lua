@@ -246,6 +246,7 @@ local unstarted = {} -- servers that listen and accept nothing before handlers c
 --- Have a server accept from the next dispatch on.
 function M.accept_later(server)
   unstarted[server] = true
+  M.call(function() end) -- wakes a host that waits for the descriptor
 end
 
 local function accept_now()
