@@ -49,4 +49,5 @@ def main():
                        "--rootdir", str(HERE), *tests], environment)
 
 
-main()
+if __name__ == "__main__":
+    main()
