@@ -124,7 +124,7 @@ static int take_value(struct args *args, const struct arg_option *option,
 static int unknown_name(const struct args *args, const char *name, size_t len)
 {
     char wrong[NAME_MAX_LEN + 1];
-    struct nearest nearest = {NULL};
+    struct nearest nearest;
 
     snprintf(wrong, sizeof wrong, "%.*s", (int)len, name);
     nearest = nearest_to(wrong);

@@ -299,7 +299,7 @@ static void opens(struct wsi_keeper *keeper)
     tell(keeper, WSOCK_STATE_OPEN, NULL, 0);
 }
 
-void wsi_keeper_greet(struct wsi_keeper *keeper, struct wsock_conn *conn)
+void wsi_keeper_greet(struct wsi_keeper *keeper, const struct wsock_conn *conn)
 {
     pthread_mutex_lock(&keeper->lock);
     if (keeper->conn == conn && keeper->is_open)

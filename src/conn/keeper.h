@@ -74,7 +74,7 @@ void wsi_keeper_release(struct wsi_keeper *keeper);
 
 /** Before on_open of one of the client's connections, on its queue: to the host it is
  * open now. */
-void wsi_keeper_greet(struct wsi_keeper *keeper, struct wsock_conn *conn);
+void wsi_keeper_greet(struct wsi_keeper *keeper, const struct wsock_conn *conn);
 
 /** @return as wsock_client_start(), less what is about TLS. */
 int wsi_keeper_start(struct wsi_keeper *keeper);

@@ -54,7 +54,8 @@ static void on_cooling(struct wsi_timer *timer)
 {
     struct wsi_loop *loop = WSI_CONTAINER_OF(timer, struct wsi_loop, cooling);
 
-    WSI_LIST_EACH(node, &loop->warm) {
+    WSI_LIST_EACH(node, &loop->warm)
+    {
         struct wsi_filter *filter = WSI_CONTAINER_OF(node, struct wsi_filter, warmth);
 
         if (loop->now_ms - filter->used_ms > WSI_FILTER_WARM_MS &&
@@ -251,7 +252,7 @@ static const uint8_t *next_record(const struct wsi_stream *stream, size_t *len)
 }
 
 /* What is encoded is on its way still: nobody shall read that nothing waits. */
-static void count(struct wsi_stream *stream, size_t encoded)
+static void count_encoded(struct wsi_stream *stream, size_t encoded)
 {
     struct wsi_filter *filter = stream->filter;
 
@@ -272,8 +273,8 @@ static void encode_queue(struct wsi_stream *stream, struct wsi_buf *sealed, size
 
         if (len > 0)
             filter->ops->encode(filter, record, len);
-        count(stream,
-              sealed->len - from); /* first, or there would be less for a moment */
+        count_encoded(stream, sealed->len -
+                                  from); /* first, or there would be less for a moment */
         wsi_send_consume(stream, len);
     }
 }
@@ -310,7 +311,7 @@ static bool send_batch(struct wsi_stream *stream, struct wsi_buf *sealed)
     if (n > 0 && (stream->flags & WSI_S_UNBLOCKED))
         wsi_stream_set(stream, WSI_S_OWE_WRITABLE);
     if (stream->filter->ready && !stream->filter->failed)
-        count(stream, sealed->len - (size_t)n);
+        count_encoded(stream, sealed->len - (size_t)n);
     if ((size_t)n == sealed->len)
         return true;
     if (wsi_buf_append(&stream->filter->pending, sealed->data + n,

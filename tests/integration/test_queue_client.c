@@ -332,7 +332,7 @@ static void check_bytes(struct shapes *shapes, const char *data, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (data[i] != byte_of(shapes->next, shapes->at + i)) {
-            CHECK(!"a byte is another one");
+            CHECK(false); /* a byte is another one */
             break;
         }
 }
