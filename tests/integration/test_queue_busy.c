@@ -387,6 +387,64 @@ static void a_crowd_waits_for_room(void **state)
     busy_end(&busy);
 }
 
+/* Messages in one piece with the request, and pongs, which go through the ring too. */
+static void what_comes_with_the_request_waits_for_room(void **state)
+{
+    static const char request[] = "GET /test HTTP/1.1\r\nHost: test\r\nUpgrade: websocket"
+                                  "\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
+                                  "\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                                  "\r\n\x81\x85\0\0\0\0early\x8a\x82\0\0\0\0po"
+                                  "\x81\x84\0\0\0\0late";
+    struct busy busy;
+    int fds[EVENTS], none = 0;
+
+    (void)state;
+    busy_begin(&busy, 1);
+    flood_with(&busy, 1);
+    for (int i = 0; i < EVENTS; i++) {
+        fds[i] = raw_connect(busy.world.url);
+        raw_send(fds[i], request, sizeof request - 1);
+    }
+    assert_true(stays_below(&none, 1, 200));
+    dispatch_until(busy.world.queue, &busy.world.side.messages, 2 * EVENTS);
+    assert_int_equal(busy.world.side.pongs, EVENTS);
+    assert_int_equal(busy.world.side.opened, 1 + EVENTS);
+    for (int i = 0; i < EVENTS; i++)
+        close(fds[i]);
+    busy_end(&busy);
+}
+
+/* What ends while it is not read is found out later, and costs nothing until then. */
+static void peers_that_go_away_meanwhile_cost_no_time(void **state)
+{
+    const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    struct busy busy;
+    int fds[EVENTS], never = 0;
+    char url[256];
+    int64_t began;
+
+    (void)state;
+    busy_begin(&busy, 1);
+    assert_int_equal(wsock_server_listen(busy.world.server, "ws://127.0.0.1:0"), 0);
+    assert_true(wsock_server_url(busy.world.server, url, sizeof url, 1) > 0);
+    for (int i = 0; i < EVENTS; i++)
+        fds[i] = raw_open(url);
+    dispatch_until(busy.world.queue, &busy.world.side.opened, EVENTS);
+    flood_with(&busy, 1);
+    for (int i = 0; i < EVENTS; i++)
+        raw_frame(fds[i], 0x81, "one", 3);
+    assert_true(stays_below(&never, 1, 100));
+    for (int i = 0; i < EVENTS; i++) {
+        setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &none, sizeof none);
+        close(fds[i]);
+    }
+    began = cpu_ms();
+    assert_true(stays_below(&never, 1, 500));
+    assert_in_range(cpu_ms() - began, 0, 200);
+    dispatch_until(busy.world.queue, &busy.world.side.closed, EVENTS);
+    busy_end(&busy);
+}
+
 static void count_call(void *user)
 {
     tell(user);
@@ -473,6 +531,8 @@ int main(void)
         TEST(one_that_floods_leaves_room_for_others),
         TEST(one_whose_bytes_are_many_leaves_room_for_others),
         TEST(a_crowd_waits_for_room),
+        TEST(what_comes_with_the_request_waits_for_room),
+        TEST(peers_that_go_away_meanwhile_cost_no_time),
         TEST(calls_have_their_turn_under_a_flood),
         TEST(what_the_host_never_heard_of_does_not_wait_for_it),
         TEST(what_has_ended_holds_no_memory_while_the_host_sleeps),
