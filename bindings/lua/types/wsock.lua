@@ -1,0 +1,406 @@
+---@meta wsock
+-- SPDX-License-Identifier: MIT
+-- Annotations for editors (LuaCATS); docs/lua.md tells more.
+
+---@class wsock
+---@field version string
+---@field on_error fun(err: any, conn: wsock.Conn?, traceback: string)?
+---@field [string] integer constants of the C headers without WSOCK_
+local wsock = {}
+
+---@class wsock.CloseInfo
+---@field code integer
+---@field reason string
+---@field detail string
+---@field cause integer
+---@field cause_text string
+---@field began integer
+---@field opened boolean
+---@field http_status integer
+---@field errno integer
+---@field tls_error integer
+---@field tls_alert integer
+
+---@class wsock.StateInfo
+---@field state integer
+---@field attempt integer
+---@field delay number
+---@field why wsock.CloseInfo?
+
+---@class wsock.Codec
+---@field encode fun(value: any): string
+---@field decode fun(data: string): any
+
+---@class wsock.Accept
+---@field identity any
+---@field info any
+---@field subprotocol string?
+---@field headers table<string, string>?
+
+---@class wsock.Handlers
+---@field on_open fun(conn: wsock.Conn)?
+---@field on_message fun(conn: wsock.Conn, data: any, binary: boolean)?
+---@field on_part fun(conn: wsock.Conn, data: string, binary: boolean, first: boolean, last: boolean)?
+---@field on_drain fun(conn: wsock.Conn)?
+---@field on_pong fun(conn: wsock.Conn, data: string)?
+---@field on_close fun(conn: wsock.Conn, code: integer, reason: string, info: wsock.CloseInfo)?
+---@field binary boolean?
+---@field codec wsock.Codec?
+---@field [string] any options of the library
+
+---@class wsock.EndpointOptions: wsock.Handlers
+---@field on_request (fun(req: wsock.Request): boolean|wsock.Accept|nil, integer?, string?)?
+
+---@class wsock.ServerOptions
+---@field listen string|string[]|nil
+---@field endpoints table<string, wsock.EndpointOptions>?
+---@field on_http fun(req: wsock.Request)?
+---@field on_error fun(err: any, conn: wsock.Conn?, traceback: string)?
+---@field on_stopped fun(server: wsock.Server)?
+---@field [string] any options of the library
+
+---@class wsock.ClientOptions: wsock.Handlers
+---@field url string
+---@field headers table<string, string>?
+---@field subprotocols string[]?
+---@field on_state fun(client: wsock.Client, state: wsock.State, info: wsock.StateInfo)?
+---@field on_error fun(err: any, conn: wsock.Conn?, traceback: string)?
+
+---@alias wsock.State "connecting"|"open"|"waiting"|"closed"
+
+---@param options wsock.ServerOptions
+---@return wsock.Server? server, string? message, integer? code
+function wsock.server(options) end
+
+---@param options wsock.ClientOptions
+---@return wsock.Client? client, string? message, integer? code
+function wsock.client(options) end
+
+---@param options wsock.ClientOptions
+---@return wsock.Conn? conn, string? message, integer? code
+function wsock.connect(options) end
+
+---@param milliseconds number
+---@param max_events integer?
+---@return integer? events, number|string late, integer? code
+function wsock.tick(milliseconds, max_events) end
+
+---@param moment number of now()
+---@param max_events integer?
+---@return integer? events, number|string late, integer? code
+function wsock.tick_until(moment, max_events) end
+
+---@param max_events integer?
+---@return integer? events, string? message, integer? code
+function wsock.poll(max_events) end
+
+---@param seconds number?
+---@return integer? events, string? message, integer? code
+function wsock.wait(seconds) end
+
+---@return true? ok, string? message, integer? code
+function wsock.loop() end
+
+function wsock.stop() end
+
+---@param seconds number?
+---@return true? ok, string? message, integer? code
+function wsock.close(seconds) end
+
+---@return number seconds
+function wsock.now() end
+
+---@param seconds number
+---@param fn fun(timer: wsock.Timer, missed: integer)
+---@return wsock.Timer? timer, string? message, integer? code
+function wsock.after(seconds, fn) end
+
+---@param seconds number
+---@param fn fun(timer: wsock.Timer, missed: integer)
+---@return wsock.Timer? timer, string? message, integer? code
+function wsock.every(seconds, fn) end
+
+---@param fn fun(...)
+---@return true? ok, string? message, integer? code
+function wsock.call(fn, ...) end
+
+---@param seconds number
+---@return true? ok, string? message, integer? code
+function wsock.sleep(seconds) end
+
+---@param co thread
+---@return boolean ok, any err
+function wsock.resume(co, ...) end
+
+---@param name string
+---@param value string|number|boolean
+---@return true? ok, string? message, integer? code
+function wsock.set(name, value) end
+
+---@return integer
+function wsock.fd() end
+
+---@return boolean wait
+function wsock.arm() end
+
+---@param given string?
+---@param secret string?
+---@return boolean
+function wsock.secret_equal(given, secret) end
+
+---@param code integer
+---@return string
+function wsock.strerror(code) end
+
+---@param code integer
+---@return string?
+function wsock.error_name(code) end
+
+---@param cause integer
+---@return string
+function wsock.cause_text(cause) end
+
+---@class wsock.Timer
+local Timer = {}
+function Timer:cancel() end
+
+---@class wsock.Endpoint
+---@field pattern string
+---@field server wsock.Server
+local Endpoint = {}
+
+---@param name string
+---@param value string|number|boolean
+---@return true? ok, string? message, integer? code
+function Endpoint:set(name, value) end
+
+---@class wsock.Server
+---@field urls string[]
+---@field url string?
+---@field conns wsock.Conn[]
+---@field conn_count integer
+---@field stopped boolean
+---@field tick fun(self, milliseconds: number, max_events: integer?): integer?, number|string, integer?
+---@field tick_until fun(self, moment: number, max_events: integer?): integer?, number|string, integer?
+---@field poll fun(self, max_events: integer?): integer?, string?, integer?
+---@field after fun(self, seconds: number, fn: function): wsock.Timer?
+---@field every fun(self, seconds: number, fn: function): wsock.Timer?
+---@field call fun(self, fn: function, ...): true?
+local Server = {}
+
+---@param pattern string
+---@param options wsock.EndpointOptions
+---@return wsock.Endpoint? endpoint, string? message, integer? code
+function Server:endpoint(pattern, options) end
+
+---@param url string
+---@return true? ok, string? message, integer? code
+function Server:listen(url) end
+
+---@param url string
+---@return true? ok, string? message, integer? code
+function Server:unlisten(url) end
+
+---@param name string
+---@return wsock.Room? room, string? message, integer? code
+function Server:room(name) end
+
+---@param name string
+---@return wsock.Room? room, string? message, integer? code
+function Server:find_room(name) end
+
+---@param handler fun(req: wsock.Request)
+---@return true? ok, string? message, integer? code
+function Server:on_http(handler) end
+
+function Server:stop() end
+
+---@return true? ok, string? message, integer? code
+function Server:loop() end
+
+---@return true? ok, string? message, integer? code
+function Server:reload() end
+
+---@param name string
+---@param value string|number|boolean
+---@return true? ok, string? message, integer? code
+function Server:set(name, value) end
+
+---@param name string
+---@return string? value, string? message, integer? code
+function Server:get(name) end
+
+---@class wsock.Fields: table<string, string>
+---@field get_all fun(self, name: string): string[]
+
+---@class wsock.Request
+---@field path string
+---@field path_only string
+---@field params wsock.Fields
+---@field query wsock.Fields
+---@field headers wsock.Fields
+---@field cookies wsock.Fields
+---@field method string
+---@field host string
+---@field secure boolean
+---@field upgrade boolean
+---@field remote_address string
+---@field peer_address string
+---@field authorization string?
+---@field user string?
+---@field password string?
+---@field token string?
+---@field subprotocols string[]
+---@field tls table<string, string>?
+local Request = {}
+
+---@param subprotocol string
+---@return boolean
+function Request:offers(subprotocol) end
+
+---@param options wsock.Accept?
+---@return true? ok, string? message, integer? code
+function Request:accept(options) end
+
+---@param status integer?
+---@param text string?
+---@return true? ok, string? message, integer? code
+function Request:reject(status, text) end
+
+---@param status integer
+---@param body string?
+---@param content_type string?
+---@param headers table<string, string>?
+---@return true? ok, string? message, integer? code
+function Request:respond(status, body, content_type, headers) end
+
+---@return true
+function Request:defer() end
+
+---@class wsock.Conn
+---@field id integer
+---@field data table
+---@field identity any
+---@field info any
+---@field params table<string, string>
+---@field request wsock.Request?
+---@field buffered integer
+---@field is_open boolean
+---@field subprotocol string
+---@field extensions string
+---@field remote_address string
+---@field tls table<string, string>?
+---@field rtt number?
+local Conn = {}
+
+---@param data any a string; what the codec takes where there is one
+---@return true? ok, string? message, integer? code
+function Conn:send(data) end
+
+---@param data string
+---@return true? ok, string? message, integer? code
+function Conn:send_text(data) end
+
+---@param data string
+---@return true? ok, string? message, integer? code
+function Conn:send_binary(data) end
+
+---@return boolean open
+function Conn:drained() end
+
+---@param binary boolean?
+---@return true? ok, string? message, integer? code
+function Conn:begin(binary) end
+
+---@param data string
+---@return true? ok, string? message, integer? code
+function Conn:append(data) end
+
+---@return true? ok, string? message, integer? code
+function Conn:finish() end
+
+---@param data string?
+---@return true? ok, string? message, integer? code
+function Conn:ping(data) end
+
+---@param code integer?
+---@param reason string?
+---@return true? ok, string? message, integer? code
+function Conn:close(code, reason) end
+
+---@return true? ok, string? message, integer? code
+function Conn:reset() end
+
+---@return true? ok, string? message, integer? code
+function Conn:pause() end
+
+---@return true? ok, string? message, integer? code
+function Conn:resume() end
+
+---@param name string
+---@return string?
+function Conn:response_header(name) end
+
+---@class wsock.Room
+---@field name string
+---@field broadcast_text fun(self, data: string, except: wsock.Conn?): integer?, string?, integer?
+---@field broadcast_binary fun(self, data: string, except: wsock.Conn?): integer?, string?, integer?
+local Room = {}
+
+---@param conn wsock.Conn
+---@return true? ok, string? message, integer? code
+function Room:join(conn) end
+
+---@param conn wsock.Conn
+---@return true? ok, string? message, integer? code
+function Room:leave(conn) end
+
+---@param data any
+---@param except wsock.Conn?
+---@return integer? members, string? message, integer? code
+function Room:broadcast(data, except) end
+
+---@return integer
+function Room:count() end
+
+---@return wsock.Conn[]
+function Room:members() end
+
+---@param codec wsock.Codec
+---@return wsock.Room
+function Room:with(codec) end
+
+---@class wsock.Client
+---@field conn wsock.Conn?
+---@field state wsock.State
+local Client = {}
+
+---@return wsock.Conn? conn, string? message, integer? code
+function Client:connect() end
+
+---@return true? ok, string? message, integer? code
+function Client:start() end
+
+---@param code integer?
+---@param reason string?
+---@return true? ok, string? message, integer? code
+function Client:stop(code, reason) end
+
+---@param data any
+---@return true? ok, string? message, integer? code
+function Client:send(data) end
+
+---@param data string
+---@return true? ok, string? message, integer? code
+function Client:send_text(data) end
+
+---@param data string
+---@return true? ok, string? message, integer? code
+function Client:send_binary(data) end
+
+---@param name string
+---@param value string|number|boolean
+---@return true? ok, string? message, integer? code
+function Client:set(name, value) end
+
+return wsock
