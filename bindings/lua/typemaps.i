@@ -72,7 +72,7 @@
 %typemap(in, numinputs=0) const char **name (const char *text = NULL), const char **value (const char *text = NULL)
 %{ $1 = (char **)&text; %}
 /* Name and value; nothing behind the last. */
-%typemap(out) int wsock_request_field_at
+%typemap(out) int wsock_request_field_at, int wsock_conn_response_field_at
 %{
     if ($1 < 0)
         return 0;

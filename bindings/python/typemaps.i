@@ -106,7 +106,7 @@
     $1 = &text;
 }
 /* A pair; the end of the fields is None. */
-%typemap(out) int wsock_request_field_at
+%typemap(out) int wsock_request_field_at, int wsock_conn_response_field_at
 {
     if ($1 == WSOCK_EINVAL) {
         wpy_raise_of(args, $1);

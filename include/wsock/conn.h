@@ -303,10 +303,22 @@ WSOCK_API const char *wsock_conn_subprotocol(const wsock_conn *conn);
  * @return the length; WSOCK_ETOOBIG; WSOCK_EINVAL. Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_conn_extensions(const wsock_conn *conn, char *out, size_t size);
-/** A header field of the server's answer; NULL when there is none, before open, and at a
- *  server. @return (borrowed from conn, nullable) Thread: any. Since: 1.0 */
+/** A header field of the server's answer, one that refuses included; NULL when there is
+ *  none, before there is an answer, and at a server. @return (borrowed from conn, nullable) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn,
                                                  const char *name);
+/**
+ * Walk through the header fields of the server's answer, repeated names included; also of
+ * an answer that refuses (cause REFUSED), once the connection has ended.
+ *
+ * @param name  (out, borrowed from conn)
+ * @param value (out, borrowed from conn)
+ * @param index from 0.
+ * @return 0; WSOCK_ENOENT beyond the last, before there is an answer, and at a server;
+ *         WSOCK_EINVAL. Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_conn_response_field_at(const wsock_conn *conn, const char **name,
+                                           const char **value, size_t index);
 /** The peer's address; at a server the client's, as wsock_request_remote_address(), also
  * behind proxies that are listed; "" before open. @return
  * (borrowed from conn) Thread: any. Since: 1.0 */

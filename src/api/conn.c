@@ -309,7 +309,8 @@ wsock_request *wsock_conn_request(wsock_conn *conn)
                                                              : NULL;
 }
 
-/* A client's facts are there from open on, and then never change. */
+/* A client's facts are there from open on, or from the end if its server refused, and then
+ * never change. */
 static const struct wsi_facts *facts_of(const wsock_conn *conn)
 {
     return conn != NULL && wsi_conn_state(conn) >= WSI_CONN_OPEN ? conn->facts : NULL;
@@ -319,7 +320,7 @@ const char *wsock_conn_subprotocol(const wsock_conn *conn)
 {
     const struct wsi_facts *facts = facts_of(conn);
 
-    return facts != NULL ? wsi_facts_subprotocol(facts) : "";
+    return facts != NULL && conn->opened ? wsi_facts_subprotocol(facts) : "";
 }
 
 /* What is agreed on is noted while opening, which may fail after it. `opened` does not
@@ -360,6 +361,18 @@ const char *wsock_conn_response_header(const wsock_conn *conn, const char *name)
     if (facts == NULL || name == NULL || wsi_conn_role(conn) == WSI_SERVER)
         return NULL;
     return wsi_facts_header(facts, name);
+}
+
+int wsock_conn_response_field_at(const wsock_conn *conn, const char **name,
+                                 const char **value, size_t index)
+{
+    const struct wsi_facts *facts = facts_of(conn);
+
+    if (conn == NULL || name == NULL || value == NULL)
+        return WSOCK_EINVAL;
+    if (facts == NULL || wsi_conn_role(conn) == WSI_SERVER)
+        return WSOCK_ENOENT;
+    return wsi_facts_field_at(facts, name, value, WSOCK_FIELDS_HEADER, index);
 }
 
 const char *wsock_conn_remote_address(const wsock_conn *conn)

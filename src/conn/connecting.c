@@ -258,24 +258,40 @@ static int check_upgrade(struct wsock_conn *conn, const struct wsi_http_head *he
     return r == 0 ? check_compression(conn, head, refusal) : r;
 }
 
+static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head)
+{
+    char address[WSI_ADDRESS_TEXT_MAX];
+
+    return wsi_facts_from_response(&conn->facts,
+                                   wsi_address_text(&conn->opening->peer, address), head);
+}
+
+/* What it says can be read when the connection has ended: without memory for that, only
+ * its status. */
+static void refused(struct wsock_conn *conn, const struct wsi_http_head *head,
+                    const struct wsi_http_refusal *refusal, size_t head_end)
+{
+    if (note_facts(conn, head) < 0)
+        conn->facts = NULL;
+    begin_refusal(conn, head, refusal, head_end);
+}
+
 /* Check the head and note what it says. @return 0, or -1 when the connection has failed.
  */
 static int check_answer(struct wsock_conn *conn, size_t head_end)
 {
     const struct wsi_http_head *head = &conn->worker->head;
     struct wsi_http_refusal refusal;
-    char address[WSI_ADDRESS_TEXT_MAX];
 
     if (check_upgrade(conn, head, &refusal) < 0) {
         if (refusal.status != 0 && !wsi_moving_follow(conn, head))
-            begin_refusal(conn, head, &refusal, head_end);
+            refused(conn, head, &refusal, head_end);
         else if (refusal.status == 0)
             wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE, "the server's answer: %s",
                                 refusal.why);
         return -1;
     }
-    if (wsi_facts_from_response(
-            &conn->facts, wsi_address_text(&conn->opening->peer, address), head) < 0 ||
+    if (note_facts(conn, head) < 0 ||
         (conn->stream.filter != NULL && wsi_conn_note_tls(conn) < 0)) {
         wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
         return -1;

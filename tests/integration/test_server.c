@@ -269,6 +269,17 @@ static void judge(wsock_request *request, void *user)
     tell(user);
 }
 
+static bool answer_has(const wsock_conn *conn, const char *name, const char *value)
+{
+    const char *n = NULL, *v = NULL;
+    size_t i = 0;
+
+    while (wsock_conn_response_field_at(conn, &n, &v, i) == 0 &&
+           (strcmp(n, name) != 0 || strcmp(v, value) != 0))
+        i++;
+    return wsock_conn_response_field_at(conn, &n, &v, i) == 0;
+}
+
 static void requests_tell_what_the_client_said_both_ways(void **state)
 {
     struct world world;
@@ -306,6 +317,8 @@ static void requests_tell_what_the_client_said_both_ways(void **state)
     assert_string_equal(wsock_conn_subprotocol(side.conn), "two");
     assert_string_equal(wsock_conn_subprotocol(there.conn), "two");
     assert_string_equal(wsock_conn_response_header(side.conn, "x-answer"), "forty-two");
+    assert_true(answer_has(side.conn, "X-Answer", "forty-two"));
+    assert_false(answer_has(there.conn, "X-Answer", "forty-two"));
     assert_null(wsock_conn_request(side.conn));
     request = wsock_conn_request(there.conn);
     assert_string_equal(wsock_request_param(request, "room"), "a b");

@@ -287,9 +287,11 @@ def test_process_request_and_response(run):
                                additional_headers={"X-Secret": "open"}) as ws:
                 assert await ws.recv() == "open"
                 assert ws.response.headers["Server"] == "mine"
+                assert ws.response.headers["X-Blessing"] == "yes"
             with pytest.raises(InvalidStatus) as caught:
                 await connect(at(server))
             assert caught.value.response.status_code == 403
+            assert caught.value.response.headers["X-Why"] == "secret"
             host, port = server.sockets[0].getsockname()
             head, body = await _get(host, port, "/health")
             assert head.startswith("HTTP/1.1 200") and body == "fine\n"

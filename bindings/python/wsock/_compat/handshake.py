@@ -25,9 +25,6 @@ _OWN = frozenset(["connection", "upgrade", "content-length", "content-type",
                   "transfer-encoding", "sec-websocket-accept", "sec-websocket-protocol",
                   "sec-websocket-extensions", "sec-websocket-version"])
 
-_TOLD = ("Date", "Upgrade", "Connection", "Sec-WebSocket-Accept", "Sec-WebSocket-Extensions",
-         "Sec-WebSocket-Protocol", "Server")
-
 
 def request_of(native: Any) -> Request:
     """A request of the library's as it came in."""
@@ -124,8 +121,8 @@ def respond(native: Any, response: Response) -> None:
 def answer_of(native: Any, status: int = 101) -> Response:
     """What a server answered to a client's connection."""
     headers = Headers()
-    for name in _TOLD:
-        value = _wsock.conn_response_header(native, name)
-        if value is not None:
-            headers[name] = value
+    index = 0
+    while (field := _wsock.conn_response_field_at(native, index)) is not None:
+        headers[field[0]] = field[1]
+        index += 1
     return Response(status, reason_of(status), headers)
