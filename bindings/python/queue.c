@@ -209,8 +209,6 @@ static int wait_for(struct wpy_queue *self, double timeout, int wake_fd)
             PyErr_SetFromErrno(PyExc_OSError);
             return -1;
         }
-        if (PyErr_CheckSignals() < 0)
-            return -1;
     }
     return -1;
 }
