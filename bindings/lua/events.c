@@ -314,8 +314,10 @@ static struct wlua_slot *hooks_slot(lua_State *L, int index)
     luaL_checktype(L, index, LUA_TTABLE);
     lua_pushnil(L);
     slot = wlua_slot_new(L, state, lua_gettop(L));
-    if (slot == NULL)
-        luaL_error(L, "not enough memory");
+    if (slot == NULL) {
+        luaL_error(L, "not enough memory"); /* does not return */
+        return NULL;
+    }
     slot->is_hooks = true;
     slot->ref = state->next_hooks++;
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->hooks_ref);

@@ -203,8 +203,10 @@ void wlua_open_state(lua_State *L)
     lua_setmetatable(L, -2);
     pthread_once(&once, watch_forks);
     state = calloc(1, sizeof *state);
-    if (state == NULL)
-        luaL_error(L, "not enough memory");
+    if (state == NULL) {
+        luaL_error(L, "not enough memory"); /* does not return */
+        return;
+    }
     *box = state;
     atomic_init(&state->refs, 1);
     pthread_mutex_init(&state->lock, NULL);
