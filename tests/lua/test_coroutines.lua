@@ -81,6 +81,8 @@ test("errors behind a yield go to on_error too, and later messages still come", 
   conn:send("better")
   await("the rest", function() return #log == 2 end)
   equal(table.concat(log, " "), "good better")
+  conn:send("best") -- it is read again
+  await("a later one", function() return #log == 3 end)
   equal(#caught, 2)
   assert(caught[2][1]:find("behind a yield", 1, true))
   assert(caught[2][3]:find("test_coroutines.lua", 1, true), caught[2][3])

@@ -21,6 +21,13 @@ test("tick never returns early, whatever happens", function()
   end
 end)
 
+test("what wakes the queue does not shorten a tick", function()
+  wsock.stop()
+  local before = wsock.now()
+  equal(wsock.tick(30), 0)
+  assert(wsock.now() - before >= 0.03)
+end)
+
 test("tick_until keeps a rate", function()
   wsock.call(function() end)
   local moment, begun = wsock.now(), wsock.now()
