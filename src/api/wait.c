@@ -120,7 +120,16 @@ static bool arm_own(struct waiting *waiting, struct pollfd *ready)
     return none;
 }
 
-/* A signal counts as readable. */
+/* Between handlers, which may never let it sleep. */
+static enum outcome glance(const struct waiting *waiting)
+{
+    struct pollfd ready = {.fd = waiting->fd, .events = POLLIN};
+
+    if (waiting->fd >= 0 && poll(&ready, 1, 0) > 0)
+        return READABLE;
+    return left_ms(waiting->until_us) == 0 ? TIME_IS_UP : LOOK_AGAIN;
+}
+
 static enum outcome sleep_on_descriptors(struct waiting *waiting)
 {
     struct pollfd ready[OWN_MAX + 2] = {{.fd = waiting->fd, .events = POLLIN}};
@@ -133,9 +142,11 @@ static enum outcome sleep_on_descriptors(struct waiting *waiting)
     if (waiting->waiter.fd < 0 && (left < 0 || left > LOOK_MS))
         left = LOOK_MS;
     if (!arm_own(waiting, ready + 2) || look(waiting))
-        return LOOK_AGAIN;
+        return glance(waiting);
     r = left == 0 ? 0 : poll(ready, waiting->count + 2, left);
-    if (r < 0 || (ready[0].revents & POLLIN) != 0)
+    if (r < 0) /* a signal: nothing of ours, or it wrote to fd */
+        return LOOK_AGAIN;
+    if ((ready[0].revents & POLLIN) != 0)
         return READABLE;
     if ((ready[1].revents & POLLIN) != 0 &&
         read(waiting->waiter.fd, &count, sizeof count) < 0)
@@ -164,13 +175,13 @@ static enum outcome sleep_on_condition(struct waiting *waiting)
 
 static enum outcome turn(struct waiting *waiting)
 {
-    enum outcome outcome = LOOK_AGAIN;
+    enum outcome outcome;
 
     find_own(waiting);
     if (waiting->count == 0 && waiting->fd < 0)
         outcome = sleep_on_condition(waiting);
-    else if (!dispatch_own(waiting))
-        outcome = sleep_on_descriptors(waiting);
+    else
+        outcome = dispatch_own(waiting) ? glance(waiting) : sleep_on_descriptors(waiting);
     let_go(waiting);
     return outcome;
 }

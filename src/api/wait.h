@@ -14,7 +14,8 @@ struct wsi_pool;
  *
  * @param fd         (-1: none) to wait for as well.
  * @param timeout_ms negative: no limit; 0: only look.
- * @return 0 when it is over; 1 when fd is readable, or a signal came; WSOCK_ETIMEDOUT.
+ * @return 0 when it is over; 1 when fd is readable; WSOCK_ETIMEDOUT. A signal does not
+ *         end it.
  */
 int wsi_await(struct wsi_pool *pool, bool (*is_over)(const void *what), const void *what,
               int fd, int64_t timeout_ms);

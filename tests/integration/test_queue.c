@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static void handlers_run_only_when_dispatched(void **state)
@@ -157,6 +158,86 @@ static void a_queue_may_change_hands_while_its_thread_waits(void **state)
         host_end(&host);
         world_end(&world);
     }
+}
+
+/* ---- waiting does not depend on a pause of what it dispatches ---- */
+
+struct busy {
+    struct world world;
+    int64_t until_ms; /* at the latest */
+    bool raises;
+};
+
+static void post_again(void *user)
+{
+    struct busy *busy = user;
+
+    if (busy->raises)
+        raise(SIGTERM);
+    busy->raises = false;
+    if (now_ms() < busy->until_ms && told(&busy->world.stopped) == 0)
+        CHECK(wsock_queue_post(busy->world.queue, post_again, busy, NULL) == 0);
+}
+
+static void busy_begin(struct busy *busy)
+{
+    memset(busy, 0, sizeof *busy);
+    world_begin_queued(&busy->world, 1);
+    world_listen(&busy->world, NULL);
+    assert_int_equal(wsock_queue_dispatch(busy->world.queue, 0, 0), 0);
+    busy->until_ms = now_ms() + 20000;
+}
+
+static void waiting_ends_in_time_while_handlers_run(void **state)
+{
+    struct busy busy;
+
+    (void)state;
+    busy_begin(&busy);
+    post_again(&busy);
+    assert_int_equal(wsock_server_wait(busy.world.server, 20), WSOCK_ETIMEDOUT);
+    assert_true(now_ms() < busy.until_ms);
+    busy.until_ms = 0;
+    world_end(&busy.world);
+}
+
+static void a_signal_stops_while_handlers_run(void **state)
+{
+    struct busy busy;
+
+    (void)state;
+    busy_begin(&busy);
+    busy.raises = true;
+    assert_int_equal(wsock_queue_post(busy.world.queue, post_again, &busy, NULL), 0);
+    assert_int_equal(wsock_runtime_run(busy.world.runtime, WSOCK_RUN_SIGNALS), 0);
+    assert_true(now_ms() < busy.until_ms);
+    world_end(&busy.world);
+}
+
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    alarms++;
+}
+
+/* One that is not ours ends the calls that sleep, whatever its flags say. */
+static void a_signal_of_the_application_ends_no_wait(void **state)
+{
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    const struct itimerval often = {{0, 5000}, {0, 5000}}, never = {{0, 0}, {0, 0}};
+    struct busy busy;
+
+    (void)state;
+    busy_begin(&busy);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    assert_int_equal(wsock_server_wait(busy.world.server, 50), WSOCK_ETIMEDOUT);
+    setitimer(ITIMER_REAL, &never, NULL);
+    signal(SIGALRM, SIG_DFL);
+    assert_true(alarms > 0);
+    world_end(&busy.world);
 }
 
 /* ---- waking ---- */
@@ -550,6 +631,9 @@ int main(void)
         TEST(waiting_dispatches),
         TEST(waiting_elsewhere_does_not_dispatch),
         TEST(a_queue_may_change_hands_while_its_thread_waits),
+        TEST(waiting_ends_in_time_while_handlers_run),
+        TEST(a_signal_stops_while_handlers_run),
+        TEST(a_signal_of_the_application_ends_no_wait),
         TEST(what_is_behind_a_handler_that_wakes_stays_queued),
         TEST(a_handler_that_closes_is_the_last),
         TEST(a_signal_handler_may_wake),
