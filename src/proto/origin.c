@@ -28,10 +28,12 @@ static uint16_t default_port(struct wsi_str scheme)
     return is(scheme, "https") || is(scheme, "wss") ? 443 : 0;
 }
 
-/* Of a page's host, what may be a place that a request names. */
-static bool is_web(struct wsi_str scheme)
+/* The schemes of pages of the place that a request names. Where that speaks TLS, who
+ * answers without it is somebody between us, on whatever port. What came without TLS may
+ * have been behind a proxy that speaks it and says nothing. */
+static bool may_be_from(struct wsi_str scheme, bool is_secure)
 {
-    return is(scheme, "http") || is(scheme, "https");
+    return is(scheme, "https") || (!is_secure && is(scheme, "http"));
 }
 
 /* RFC 3986 section 3.1 */
@@ -87,13 +89,11 @@ static bool is_same_place(struct wsi_str text, struct wsi_str host, bool is_secu
     struct origin origin;
     const char *why;
 
-    if (parse(&origin, text, false) != NULL || !is_web(origin.scheme) ||
+    if (parse(&origin, text, false) != NULL || !may_be_from(origin.scheme, is_secure) ||
         !wsi_authority_parse(host, &ours, &why))
         return false;
-    /* What came without TLS may have been behind a proxy that speaks it and says nothing:
-     * then either port may be meant. */
     if (!ours.port_given)
-        ours.port = default_port(is_secure ? WSI_STR("https") : origin.scheme);
+        ours.port = default_port(origin.scheme);
     return origin.place.port == ours.port && origin.place.is_ipv6 == ours.is_ipv6 &&
            wsi_str_equal_nocase(origin.place.host, ours.host);
 }

@@ -10,8 +10,8 @@
 /**
  * @param host    the authority that the client asked for, behind whatever proxy; of
  *                length 0 when there is none.
- * @param is_secure the client is known to have come over TLS: a host without a port means
- *                port 443 then, and either 80 or 443 otherwise.
+ * @param is_secure the client is known to have come over TLS: that host's pages have https
+ *                then, and either http or https otherwise.
  * @param allowed the option origins: "" for pages of that host and port, else a list of
  *                what wsi_origin_check_entry() takes.
  * @return true too for a request without Origin: it does not come from a browser's page.

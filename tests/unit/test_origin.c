@@ -59,8 +59,8 @@ static void default_ports_are_the_same_place(void **state)
     assert_false(same("a.example:443", "http://a.example"));
 }
 
-/* Over TLS a host without a port means port 443, which is not where a page of http is. */
-static void default_port_of_tls_is_443(void **state)
+/* A page of http that claims the place of a server of TLS came from somebody else. */
+static void over_tls_only_pages_of_https_are_let_in(void **state)
 {
     (void)state;
     assert_true(allowed(true, "", "a.example", "https://a.example"));
@@ -70,6 +70,9 @@ static void default_port_of_tls_is_443(void **state)
     assert_false(allowed(true, "", "a.example", "http://a.example"));
     assert_false(allowed(true, "same", "a.example", "http://a.example"));
     assert_false(allowed(true, "", "a.example", "https://a.example:80"));
+    assert_false(allowed(true, "", "a.example:443", "http://a.example:443"));
+    assert_false(allowed(true, "", "a.example", "http://a.example:443"));
+    assert_false(allowed(true, "", "a.example:8443", "http://a.example:8443"));
     assert_true(allowed(true, "same, http://a.example", "a.example", "http://a.example"));
 }
 
@@ -259,7 +262,7 @@ int main(void)
         TEST(who_is_no_browser_is_let_in),
         TEST(page_of_the_same_host_and_port_is_let_in),
         TEST(default_ports_are_the_same_place),
-        TEST(default_port_of_tls_is_443),
+        TEST(over_tls_only_pages_of_https_are_let_in),
         TEST(foreign_page_is_refused),
         TEST(origin_that_is_none_is_refused),
         TEST(second_origin_is_refused),
