@@ -51,12 +51,16 @@ static bool is_about(const OCSP_SINGLERESP *single, const X509 *certificate,
     return same;
 }
 
-/* By the issuer, or whom the issuer has certified for that (RFC 6960 section 4.2.2.2). */
-static bool is_signed(OCSP_BASICRESP *basic, STACK_OF(X509) * chain, X509 *issuer)
+/* By the issuer, or whom the issuer has certified for that (RFC 6960 section 4.2.2.2).
+ * @param in_time whether certificates must hold now. */
+static bool is_signed(OCSP_BASICRESP *basic, STACK_OF(X509) * chain, X509 *issuer,
+                      bool in_time)
 {
+    const unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN |
+                                (in_time ? 0 : X509_V_FLAG_NO_CHECK_TIME);
     X509_STORE *store = X509_STORE_new();
     const bool fine = store != NULL && X509_STORE_add_cert(store, issuer) == 1 &&
-                      X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1 &&
+                      X509_STORE_set_flags(store, flags) == 1 &&
                       OCSP_basic_verify(basic, chain, store, 0) == 1;
 
     X509_STORE_free(store);
@@ -70,23 +74,23 @@ static const char *check(struct wsi_staple *out, OCSP_BASICRESP *basic, X509 *ce
     X509 *issuer = sk_X509_num(chain) > 0 ? sk_X509_value(chain, 0) : certificate;
     ASN1_GENERALIZEDTIME *this_update = NULL, *next_update = NULL;
     OCSP_SINGLERESP *single = NULL;
+    int status;
 
     for (int i = 0; i < OCSP_resp_count(basic) && single == NULL; i++)
         if (is_about(OCSP_resp_get0(basic, i), certificate, issuer))
             single = OCSP_resp_get0(basic, i);
     if (single == NULL)
         return "is not about the certificate, or its issuer is not in the chain";
-    if (!is_signed(basic, chain, issuer))
-        return "is not signed by the certificate's issuer, or for it";
-    if (OCSP_single_get0_status(single, NULL, NULL, &this_update, &next_update) !=
-        V_OCSP_CERTSTATUS_GOOD)
-        return "does not say that it is good";
+    status = OCSP_single_get0_status(single, NULL, NULL, &this_update, &next_update);
     out->until = seconds_of(next_update, INT64_MAX);
     if (out->until <= now())
         out->stale = "is out of date";
     else if (seconds_of(this_update, INT64_MAX) > now() + SKEW_SECONDS)
         out->stale = "is of the future";
-    return NULL;
+    /* Of an old answer the signer's certificate may be over as well. */
+    if (!is_signed(basic, chain, issuer, out->stale == NULL))
+        return "is not signed by the certificate's issuer, or for it";
+    return status == V_OCSP_CERTSTATUS_GOOD ? NULL : "does not say that it is good";
 }
 
 /* @return NULL, or what is wrong. */

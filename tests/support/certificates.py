@@ -161,6 +161,8 @@ def make_leafs():
     leaf("future", "inter", LOCAL, ("20490101000000Z", ALWAYS[1]))
     leaf("revoked", "inter", LOCAL)
     leaf("responder", "inter", None, extensions="responder")
+    leaf("retired", "inter", None, ("20200101000000Z", "20210101000000Z"),
+         extensions="responder")
     leaf("foreign_leaf", "foreign", LOCAL)
     leaf("alice", "clients", "DNS:alice.example", subject="/O=wsock/CN=alice")
     leaf("bob", "clients", None, subject="/O=wsock/CN=bob")
@@ -178,6 +180,7 @@ def make_rest():
     answer("good", "sha256.ocsp", "-sha256")
     answer("good", "endless.ocsp", days=())
     answer("good", "delegated.ocsp", signer="responder")
+    answer("good", "retired.ocsp", signer="retired")
     answer("good", "usurped.ocsp", signer="a")
     answer("good", "foreign.ocsp", signer="foreign")
     answer("a", "a.ocsp")

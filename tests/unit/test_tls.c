@@ -1277,6 +1277,7 @@ static void an_answer_is_stapled_in_its_time(void **state)
     later = 9001 * days;
     assert_warned(FILE_OF("good.ocsp"), "out of date, and is not stapled");
     assert_int_equal(staple_of(good, "localhost", false), -1);
+    assert_warned(FILE_OF("retired.ocsp"), "out of date, and is not stapled");
     assert_warned(FILE_OF("endless.ocsp"), NULL);
     assert_true(staple_of(SERVER(.ocsp = FILE_OF("endless.ocsp")), "localhost", false) >
                 0);
@@ -1375,6 +1376,7 @@ static void a_bad_setting_is_named_with_its_file(void **state)
         {SERVER(.ocsp = FILE_OF("a.ocsp")), "tls_ocsp", "a.ocsp is not about"},
         {SERVER(.ocsp = FILE_OF("usurped.ocsp")), "tls_ocsp", "ocsp is not signed by"},
         {SERVER(.ocsp = FILE_OF("foreign.ocsp")), "tls_ocsp", "ocsp is not signed by"},
+        {SERVER(.ocsp = FILE_OF("retired.ocsp")), "tls_ocsp", "ocsp is not signed by"},
         {CONFIG(IDENTITY("revoked"), .ocsp = FILE_OF("revoked.ocsp")), "tls_ocsp",
          "revoked.ocsp does not say that it is good"},
         {SERVER(.ocsp = FILE_OF("good.ocsp") "," FILE_OF("a.ocsp")), "tls_ocsp",
