@@ -15,6 +15,8 @@
 #include "conn/tunneling.h"
 #include "core/alloc.h"
 
+enum { HEAD_PIECE = 4096 };
+
 int wsi_opening_new(struct wsi_opening **out)
 {
     struct wsi_opening *opening = wsi_zalloc(sizeof *opening);
@@ -179,7 +181,13 @@ static void receive_early(struct wsock_conn *conn, const uint8_t *data, size_t l
         wsi_conn_pause(conn, WSI_PAUSE_OPENING);
 }
 
-void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
+static bool wants_head(const struct wsock_conn *conn)
+{
+    return wsi_conn_state(conn) == WSI_CONN_OPENING &&
+           conn->opening->phase == WSI_OPENING_HEAD;
+}
+
+static void receive_in_phase(struct wsock_conn *conn, uint8_t *data, size_t len)
 {
     switch (conn->opening->phase) {
     case WSI_OPENING_PROXY:
@@ -187,9 +195,6 @@ void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
         break;
     case WSI_OPENING_TUNNEL:
         wsi_tunneling_receive(conn, data, len);
-        break;
-    case WSI_OPENING_HEAD:
-        receive_head(conn, data, len);
         break;
     case WSI_OPENING_ANSWER:
         receive_early(conn, data, len);
@@ -200,6 +205,25 @@ void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
     default:
         break; /* what follows a request that gets an HTTP answer is not read */
     }
+}
+
+/* A head is taken in pieces, so that what one read brings behind a head that is refused,
+ * which may be much, is not copied. */
+void wsi_opening_receive(struct wsock_conn *conn, uint8_t *data, size_t len)
+{
+    while (len > 0 && wants_head(conn)) {
+        const size_t piece = len < HEAD_PIECE ? len : (size_t)HEAD_PIECE;
+
+        receive_head(conn, data, piece);
+        data += piece;
+        len -= piece;
+    }
+    if (len == 0)
+        return;
+    if (conn->opened)
+        wsi_conn_receive(conn, data, len);
+    else if (wsi_conn_state(conn) == WSI_CONN_OPENING)
+        receive_in_phase(conn, data, len);
 }
 
 int wsi_opening_write(struct wsock_conn *conn, const void *data, size_t len)
