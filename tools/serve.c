@@ -209,6 +209,13 @@ static void refuse_page(wsock_request *request, const char *path)
     const char *s = wsock_request_is_secure(request) ? "s" : "";
     char text[512];
 
+    if (wsock_request_header(request, "Sec-WebSocket-Key") != NULL) {
+        /* No browser's page; and the host may be the address behind a proxy. */
+        wsock_request_reject(request, 426,
+                             "a WebSocket was asked for, but no header \"Upgrade: "
+                             "websocket\" came: a proxy may have removed it\n");
+        return;
+    }
     if (host == NULL)
         host = "HOST";
     snprintf(text, sizeof text,

@@ -196,6 +196,16 @@ static void redirect(struct wsock_conn *conn)
     wsi_buf_fini(&line);
 }
 
+/* A browser that asks for a page has no such key. */
+static void log_lost_upgrade(struct wsock_conn *conn)
+{
+    if (wsi_facts_header(conn->facts, "Sec-WebSocket-Key") != NULL)
+        wsi_log(&conn->worker->pool->log, WSOCK_LOG_INFO, wsi_conn_subject(conn).text,
+                "%s asks for a WebSocket at %.200s without \"Upgrade: websocket\": a proxy "
+                "may have removed that header",
+                wsi_facts_remote(conn->facts), wsi_facts_target(conn->facts));
+}
+
 static void plain_request(struct wsock_conn *conn, bool has_route)
 {
     struct wsi_service *service = service_of(conn);
@@ -214,11 +224,15 @@ static void plain_request(struct wsock_conn *conn, bool has_route)
         redirect(conn);
         return;
     }
+    if (has_route)
+        log_lost_upgrade(conn);
     handler = wsi_profile_handler(&service->profile, WSI_ON_HTTP);
     if (handler != NULL && status == 404)
         ask(conn, handler);
     else if (has_route)
-        wsi_reply_text(conn, 426, "this path takes WebSocket connections");
+        wsi_reply_text(conn, 426,
+                       "this path takes WebSocket connections, and no header \"Upgrade: "
+                       "websocket\" came: a proxy may have removed it");
     else
         wsi_reply_text(conn, (unsigned)status, wsi_http_reason((unsigned)status));
 }
@@ -238,6 +252,18 @@ static int agree_on_compression(struct wsock_conn *conn, const struct wsi_http_h
     return r < 0 ? -1 : 0;
 }
 
+/* At info: any page can have any browser come again and again. The client is told nothing
+ * of the host, which may be that of a server behind a proxy. */
+static void refuse_origin(struct wsock_conn *conn)
+{
+    wsi_log(&conn->worker->pool->log, WSOCK_LOG_INFO, wsi_conn_subject(conn).text,
+            "the origin \"%.200s\" may not connect: the host is \"%.200s\" (%s), and the "
+            "option origins does not list it",
+            wsi_facts_header(conn->facts, "Origin"), wsi_facts_host(conn->facts),
+            wsi_facts_is_secure(conn->facts) ? "https" : "http");
+    wsi_reply_text(conn, 403, "this origin may not connect");
+}
+
 static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head *head,
                             size_t head_len)
 {
@@ -253,7 +279,7 @@ static void upgrade_request(struct wsock_conn *conn, const struct wsi_http_head 
             head, wsi_str_of(wsi_facts_host(conn->facts)),
             wsi_facts_is_secure(conn->facts),
             wsi_option_text(wsi_service_options(conn->owner), WSI_OPT_ORIGINS))) {
-        wsi_reply_text(conn, 403, "this origin may not connect");
+        refuse_origin(conn);
         return;
     }
     if (agree_on_compression(conn, head) < 0)

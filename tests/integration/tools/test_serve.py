@@ -47,6 +47,20 @@ class Listeners(unittest.TestCase):
                 self.assertEqual(f"wsock connect {serve.url}{path}\n" in body.decode(),
                                  status == 426)
 
+    def test_a_request_that_lost_its_upgrade_is_told_so(self):
+        lines = ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+        for www in ((), ("--www", os.path.dirname(__file__))):
+            with Serve("--log-level", "info", *www) as serve:
+                with socket.create_connection(("127.0.0.1", serve.port), TIMEOUT) as sock:
+                    sock.sendall("\r\n".join(["GET /echo HTTP/1.1", "Host: inner", *lines, "",
+                                              ""]).encode())
+                    answer = b"".join(iter(lambda: sock.recv(4096), b"")).decode()
+                self.assertIn(" 426 ", answer)
+                self.assertIn("a proxy may have removed it", answer)
+                self.assertNotIn("inner", answer)
+                while 'at /echo without "Upgrade: websocket"' not in (line := serve.error_line()):
+                    self.assertNotEqual(line, "")
+
     def test_quiet_prints_nothing(self):
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -147,6 +161,13 @@ class Policy(unittest.TestCase):
                                    ("https://a.example", 101), ("https://x.b.example", 101),
                                    ("https://b.example", 403), ("http://a.example", 403)):
                 self.assertEqual(self.status(serve.port, [f"Origin: {origin}"]), status, origin)
+
+    def test_an_origin_that_is_refused_is_told_with_the_host(self):
+        with Serve("--log-level", "info") as serve:
+            self.assertEqual(self.status(serve.port, ["Origin: https://a.example"]), 403)
+            while 'origin "https://a.example"' not in (line := serve.error_line()):
+                self.assertNotEqual(line, "")
+            self.assertRegex(line, r'the host is "\S+" \(http\)')
 
     def test_a_proxy_that_is_listed_tells_the_client(self):
         with Serve("--trust-forwarded", "10.0.0.0/8", "--trust-forwarded", "127.0.0.1",
