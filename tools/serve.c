@@ -481,7 +481,7 @@ static int run(struct serve *s, struct args *args)
     if (status == 0)
         status = listen_all(s);
     if (status == 0 && speaks_tls(s))
-        status = reload_start(s->server);
+        status = reload_start(s->server, (int)s->log_level);
     if (status != 0)
         return status;
     r = keep_early_signals(s->runtime);

@@ -27,8 +27,8 @@ void rooms_free(struct rooms *rooms);
 /** Keep SIGHUP from this thread and those that it makes. */
 void reload_block(void);
 
-/** From now on SIGHUP reloads. @return 0, or an exit status after a complaint. */
-int reload_start(wsock_server *server);
+/** From now on SIGHUP reloads. @param level of the log, -1: the default. @return 0, or an exit status after a complaint. */
+int reload_start(wsock_server *server, int level);
 void reload_stop(void);
 
 #endif

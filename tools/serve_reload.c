@@ -12,6 +12,7 @@
 #include "tool.h"
 
 static pthread_t thread;
+static int log_level; /* -1: the library's default */
 static int is_running;
 static atomic_int is_over;
 
@@ -29,6 +30,18 @@ void reload_block(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* Who sent the signal sees one line in any case: where the log's level leaves it out, this
+ * one. */
+static void reload(wsock_server *server)
+{
+    const int r = wsock_server_reload(server);
+
+    if (r == 0 && log_level < WSOCK_LOG_INFO)
+        fputs("wsock serve: reloaded\n", stderr);
+    else if (r < 0 && log_level == 0)
+        fail("serve", "cannot reload: %s", wsock_server_error(server));
+}
+
 static void *wait_for_signals(void *user)
 {
     wsock_server *server = user;
@@ -37,12 +50,13 @@ static void *wait_for_signals(void *user)
 
     only_hangup(&set);
     while (sigwait(&set, &number) == 0 && !atomic_load(&is_over))
-        wsock_server_reload(server); /* the log tells what came of it */
+        reload(server);
     return NULL;
 }
 
-int reload_start(wsock_server *server)
+int reload_start(wsock_server *server, int level)
 {
+    log_level = level;
     if (pthread_create(&thread, NULL, wait_for_signals, server) != 0)
         return fail("serve", "cannot start a thread");
     is_running = 1;

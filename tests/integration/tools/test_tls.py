@@ -142,6 +142,17 @@ class Reload(unittest.TestCase):
                 stays.popen.stdin = None
                 self.assertEqual(stays.finish()[0], 0)
 
+    def test_sighup_is_answered_at_every_log_level(self):
+        for level in ((), ("--log-level", "off")):
+            with tempfile.TemporaryDirectory() as folder:
+                cert = f"{folder}/cert.pem"
+                shutil.copy(file("good.pem"), cert)
+                with Serve("--cert", cert, "--key", file("good.key"), *level,
+                           urls=WSS) as server:
+                    self.assertEqual(self.hang_up(server, "reloaded"), "wsock serve: reloaded")
+                    shutil.copy(file("garbage.pem"), cert)
+                    self.assertIn(cert, self.hang_up(server, "cannot reload"))
+
     def hang_up(self, server, says):
         server.signal(signal.SIGHUP)
         while True:
