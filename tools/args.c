@@ -162,9 +162,9 @@ static int letter_option(struct args *args, const char *letters, const char **va
 
         if (option->letter == 0 || option->letter != letters[0])
             continue;
-        if (!option->takes)
+        if (!option->takes && (rest == NULL || rest[0] != '='))
             return option->id;
-        args->cluster = NULL;
+        args->cluster = NULL; /* "-k=1": to be told that it takes none */
         return take_value(args, option, rest, value);
     }
     usage_error(args->command, "unknown option -%c; see wsock %s --help", letters[0],

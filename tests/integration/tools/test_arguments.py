@@ -83,6 +83,7 @@ class Usage(unittest.TestCase):
     def test_values_are_required_and_refused_where_they_belong(self):
         self.assert_usage("--workers needs a value", "serve", "--workers")
         self.assert_usage("--quiet takes no value", "serve", "--quiet=yes")
+        self.assert_usage("--insecure takes no value", "connect", "ws://x", "-k=1")
         self.assert_usage("--wait needs a value", "connect", "ws://x", "-w")
 
     def test_numbers_must_be_whole_and_in_range(self):
