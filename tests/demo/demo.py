@@ -61,5 +61,15 @@ def trust():
     return ssl.create_default_context(cafile=ROOT / "build/demo-tls/cert.pem")
 
 
+def refuse(arguments, says):
+    """Before anything is built."""
+    said = subprocess.run([str(ROOT / "scripts/demo"), "--yes", *arguments], capture_output=True,
+                          text=True, timeout=END_SECONDS)
+    assert said.returncode == 2 and said.stdout == "" and says in said.stderr, said
+
+
+refuse(["--tls", "ws://127.0.0.1:0"], "wss://")
+refuse(["--log-levle=debug"], "no option --log-levle;")
+refuse(["--quiet", "--tls"], "--tls comes before")
 serve(["ws://127.0.0.1:0"], "http", lambda: None, talk)
 serve(["--tls", "wss://127.0.0.1:0"], "https", trust, talk_over_tls)
