@@ -75,6 +75,13 @@ static inline struct wsi_tls *wsi_tls_of(const struct wsi_filter *filter)
 /** Append what OpenSSL says went wrong, and forget it: ": no start line". @param why
  *  WSI_TLS_WHY_SIZE bytes. @return WSOCK_ENOMEM if that was it; else WSOCK_ETLS. */
 int wsi_openssl_explain(char *why);
+/** Say why a file was of no use, and forget OpenSSL's errors. @param lacks when it could
+ * be read, but what was looked for is not in it: "has no private key".
+ *  @return as wsi_openssl_explain(). */
+int wsi_openssl_explain_file(char *why, const char *option, const char *path,
+                             const char *lacks);
+/** What an alert of the peer means, RFC 8446 section 6. */
+const char *wsi_openssl_alert_text(int alert);
 /** WSOCK_TLS_* for a failed handshake or record, from OpenSSL's errors, which are
  *  forgotten. @param alert (out) */
 int wsi_openssl_classify(int *alert);

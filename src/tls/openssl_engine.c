@@ -100,8 +100,11 @@ static void clear_errors(void)
 
 static void note_alert(struct wsi_tls *tls, int error, int alert)
 {
-    wsi_tls_note(tls, error, alert, "the peer refused with the alert \"%s\"",
-                 SSL_alert_desc_string_long(alert));
+    wsi_tls_note(tls, error, alert, "the peer refused with the alert \"%s\"%s",
+                 wsi_openssl_alert_text(alert),
+                 alert == SSL_AD_CERTIFICATE_REQUIRED
+                     ? ": the server wants a client certificate"
+                     : "");
 }
 
 /* What OpenSSL gave up for. */
@@ -217,8 +220,8 @@ static void encode(struct wsi_filter *filter, const uint8_t *data, size_t len)
 {
     struct wsi_tls *tls = wsi_tls_of(filter);
 
-    /* The BIO takes everything, so no SSL_get_error() has to judge by the thread's errors,
-     * and others' may stay in front of ours. */
+    /* The BIO takes everything, so no SSL_get_error() has to judge by the thread's
+     * errors, and others' may stay in front of ours. */
     if (SSL_write(tls->ssl, data, (int)len) <= 0)
         fail(tls, ERR_peek_last_error());
 }

@@ -5,43 +5,106 @@
 #include <string.h>
 
 #include <openssl/err.h>
+#include <openssl/pemerr.h>
 #include <openssl/sslerr.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509err.h>
 
 #include <wsock/error.h>
 
 #include "core/alloc.h"
 #include "tls/openssl.h"
 
-/* What comes of a want of memory lies above it, and may have any name. @param last (out)
- * 0 when there is no error. @return whether there was one. */
-static bool take_errors(unsigned long *last)
-{
-    unsigned long code;
-    bool no_memory = false;
+/* What OpenSSL has to say, each 0 when there is no such thing. What comes of an error of
+ * the system or a want of memory lies above it, and may have any name. */
+struct errors {
+    unsigned long last;
+    int system; /* errno */
+    bool no_memory;
+    bool no_start; /* of anything in PEM */
+};
 
-    *last = 0;
+static struct errors take_errors(void)
+{
+    struct errors errors = {0};
+    unsigned long code;
+
     while ((code = ERR_get_error()) != 0) {
-        *last = code;
-        if (!ERR_SYSTEM_ERROR(code) && ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
-            no_memory = true;
+        errors.last = code;
+        if (ERR_SYSTEM_ERROR(code))
+            errors.system = ERR_GET_REASON(code);
+        else if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
+            errors.no_memory = true;
+        else if (ERR_GET_LIB(code) == ERR_LIB_PEM &&
+                 ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
+            errors.no_start = true;
     }
-    return no_memory;
+    return errors;
+}
+
+static int append_reason(char *why, const struct errors *errors)
+{
+    const size_t len = strlen(why);
+    const char *reason = errors->system != 0 ? strerror(errors->system)
+                                             : ERR_reason_error_string(errors->last);
+
+    snprintf(why + len, WSI_TLS_WHY_SIZE - len, ": %s",
+             reason != NULL ? reason : "no reason given");
+    return errors->no_memory ? WSOCK_ENOMEM : WSOCK_ETLS;
 }
 
 int wsi_openssl_explain(char *why)
 {
-    const size_t len = strlen(why);
-    const char *reason = NULL;
-    unsigned long last;
-    const bool no_memory = take_errors(&last);
+    const struct errors errors = take_errors();
 
-    if (last != 0)
-        reason = ERR_SYSTEM_ERROR(last) ? strerror(ERR_GET_REASON(last))
-                                        : ERR_reason_error_string(last);
-    snprintf(why + len, WSI_TLS_WHY_SIZE - len, ": %s",
-             reason != NULL ? reason : "no reason given");
-    return no_memory ? WSOCK_ENOMEM : WSOCK_ETLS;
+    return append_reason(why, &errors);
+}
+
+/* Whether a reader found nothing that it knows, rather than something broken. */
+static bool is_foreign(const struct errors *errors)
+{
+    const int reason = ERR_GET_REASON(errors->last);
+
+    if (errors->system != 0 || errors->last == 0 || errors->no_start)
+        return errors->system == 0;
+    switch (ERR_GET_LIB(errors->last)) {
+    case ERR_LIB_ASN1:
+        return true;
+    case ERR_LIB_X509:
+        return reason == X509_R_NO_CERTIFICATE_FOUND || reason == X509_R_NO_CRL_FOUND ||
+               reason == X509_R_NO_CERTIFICATE_OR_CRL_FOUND;
+    default:
+        return reason == ERR_R_UNSUPPORTED;
+    }
+}
+
+int wsi_openssl_explain_file(char *why, const char *option, const char *path,
+                             const char *lacks)
+{
+    const struct errors errors = take_errors();
+
+    if (is_foreign(&errors) && !errors.no_memory) {
+        snprintf(why, WSI_TLS_WHY_SIZE, "%s: %s %s", option, path, lacks);
+        return WSOCK_ETLS;
+    }
+    snprintf(why, WSI_TLS_WHY_SIZE, "%s: cannot read %s", option, path);
+    return append_reason(why, &errors);
+}
+
+const char *wsi_openssl_alert_text(int alert)
+{
+    switch (alert) { /* what OpenSSL has no words for, or poor ones */
+    case SSL_AD_INAPPROPRIATE_FALLBACK:
+        return "inappropriate fallback";
+    case SSL_AD_MISSING_EXTENSION:
+        return "missing extension";
+    case SSL_AD_CERTIFICATE_REQUIRED:
+        return "certificate required";
+    case SSL_AD_NO_APPLICATION_PROTOCOL:
+        return "no application protocol";
+    default:
+        return SSL_alert_desc_string_long(alert);
+    }
 }
 
 static const struct {
@@ -72,10 +135,9 @@ int wsi_openssl_classify(int *alert)
 {
     const unsigned long code = ERR_peek_error();
     const int reason = ERR_GET_REASON(code);
-    unsigned long last;
 
     *alert = 0;
-    if (take_errors(&last))
+    if (take_errors().no_memory)
         return WSOCK_TLS_NO_MEMORY;
     if (ERR_GET_LIB(code) != ERR_LIB_SSL)
         return WSOCK_TLS_PROTOCOL;

@@ -58,12 +58,6 @@ static bool next_path(const char **list, char *path)
     return true;
 }
 
-static int cannot(char *why, const char *option, const char *what, const char *path)
-{
-    snprintf(why, WSI_TLS_WHY_SIZE, "%s: %s %s", option, what, path);
-    return wsi_openssl_explain(why);
-}
-
 /* ---- certificates ---- */
 
 static bool add_name(struct identity *identity, const char *name, size_t len)
@@ -149,20 +143,25 @@ static int read_certificates(struct identity *identity, const char *path, char *
     identity->chain = sk_X509_new_null();
     if (identity->certificate == NULL || identity->chain == NULL) {
         BIO_free(file);
-        return cannot(why, "tls_certificate", "cannot read", path);
+        return wsi_openssl_explain_file(why, "tls_certificate", path,
+                                        "has no certificate in PEM");
     }
     fine = read_chain(identity, file);
     BIO_free(file);
-    if (fine && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
-        return cannot(why, "tls_certificate", "bad certificate in", path);
+    if (fine && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE) {
+        snprintf(why, WSI_TLS_WHY_SIZE, "tls_certificate: bad certificate in %s", path);
+        return wsi_openssl_explain(why);
+    }
     ERR_clear_error();
     return fine && order_chain(identity) && read_names(identity) ? 0 : WSOCK_ENOMEM;
 }
 
-/* A service has nobody to ask for a password. */
+/* A service has nobody to ask for a password. @param user (bool) set when one is wanted.
+ */
 static int no_password(char *buf, int size, int writing, void *user)
 {
-    (void)buf, (void)size, (void)writing, (void)user;
+    (void)buf, (void)size, (void)writing;
+    *(bool *)user = true;
     return -1;
 }
 
@@ -170,12 +169,19 @@ static int read_key(struct identity *identity, const char *path, const char *cer
                     char *why)
 {
     BIO *file = BIO_new_file(path, "r");
+    bool is_protected = false;
 
     if (file != NULL)
-        identity->key = PEM_read_bio_PrivateKey(file, NULL, no_password, NULL);
+        identity->key = PEM_read_bio_PrivateKey(file, NULL, no_password, &is_protected);
     BIO_free(file);
-    if (identity->key == NULL)
-        return cannot(why, "tls_key", "cannot read", path);
+    if (identity->key == NULL && !is_protected)
+        return wsi_openssl_explain_file(why, "tls_key", path, "has no private key");
+    if (identity->key == NULL) {
+        ERR_clear_error();
+        snprintf(why, WSI_TLS_WHY_SIZE,
+                 "tls_key: %s is protected by a password, which is not supported", path);
+        return WSOCK_ETLS;
+    }
     if (X509_check_private_key(identity->certificate, identity->key))
         return 0;
     ERR_clear_error();

@@ -118,10 +118,9 @@ int wsi_staple_read(struct wsi_staple *out, const char *path, X509 *certificate,
     const char *wrong;
 
     BIO_free(file);
-    if (response == NULL) {
-        snprintf(why, WSI_TLS_WHY_SIZE, "tls_ocsp: cannot read %s", path);
-        return wsi_openssl_explain(why);
-    }
+    if (response == NULL)
+        return wsi_openssl_explain_file(why, "tls_ocsp", path,
+                                        "is no OCSP response (DER)");
     wrong = take(out, response, certificate, chain);
     OCSP_RESPONSE_free(response);
     ERR_clear_error();

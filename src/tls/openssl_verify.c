@@ -41,10 +41,9 @@ static int add_crl(SSL_CTX *ssl_ctx, const char *file, char *why)
     X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
     X509_LOOKUP *lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
 
-    if (lookup == NULL || X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) < 1) {
-        snprintf(why, WSI_TLS_WHY_SIZE, "tls_crl: cannot read %s", file);
-        return wsi_openssl_explain(why);
-    }
+    if (lookup == NULL || X509_load_crl_file(lookup, file, X509_FILETYPE_PEM) < 1)
+        return wsi_openssl_explain_file(why, "tls_crl", file,
+                                        "has no list of revoked certificates in PEM");
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     return 0;
 }
@@ -58,6 +57,7 @@ static int add_authorities(struct wsi_tls_context *context, const char *file, ch
         if (SSL_CTX_set_default_verify_paths(ssl_ctx))
             return 0;
         snprintf(why, WSI_TLS_WHY_SIZE, "the system's authorities cannot be read");
+        return wsi_openssl_explain(why);
     } else if (*file == '\0') {
         snprintf(why, WSI_TLS_WHY_SIZE,
                  "tls_verify_client needs tls_ca, the authorities of the clients");
@@ -67,10 +67,8 @@ static int add_authorities(struct wsi_tls_context *context, const char *file, ch
         if (names != NULL)
             SSL_CTX_set_client_CA_list(ssl_ctx, names);
         return 0;
-    } else {
-        snprintf(why, WSI_TLS_WHY_SIZE, "tls_ca: cannot read %s", file);
     }
-    return wsi_openssl_explain(why);
+    return wsi_openssl_explain_file(why, "tls_ca", file, "has no certificate in PEM");
 }
 
 int wsi_verify_install(struct wsi_tls_context *context,

@@ -266,6 +266,13 @@ static void assert_failed(const struct end *end, int error)
                         wsock_tls_error_text(error));
 }
 
+static void assert_says(const struct end *end, const char *text)
+{
+    assert_true(end->filter->failed);
+    if (strstr(wsi_tls_failure(end->filter).why, text) == NULL)
+        fail_msg("\"%s\" lacks \"%s\"", wsi_tls_failure(end->filter).why, text);
+}
+
 static void assert_fact(const struct end *end, int fact, const char *text)
 {
     struct wsi_tls_facts *facts = wsi_tls_facts_new(end->filter);
@@ -718,6 +725,7 @@ static void who_offers_other_protocols_only_is_refused(void **state)
     meet_with_alpn("\x02h2", 3);
     assert_failed(&pair.server, WSOCK_TLS_APPLICATION_PROTOCOL);
     assert_int_equal(wsi_tls_failure(pair.client.filter).alert, 120);
+    assert_says(&pair.client, "\"no application protocol\"");
     disconnect();
     meet_with_alpn("\x02h2\x08http/1.1", 12);
     assert_secured();
@@ -727,6 +735,18 @@ static void who_offers_other_protocols_only_is_refused(void **state)
     assert_secured();
     assert_fact(&pair.server, WSOCK_TLS_FACT_PROTOCOL, NULL);
     disconnect();
+}
+
+static void each_alert_has_words(void **state)
+{
+    static const int alerts[] = {0,  10, 20,  22,  40,  42,  43,  44,  45,
+                                 46, 47, 48,  49,  50,  51,  70,  71,  80,
+                                 86, 90, 109, 110, 112, 113, 115, 116, 120};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof alerts / sizeof alerts[0]; i++)
+        if (strcmp(wsi_openssl_alert_text(alerts[i]), "unknown") == 0)
+            fail_msg("alert %d has none", alerts[i]);
 }
 
 /* ---- whose certificate ---- */
@@ -984,6 +1004,8 @@ static void clients_show_certificates_if_asked(void **state)
         if (required) {
             assert_failed(&pair.server, WSOCK_TLS_NO_CERTIFICATE);
             assert_int_equal(wsi_tls_failure(pair.client.filter).alert, 116);
+            assert_says(&pair.client, "\"certificate required\": the server wants a "
+                                      "client certificate");
         } else {
             assert_secured();
             assert_fact(&pair.server, WSOCK_TLS_FACT_VERIFIED, NULL);
@@ -1358,21 +1380,37 @@ static void a_bad_setting_is_named_with_its_file(void **state)
     } cases[] = {
         {CONFIG(), "tls_certificate", "wss needs TLS"},
         {CONFIG(.certificates = "/nowhere.pem"), "tls_certificate",
-         "/nowhere.pem: no such"},
-        {CONFIG(.certificates = "/"), "tls_certificate", "/"},
+         "/nowhere.pem: No such file or directory"},
+        {CONFIG(.certificates = "/"), "tls_certificate", "/ has no certificate in PEM"},
         {CONFIG(.certificates = FILE_OF("garbage.pem")), "tls_certificate",
-         "garbage.pem"},
+         "garbage.pem has no certificate in PEM"},
+        {CONFIG(.certificates = FILE_OF("good.key")), "tls_certificate",
+         "good.key has no certificate in PEM"},
+        {CONFIG(.certificates = "/dev/null"), "tls_certificate",
+         "/dev/null has no certificate in PEM"},
         {CONFIG(.certificates = FILE_OF("broken.pem"), .keys = FILE_OF("good.key")),
          "tls_certificate", "broken.pem: bad end line"},
-        {CONFIG(.certificates = FILE_OF("good.pem")), "tls_key", "good.pem"},
-        {SERVER(.keys = "/nowhere.key"), "tls_key", "/nowhere.key"},
-        {SERVER(.keys = FILE_OF("garbage.pem")), "tls_key", "garbage.pem"},
+        {CONFIG(.certificates = FILE_OF("good.pem")), "tls_key",
+         "good.pem has no private key"},
+        {SERVER(.keys = "/nowhere.key"), "tls_key",
+         "/nowhere.key: No such file or directory"},
+        {SERVER(.keys = "/dev/null/key"), "tls_key", "key: Not a directory"},
+        {SERVER(.keys = FILE_OF("garbage.pem")), "tls_key",
+         "garbage.pem has no private key"},
+        {SERVER(.keys = FILE_OF("good.pem")), "tls_key", "good.pem has no private key"},
+        {SERVER(.keys = "/dev/null"), "tls_key", "/dev/null has no private key"},
+        {SERVER(.keys = "/"), "tls_key", "/ has no private key"},
         {SERVER(.keys = FILE_OF("rsa.key")), "tls_key", "rsa.key is not the key"},
-        {SERVER(.keys = FILE_OF("encrypted.key")), "tls_key", "encrypted.key"},
+        {SERVER(.keys = FILE_OF("encrypted.key")), "tls_key",
+         "encrypted.key is protected by a password, which is not supported"},
         {SERVER(.keys = FILE_OF("good.key") "," FILE_OF("rsa.key")), "tls_key",
          "more files"},
-        {SERVER(.ocsp = "/nowhere.ocsp"), "tls_ocsp", "/nowhere.ocsp"},
-        {SERVER(.ocsp = FILE_OF("garbage.pem")), "tls_ocsp", "garbage.pem"},
+        {SERVER(.ocsp = "/nowhere.ocsp"), "tls_ocsp",
+         "/nowhere.ocsp: No such file or directory"},
+        {SERVER(.ocsp = FILE_OF("garbage.pem")), "tls_ocsp",
+         "garbage.pem is no OCSP response (DER)"},
+        {SERVER(.ocsp = "/dev/null"), "tls_ocsp", "is no OCSP response (DER)"},
+        {SERVER(.ocsp = "/"), "tls_ocsp", "cannot read /: Is a directory"},
         {SERVER(.ocsp = FILE_OF("a.ocsp")), "tls_ocsp", "a.ocsp is not about"},
         {SERVER(.ocsp = FILE_OF("usurped.ocsp")), "tls_ocsp", "ocsp is not signed by"},
         {SERVER(.ocsp = FILE_OF("foreign.ocsp")), "tls_ocsp", "ocsp is not signed by"},
@@ -1382,10 +1420,14 @@ static void a_bad_setting_is_named_with_its_file(void **state)
         {SERVER(.ocsp = FILE_OF("good.ocsp") "," FILE_OF("a.ocsp")), "tls_ocsp",
          "more files"},
         {SERVER(.verify = WSI_TLS_VERIFY_REQUIRED), "tls_verify_client", "tls_ca"},
-        {ASKS(.ca = "/nowhere.pem"), "tls_ca", "/nowhere.pem"},
-        {ASKS(.ca = FILE_OF("garbage.pem")), "tls_ca", "garbage.pem"},
-        {ASKS(.crl = "/nowhere.crl"), "tls_crl", "/nowhere.crl"},
-        {ASKS(.crl = FILE_OF("garbage.pem")), "tls_crl", "garbage.pem"},
+        {ASKS(.ca = "/nowhere.pem"), "tls_ca", "/nowhere.pem: No such file or directory"},
+        {ASKS(.ca = FILE_OF("garbage.pem")), "tls_ca",
+         "garbage.pem has no certificate in PEM"},
+        {ASKS(.ca = "/dev/null"), "tls_ca", "/dev/null has no certificate in PEM"},
+        {ASKS(.crl = "/nowhere.crl"), "tls_crl",
+         "/nowhere.crl: No such file or directory"},
+        {ASKS(.crl = FILE_OF("garbage.pem")), "tls_crl", "garbage.pem has no list"},
+        {ASKS(.crl = FILE_OF("good.pem")), "tls_crl", "good.pem has no list"},
         {SERVER(.ciphers = "NO-SUCH"), "tls_ciphers", "NO-SUCH"},
         {SERVER(.ciphersuites = "NO-SUCH"), "tls_ciphersuites", "NO-SUCH"},
     };
@@ -1690,6 +1732,7 @@ int main(void)
         TEST(old_versions_are_refused),
         TEST(without_a_common_cipher_both_say_so),
         TEST(who_offers_other_protocols_only_is_refused),
+        TEST(each_alert_has_words),
         TEST(each_fault_of_a_certificate_has_its_name),
         TEST(addresses_of_both_families_are_checked),
         TEST(a_failure_names_the_certificate),
