@@ -294,3 +294,23 @@ def test_options_and_errors(world):
         world.server.set("idle_timeout", "soon")
     with pytest.raises(TypeError, match="wsock.TLS"):
         wsock.Server(tls=object())
+    with pytest.raises(ValueError, match="ping_interval is a number of seconds, 0 or more, not -1"):
+        wsock.Server("ws://127.0.0.1:0", ping_interval=-1)
+    assert all(kind.__module__ == "wsock" for kind in (
+        wsock.Error, wsock.Cause, wsock.Began, wsock.CloseInfo, wsock.State, wsock.StateInfo))
+
+
+def test_why_a_connection_ended_has_names(world):
+    ends = []
+    client = world.client(on_close=lambda conn, info: ends.append(info))
+    with pytest.raises(wsock.Error, match="not started, or was stopped") as caught:
+        client.send("early")
+    assert caught.value.code == wsock.ECLOSED
+    world.server.endpoint("/")
+    world.server.start()
+    conn = client.connect()
+    world.until(lambda: conn.is_open)
+    conn.close()
+    world.until(lambda: ends)
+    assert ends[0].cause is wsock.Cause.CLOSED and ends[0].began is wsock.Began.US
+    assert isinstance(ends[0], tuple) and conn.close_info is ends[0]

@@ -37,6 +37,11 @@ def secret_equal(given: str, secret: str) -> bool:
     return bool(_wsock.secret_equal(given, secret))
 
 
+# Tracebacks and repr() show where a class is found.
+for _class in (Began, Cause, CloseInfo, Error, State, StateInfo):
+    _class.__module__ = __name__
+del _class
+
 _wsock.set_classes(Error, Connection, Request, CloseInfo, StateInfo, log_and_close)
 
 __all__ = [

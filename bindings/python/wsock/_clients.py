@@ -170,6 +170,8 @@ class Client:
                 _wsock.client_send(self._handle, _wsock.TEXT if is_text else _wsock.BINARY,
                                    data)
         except Error as error:
+            if error.code == _wsock.ECLOSED:
+                raise Error(error.code, "the client is not started, or was stopped") from None
             if error.code != _wsock.EAGAIN:
                 raise
             return False

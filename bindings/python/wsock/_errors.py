@@ -75,8 +75,7 @@ class State(enum.IntEnum):
     CLOSED = _wsock.STATE_CLOSED
 
 
-class CloseInfo(NamedTuple):
-    """How a connection ended: what on_close is told."""
+class _CloseInfo(NamedTuple):
 
     code: int
     """RFC 6455 section 7.1.5: the peer's code, 1005 for none, 1006 when no close frame came."""
@@ -84,20 +83,32 @@ class CloseInfo(NamedTuple):
     """Of the peer's close frame, "" when none."""
     detail: str
     """One sentence for people: what happened."""
-    cause: int
-    """One of `Cause`."""
+    cause: Cause
+    """Why."""
     http_status: int
     """A client's: the server's status, else 0."""
     errno: int
     """Of the system call that failed, else 0."""
-    began: int
-    """One of `Began`."""
+    began: Began
+    """Who began the end."""
     opened: bool
     """Whether it had opened."""
     tls_error: int
     """0 when TLS is not the reason."""
     tls_alert: int
     """RFC 8446 section 6: the alert that the peer sent, else 0."""
+
+
+class CloseInfo(_CloseInfo):
+    """How a connection ended: what on_close is told."""
+
+    __slots__ = ()
+
+    def __new__(cls, *fields: Any) -> "CloseInfo":
+        """The module in C tells numbers."""
+        info = _CloseInfo(*fields)
+        return super().__new__(cls, *info._replace(cause=Cause(info.cause),
+                                                   began=Began(info.began)))
 
 
 class StateInfo(NamedTuple):

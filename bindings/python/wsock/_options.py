@@ -37,6 +37,8 @@ def as_text(name: str, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         if option.type == _wsock.OPTION_MS:
+            if value < 0:
+                raise ValueError(f"{name} is a number of seconds, 0 or more, not {value}")
             return str(round(value * 1000))
         if isinstance(value, float) and not value.is_integer():
             raise TypeError(f"{name} is a whole number, not {value}")
