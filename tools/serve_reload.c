@@ -30,8 +30,8 @@ void reload_block(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* Who sent the signal sees one line in any case: where the log's level leaves it out, this
- * one. */
+/* Who sent the signal sees one line in any case: where the log's level leaves it out,
+ * this one. */
 static void reload(wsock_server *server)
 {
     const int r = wsock_server_reload(server);

@@ -200,10 +200,11 @@ static void redirect(struct wsock_conn *conn)
 static void log_lost_upgrade(struct wsock_conn *conn)
 {
     if (wsi_facts_header(conn->facts, "Sec-WebSocket-Key") != NULL)
-        wsi_log(&conn->worker->pool->log, WSOCK_LOG_INFO, wsi_conn_subject(conn).text,
-                "%s asks for a WebSocket at %.200s without \"Upgrade: websocket\": a proxy "
-                "may have removed that header",
-                wsi_facts_remote(conn->facts), wsi_facts_target(conn->facts));
+        wsi_log(
+            &conn->worker->pool->log, WSOCK_LOG_INFO, wsi_conn_subject(conn).text,
+            "%s asks for a WebSocket at %.200s without \"Upgrade: websocket\": a proxy "
+            "may have removed that header",
+            wsi_facts_remote(conn->facts), wsi_facts_target(conn->facts));
 }
 
 static void plain_request(struct wsock_conn *conn, bool has_route)
