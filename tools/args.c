@@ -47,6 +47,26 @@ int fail(const char *command, const char *format, ...)
     return EXIT_FAILED;
 }
 
+int fail_by_flag(const char *command, const char *what, const char *sentence)
+{
+    static const struct {
+        const char *name, *flag;
+    } known[] = {
+        {"tls_certificate", "--cert"},
+        {"tls_key", "--key"},
+        {"tls_ca", "--ca"},
+    };
+    char hint[128] = "";
+    size_t len = 0;
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strstr(sentence, known[i].name) != NULL)
+            len += (size_t)snprintf(hint + len, sizeof hint - len, "%s%s sets %s",
+                                    len > 0 ? ", " : " (", known[i].flag, known[i].name);
+    }
+    return fail(command, "%s%s%s%s", what, sentence, hint, len > 0 ? ")" : "");
+}
+
 /* Levenshtein's distance: how many letters to insert, drop or replace. */
 static size_t distance(const char *a, const char *b)
 {

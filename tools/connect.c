@@ -27,6 +27,7 @@
 static const char command[] = "connect";
 
 #define LIST_MAX          64
+#define DAY_MS            (INT64_C(24) * 60 * 60 * 1000) /* the most that connect_timeout takes */
 #define INTERRUPT_WAIT_MS 2000 /* for the peer's close frame after a signal */
 
 enum state { NONE, CONNECTING, OPEN, CLOSING };
@@ -156,7 +157,9 @@ static void tell_tls(const wsock_conn *conn)
         fprintf(stderr, "certificate: %.*s\n", (int)len, chain);
         chain += len + (chain[len] == '\n');
     }
-    fprintf(stderr, "verified: %s\n", verified != NULL ? verified : "no certificate");
+    fprintf(stderr, "verified: %s%s\n",
+            verified != NULL && strcmp(verified, "yes") != 0 ? "no, " : "",
+            verified != NULL ? verified : "no certificate");
 }
 
 static void tell_open(const struct client *c)
@@ -373,7 +376,8 @@ static void take_close(struct client *c)
 
     clear_prompt(c);
     if (c->status != EXIT_INTERRUPTED)
-        status = outcome_status(outcome, c->is_verbose || c->is_interactive);
+        status = link_status(c->link, c->is_verbose || c->is_interactive,
+                             c->state == CLOSING);
     if (c->status == EXIT_OK || c->is_interactive)
         c->status = status;
     c->state = NONE;
@@ -619,6 +623,8 @@ static int add_connect_timeout(struct client *c, const char *value)
 
     if (status != 0)
         return status;
+    if (limit < 1 || limit > DAY_MS)
+        return usage_error(command, "--connect-timeout takes 0.001 to 86400 seconds");
     snprintf(ms, sizeof ms, "%" PRId64, limit);
     return add_made(c, c->sets, "--connect-timeout", "connect_timeout=%sms", ms);
 }
@@ -718,6 +724,10 @@ static int read_arguments(struct client *c, int argc, char **argv)
         return usage_error(command, "the URL is missing; see wsock connect --help");
     if (c->input.is_whole && c->texts[0] != NULL)
         return usage_error(command, "-x and -b: one of them");
+    for (const char *const *set = c->sets; !c->is_kept && *set != NULL; set++)
+        if (strncmp(*set, "reconnect_", 10) == 0)
+            return usage_error(command, "--set %s has an effect with --reconnect only",
+                               *set);
     c->is_interactive = !c->input.has_ended && !c->input.is_whole && isatty(STDIN_FILENO);
     c->output.is_terminal = isatty(STDOUT_FILENO);
     return -1;

@@ -65,6 +65,8 @@ struct link {
     struct message **tail;
     size_t waiting_bytes;
     struct outcome outcome;
+    char location[256];     /* of a redirect that is not followed; "" */
+    const char *gave_up_by; /* of one that is kept: the option, once it ended for good */
 
     int is_kept; /* --reconnect */
     wsock_client *client;
@@ -111,8 +113,9 @@ void link_reset(struct link *link);
 /** Once the runtime has ended. */
 void link_free(struct link *link);
 
-/** The exit status of an end; prints what is worth a line. */
-int outcome_status(const struct outcome *outcome, int is_verbose);
+/** The exit status of a link's end; prints what is worth a line. @param is_stopped it was
+ *  closed with link_close(). */
+int link_status(const struct link *link, int is_verbose, int is_stopped);
 
 /* ---- connect_io.c ---- */
 

@@ -137,12 +137,28 @@ static void note_outcome(struct link *link, const wsock_close_info *info)
     snprintf(outcome->detail, sizeof outcome->detail, "%s", info->detail);
 }
 
+/* Where a redirect that is not followed leads: it comes from the peer, who shall not
+ * steer the terminal. With the lock held. */
+static void note_location(struct link *link, const wsock_conn *conn, int status)
+{
+    const char *location = wsock_conn_response_header(conn, "Location");
+    char *out = link->location;
+    int64_t followed = 0;
+
+    wsock_client_get_int64(link->client, "max_redirects", &followed);
+    if (followed == 0 && status >= 300 && status < 400 && location != NULL)
+        for (; *location != '\0' && out < link->location + sizeof link->location - 1;
+             location++)
+            *out++ = *location > ' ' && *location < 0x7f ? *location : '?';
+    *out = '\0';
+}
+
 static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 {
     struct link *link = user;
 
-    (void)conn;
     pthread_mutex_lock(&link->lock);
+    note_location(link, conn, info->http_status);
     if (link->is_kept) {
         link->is_open = 0;
         link->is_paused = 0;
@@ -174,12 +190,16 @@ static void note_wait(struct link *link, int64_t ms)
 static void on_state(wsock_client *client, const wsock_state_info *info, void *user)
 {
     struct link *link = user;
+    int64_t attempts = 0;
 
-    (void)client;
     if (info->why == NULL)
         return;
+    wsock_client_get_int64(client, "reconnect_attempts", &attempts);
     pthread_mutex_lock(&link->lock);
     note_outcome(link, info->why);
+    link->gave_up_by = attempts > 0 && info->attempt > attempts /* 0: off */
+                           ? "reconnect_attempts"
+                           : "reconnect_stop";
     if (info->state == WSOCK_STATE_WAITING)
         note_wait(link, info->delay_ms);
     else
@@ -248,7 +268,7 @@ static int start(struct link *link)
         r = link->is_kept ? wsock_client_start(link->client)
                           : wsock_client_connect(link->client, &link->conn);
     if (r < 0)
-        fail(command, "cannot connect: %s", wsock_client_error(link->client));
+        fail_by_flag(command, "cannot connect: ", wsock_client_error(link->client));
     if (r == WSOCK_ETLS || r == WSOCK_ENOTSUP)
         return EXIT_TLS;
     return r < 0 ? EXIT_FAILED : 0;
@@ -405,7 +425,7 @@ static const char *option_named_in(const char *sentence)
     return NULL;
 }
 
-int outcome_status(const struct outcome *outcome, int is_verbose)
+static int outcome_status(const struct outcome *outcome, int is_verbose)
 {
     const int status = status_of(outcome);
 
@@ -426,5 +446,16 @@ int outcome_status(const struct outcome *outcome, int is_verbose)
              limit != NULL ? " (ours: --set " : "", limit != NULL ? limit : "",
              limit != NULL ? "=... raises it)" : "");
     }
+    return status;
+}
+
+int link_status(const struct link *link, int is_verbose, int is_stopped)
+{
+    const int status = outcome_status(&link->outcome, is_verbose);
+
+    if (link->location[0] != '\0')
+        fail(command, "the answer leads to %s; -L follows redirects", link->location);
+    if (link->is_kept && !is_stopped)
+        fail(command, "not tried again (%s)", link->gave_up_by);
     return status;
 }

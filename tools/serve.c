@@ -308,7 +308,7 @@ static int listen_all(struct serve *s)
         if (r == WSOCK_EURL)
             return usage_error(command, "%s", wsock_server_error(s->server));
         if (r < 0)
-            return fail(command, "%s", wsock_server_error(s->server));
+            return fail_by_flag(command, "", wsock_server_error(s->server));
     }
     return 0;
 }

@@ -105,6 +105,10 @@ int usage_error(const char *command, const char *format, ...)
 int fail(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/** Say what the library says of its options (@param sentence), and behind it by which flags
+ *  of the command they are set. @return EXIT_FAILED. */
+int fail_by_flag(const char *command, const char *what, const char *sentence);
+
 /** The name that is nearest to a wrong one: try all there are, and read `name`. */
 struct nearest {
     const char *wrong, *name; /* name: NULL while none is near enough */

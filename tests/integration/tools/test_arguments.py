@@ -92,6 +92,13 @@ class Usage(unittest.TestCase):
         for bad in ("soon", "1.", ".5", "-1", "1e3"):
             self.assert_usage("-w takes seconds", "connect", "ws://x", "-w", bad)
 
+    def test_what_cannot_have_an_effect_is_refused(self):
+        self.assert_usage("reconnect_attempts=3 has an effect with --reconnect only", "connect",
+                          "ws://127.0.0.1:1", "--set", "reconnect_attempts=3")
+        for bad in ("0", "999999"):
+            self.assert_usage("--connect-timeout takes 0.001 to 86400", "connect", "ws://x",
+                              "--connect-timeout", bad)
+
     def test_a_url_is_needed_and_only_one(self):
         self.assert_usage("the URL is missing", "connect")
         self.assert_usage("the URL is missing", "bench")

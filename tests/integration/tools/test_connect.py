@@ -290,6 +290,8 @@ class Messages(unittest.TestCase):
             follows = run("connect", server.url, "-L")
         self.assertEqual((stays.returncode, follows.returncode), (5, 0), follows.stderr)
         self.assertIn("302 Found", stays.stderr)
+        self.assertIn("leads to /new; -L follows redirects", stays.stderr)
+        self.assertNotIn("leads to", follows.stderr)
 
 
 class Statuses(unittest.TestCase):
@@ -650,6 +652,7 @@ class Reconnect(unittest.TestCase):
             result = run("connect", server.url, *self.SOON, "-x", "x")
         self.assertEqual(result.returncode, 5)
         self.assertIn("404 Not Found", result.stderr)
+        self.assertIn("not tried again (reconnect_stop)", result.stderr)
         self.assertNotIn("connecting again", result.stderr)
 
     def test_attempts_may_be_bounded(self):
@@ -662,6 +665,7 @@ class Reconnect(unittest.TestCase):
         with Server(script) as server:
             result = run("connect", server.url, *self.SOON, "--set", "reconnect_attempts=2")
         self.assertEqual((len(attempts), result.returncode), (3, 5), result.stderr)
+        self.assertIn("not tried again (reconnect_attempts)", result.stderr)
         self.assertEqual(result.stderr.count("connecting again in"), 2)
         result = run("connect", "ws+unix:/nonexistent/socket", *self.SOON,
                      "--set", "reconnect_attempts=2")

@@ -57,7 +57,7 @@ class Commands(unittest.TestCase):
         self.assertRegex(good.stderr, r"(?m)^certificate: CN=good\n"
                                       r"certificate: CN=wsock test intermediate\nverified: yes$")
         self.assertEqual(unknown.returncode, 0)
-        self.assertRegex(unknown.stderr, r"(?m)^verified: unable to get local issuer")
+        self.assertRegex(unknown.stderr, r"(?m)^verified: no, unable to get local issuer")
 
     def test_a_certificate_that_does_not_hold_is_4_with_its_reason(self):
         for name, reason in (("expired", "has expired"), ("future", "not valid yet"),
@@ -91,6 +91,10 @@ class Commands(unittest.TestCase):
             (("serve", *WSS, "--verify-client=maybe"), 2, "--verify-client"),
             (("serve", *WSS, "--cert"), 2, "--cert needs a value"),
             (("connect", "wss://127.0.0.1:1", "--ca", "/nowhere.pem"), 4, "/nowhere.pem"),
+            (("connect", "wss://127.0.0.1:1", "--ca", "/nowhere.pem"), 4, "(--ca sets tls_ca)"),
+            (("connect", "wss://127.0.0.1:1", "--key", "x.pem"), 4,
+             "(--cert sets tls_certificate, --key sets tls_key)"),
+            (("serve", *WSS, "--key", "x.pem"), 1, "--cert sets tls_certificate"),
             (("connect", "wss://127.0.0.1:1", "--insecure=no"), 2, "takes no value"),
         )
         for arguments, status, says in cases:
