@@ -21,7 +21,7 @@
 #include "core/errno_text.h"
 #include "core/str.h"
 
-enum { DETAIL_MAX = 256 };
+enum { DETAIL_MAX = 480 };
 
 /* Of the process, not of a runtime: ids are unique among them all. */
 static atomic_uint_fast64_t last_id;

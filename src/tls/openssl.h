@@ -17,6 +17,7 @@
 #include <pthread.h>
 
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "core/ref.h"
 #include "tls/hello.h"
@@ -55,9 +56,9 @@ struct wsi_tls {
     unsigned reads;              /* of it, since data came out of them */
     struct wsi_tls_error *error; /* (owned, nullable) why it failed */
     bool resumes;                /* client: sessions are kept for the next connection */
-    int verify_depth;            /* of the certificate that verification failed for */
-    bool no_memory;              /* for what was to be sent */
-    struct wsi_hello hello;      /* server */
+    X509 *faulty;   /* (owned, nullable) the certificate that verification failed for */
+    bool no_memory; /* for what was to be sent */
+    struct wsi_hello hello; /* server */
 };
 
 struct wsi_tls_error {
@@ -154,6 +155,13 @@ bool wsi_verify_pinned(const struct wsi_tls_context *context, const SSL *ssl);
 bool wsi_verify_key_hash(const X509 *certificate, uint8_t hash[WSI_TLS_PIN_SIZE]);
 /** Note what is wrong with the peer's certificate. */
 void wsi_verify_note(struct wsi_tls *tls, long result);
+
+/* ---- openssl_facts.c ---- */
+
+/** A subject or an issuer, RFC 2253. */
+void wsi_facts_print_name(BIO *out, const X509_NAME *name);
+/** The alternative names of a certificate, as WSOCK_TLS_FACT_NAMES. */
+void wsi_facts_print_names(BIO *out, const GENERAL_NAMES *names);
 
 /* ---- openssl_engine.c ---- */
 

@@ -258,6 +258,7 @@ static void free_tls(struct wsi_filter *filter)
     if (!filter->failed)
         SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl);
+    X509_free(tls->faulty);
     wsi_tls_context_unref(tls->context);
     wsi_free(tls->error);
     wsi_free(tls);

@@ -62,7 +62,7 @@ static void add_session(struct gathering *g, const SSL *ssl)
     }
 }
 
-static void print_name(BIO *out, const X509_NAME *name)
+void wsi_facts_print_name(BIO *out, const X509_NAME *name)
 {
     X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB);
 }
@@ -106,24 +106,29 @@ static void escape(BIO *out, BIO *name)
     }
 }
 
+void wsi_facts_print_names(BIO *out, const GENERAL_NAMES *names)
+{
+    BIO *name = BIO_new(BIO_s_mem());
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names) && name != NULL; i++) {
+        (void)BIO_reset(name);
+        GENERAL_NAME_print(name, sk_GENERAL_NAME_value(names, i));
+        BIO_puts(out, i > 0 ? ", " : "");
+        escape(out, name);
+    }
+    BIO_free(name);
+}
+
 static void add_names(struct gathering *g, const X509 *certificate)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL,
                                             NULL);
 
-    BIO *name = BIO_new(BIO_s_mem());
-
-    if (names != NULL && name != NULL) {
+    if (names != NULL) {
         begin(g, WSOCK_TLS_FACT_NAMES);
-        for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-            (void)BIO_reset(name);
-            GENERAL_NAME_print(name, sk_GENERAL_NAME_value(names, i));
-            BIO_puts(g->out, i > 0 ? ", " : "");
-            escape(g->out, name);
-        }
+        wsi_facts_print_names(g->out, names);
         finish(g);
     }
-    BIO_free(name);
     GENERAL_NAMES_free(names);
 }
 
@@ -132,11 +137,11 @@ static void add_chain(struct gathering *g, const SSL *ssl, const X509 *certifica
     const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
 
     begin(g, WSOCK_TLS_FACT_CHAIN);
-    print_name(g->out, X509_get_subject_name(certificate));
+    wsi_facts_print_name(g->out, X509_get_subject_name(certificate));
     /* At a server the chain is without the peer's own. */
     for (int i = SSL_is_server(ssl) ? 0 : 1; i < sk_X509_num(chain); i++) {
         BIO_puts(g->out, "\n");
-        print_name(g->out, X509_get_subject_name(sk_X509_value(chain, i)));
+        wsi_facts_print_name(g->out, X509_get_subject_name(sk_X509_value(chain, i)));
     }
     finish(g);
 }
@@ -149,10 +154,10 @@ static void add_certificate(struct gathering *g, const SSL *ssl)
     if (certificate == NULL)
         return;
     begin(g, WSOCK_TLS_FACT_SUBJECT);
-    print_name(g->out, X509_get_subject_name(certificate));
+    wsi_facts_print_name(g->out, X509_get_subject_name(certificate));
     finish(g);
     begin(g, WSOCK_TLS_FACT_ISSUER);
-    print_name(g->out, X509_get_issuer_name(certificate));
+    wsi_facts_print_name(g->out, X509_get_issuer_name(certificate));
     finish(g);
     add_names(g, certificate);
     add_fingerprint(g, certificate);

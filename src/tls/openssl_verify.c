@@ -32,7 +32,10 @@ static int on_verified(int ok, X509_STORE_CTX *store)
         X509_STORE_CTX_set_error(store, X509_V_OK);
         return 1;
     }
-    tls->verify_depth = depth;
+    X509_free(tls->faulty); /* an end that does not insist goes on to the next */
+    tls->faulty = X509_STORE_CTX_get_current_cert(store);
+    if (tls->faulty != NULL)
+        X509_up_ref(tls->faulty);
     return 0;
 }
 
@@ -92,21 +95,92 @@ int wsi_verify_install(struct wsi_tls_context *context,
     return r;
 }
 
+/* ---- what is said ---- */
+
+enum { SUBJECT_MAX = 100, ASKED_MAX = 80, NAMES_MAX = 120, EXTRA_MAX = 240 };
+
+/* What was printed, cut where it is too long, but not within a character. */
+static void take_text(BIO *from, char *out, size_t max)
+{
+    char *data;
+    const long printed = BIO_get_mem_data(from, &data);
+    size_t len = printed > 0 ? (size_t)printed : 0;
+    const bool fits = len <= max;
+
+    if (!fits)
+        for (len = max; len > 0 && ((unsigned char)data[len] & 0xC0) == 0x80;)
+            len--;
+    if (len > 0)
+        memcpy(out, data, len);
+    strcpy(out + len, fits ? "" : "...");
+    (void)BIO_reset(from);
+}
+
+static void write_date(char *out, size_t size, const char *word, const ASN1_TIME *time)
+{
+    struct tm tm;
+
+    if (ASN1_TIME_to_tm(time, &tm) == 1)
+        snprintf(out, size, " (%s %04d-%02d-%02d %02d:%02d:%02d UTC)", word,
+                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                 tm.tm_sec);
+}
+
+/* Who was asked for, and who answered. */
+static void write_names(char *out, size_t size, const SSL *ssl, const X509 *certificate,
+                        BIO *room)
+{
+    X509_VERIFY_PARAM *param = SSL_get0_param((SSL *)(uintptr_t)ssl);
+    GENERAL_NAMES *has = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    const char *asked = X509_VERIFY_PARAM_get0_host(param, 0);
+    char *address = asked == NULL ? X509_VERIFY_PARAM_get1_ip_asc(param) : NULL;
+    char names[NAMES_MAX + sizeof "..."];
+
+    wsi_facts_print_names(room, has);
+    take_text(room, names, NAMES_MAX);
+    if (address != NULL)
+        asked = address;
+    snprintf(out, size, " (asked for %.*s; it has %s)", (int)ASKED_MAX,
+             asked != NULL ? asked : "none", *names != '\0' ? names : "no names");
+    OPENSSL_free(address);
+    GENERAL_NAMES_free(has);
+}
+
+/* What more there is to say than the error's own text does. */
+static void write_extra(char *out, size_t size, const struct wsi_tls *tls, int error,
+                        long result, BIO *room)
+{
+    const X509 *certificate = tls->faulty;
+
+    out[0] = '\0';
+    if (error == WSOCK_TLS_EXPIRED)
+        write_date(out, size, "on", X509_get0_notAfter(certificate));
+    else if (error == WSOCK_TLS_NOT_YET_VALID)
+        write_date(out, size, "before", X509_get0_notBefore(certificate));
+    else if (error == WSOCK_TLS_WRONG_NAME)
+        write_names(out, size, tls->ssl, certificate, room);
+    else if (error != WSOCK_TLS_REVOKED && error != WSOCK_TLS_SELF_SIGNED)
+        snprintf(out, size, " (%s)", X509_verify_cert_error_string(result));
+}
+
 void wsi_verify_note(struct wsi_tls *tls, long result)
 {
     const int error = wsi_openssl_certificate_error(result);
-    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(tls->ssl);
-    X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
-    char subject[200] = "";
+    BIO *room = BIO_new(BIO_s_mem());
+    char subject[SUBJECT_MAX + sizeof "..."], extra[EXTRA_MAX];
 
-    if (tls->verify_depth > 0 && tls->verify_depth < sk_X509_num(chain))
-        certificate = sk_X509_value(chain, tls->verify_depth);
-    else if (certificate == NULL && sk_X509_num(chain) > 0)
-        certificate = sk_X509_value(chain, 0);
-    if (certificate != NULL)
-        X509_NAME_oneline(X509_get_subject_name(certificate), subject, sizeof subject);
-    wsi_tls_note(tls, error, 0, "%s (%s): %s", wsock_tls_error_text(error),
-                 X509_verify_cert_error_string(result), subject);
+    if (room == NULL || tls->faulty == NULL) {
+        wsi_tls_note(tls, error, 0, "%s (%s)", wsock_tls_error_text(error),
+                     X509_verify_cert_error_string(result));
+    } else {
+        wsi_facts_print_name(room, X509_get_subject_name(tls->faulty));
+        take_text(room, subject, SUBJECT_MAX);
+        write_extra(extra, sizeof extra, tls, error, result, room);
+        wsi_tls_note(tls, error, 0, "%s%s: %s", wsock_tls_error_text(error), extra,
+                     subject);
+    }
+    BIO_free(room);
+    ERR_clear_error();
 }
 
 /* ---- pins ---- */

@@ -820,8 +820,21 @@ static void a_failure_names_the_certificate(void **state)
 {
     (void)state;
     meet_once(CONFIG(IDENTITY("expired")), CLIENT(), "localhost");
-    assert_non_null(strstr(wsi_tls_failure(pair.client.filter).why, "expired"));
-    assert_non_null(strstr(wsi_tls_failure(pair.client.filter).why, "CN=expired"));
+    assert_says(&pair.client, "the certificate has expired (on 20");
+    assert_says(&pair.client, " UTC): CN=expired");
+    disconnect();
+    meet_once(CONFIG(IDENTITY("future")), CLIENT(), "localhost");
+    assert_says(&pair.client, "the certificate is not valid yet (before 20");
+    disconnect();
+    meet_once(CONFIG(IDENTITY("other")), CLIENT(), "localhost");
+    assert_says(&pair.client, "another name (asked for localhost; it has DNS:");
+    assert_says(&pair.client, "): CN=other");
+    disconnect();
+    meet_once(CONFIG(IDENTITY("other")), CLIENT(), "127.0.0.1");
+    assert_says(&pair.client, "another name (asked for 127.0.0.1; it has DNS:");
+    disconnect();
+    meet_once(CONFIG(IDENTITY("selfsigned")), CLIENT(), "localhost");
+    assert_says(&pair.client, "self-signed and not known: CN=");
     disconnect();
 }
 
@@ -1014,16 +1027,19 @@ static void clients_show_certificates_if_asked(void **state)
         meet_once(SERVER(.verify = verify, .ca = FILE_OF("clients.pem")),
                   CLIENT(IDENTITY("mallory")), "localhost");
         assert_failed(&pair.server, WSOCK_TLS_UNKNOWN_ISSUER);
+        assert_says(&pair.server, "): CN=mallory");
         disconnect();
         meet_once(SERVER(.verify = verify, .ca = FILE_OF("clients.pem")),
                   CLIENT(IDENTITY("old")), "localhost");
         assert_failed(&pair.server, WSOCK_TLS_EXPIRED);
+        assert_says(&pair.server, " UTC): CN=old");
         disconnect();
     }
     meet_once(SERVER(.verify = WSI_TLS_VERIFY_REQUIRED, .ca = FILE_OF("clients.pem"),
                      .crl = FILE_OF("clients_bob.crl")),
               CLIENT(IDENTITY("bob")), "localhost");
     assert_failed(&pair.server, WSOCK_TLS_REVOKED);
+    assert_says(&pair.server, "was revoked: CN=bob");
     disconnect();
 }
 
