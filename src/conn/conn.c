@@ -265,8 +265,12 @@ static void log_close(const struct wsock_conn *conn)
     char detail[DETAIL_MAX];
     const wsock_close_info info = close_info(conn, detail);
 
-    wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
-            "ended: %s (code %d)", info.detail, (int)info.code);
+    if (conn->opened)
+        wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
+                "ended: %s (code %d)", info.detail, (int)info.code);
+    else /* there was nothing to close with a code */
+        wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
+                "ended: %s", info.detail);
 }
 
 struct wsi_conn_subject wsi_conn_subject(const struct wsock_conn *conn)

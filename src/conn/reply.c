@@ -22,16 +22,22 @@ enum {
 
 /* From here on nothing that the client sent is looked at. It may be much, and an end that
  * lingers takes seconds. */
-static void begin_reply(struct wsi_opening *opening)
+static void begin_reply(struct wsock_conn *conn, unsigned status)
 {
+    struct wsi_opening *opening = conn->opening;
+
+    conn->http_status = (uint16_t)status;
     opening->phase = WSI_OPENING_REPLY;
     wsi_buf_fini(&opening->in);
 }
 
 static void ends(struct wsock_conn *conn, int r)
 {
-    wsi_conn_end(conn, r < 0 ? WSI_CLOSE_RESET : WSI_CLOSE_LINGER,
-                 r < 0 ? WSOCK_CAUSE_NO_MEMORY : WSOCK_CAUSE_CLOSED, WSOCK_BY_US, NULL);
+    if (r < 0)
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
+    else
+        wsi_conn_end(conn, WSI_CLOSE_LINGER, WSOCK_CAUSE_CLOSED, WSOCK_BY_US,
+                     "answered with %u", (unsigned)conn->http_status);
 }
 
 /* The connection lingers only behind the last of it, since that has a short limit. */
@@ -47,7 +53,7 @@ void wsi_reply(struct wsock_conn *conn, unsigned status, const char *content_typ
     struct wsi_buf out = {0};
     int r;
 
-    begin_reply(conn->opening);
+    begin_reply(conn, status);
     r = wsi_http_write_response(&out, status, wsi_str_of(content_type), headers, body,
                                 len, conn->opening->head_only,
                                 len + WSI_ANSWER_HEADERS_MAX + 1024);
@@ -122,7 +128,7 @@ void wsi_reply_file(struct wsock_conn *conn, const struct wsi_file *file)
     struct wsi_buf out = {0};
     int r;
 
-    begin_reply(opening);
+    begin_reply(conn, 200);
     opening->file = file->fd;
     opening->file_left = opening->head_only ? 0 : file->size;
     r = wsi_http_write_response_head(

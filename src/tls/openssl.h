@@ -23,7 +23,7 @@
 #include "tls/hello.h"
 #include "tls/tls.h"
 
-enum { WSI_TLS_PINS_MAX = 16, WSI_TLS_PIN_SIZE = 32 };
+enum { WSI_TLS_PINS_MAX = 16, WSI_TLS_PIN_SIZE = 32, WSI_TLS_DATE_SIZE = 80 };
 
 struct wsi_identities;
 struct wsi_tickets;
@@ -160,6 +160,8 @@ void wsi_verify_note(struct wsi_tls *tls, long result);
 
 /** A subject or an issuer, RFC 2253. */
 void wsi_facts_print_name(BIO *out, const X509_NAME *name);
+/** @param out (out) "2020-01-31 23:59:59 UTC"; empty for what is no time. */
+void wsi_facts_write_date(char out[WSI_TLS_DATE_SIZE], const ASN1_TIME *time);
 /** The alternative names of a certificate, as WSOCK_TLS_FACT_NAMES. */
 void wsi_facts_print_names(BIO *out, const GENERAL_NAMES *names);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What is told of a connection's TLS: texts, gathered once, while OpenSSL has them. */
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -104,6 +106,17 @@ static void escape(BIO *out, BIO *name)
 
         BIO_printf(out, c < ' ' || c == ',' || c == '\\' ? "\\%02X" : "%c", c);
     }
+}
+
+void wsi_facts_write_date(char out[WSI_TLS_DATE_SIZE], const ASN1_TIME *time)
+{
+    struct tm tm;
+
+    out[0] = '\0';
+    if (ASN1_TIME_to_tm(time, &tm) == 1)
+        snprintf(out, WSI_TLS_DATE_SIZE, "%04d-%02d-%02d %02d:%02d:%02d UTC",
+                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                 tm.tm_sec);
 }
 
 void wsi_facts_print_names(BIO *out, const GENERAL_NAMES *names)

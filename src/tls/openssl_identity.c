@@ -216,6 +216,24 @@ static int read_identity(struct wsi_identities *identities, const char *path,
     return r;
 }
 
+/* Append what clients will turn away from. It is no error: the file may be replaced, and
+ * others of the list hold. */
+static void warn_of_date(const X509 *certificate, const char *path, char *why)
+{
+    const ASN1_TIME *begin = X509_get0_notBefore(certificate);
+    const ASN1_TIME *end = X509_get0_notAfter(certificate);
+    const bool is_over = X509_cmp_current_time(end) < 0;
+    const size_t len = strlen(why);
+    char date[WSI_TLS_DATE_SIZE];
+
+    if (!is_over && X509_cmp_current_time(begin) < 0)
+        return;
+    wsi_facts_write_date(date, is_over ? end : begin);
+    snprintf(why + len, WSI_TLS_WHY_SIZE - len, "%stls_certificate: %s %s %s",
+             len > 0 ? "; " : "", path,
+             is_over ? "has expired on" : "is not valid before", date);
+}
+
 int wsi_identities_new(struct wsi_identities **out, const struct wsi_tls_config *config,
                        char *why)
 {
@@ -236,6 +254,9 @@ int wsi_identities_new(struct wsi_identities **out, const struct wsi_tls_config 
         wsi_identities_free(identities);
         return r;
     }
+    certificates = config->certificates;
+    for (unsigned i = 0; next_path(&certificates, path); i++)
+        warn_of_date(identities->of[i].certificate, path, why);
     *out = identities;
     return 0;
 }

@@ -118,12 +118,10 @@ static void take_text(BIO *from, char *out, size_t max)
 
 static void write_date(char *out, size_t size, const char *word, const ASN1_TIME *time)
 {
-    struct tm tm;
+    char date[WSI_TLS_DATE_SIZE];
 
-    if (ASN1_TIME_to_tm(time, &tm) == 1)
-        snprintf(out, size, " (%s %04d-%02d-%02d %02d:%02d:%02d UTC)", word,
-                 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-                 tm.tm_sec);
+    wsi_facts_write_date(date, time);
+    snprintf(out, size, " (%s %s)", word, date);
 }
 
 /* Who was asked for, and who answered. */

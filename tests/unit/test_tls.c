@@ -1302,6 +1302,31 @@ static void assert_warned(const char *ocsp, const char *says)
     wsi_tls_context_unref(context);
 }
 
+static void a_server_is_warned_of_its_own_dates(void **state)
+{
+    const struct {
+        const struct wsi_tls_config *config;
+        const char *says;
+    } cases[] = {
+        {CONFIG(IDENTITY("expired")), "/expired.pem has expired on 20"},
+        {CONFIG(IDENTITY("future")), "/future.pem is not valid before 20"},
+        {CONFIG(.certificates = FILE_OF("good.pem") "," FILE_OF("expired.pem"),
+                .keys = FILE_OF("good.key") "," FILE_OF("expired.key")),
+         "/expired.pem has expired on 20"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct wsi_tls_context *context = NULL;
+        char why[WSI_TLS_WHY_SIZE];
+
+        assert_int_equal(wsi_tls_server_new(&context, cases[i].config, NULL, why), 0);
+        if (strstr(why, cases[i].says) == NULL || strstr(why, "good.pem") != NULL)
+            fail_msg("\"%s\" lacks \"%s\"", why, cases[i].says);
+        wsi_tls_context_unref(context);
+    }
+}
+
 static void an_answer_is_stapled_in_its_time(void **state)
 {
     const time_t days = 24 * 3600;
@@ -1767,6 +1792,7 @@ int main(void)
         TEST(tickets_hold_where_the_same_clients_are_accepted),
         TEST(a_revoked_client_does_not_resume),
         TEST(each_certificate_has_its_stapled_answer),
+        TEST(a_server_is_warned_of_its_own_dates),
         TEST(an_answer_is_stapled_in_its_time),
         TEST(an_answer_that_grows_old_is_not_stapled_any_more),
         TEST(an_answer_may_name_who_signs_and_how),

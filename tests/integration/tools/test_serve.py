@@ -169,6 +169,17 @@ class Policy(unittest.TestCase):
                 self.assertNotEqual(line, "")
             self.assertRegex(line, r'the host is "\S+" \(http\)')
 
+    def test_the_log_tells_what_was_answered(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                Serve("--log-level", "debug", "--www", folder) as serve:
+            with open(f"{folder}/index.html", "w", encoding="utf-8") as page:
+                page.write("hello")
+            for path, status in (("/index.html", 200), ("/none", 404), ("/echo", 426)):
+                self.assertEqual(get(serve.port, path)[0], status)
+                while "ended: " not in (line := serve.error_line()):
+                    self.assertNotEqual(line, "")
+                self.assertRegex(line, rf"ended: answered with {status}$")
+
     def test_a_proxy_that_is_listed_tells_the_client(self):
         with Serve("--trust-forwarded", "10.0.0.0/8", "--trust-forwarded", "127.0.0.1",
                    "--log-level", "debug") as serve:
