@@ -83,9 +83,9 @@ int wsi_openssl_explain_file(char *why, const char *option, const char *path,
                              const char *lacks);
 /** What an alert of the peer means, RFC 8446 section 6. */
 const char *wsi_openssl_alert_text(int alert);
-/** WSOCK_TLS_* for a failed handshake or record, from OpenSSL's errors, which are
- *  forgotten. @param alert (out) */
-int wsi_openssl_classify(int *alert);
+/** WSOCK_TLS_* for a failed handshake or record, from the error that it failed with and
+ *  whether any says that memory was wanting; all are forgotten. @param alert (out) */
+int wsi_openssl_classify(unsigned long code, int *alert);
 /** WSOCK_TLS_* for an X509_V_ERR_*. */
 int wsi_openssl_certificate_error(long verify_result);
 /** Note the failure; the first one stays. */

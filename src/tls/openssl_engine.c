@@ -114,7 +114,7 @@ static void fail(struct wsi_tls *tls, unsigned long code)
                                                 : ERR_reason_error_string(code);
     const long verified = SSL_get_verify_result(tls->ssl);
     int alert;
-    int error = wsi_openssl_classify(&alert);
+    int error = wsi_openssl_classify(code, &alert);
 
     if (tls->no_memory)
         error = WSOCK_TLS_NO_MEMORY;

@@ -131,9 +131,8 @@ static const struct {
     {SSL_R_UNEXPECTED_EOF_WHILE_READING, WSOCK_TLS_TRUNCATED},
 };
 
-int wsi_openssl_classify(int *alert)
+int wsi_openssl_classify(unsigned long code, int *alert)
 {
-    const unsigned long code = ERR_peek_error();
     const int reason = ERR_GET_REASON(code);
 
     *alert = 0;

@@ -28,12 +28,15 @@ static int64_t now(void)
     return time.tv_sec;
 }
 
-/* @param absent what it is if the response does not say. */
-static int64_t seconds_of(const ASN1_GENERALIZEDTIME *time, int64_t absent)
+/* @return false for what is no time. */
+static bool read_time(int64_t *out, const ASN1_GENERALIZEDTIME *time)
 {
     struct tm tm;
 
-    return time != NULL && ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : absent;
+    if (time == NULL || ASN1_TIME_to_tm(time, &tm) != 1)
+        return false;
+    *out = timegm(&tm);
+    return true;
 }
 
 /* Whether an answer names this certificate, by whatever hash it likes. */
@@ -74,6 +77,7 @@ static const char *check(struct wsi_staple *out, OCSP_BASICRESP *basic, X509 *ce
     X509 *issuer = sk_X509_num(chain) > 0 ? sk_X509_value(chain, 0) : certificate;
     ASN1_GENERALIZEDTIME *this_update = NULL, *next_update = NULL;
     OCSP_SINGLERESP *single = NULL;
+    int64_t since;
     int status;
 
     for (int i = 0; i < OCSP_resp_count(basic) && single == NULL; i++)
@@ -82,10 +86,13 @@ static const char *check(struct wsi_staple *out, OCSP_BASICRESP *basic, X509 *ce
     if (single == NULL)
         return "is not about the certificate, or its issuer is not in the chain";
     status = OCSP_single_get0_status(single, NULL, NULL, &this_update, &next_update);
-    out->until = seconds_of(next_update, INT64_MAX);
+    out->until = INT64_MAX; /* for one that does not say */
+    if (!read_time(&since, this_update) ||
+        (next_update != NULL && !read_time(&out->until, next_update)))
+        return "has a malformed time";
     if (out->until <= now())
         out->stale = "is out of date";
-    else if (seconds_of(this_update, INT64_MAX) > now() + SKEW_SECONDS)
+    else if (since > now() + SKEW_SECONDS)
         out->stale = "is of the future";
     /* Of an old answer the signer's certificate may be over as well. */
     if (!is_signed(basic, chain, issuer, out->stale == NULL))

@@ -749,6 +749,20 @@ static void each_alert_has_words(void **state)
             fail_msg("alert %d has none", alerts[i]);
 }
 
+static void an_error_of_others_is_not_ours(void **state)
+{
+    (void)state;
+    meet_once(SERVER(), CLIENT(), "localhost");
+    assert_secured();
+    pair.server.filter->output = &pair.server.out;
+    pair.server.filter->ops->end(pair.server.filter);
+    ERR_raise(ERR_LIB_SSL, SSL_R_HTTP_REQUEST);
+    say(&pair.server, "late", 4);
+    assert_failed(&pair.server, WSOCK_TLS_PROTOCOL);
+    assert_says(&pair.server, "shutdown");
+    disconnect();
+}
+
 /* ---- whose certificate ---- */
 
 static void each_fault_of_a_certificate_has_its_name(void **state)
@@ -1369,6 +1383,34 @@ static void an_answer_that_grows_old_is_not_stapled_any_more(void **state)
     wsi_tls_context_unref(client);
 }
 
+static void an_answer_with_a_malformed_time_is_an_error(void **state)
+{
+    struct wsi_tls_context *context = NULL;
+    char path[] = "/tmp/wsock-ocsp-XXXXXX", why[WSI_TLS_WHY_SIZE];
+    unsigned char der[4096];
+    FILE *file = fopen(FILE_OF("good.ocsp"), "rb");
+    const size_t len = file != NULL ? fread(der, 1, sizeof der, file) : 0;
+    size_t at = 0;
+    const int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(len > 0 && fd >= 0);
+    fclose(file);
+    for (int times = 0; times < 3; times++) { /* producedAt, thisUpdate, nextUpdate */
+        while (at + 2 < len && memcmp(der + at, "\x18\x0f", 2) != 0)
+            at++;
+        at += 2;
+    }
+    assert_true(at + 15 < len && der[at + 14] == 'Z');
+    der[at] = 'X';
+    assert_int_equal(write(fd, der, len), len);
+    close(fd);
+    assert_int_equal(wsi_tls_server_new(&context, SERVER(.ocsp = path), NULL, why),
+                     WSOCK_ETLS);
+    unlink(path);
+    assert_non_null(strstr(why, "has a malformed time"));
+}
+
 static void an_answer_may_name_who_signs_and_how(void **state)
 {
     (void)state;
@@ -1774,6 +1816,7 @@ int main(void)
         TEST(without_a_common_cipher_both_say_so),
         TEST(who_offers_other_protocols_only_is_refused),
         TEST(each_alert_has_words),
+        TEST(an_error_of_others_is_not_ours),
         TEST(each_fault_of_a_certificate_has_its_name),
         TEST(addresses_of_both_families_are_checked),
         TEST(a_failure_names_the_certificate),
@@ -1795,6 +1838,7 @@ int main(void)
         TEST(a_server_is_warned_of_its_own_dates),
         TEST(an_answer_is_stapled_in_its_time),
         TEST(an_answer_that_grows_old_is_not_stapled_any_more),
+        TEST(an_answer_with_a_malformed_time_is_an_error),
         TEST(an_answer_may_name_who_signs_and_how),
         TEST(facts_tell_of_the_server),
         TEST(a_name_with_a_comma_stays_one),
