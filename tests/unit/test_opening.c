@@ -72,12 +72,14 @@ static void foreign_origin_is_403(void **state)
 static void plain_request_to_an_endpoint_is_426(void **state)
 {
     (void)state;
-    answered("GET /e HTTP/1.1\r\nHost: h\r\n\r\n",
-             "HTTP/1.1 426 Upgrade Required\r\n"
-             "Connection: close, Upgrade\r\n"
-             "Upgrade: websocket\r\n"
-             "Sec-WebSocket-Version: 13\r\n" PLAIN_TEXT "Content-Length: 38\r\n\r\n"
-             "this path takes WebSocket connections\n");
+    answered(
+        "GET /e HTTP/1.1\r\nHost: h\r\n\r\n",
+        "HTTP/1.1 426 Upgrade Required\r\n"
+        "Connection: close, Upgrade\r\n"
+        "Upgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\n" PLAIN_TEXT "Content-Length: 108\r\n\r\n"
+        "this path takes WebSocket connections, and no header \"Upgrade: websocket\" "
+        "came: a proxy may have removed it\n");
 }
 
 /* The status of an answer to this request. */
