@@ -149,7 +149,7 @@ static void note_location(struct link *link, const wsock_conn *conn, int status)
     if (followed == 0 && status >= 300 && status < 400 && location != NULL)
         for (; *location != '\0' && out < link->location + sizeof link->location - 1;
              location++)
-            *out++ = *location > ' ' && *location < 0x7f ? *location : '?';
+            *out++ = (char)(*location > ' ' && *location < 0x7f ? *location : '?');
     *out = '\0';
 }
 

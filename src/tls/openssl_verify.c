@@ -97,9 +97,12 @@ int wsi_verify_install(struct wsi_tls_context *context,
 
 /* ---- what is said ---- */
 
+static const char dots[] = "...";
+
 enum { SUBJECT_MAX = 100, ASKED_MAX = 80, NAMES_MAX = 120, EXTRA_MAX = 240 };
 
-/* What was printed, cut where it is too long, but not within a character. */
+/* What was printed, cut where it is too long, but not within a character.
+ * @param out max bytes, and room for dots. */
 static void take_text(BIO *from, char *out, size_t max)
 {
     char *data;
@@ -112,7 +115,7 @@ static void take_text(BIO *from, char *out, size_t max)
             len--;
     if (len > 0)
         memcpy(out, data, len);
-    strcpy(out + len, fits ? "" : "...");
+    memcpy(out + len, fits ? "" : dots, fits ? 1 : sizeof dots);
     (void)BIO_reset(from);
 }
 
