@@ -426,8 +426,8 @@ static void times_out_before_it_is_reached(const char *proxy, const char *why)
 static void proxy_that_is_not_reached_is_named(void **state)
 {
     (void)state;
-    times_out_before_it_is_reached(
-        "socks5://proxy.example", "the proxy proxy.example:1080 was not reached in time");
+    times_out_before_it_is_reached("socks5://hop.example",
+                                   "the proxy hop.example:1080 was not reached in time");
     times_out_before_it_is_reached("http://[::1]:8080",
                                    "the proxy [::1]:8080 was not reached in time");
     times_out_before_it_is_reached(NULL, "the connection was not made in time");
