@@ -60,15 +60,6 @@ static void give_signals_back(const struct sigaction before[STOP_SIGNALS])
     atomic_store(&signals_taken, false);
 }
 
-void wsi_run_wake(wsock_runtime *runtime)
-{
-    const uint64_t one = 1;
-
-    if (runtime->wake_fd >= 0 && write(runtime->wake_fd, &one, sizeof one) < 0) {
-        /* As above. */
-    }
-}
-
 static bool is_over(const void *what)
 {
     const struct wsi_pool *pool = what;
@@ -90,15 +81,14 @@ static void wait_for_end(wsock_runtime *runtime, int fd, bool with_signals)
 }
 
 /* @return 0; WSOCK_EBUSY while another thread is in it. */
-static int enter(wsock_runtime *runtime, int fd)
+static int enter(wsock_runtime *runtime)
 {
     int r = 0;
 
     pthread_mutex_lock(&runtime->pool.lock);
-    if (runtime->wake_fd >= 0)
+    if (runtime->is_awaited)
         r = WSOCK_EBUSY;
-    else
-        runtime->wake_fd = fd;
+    runtime->is_awaited = true;
     if (r == 0)
         wsi_pool_ref(&runtime->pool); /* another thread may free it behind the end */
     pthread_mutex_unlock(&runtime->pool.lock);
@@ -108,7 +98,7 @@ static int enter(wsock_runtime *runtime, int fd)
 static void leave(wsock_runtime *runtime)
 {
     pthread_mutex_lock(&runtime->pool.lock);
-    runtime->wake_fd = -1;
+    runtime->is_awaited = false;
     pthread_mutex_unlock(&runtime->pool.lock);
 }
 
@@ -116,7 +106,7 @@ int wsock_runtime_run(wsock_runtime *runtime, unsigned flags)
 {
     struct sigaction before[STOP_SIGNALS];
     const bool with_signals = (flags & WSOCK_RUN_SIGNALS) != 0;
-    int fd, r;
+    int fd = -1, r = 0;
 
     if (runtime == NULL || (flags & ~(unsigned)WSOCK_RUN_SIGNALS) != 0)
         return WSOCK_EINVAL;
@@ -124,8 +114,12 @@ int wsock_runtime_run(wsock_runtime *runtime, unsigned flags)
         return WSOCK_EDEADLK;
     if (with_signals && atomic_exchange(&signals_taken, true))
         return WSOCK_EBUSY;
-    fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    r = fd < 0 ? WSOCK_ESYSTEM : enter(runtime, fd);
+    if (with_signals) {
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        r = fd < 0 ? WSOCK_ESYSTEM : 0;
+    }
+    if (r == 0)
+        r = enter(runtime);
     if (r < 0) {
         if (with_signals)
             atomic_store(&signals_taken, false);
@@ -139,7 +133,8 @@ int wsock_runtime_run(wsock_runtime *runtime, unsigned flags)
     if (with_signals)
         give_signals_back(before);
     leave(runtime);
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     wsi_pool_unref(&runtime->pool);
     return 0;
 }

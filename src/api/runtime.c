@@ -21,11 +21,6 @@ static void release(struct wsi_pool *pool)
     wsi_free(runtime);
 }
 
-static void on_idle(struct wsi_pool *pool)
-{
-    wsi_run_wake(wsi_runtime_of(pool));
-}
-
 int wsock_runtime_new(wsock_runtime **out)
 {
     wsock_runtime *runtime;
@@ -41,10 +36,8 @@ int wsock_runtime_new(wsock_runtime **out)
         wsi_free(runtime);
         return r;
     }
-    runtime->pool.on_idle = on_idle;
     wsi_list_init(&runtime->servers);
     wsi_failure_init(&runtime->failure);
-    runtime->wake_fd = -1;
     *out = runtime;
     return 0;
 }
@@ -138,7 +131,6 @@ void wsi_runtime_stop(wsock_runtime *runtime, bool cut)
     stop_clients(runtime, cut);
     pthread_mutex_lock(&runtime->pool.lock);
     wsi_pool_changed(&runtime->pool);
-    wsi_run_wake(runtime);
     pthread_mutex_unlock(&runtime->pool.lock);
 }
 

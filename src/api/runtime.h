@@ -21,7 +21,7 @@ struct wsock_runtime {
     struct wsi_list servers; /* wsock_server.node: those that have not stopped */
     struct wsi_clients_round clients[2]; /* by cut */
     struct wsi_failure failure;
-    int wake_fd; /* of wsock_runtime_run(); -1 when nobody is in it */
+    bool is_awaited; /* a thread is in wsock_runtime_run() */
 };
 
 static inline wsock_runtime *wsi_runtime_of(struct wsi_pool *pool)

@@ -282,11 +282,8 @@ void wsi_pool_release(struct wsi_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
     assert(pool->live > 0);
-    if (--pool->live == 0) { /* nobody waits for fewer that are not none */
+    if (--pool->live == 0) /* nobody waits for fewer that are not none */
         wsi_pool_changed(pool);
-        if (pool->on_idle != NULL)
-            pool->on_idle(pool);
-    }
     pthread_mutex_unlock(&pool->lock);
 }
 

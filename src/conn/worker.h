@@ -80,7 +80,6 @@ struct wsi_pool {
     struct wsi_list queues;  /* wsock_queue.node */
     struct wsi_list waiters; /* wsi_waiter.node */
     atomic_bool stopping;
-    void (*on_idle)(struct wsi_pool *pool); /* with the lock held: live fell to zero */
 
     struct wsi_compressors compressors;
     struct wsi_worker *workers;

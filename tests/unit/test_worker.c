@@ -20,23 +20,15 @@
 enum { WORKERS = 3, POSTERS = 4, LETTERS = 500 };
 
 static struct wsi_pool pool;
-static int idle_calls;
 
 static void released(struct wsi_pool *p)
 {
     (void)p;
 }
 
-static void on_idle(struct wsi_pool *p)
-{
-    (void)p;
-    idle_calls++;
-}
-
 static void make(int workers)
 {
     assert_int_equal(wsi_pool_init(&pool, released), 0);
-    pool.on_idle = on_idle;
     assert_int_equal(
         wsi_options_set_number(&pool.options, "workers", workers, false, NULL, 0), 0);
 }
@@ -193,20 +185,6 @@ static void start_without_threads_ends_those_it_got(void **state)
     threads_left = INT_MAX;
     assert_int_equal(wsi_pool_start(&pool), 0); /* may be tried again */
     end();
-}
-
-static void idle_is_told_when_the_last_hold_is_gone(void **state)
-{
-    (void)state;
-    make(1);
-    idle_calls = 0;
-    assert_int_equal(wsi_pool_hold(&pool), 0);
-    assert_int_equal(wsi_pool_hold(&pool), 0);
-    wsi_pool_release(&pool);
-    assert_int_equal(idle_calls, 0);
-    wsi_pool_release(&pool);
-    assert_int_equal(idle_calls, 1);
-    wsi_pool_fini(&pool);
 }
 
 static void connections_are_spread_evenly(void **state)
@@ -501,7 +479,6 @@ int main(void)
         TEST(start_without_memory_leaves_nothing),
         TEST(start_without_descriptors_leaves_nothing),
         TEST(start_without_threads_ends_those_it_got),
-        TEST(idle_is_told_when_the_last_hold_is_gone),
         TEST(connections_are_spread_evenly),
         TEST(mail_runs_on_the_worker),
         TEST(mail_that_waits_at_the_end_is_run),
