@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: MIT
 """Clients."""
-from typing import Any, Callable, Mapping, Optional, TypeVar
+from typing import Any, Callable, Mapping, Optional
 
 from . import _options, _wsock
 from ._connections import Connection
 from ._errors import Error, State, StateInfo
+from ._handlers import (CONNECTION_EVENTS, ConnectionHandlers, Fn, Hosted, set_codec,
+                        take_handlers)
 from ._options import TLS
 from ._queues import Queue, Runtime, queue_of
 from ._rooms import codec_of
-from ._servers import CONNECTION_EVENTS, check_tls, set_codec, take_handlers
-
-Fn = TypeVar("Fn", bound=Callable[..., Any])
+from ._servers import check_tls
 
 CLIENT_EVENTS = CONNECTION_EVENTS + ("on_state",)
 
 
-class Client:
+class Client(ConnectionHandlers, Hosted):
     """Where and how to connect, with handlers.
 
         client = wsock.Client("wss://example.org/feed")
@@ -83,26 +83,6 @@ class Client:
         else:
             self._hooks.set(name, fn)
         return fn
-
-    def on_open(self, fn: Fn) -> Fn:
-        """fn(conn)"""
-        return self._on("on_open", fn)
-
-    def on_message(self, fn: Fn) -> Fn:
-        """fn(conn, message): str for text, bytes for binary, or what the codec makes."""
-        return self._on("on_message", fn)
-
-    def on_part(self, fn: Fn) -> Fn:
-        """fn(conn, data, text, first, last): messages in parts; see Endpoint.on_part."""
-        return self._on("on_part", fn)
-
-    def on_pong(self, fn: Fn) -> Fn:
-        """fn(conn, data)"""
-        return self._on("on_pong", fn)
-
-    def on_drain(self, fn: Fn) -> Fn:
-        """fn(conn): after send() returned False, there is room again."""
-        return self._on("on_drain", fn)
 
     def on_close(self, fn: Fn) -> Fn:
         """fn(conn, info): once for every connect(), and for every attempt of a client that
@@ -187,18 +167,6 @@ class Client:
     def get(self, name: str) -> int:
         """An option as a number, in the library's unit."""
         return int(_wsock.client_get_int64(self._handle, name))
-
-    def call(self, fn: Callable[[], Any]) -> None:
-        """Call fn once where the handlers run. Any thread."""
-        self.queue.call(fn)
-
-    def after(self, seconds: float, fn: Callable[[], Any]) -> "_wsock.Timer":
-        """Call fn once, in that many seconds."""
-        return self.queue.after(seconds, fn)
-
-    def every(self, seconds: float, fn: Callable[[], Any]) -> "_wsock.Timer":
-        """Call fn again and again; see Queue.every."""
-        return self.queue.every(seconds, fn)
 
     # ---- running ----
 

@@ -1,33 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Servers and their endpoints."""
-from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _options, _wsock
 from ._errors import Error
+from ._handlers import (CONNECTION_EVENTS, ConnectionHandlers, Fn, Hosted, set_codec,
+                        take_handlers)
 from ._options import TLS
 from ._queues import ErrorHandler, Queue, Runtime, queue_of
-from ._rooms import Room, codec_of
+from ._rooms import Room
 
-Fn = TypeVar("Fn", bound=Callable[..., Any])
-
-CONNECTION_EVENTS = ("on_open", "on_message", "on_part", "on_pong", "on_drain", "on_close",
-                     "on_error")
 ENDPOINT_EVENTS = ("on_request", "on_request_cancelled") + CONNECTION_EVENTS
 
 
-def set_codec(hooks: Any, codec: Any) -> None:
-    """What a connection's messages go through."""
-    encode, decode = codec_of(codec)
-    hooks.set("encode", encode)
-    hooks.set("decode", decode)
-
-
-def take_handlers(options: Dict[str, Any], events: Tuple[str, ...]) -> Dict[str, Any]:
-    """Those keywords that are handlers; they leave the options."""
-    return {name: options.pop(name) for name in events if name in options}
-
-
-class Endpoint:
+class Endpoint(ConnectionHandlers):
     """A path of a server with its handlers and limits. Handlers may be replaced at any
     time, for open connections too; None removes one. What happens to a connection, in
     order: on_request, on_open, then on_message (or on_part), on_pong and on_drain as they
@@ -74,28 +60,6 @@ class Endpoint:
         """fn(request): one that was deferred has died or timed out."""
         return self._on("on_request_cancelled", fn)
 
-    def on_open(self, fn: Fn) -> Fn:
-        """fn(conn)"""
-        return self._on("on_open", fn)
-
-    def on_message(self, fn: Fn) -> Fn:
-        """fn(conn, message): str for text, bytes for binary, or what the codec makes."""
-        return self._on("on_message", fn)
-
-    def on_part(self, fn: Fn) -> Fn:
-        """fn(conn, data, text, first, last): messages in parts, as they come, for
-        connections that open from now on. Where on_message is set too, it gets those that
-        came in one part."""
-        return self._on("on_part", fn)
-
-    def on_pong(self, fn: Fn) -> Fn:
-        """fn(conn, data)"""
-        return self._on("on_pong", fn)
-
-    def on_drain(self, fn: Fn) -> Fn:
-        """fn(conn): after send() returned False, there is room again."""
-        return self._on("on_drain", fn)
-
     def on_close(self, fn: Fn) -> Fn:
         """fn(conn, info): it has ended; info is a CloseInfo. Once, and last."""
         return self._on("on_close", fn)
@@ -108,7 +72,7 @@ class Endpoint:
         return f"<wsock.Endpoint {self.pattern!r}>"
 
 
-class Server:
+class Server(Hosted):
     """Listeners, endpoints and rooms.
 
         server = wsock.Server("ws://127.0.0.1:8080", workers=2)
@@ -307,18 +271,6 @@ class Server:
     def message(self, data: Any, *, text: Optional[bool] = None) -> "_wsock.Handle":
         """A message that is encoded once, to be sent to many."""
         return self.queue.message(data, text=text)
-
-    def call(self, fn: Callable[[], Any]) -> None:
-        """Call fn once where the handlers run. Any thread."""
-        self.queue.call(fn)
-
-    def after(self, seconds: float, fn: Callable[[], Any]) -> "_wsock.Timer":
-        """Call fn once, in that many seconds."""
-        return self.queue.after(seconds, fn)
-
-    def every(self, seconds: float, fn: Callable[[], Any]) -> "_wsock.Timer":
-        """Call fn again and again; see Queue.every."""
-        return self.queue.every(seconds, fn)
 
     @property
     def connection_count(self) -> int:
