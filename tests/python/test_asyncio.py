@@ -5,6 +5,7 @@ import asyncio
 import gc
 import logging
 import socket
+import statistics
 import subprocess
 
 import pytest
@@ -662,9 +663,11 @@ def test_connections_leave_nothing_behind(run):
                 gc.collect()
                 return len(gc.get_objects())
 
-            # The loop fills pools of its own at first, and lets go of timers a little later.
+            # The loop fills pools of its own in some round and empties them in another; what a
+            # connection leaves behind shows in every one.
             counts = [await objects() for _ in range(6)]
-            assert min(counts[3:]) <= counts[1] + 20
+            growth = statistics.median(b - a for a, b in zip(counts, counts[1:]))
+            assert growth <= 20, counts
             assert not server.connections
 
     run(main())
