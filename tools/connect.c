@@ -171,7 +171,7 @@ static void tell_open(const struct client *c)
 
     clear_prompt(c);
     if (c->is_verbose) {
-        fprintf(stderr, "connected to %s\n", c->url != NULL ? c->url : c->urls[0]);
+        fprintf(stderr, "connected to %s\n", wsock_conn_url(conn));
         fprintf(stderr, "address: %s\n", wsock_conn_remote_address(conn));
         tell_tls(conn);
         fprintf(stderr, "subprotocol: %s\n",

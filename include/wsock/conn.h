@@ -324,6 +324,15 @@ WSOCK_API int wsock_conn_response_field_at(const wsock_conn *conn, const char **
  * (borrowed from conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_remote_address(const wsock_conn *conn);
 /**
+ * Where a client's connection leads: the URL of its client as it was given, with a user
+ * and a password if it has them; after redirects (option max_redirects) the last one that
+ * was followed, also when the connection failed there. "" before it opened or ended, and
+ * at a server.
+ *
+ * @return (borrowed from conn) Thread: any. Since: 1.0
+ */
+WSOCK_API const char *wsock_conn_url(const wsock_conn *conn);
+/**
  * The round-trip time: from the last ping that the library sent (option ping_interval) to
  * its pong, in microseconds. It is taken on the worker, so a handler that keeps that busy
  * makes it longer.

@@ -13,6 +13,7 @@
 #include "conn/closing.h"
 #include "conn/conn.h"
 #include "conn/encode.h"
+#include "conn/moving.h"
 #include "conn/queued.h"
 #include "conn/send.h"
 #include "conn/send_parts.h"
@@ -309,8 +310,8 @@ wsock_request *wsock_conn_request(wsock_conn *conn)
                                                              : NULL;
 }
 
-/* A client's facts are there from open on, or from the end if its server refused, and then
- * never change. */
+/* A client's facts are there from open on, or from the end if its server refused, and
+ * then never change. */
 static const struct wsi_facts *facts_of(const wsock_conn *conn)
 {
     return conn != NULL && wsi_conn_state(conn) >= WSI_CONN_OPEN ? conn->facts : NULL;
@@ -380,6 +381,14 @@ const char *wsock_conn_remote_address(const wsock_conn *conn)
     const struct wsi_facts *facts = facts_of(conn);
 
     return facts != NULL ? wsi_facts_remote(facts) : "";
+}
+
+const char *wsock_conn_url(const wsock_conn *conn)
+{
+    return conn != NULL && wsi_conn_role(conn) == WSI_CLIENT &&
+                   wsi_conn_state(conn) >= WSI_CONN_OPEN
+               ? wsi_moving_url(conn)
+               : "";
 }
 
 int64_t wsock_conn_rtt_us(const wsock_conn *conn)

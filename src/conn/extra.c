@@ -61,6 +61,7 @@ void wsi_conn_free_extra(struct wsock_conn *conn)
         return;
     wsi_outgoing_free(atomic_load(&extra->outgoing));
     wsi_free(atomic_load(&extra->tls));
+    wsi_free(extra->url);
     wsi_free(extra->queued);
     wsi_free(extra);
 }

@@ -27,6 +27,7 @@ struct wsi_extra {
     struct wsi_blob
         *pong; /* (owned, nullable) the newest ping that waits for its answer */
     _Atomic(struct wsi_tls_facts *) tls; /* (owned, nullable) what is known of its TLS */
+    char *url; /* (owned, nullable) where a redirect led; once open it never changes */
     struct wsi_queued *queued; /* (owned, nullable) from the beginning, or never */
     struct wsi_guest *guest;   /* (nullable) it counts for max_connections_per_address */
     struct wsi_rate *rate;     /* (owned, nullable) while a rate limit is set */

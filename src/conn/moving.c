@@ -7,6 +7,7 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/extra.h"
 #include "conn/header.h"
 #include "conn/opening.h"
 #include "conn/reaching.h"
@@ -19,6 +20,14 @@ const struct wsi_destination *wsi_destination_of(const struct wsock_conn *conn)
 {
     return conn->opening->moved != NULL ? conn->opening->moved
                                         : &wsi_remote_of(conn->owner)->home;
+}
+
+const char *wsi_moving_url(const struct wsock_conn *conn)
+{
+    const struct wsi_extra *extra = wsi_extra_of(conn);
+
+    return extra != NULL && extra->url != NULL ? extra->url
+                                               : wsi_remote_of(conn->owner)->home.text;
 }
 
 bool wsi_moving_is_home(const struct wsock_conn *conn)
@@ -37,6 +46,19 @@ static void fail(struct wsock_conn *conn, int r, const char *why)
                             why);
 }
 
+/* The opening goes; where it led to is told for as long as there is a handle. */
+static int keep_url(struct wsock_conn *conn, const char *text)
+{
+    struct wsi_extra *extra = wsi_conn_extra(conn);
+    char *url = extra != NULL ? wsi_strdup(text) : NULL;
+
+    if (url == NULL)
+        return WSOCK_ENOMEM;
+    wsi_free(extra->url);
+    extra->url = url;
+    return 0;
+}
+
 /* Make the new destination the connection's. @return 0; WSOCK_EURL and *why;
  * WSOCK_ENOMEM. */
 static int move_to(struct wsock_conn *conn, struct wsi_str location, const char **why)
@@ -53,6 +75,8 @@ static int move_to(struct wsock_conn *conn, struct wsi_str location, const char 
         *why = "it brings a user and a password";
         r = WSOCK_EURL;
     }
+    if (r == 0)
+        r = keep_url(conn, moved->text);
     wsi_buf_fini(&url);
     if (r < 0) {
         if (moved != NULL)

@@ -18,6 +18,9 @@ struct wsock_conn;
 /** Where the connection goes now. @return (borrowed from conn or its client) */
 const struct wsi_destination *wsi_destination_of(const struct wsock_conn *conn);
 
+/** Its URL, from open on. Any thread. @return (borrowed from conn) */
+const char *wsi_moving_url(const struct wsock_conn *conn);
+
 /** False when a redirect led to another origin than the client's own. */
 bool wsi_moving_is_home(const struct wsock_conn *conn);
 

@@ -79,6 +79,14 @@ static wsock_client *visitor(struct town *town, struct side *side, const char *r
     return client;
 }
 
+static void assert_url(const wsock_conn *conn, const char *server, const char *path)
+{
+    char url[400];
+
+    snprintf(url, sizeof url, "%s%s", server, path);
+    assert_string_equal(wsock_conn_url(conn), url);
+}
+
 /* ---- cases ---- */
 
 static void redirect_is_followed_with_credentials_within_the_origin(void **state)
@@ -102,6 +110,9 @@ static void redirect_is_followed_with_credentials_within_the_origin(void **state
         assert_string_equal(town.to.authorization, "Bearer secret");
         assert_string_equal(town.to.cookie, "a=b");
         assert_string_equal(town.to.plain, "yes");
+        assert_url(side.conn, town.world.url,
+                   strchr(ways[i], '?') != NULL ? "/test?x" : "/test");
+        assert_string_equal(wsock_conn_url(town.world.side.conn), "");
         side_fini(&side);
         wsock_client_unref(client);
         town_end(&town);
@@ -167,6 +178,32 @@ static void redirect_behind_interim_answers_is_followed(void **state)
     wsock_client_unref(client);
     town_end(&town);
     side_fini(&side);
+}
+
+static void url_is_told_of_a_connection_that_failed_where_it_was_led(void **state)
+{
+    struct side side = {0};
+    struct town town;
+    wsock_client *client;
+    wsock_conn *conn;
+
+    (void)state;
+    town_begin(&town);
+    town.from.status_location = "302 /nowhere";
+    client = visitor(&town, &side, "1");
+    assert_int_equal(wsock_client_connect(client, &conn), 0);
+    await(&side.closed, 1);
+    assert_int_equal(side.http_status, 404);
+    assert_url(conn, town.world.url, "/nowhere");
+    wsock_conn_unref(conn);
+    assert_int_equal(wsock_client_set(client, "max_redirects", "0"), 0);
+    assert_int_equal(wsock_client_connect(client, &conn), 0);
+    await(&side.closed, 2);
+    assert_url(conn, town.world.url, "/old");
+    wsock_conn_unref(conn);
+    assert_string_equal(wsock_conn_url(NULL), "");
+    wsock_client_unref(client);
+    town_end(&town);
 }
 
 static void refused_with(const char *way, const char *redirects, int asked, int status,
@@ -283,6 +320,7 @@ int main(void)
         TEST(redirect_is_followed_with_credentials_within_the_origin),
         TEST(another_origin_gets_no_secrets),
         TEST(redirect_behind_interim_answers_is_followed),
+        TEST(url_is_told_of_a_connection_that_failed_where_it_was_led),
         TEST(redirects_end_where_they_must),
         TEST(user_of_the_url_is_basic_authentication),
         TEST(user_that_cannot_be_said_is_no_url),

@@ -69,6 +69,7 @@ def test_request_says_all_and_is_accepted_or_rejected(world):
     conn = client.connect()
     world.until(lambda: joined and conn.is_open)
     assert conn.subprotocol == "two" and conn.response_header("x-extra") == "yes"
+    assert conn.url == url + "/chat/a%20b?x=1&x=2&y=%C3%A4" and joined[0].url == ""
     assert joined[0].identity == "ann" and joined[0].info == {"a": 1}
     assert joined[0].params == {"room": "a b"} and joined[0].subprotocol == "two"
     req = joined[0].request

@@ -255,6 +255,11 @@ class Connection(_wsock.Conn):
         return str(_wsock.conn_remote_address(self))
 
     @property
+    def url(self) -> str:
+        """Where a client's connection leads: its URL, or where redirects led; "" at a server."""
+        return str(_wsock.conn_url(self))
+
+    @property
     def rtt(self) -> Optional[float]:
         """Seconds from the last ping of the library's to its pong; None before one."""
         microseconds = _wsock.conn_rtt_us(self)

@@ -283,15 +283,16 @@ class Messages(unittest.TestCase):
                 conn.write(b"HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 0\r\n\r\n")
                 return
             conn.accept()
-            conn.send(*conn.receive())
+            echo_on(conn)
 
         with Server(script) as server:
             stays = run("connect", server.url)
-            follows = run("connect", server.url, "-L")
+            follows = run("connect", server.url, "-L", "-v")
         self.assertEqual((stays.returncode, follows.returncode), (5, 0), follows.stderr)
         self.assertIn("302 Found", stays.stderr)
         self.assertIn("leads to /new; -L follows redirects", stays.stderr)
         self.assertNotIn("leads to", follows.stderr)
+        self.assertIn(f"connected to {server.url}new\n", follows.stderr)
 
 
 class Statuses(unittest.TestCase):
