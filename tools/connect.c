@@ -162,6 +162,14 @@ static void tell_tls(const wsock_conn *conn)
             verified != NULL ? verified : "no certificate");
 }
 
+/* Of one that opened it was told then. */
+static void tell_unopened(const struct client *c, const struct outcome *outcome,
+                          const wsock_conn *conn)
+{
+    if (c->is_verbose && !outcome->opened)
+        tell_tls(conn);
+}
+
 static void tell_open(const struct client *c)
 {
     const wsock_conn *conn = c->link->conn;
@@ -201,19 +209,20 @@ static void tell_round_trip(const struct client *c)
 /* One that is kept is gone, and comes back. */
 static void take_waits(struct client *c)
 {
-    struct outcome before;
-    int64_t wait_ms = 0;
+    struct wait wait;
 
-    while (link_take_wait(c->link, &wait_ms, &before)) {
+    while (link_take_wait(c->link, &wait)) {
         if (c->state == OPEN)
             c->state = CONNECTING;
-        if (c->state != CONNECTING)
-            continue;
-        c->has_waited = 1;
-        clear_prompt(c);
-        fail(command, "%s; connecting again in %lld.%03lld s", before.detail,
-             (long long)(wait_ms / 1000), (long long)(wait_ms % 1000));
-        prompt(c);
+        if (c->state == CONNECTING) {
+            c->has_waited = 1;
+            clear_prompt(c);
+            tell_unopened(c, &wait.before, wait.ended);
+            fail(command, "%s; connecting again in %lld.%03lld s", wait.before.detail,
+                 (long long)(wait.ms / 1000), (long long)(wait.ms % 1000));
+            prompt(c);
+        }
+        wait_fini(&wait);
     }
 }
 
@@ -375,6 +384,7 @@ static void take_close(struct client *c)
     int status = EXIT_OK;
 
     clear_prompt(c);
+    tell_unopened(c, outcome, c->link->ended);
     if (c->status != EXIT_INTERRUPTED)
         status = link_status(c->link, c->is_verbose || c->is_interactive,
                              c->state == CLOSING);

@@ -41,6 +41,7 @@ enum { WAITS_MAX = 16 };
 struct wait {
     int64_t ms;
     struct outcome before;
+    wsock_conn *ended; /* (owned) that one */
 };
 
 /*
@@ -61,6 +62,7 @@ struct link {
     struct wait waits[WAITS_MAX]; /* not told yet; a ring */
     unsigned wait_first, wait_count;
     wsock_conn *newest; /* opened, and not taken yet */
+    wsock_conn *ended;  /* the last one that did */
     struct message *head;
     struct message **tail;
     size_t waiting_bytes;
@@ -99,9 +101,10 @@ int link_open(struct link **out, wsock_runtime *runtime,
 struct message *link_take(struct link *link, int *is_open, int *has_drained,
                           int *has_closed);
 
-/** Whether it waits since the last call: for how long, and what ended before. @return 1
- * if so. */
-int link_take_wait(struct link *link, int64_t *wait_ms, struct outcome *before);
+/** Whether it waits since the last call. @param out (out, owned) end it with
+ * wait_fini(). @return 1 if so. */
+int link_take_wait(struct link *link, struct wait *out);
+void wait_fini(struct wait *wait);
 
 /** @return as wsock_conn_send(), or wsock_client_send() for one that is kept. */
 int link_send(struct link *link, int type, const char *data, size_t len);

@@ -159,6 +159,8 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 
     pthread_mutex_lock(&link->lock);
     note_location(link, conn, info->http_status);
+    wsock_conn_unref(link->ended);
+    link->ended = wsock_conn_ref(conn);
     if (link->is_kept) {
         link->is_open = 0;
         link->is_paused = 0;
@@ -170,11 +172,26 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
     wake(link);
 }
 
-/* Of one that is kept. */
-static void drop_wait(struct link *link)
+void wait_fini(struct wait *wait)
 {
+    wsock_conn_unref(wait->ended);
+}
+
+/* The oldest, of one that is kept. @return (owned) */
+static struct wait shift_wait(struct link *link)
+{
+    const struct wait wait = link->waits[link->wait_first];
+
     link->wait_first = (link->wait_first + 1) % WAITS_MAX;
     link->wait_count--;
+    return wait;
+}
+
+static void drop_wait(struct link *link)
+{
+    struct wait wait = shift_wait(link);
+
+    wait_fini(&wait);
 }
 
 /* With the lock held, after note_outcome(). */
@@ -183,7 +200,8 @@ static void note_wait(struct link *link, int64_t ms)
     if (link->wait_count == WAITS_MAX)
         drop_wait(link);
     link->waits[(link->wait_first + link->wait_count) % WAITS_MAX] = (struct wait){
-        .ms = ms, .before = link->outcome};
+        .ms = ms, .before = link->outcome, .ended = link->ended};
+    link->ended = NULL;
     link->wait_count++;
 }
 
@@ -308,6 +326,9 @@ void link_free(struct link *link)
         link->head = message->next;
         free(message);
     }
+    while (link->wait_count > 0)
+        drop_wait(link);
+    wsock_conn_unref(link->ended);
     wsock_conn_unref(link->newest);
     wsock_conn_unref(link->conn);
     wsock_client_unref(link->client);
@@ -345,17 +366,14 @@ struct message *link_take(struct link *link, int *is_open, int *has_drained,
     return messages;
 }
 
-int link_take_wait(struct link *link, int64_t *wait_ms, struct outcome *before)
+int link_take_wait(struct link *link, struct wait *out)
 {
     int waits = 0;
 
     pthread_mutex_lock(&link->lock);
     waits = link->wait_count > 0;
-    if (waits) {
-        *wait_ms = link->waits[link->wait_first].ms;
-        *before = link->waits[link->wait_first].before;
-        drop_wait(link);
-    }
+    if (waits)
+        *out = shift_wait(link);
     pthread_mutex_unlock(&link->lock);
     return waits;
 }

@@ -66,7 +66,8 @@ enum {
 
 /**
  * What is known of a connection's TLS; at a server from on_request on, at a client from
- * on_open on.
+ * on_open on, or, when it did not open, from its end on: what the handshake came to, and
+ * the certificates that were not accepted.
  *
  * A server's peer has a certificate only if the option tls_verify_client asks for one.
  *

@@ -273,6 +273,8 @@ static void refused(struct wsock_conn *conn, const struct wsi_http_head *head,
 {
     if (note_facts(conn, head) < 0)
         conn->facts = NULL;
+    if (conn->stream.filter != NULL)
+        (void)wsi_conn_note_tls(conn);
     begin_refusal(conn, head, refusal, head_end);
 }
 

@@ -242,8 +242,11 @@ void wsi_conn_start_tls(struct wsock_conn *conn)
 int wsi_conn_note_tls(struct wsock_conn *conn)
 {
     struct wsi_extra *extra = wsi_conn_extra(conn);
-    struct wsi_tls_facts *facts = wsi_tls_facts_new(conn->stream.filter);
+    struct wsi_tls_facts *facts;
 
+    if (extra != NULL && atomic_load(&extra->tls) != NULL) /* somebody may read them */
+        return 0;
+    facts = wsi_tls_facts_new(conn->stream.filter);
     if (extra == NULL || facts == NULL) {
         wsi_free(facts);
         return WSOCK_ENOMEM;
@@ -263,6 +266,13 @@ void wsi_conn_secured(struct wsock_conn *conn)
         wsi_opening_secured(conn);
 }
 
+/* A client may look into it; without memory there is less to see. */
+static void note_failed(struct wsock_conn *conn)
+{
+    if (wsi_conn_role(conn) == WSI_CLIENT)
+        (void)wsi_conn_note_tls(conn);
+}
+
 void wsi_conn_tls_failed(struct wsock_conn *conn)
 {
     const struct wsi_tls_failure failure = wsi_tls_failure(conn->stream.filter);
@@ -280,15 +290,18 @@ void wsi_conn_tls_failed(struct wsock_conn *conn)
         conn->tls_error = (uint8_t)failure.error;
         conn->tls_alert = (uint8_t)failure.alert;
     }
-    if (conn->opening != NULL)
+    if (conn->opening != NULL) {
+        note_failed(conn);
         give_up(conn, mode, cause, began, failure.why);
-    else
+    } else {
         wsi_conn_end(conn, mode, cause, began, "TLS: %s", failure.why);
+    }
 }
 
 void wsi_conn_tls_eof(struct wsock_conn *conn)
 {
     conn->tls_error = WSOCK_TLS_TRUNCATED;
+    note_failed(conn);
     give_up(conn, WSI_CLOSE_NOW, WSOCK_CAUSE_TLS, WSOCK_BY_PEER,
             "the peer ended the connection within the handshake");
 }

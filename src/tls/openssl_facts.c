@@ -48,11 +48,16 @@ static void add(struct gathering *g, int fact, const char *text)
 
 static void add_session(struct gathering *g, const SSL *ssl)
 {
+    const SSL_CIPHER *current = SSL_get_current_cipher(ssl);
+    /* The other is of a handshake that was not finished. */
+    const SSL_CIPHER *cipher = current != NULL ? current : SSL_get_pending_cipher(ssl);
     const unsigned char *protocol;
     unsigned len;
 
+    if (cipher == NULL) /* nothing was agreed on */
+        return;
     add(g, WSOCK_TLS_FACT_VERSION, SSL_get_version(ssl));
-    add(g, WSOCK_TLS_FACT_CIPHER, SSL_get_cipher_name(ssl));
+    add(g, WSOCK_TLS_FACT_CIPHER, SSL_CIPHER_get_name(cipher));
     add(g, WSOCK_TLS_FACT_SERVER_NAME,
         SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
     add(g, WSOCK_TLS_FACT_RESUMED, SSL_session_reused(ssl) ? "yes" : "no");
@@ -159,10 +164,32 @@ static void add_chain(struct gathering *g, const SSL *ssl, const X509 *certifica
     finish(g);
 }
 
-static void add_certificate(struct gathering *g, const SSL *ssl)
+/* Of one that does not hold OpenSSL keeps the chain alone, at a client with the peer's
+ * own first. */
+static const X509 *certificate_of(const SSL *ssl)
 {
     const X509 *certificate = SSL_get0_peer_certificate(ssl);
-    const long verified = SSL_get_verify_result(ssl);
+    const STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+
+    if (certificate != NULL || SSL_is_server(ssl) || sk_X509_num(chain) <= 0)
+        return certificate;
+    return sk_X509_value(chain, 0);
+}
+
+static const char *verdict(const struct wsi_tls *tls)
+{
+    const long verified = SSL_get_verify_result(tls->ssl);
+
+    if (verified != X509_V_OK)
+        return X509_verify_cert_error_string(verified);
+    if (tls->error != NULL && tls->error->error == WSOCK_TLS_PIN)
+        return wsock_tls_error_text(WSOCK_TLS_PIN);
+    return "yes";
+}
+
+static void add_certificate(struct gathering *g, const struct wsi_tls *tls)
+{
+    const X509 *certificate = certificate_of(tls->ssl);
 
     if (certificate == NULL)
         return;
@@ -175,9 +202,8 @@ static void add_certificate(struct gathering *g, const SSL *ssl)
     add_names(g, certificate);
     add_fingerprint(g, certificate);
     add_pin(g, certificate);
-    add_chain(g, ssl, certificate);
-    add(g, WSOCK_TLS_FACT_VERIFIED,
-        verified == X509_V_OK ? "yes" : X509_verify_cert_error_string(verified));
+    add_chain(g, tls->ssl, certificate);
+    add(g, WSOCK_TLS_FACT_VERIFIED, verdict(tls));
 }
 
 /* @return (owned, nullable) */
@@ -200,14 +226,14 @@ static struct wsi_tls_facts *facts_from(const struct gathering *g)
 
 struct wsi_tls_facts *wsi_tls_facts_new(const struct wsi_filter *filter)
 {
-    const SSL *ssl = wsi_tls_of(filter)->ssl;
+    const struct wsi_tls *tls = wsi_tls_of(filter);
     struct gathering g = {.out = BIO_new(BIO_s_mem())};
     struct wsi_tls_facts *facts;
 
     if (g.out == NULL)
         return NULL;
-    add_session(&g, ssl);
-    add_certificate(&g, ssl);
+    add_session(&g, tls->ssl);
+    add_certificate(&g, tls);
     facts = facts_from(&g);
     BIO_free(g.out);
     ERR_clear_error();

@@ -58,6 +58,15 @@ class Opens(unittest.TestCase):
             self.assertRegex(told, r"(?m)^certificate: CN=good$")
             self.assertRegex(told, r"(?m)^verified: yes$")
 
+    def test_of_a_chain_that_does_not_hold_the_names_are_told(self):
+        for version in ("1.2", "1.3"):
+            with OpensslServer(f"-tls{version.replace('.', '_')}") as server:
+                result = connect(server, "-v", "--ca", file("clients.pem"))
+            self.assertEqual(result.returncode, 4, result.stderr)
+            self.assertRegex(result.stderr, rf"^tls: TLSv{version}, \S+, new session\nalpn: none\n"
+                                            r"certificate: CN=good\ncertificate: CN=.*\n"
+                                            r"verified: no, .*\nwsock connect: TLS with ")
+
     def test_http_1_1_is_offered_and_chosen(self):
         said, told = self.talk("-alpn", "h2,http/1.1")
         self.assertIn("\nalpn: http/1.1\n", told)

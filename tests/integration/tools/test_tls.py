@@ -69,6 +69,31 @@ class Commands(unittest.TestCase):
                 self.assertIn(reason, result.stderr)
                 self.assertEqual(ask(server, "--insecure").returncode, 0)
 
+    def test_verbose_tells_of_tls_that_failed(self):
+        def of_chain(leaf, verdict):
+            return (rf"^tls: TLSv1\.3, \S+, new session\nalpn: http/1\.1\n"
+                    rf"certificate: CN={leaf}\n(certificate: .*\n)*verified: no, {verdict}.*\n"
+                    r"wsock connect: TLS with [^\n]*\n$")
+
+        for name, leaf, verdict in (("expired", "expired", "certificate has expired"),
+                                    ("selfsigned", "localhost", "self-signed certificate")):
+            with self.subTest(name), serve(name=name) as server:
+                result = ask(server, "-v", "--ca", file("root.pem"))
+                self.assertEqual(result.returncode, 4)
+                self.assertRegex(result.stderr, of_chain(leaf, verdict))
+        with serve() as server:
+            pinned = ask(server, "-v", "--ca", file("root.pem"), "--set",
+                         "tls_pin=sha256//" + "A" * 43 + "=")
+            self.assertRegex(pinned.stderr, of_chain("good", "the public key is none of"))
+            kept = run("connect", server.url, "-v", "-x", "hello", "--reconnect",
+                       "--set", "reconnect_attempts=1")
+            self.assertEqual(kept.stderr.count("certificate: CN=good\n"), 1, kept.stderr)
+            missing = run("connect", f"{server.url}/none", "-v", "--ca", file("root.pem"))
+            self.assertRegex(missing.stderr, r"(?s)^tls: .*verified: yes\n.*404")
+        with Serve() as server:
+            plain = run("connect", f"wss://127.0.0.1:{server.port}/echo", "-v", "-x", "hello")
+            self.assertNotIn("tls:", plain.stderr)
+
     def test_clients_show_their_certificate(self):
         alice = identity("alice") + ("--ca", file("root.pem"))
         mallory = identity("mallory") + ("--ca", file("root.pem"))
