@@ -58,9 +58,11 @@ static void on_cooling(struct wsi_timer *timer)
     {
         struct wsi_filter *filter = WSI_CONTAINER_OF(node, struct wsi_filter, warmth);
 
-        if (loop->now_ms - filter->used_ms > WSI_FILTER_WARM_MS &&
-            filter->ops->keep(filter, false))
-            forget_warm(loop, filter);
+        if (loop->now_ms - filter->used_ms > WSI_FILTER_WARM_MS) {
+            filter->ops->keep(filter, false);
+            forget_warm(loop,
+                        filter); /* or a peer that stops in a record kept its place */
+        }
     }
     if (loop->warm_count > 0)
         wsi_loop_timer(loop, &loop->cooling, WSI_FILTER_WARM_MS);

@@ -52,9 +52,8 @@ struct wsi_filter_ops {
     /** Say that nothing more comes. */
     void (*end)(struct wsi_filter *filter);
     /** Keep its buffers between the calls above from now on, or give them back after
-     * each, as it does at first. @return false when it goes on keeping them, as something
-     * is in them. */
-    bool (*keep)(struct wsi_filter *filter, bool on);
+     * each, as it does at first; in the middle of a record at its end. */
+    void (*keep)(struct wsi_filter *filter, bool on);
     void (*free)(struct wsi_filter *filter);
 };
 

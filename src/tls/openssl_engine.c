@@ -235,18 +235,18 @@ static void end(struct wsi_filter *filter)
         ERR_clear_error();
 }
 
-static bool keep(struct wsi_filter *filter, bool on)
+static void keep(struct wsi_filter *filter, bool on)
 {
     SSL *ssl = wsi_tls_of(filter)->ssl;
 
     if (on) {
         SSL_clear_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
-        return true;
+    } else {
+        SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+        /* It does nothing in the middle of a record: then each buffer goes with the next
+         * use that empties it. */
+        SSL_free_buffers(ssl);
     }
-    if (!SSL_free_buffers(ssl))
-        return false;
-    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
-    return true;
 }
 
 static void free_tls(struct wsi_filter *filter)
