@@ -293,13 +293,10 @@ static int load_tls(wsock_server *server)
 {
     char why[WSI_TLS_WHY_SIZE];
     const int r = wsi_secure_load(&server->service.secure,
-                                  &server->service.profile.options, why);
+                                  &server->service.profile.options, &pool_of(server)->log,
+                                  why);
 
-    if (r < 0)
-        return wsi_fail(&server->failure, r, "%s", why);
-    if (why[0] != '\0')
-        wsi_log(&pool_of(server)->log, WSOCK_LOG_WARN, "server", "%s", why);
-    return 0;
+    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : 0;
 }
 
 int wsock_server_reload(wsock_server *server)

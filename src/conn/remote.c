@@ -13,7 +13,7 @@ int wsi_remote_prepare(struct wsi_remote *remote, char *why)
         return 0;
     pthread_mutex_lock(&remote->lock);
     if (!wsi_secure_is_current(&remote->secure))
-        r = wsi_secure_load(&remote->secure, &remote->profile.options, why);
+        r = wsi_secure_load(&remote->secure, &remote->profile.options, NULL, why);
     pthread_mutex_unlock(&remote->lock);
     return r;
 }

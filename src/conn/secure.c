@@ -90,11 +90,13 @@ static struct wsi_tls_config config_of(const struct wsi_options *options)
 }
 
 static int load_server(struct wsi_tls_context **out, const struct wsi_options *options,
-                       const struct wsi_tls_context *before, char *why)
+                       const struct wsi_tls_context *before, struct wsi_log *log,
+                       char *why)
 {
     const int64_t lifetime = wsi_option(options, WSI_OPT_TLS_SESSION_LIFETIME);
     struct wsi_tls_config config = config_of(options);
 
+    config.log = log;
     config.ocsp = wsi_option_text(options, WSI_OPT_TLS_OCSP);
     config.verify = (enum wsi_tls_verify)wsi_option(options, WSI_OPT_TLS_VERIFY_CLIENT);
     if (!wsi_option_is_off(lifetime))
@@ -114,7 +116,7 @@ static int load_client(struct wsi_tls_context **out, const struct wsi_options *o
 }
 
 int wsi_secure_load(struct wsi_secure *secure, const struct wsi_options *options,
-                    char *why)
+                    struct wsi_log *log, char *why)
 {
     struct wsi_tls_context *before = take(secure), *context;
     int r;
@@ -122,7 +124,7 @@ int wsi_secure_load(struct wsi_secure *secure, const struct wsi_options *options
     if (options->scope == WSOCK_SCOPE_CLIENT)
         r = load_client(&context, options, why);
     else
-        r = load_server(&context, options, before, why);
+        r = load_server(&context, options, before, log, why);
     if (r == 0)
         swap(secure, context);
     wsi_tls_context_unref(before);
@@ -153,7 +155,7 @@ static struct wsi_tls_context *load_late(struct wsock_conn *conn)
     int r;
 
     pthread_mutex_lock(&remote->lock);
-    r = wsi_secure_load(&remote->secure, &conn->profile->options, why);
+    r = wsi_secure_load(&remote->secure, &conn->profile->options, NULL, why);
     pthread_mutex_unlock(&remote->lock);
     if (r == 0)
         return take(&remote->secure);

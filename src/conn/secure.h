@@ -34,12 +34,12 @@ bool wsi_secure_is_current(struct wsi_secure *secure);
  * Read the files that options name, check them, and then use them for connections to
  * come. On failure what was before stays. The options may not change meanwhile.
  *
- * @param why (out) WSI_TLS_WHY_SIZE bytes: on failure what is wrong; on success empty, or
- *            what to warn of.
+ * @param log (nullable) for warnings.
+ * @param why (out) WSI_TLS_WHY_SIZE bytes: on failure what is wrong.
  * @return as wsi_tls_server_new().
  */
 int wsi_secure_load(struct wsi_secure *secure, const struct wsi_options *options,
-                    char *why);
+                    struct wsi_log *log, char *why);
 
 /** Options have changed. */
 void wsi_secure_outdate(struct wsi_secure *secure);

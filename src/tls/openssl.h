@@ -97,6 +97,10 @@ void wsi_tls_note(struct wsi_tls *tls, int error, int alert, const char *fmt, ..
 /** Read what config names and give it to the context. @return as wsi_tls_server_new(). */
 int wsi_identities_new(struct wsi_identities **out, const struct wsi_tls_config *config,
                        char *why);
+/** Tell config->log what clients will turn away from. It is no error: a file may be
+ * replaced, and others of its list hold. */
+void wsi_identities_warn(const struct wsi_identities *identities,
+                         const struct wsi_tls_config *config);
 void wsi_identities_free(struct wsi_identities *identities);
 /** @return 0; WSOCK_ETLS. */
 int wsi_identities_install(struct wsi_identities *identities, SSL_CTX *ssl_ctx,
@@ -115,8 +119,8 @@ struct wsi_staple {
 /**
  * Read and check the answer about a certificate.
  *
- * @param why (out) on failure; and on success, if its time is over or has not come, what
- *            to warn of: then there is none.
+ * @param why (out) on failure. If only its time is over or has not come, `stale` says so,
+ *            and there is none.
  * @return 0; WSOCK_ETLS; WSOCK_ENOMEM.
  */
 int wsi_staple_read(struct wsi_staple *out, const char *path, X509 *certificate,

@@ -134,7 +134,7 @@ static int finish(struct wsi_tls_context **out, struct wsi_tls_context *context,
         *out = context;
     else
         wsi_tls_context_unref(context);
-    if (r < 0 && (*why == '\0' || r == WSOCK_ENOMEM)) /* else it may be a warning */
+    if (r < 0 && (*why == '\0' || r == WSOCK_ENOMEM))
         snprintf(why, WSI_TLS_WHY_SIZE, "%s", wsock_strerror(r));
     /* OpenSSL may do without what it had no memory for, and says so nevertheless. */
     ERR_clear_error();
@@ -218,6 +218,8 @@ int wsi_tls_server_new(struct wsi_tls_context **out, const struct wsi_tls_config
         SSL_CTX_set_max_cert_list(context->ssl_ctx, CLIENT_CHAIN_MAX);
         r = set_tickets(context, config, before);
     }
+    if (r == 0)
+        wsi_identities_warn(context->identities, config);
     return finish(out, context, r, why);
 }
 

@@ -216,22 +216,34 @@ static int read_identity(struct wsi_identities *identities, const char *path,
     return r;
 }
 
-/* Append what clients will turn away from. It is no error: the file may be replaced, and
- * others of the list hold. */
-static void warn_of_date(const X509 *certificate, const char *path, char *why)
+static void warn_of_date(struct wsi_log *log, const X509 *certificate, const char *path)
 {
     const ASN1_TIME *begin = X509_get0_notBefore(certificate);
     const ASN1_TIME *end = X509_get0_notAfter(certificate);
     const bool is_over = X509_cmp_current_time(end) < 0;
-    const size_t len = strlen(why);
     char date[WSI_TLS_DATE_SIZE];
 
     if (!is_over && X509_cmp_current_time(begin) < 0)
         return;
     wsi_facts_write_date(date, is_over ? end : begin);
-    snprintf(why + len, WSI_TLS_WHY_SIZE - len, "%stls_certificate: %s %s %s",
-             len > 0 ? "; " : "", path,
-             is_over ? "has expired on" : "is not valid before", date);
+    wsi_log(log, WSOCK_LOG_WARN, "server", "tls_certificate: %s %s %s", path,
+            is_over ? "has expired on" : "is not valid before", date);
+}
+
+void wsi_identities_warn(const struct wsi_identities *identities,
+                         const struct wsi_tls_config *config)
+{
+    const char *certificates = config->certificates, *ocsps = config->ocsp;
+    char path[PATH_SIZE];
+
+    for (unsigned i = 0; next_path(&certificates, path); i++) {
+        const struct identity *identity = &identities->of[i];
+
+        warn_of_date(config->log, identity->certificate, path);
+        if (next_path(&ocsps, path) && identity->staple.stale != NULL)
+            wsi_log(config->log, WSOCK_LOG_WARN, "server",
+                    "tls_ocsp: %s %s, and is not stapled", path, identity->staple.stale);
+    }
 }
 
 int wsi_identities_new(struct wsi_identities **out, const struct wsi_tls_config *config,
@@ -254,9 +266,6 @@ int wsi_identities_new(struct wsi_identities **out, const struct wsi_tls_config 
         wsi_identities_free(identities);
         return r;
     }
-    certificates = config->certificates;
-    for (unsigned i = 0; next_path(&certificates, path); i++)
-        warn_of_date(identities->of[i].certificate, path, why);
     *out = identities;
     return 0;
 }

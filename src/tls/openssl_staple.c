@@ -135,12 +135,7 @@ int wsi_staple_read(struct wsi_staple *out, const char *path, X509 *certificate,
         snprintf(why, WSI_TLS_WHY_SIZE, "tls_ocsp: %s %s", path, wrong);
         return WSOCK_ETLS;
     }
-    if (out->stale != NULL) {
-        snprintf(why, WSI_TLS_WHY_SIZE, "tls_ocsp: %s %s, and is not stapled", path,
-                 out->stale);
-        return 0;
-    }
-    return out->len > 0 ? 0 : WSOCK_ENOMEM;
+    return out->len > 0 || out->stale != NULL ? 0 : WSOCK_ENOMEM;
 }
 
 void wsi_staple_fini(struct wsi_staple *staple)

@@ -17,6 +17,7 @@
 
 #include <wsock/tls.h>
 
+#include "core/log.h"
 #include "io/filter.h"
 
 struct wsi_tls_context;
@@ -44,6 +45,8 @@ struct wsi_tls_config {
     enum wsi_tls_verify verify;
     unsigned min_version;     /* 0: the system's, but 1.2 at least; 12; 13 */
     unsigned session_seconds; /* server: how long sessions can be resumed; 0: not */
+    struct wsi_log *log;      /* server: (nullable) gets a warning for each file that can
+                                 be used and yet is of little use */
 };
 
 /**
@@ -52,8 +55,7 @@ struct wsi_tls_config {
  * @param before (nullable) of the same server: clients may resume its sessions if what
  *               concerns their certificates is the same.
  * @param why    (out) WSI_TLS_WHY_SIZE bytes: on failure a sentence that names the option
- *               or the file and gives the library's reason; on success empty, or what to
- *               warn of.
+ *               or the file and gives the library's reason; on success empty.
  * @return 0; WSOCK_ETLS; WSOCK_ENOTSUP without TLS in this build; WSOCK_ENOMEM.
  */
 int wsi_tls_server_new(struct wsi_tls_context **out, const struct wsi_tls_config *config,
