@@ -22,6 +22,16 @@ static struct wsi_opening *waiting(struct wsock_conn *conn)
     return opening != NULL && opening->handed_out && !opening->answered ? opening : NULL;
 }
 
+bool wsi_answer_is_due(struct wsock_conn *conn)
+{
+    bool is_due;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    is_due = waiting(conn) != NULL;
+    pthread_mutex_unlock(&conn->worker->lock);
+    return is_due;
+}
+
 int wsi_answer_add_header(struct wsock_conn *conn, const char *name, const char *value)
 {
     struct wsi_opening *opening;

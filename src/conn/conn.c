@@ -13,6 +13,7 @@
 #include <wsock/error.h>
 
 #include "conn/extra.h"
+#include "conn/identity.h"
 #include "conn/member.h"
 #include "conn/opening.h"
 #include "conn/queued.h"
@@ -373,6 +374,7 @@ void wsi_conn_open(struct wsock_conn *conn, uint8_t *rest, size_t len)
     conn->heard_ms = wsi_worker_now_ms(conn->worker);
     atomic_fetch_add_explicit(&conn->owner->open, 1, memory_order_relaxed);
     wsi_conn_set_state(conn, WSI_CONN_OPEN);
+    wsi_conn_enter_index(conn);
     if (wsi_profile_handler(conn->profile, WSI_ON_PART) != NULL)
         wsi_session_deliver_parts(&conn->session, true);
     if (conn->user_pauses > 0)

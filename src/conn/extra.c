@@ -3,6 +3,7 @@
 #include "conn/extra.h"
 
 #include "conn/conn.h"
+#include "conn/identity.h"
 #include "conn/rate.h"
 #include "conn/receive_parts.h"
 #include "conn/send_parts.h"
@@ -59,6 +60,7 @@ void wsi_conn_free_extra(struct wsock_conn *conn)
 
     if (extra == NULL)
         return;
+    wsi_conn_free_identity(conn);
     wsi_outgoing_free(atomic_load(&extra->outgoing));
     wsi_free(atomic_load(&extra->tls));
     wsi_free(extra->url);

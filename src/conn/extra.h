@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+struct wsi_bearer;
 struct wsi_blob;
 struct wsi_deflater;
 struct wsi_guest;
@@ -28,6 +29,7 @@ struct wsi_extra {
         *pong; /* (owned, nullable) the newest ping that waits for its answer */
     _Atomic(struct wsi_tls_facts *) tls; /* (owned, nullable) what is known of its TLS */
     char *url; /* (owned, nullable) where a redirect led; once open it never changes */
+    _Atomic(struct wsi_bearer *) bearer; /* (owned, nullable) who it is: identity.h */
     struct wsi_queued *queued; /* (owned, nullable) from the beginning, or never */
     struct wsi_guest *guest;   /* (nullable) it counts for max_connections_per_address */
     struct wsi_rate *rate;     /* (owned, nullable) while a rate limit is set */

@@ -53,6 +53,7 @@ void wsi_service_init(struct wsi_service *service, struct wsi_pool *pool,
     service->files.root = -1;
     service->trust = (struct wsi_trust){0};
     wsi_guests_init(&service->guests);
+    wsi_identities_init(&service->identities);
     wsi_secure_init(&service->secure);
     service->connections_automatic = automatic_limit();
     atomic_init(&service->alive, 0);
@@ -69,6 +70,7 @@ void wsi_service_fini(struct wsi_service *service)
     wsi_files_close(&service->files);
     wsi_trust_fini(&service->trust);
     wsi_guests_fini(&service->guests);
+    wsi_identities_fini(&service->identities);
     wsi_secure_fini(&service->secure);
     wsi_routes_fini(&service->routes);
     wsi_profile_fini(&service->profile);

@@ -11,6 +11,7 @@
 
 #include "conn/files.h"
 #include "conn/guests.h"
+#include "conn/identity.h"
 #include "conn/owner.h"
 #include "conn/profile.h"
 #include "conn/route.h"
@@ -31,6 +32,7 @@ struct wsi_service {
                                    listening */
     struct wsi_files files;
     struct wsi_guests guests;
+    struct wsi_identities identities;
     struct wsi_trust trust; /* as files, fixed by the first listener */
     struct wsi_secure secure;
     size_t connections_automatic; /* what max_connections = 0 means here */
