@@ -216,7 +216,9 @@ WSOCK_API int wsock_conn_send_pong(wsock_conn *conn, const void *data, size_t le
 
 /**
  * Begin the closing handshake: what was sent before still leaves, then the close frame;
- * the peer has the option close_timeout to answer. on_close follows. A message in parts
+ * the peer has the option close_timeout to answer. on_close follows. (On a queue whose
+ * host is too busy to take what came before the answer, ten times that; the socket is gone
+ * then, and on_close comes when the host dispatches.) A message in parts
  * that has begun and not ended stops where it is, and the messages that wait for its end
  * are lost.
  *

@@ -55,6 +55,10 @@ struct wsi_queued;
 /* How long a peer that never opened may take to read our answer. */
 enum { WSI_LINGER_MS = 5000, WSI_FAREWELL_MS = 1000 /* of a server that stops */ };
 
+/* How many times close_timeout a close waits for a host whose lane is full; then the
+ * transport ends, and on_close waits for the host alone. */
+enum { WSI_HOST_PATIENCE = 10 };
+
 enum wsi_conn_state {
     WSI_CONN_OPENING,
     WSI_CONN_OPEN,

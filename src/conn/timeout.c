@@ -75,11 +75,18 @@ static uint64_t patience_ms(const struct wsock_conn *conn)
 }
 
 /* While a busy host keeps us from reading, the peer's answer may be there. */
+static bool waits_for_host(const struct wsock_conn *conn)
+{
+    return wsi_conn_state(conn) == WSI_CONN_CLOSING &&
+           (conn->pauses & WSI_PAUSE_HOST) != 0;
+}
+
 static uint64_t close_at(const struct wsock_conn *conn)
 {
-    if (wsi_conn_state(conn) == WSI_CONN_CLOSING && (conn->pauses & WSI_PAUSE_HOST) != 0)
-        return cut_at(conn);
-    return earlier_of(conn->since_ms + patience_ms(conn), cut_at(conn));
+    const uint64_t patience = waits_for_host(conn) ? WSI_HOST_PATIENCE * patience_ms(conn)
+                                                   : patience_ms(conn);
+
+    return earlier_of(conn->since_ms + patience, cut_at(conn));
 }
 
 static uint64_t next_at(const struct wsock_conn *conn)
@@ -160,6 +167,17 @@ static void open_timer(struct wsock_conn *conn, uint64_t now)
         ping(conn, now);
 }
 
+static void close_timer(struct wsock_conn *conn, uint64_t now)
+{
+    if (now >= cut_at(conn))
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_STOPPED, conn->began, NULL);
+    else if (!waits_for_host(conn))
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_CLOSE_TIMEOUT, conn->began, NULL);
+    else
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_CLOSE_TIMEOUT, conn->began,
+                     "the queue was full for too long to read what the peer answers");
+}
+
 void wsi_conn_on_timer(struct wsi_timer *timer)
 {
     struct wsock_conn *conn = WSI_CONTAINER_OF(timer, struct wsock_conn, timer);
@@ -174,10 +192,7 @@ void wsi_conn_on_timer(struct wsi_timer *timer)
         break;
     case WSI_CONN_CLOSING:
         if (now >= close_at(conn)) {
-            wsi_conn_end(conn, WSI_CLOSE_RESET,
-                         now >= cut_at(conn) ? WSOCK_CAUSE_STOPPED
-                                             : WSOCK_CAUSE_CLOSE_TIMEOUT,
-                         conn->began, NULL);
+            close_timer(conn, now);
             return;
         }
         break;

@@ -267,7 +267,7 @@ static void a_close_is_not_timed_out_while_the_host_sleeps(void **state)
 
     (void)state;
     busy_begin(&busy, 1);
-    set(&busy, "close_timeout", "200ms");
+    set(&busy, "close_timeout", "400ms");
     client = world_client(&busy.world, &peer);
     world_connect_queued(&busy.world, client, &peer);
     flood_with(&busy, 1);
@@ -279,6 +279,46 @@ static void a_close_is_not_timed_out_while_the_host_sleeps(void **state)
     side_fini(&peer);
     wsock_client_unref(client);
     busy_end(&busy);
+}
+
+/* But the socket is not kept for a host that never does. */
+static void a_close_ends_although_the_host_never_wakes(void **state)
+{
+    static const char message[] = {(char)0x81, 1, 'x'};
+    struct world world;
+    struct side side = {0};
+    wsock_client *client;
+    char url[64];
+    const int listening = raw_listen(url, sizeof url, 1);
+    int fd;
+
+    (void)state;
+    world_begin_queued(&world, 1);
+    assert_int_equal(wsock_runtime_client(world.runtime, &client, url), 0);
+    assert_int_equal(wsock_client_set_queue(client, world.queue), 0);
+    side_client(&side, client);
+    assert_int_equal(wsock_client_set(client, "conn_queue_messages", "1"), 0);
+    assert_int_equal(wsock_client_set(client, "close_timeout", "50ms"), 0);
+    assert_int_equal(wsock_client_connect(client, NULL), 0);
+    fd = raw_accept_open(listening, "");
+    dispatch_until(world.queue, &side.opened, 1);
+    for (int i = 0; i < 100; i++)
+        raw_send(fd, message, sizeof message);
+    assert_int_equal(wsock_conn_close(side.conn, 1000, NULL), 0);
+    assert_int_equal(raw_receive_close(fd), 1000);
+    assert_true(raw_is_ended(fd));
+    assert_int_equal(side.closed, 0);
+    dispatch_until(world.queue, &side.closed, 1);
+    assert_int_equal(side.cause, WSOCK_CAUSE_CLOSE_TIMEOUT);
+    assert_non_null(strstr(side.detail, "the queue was full"));
+    assert_in_range(side.messages, 1, 99);
+    wsock_queue_dispatch(world.queue, 0, 0);
+    assert_int_equal(side.closed, 1);
+    side_fini(&side);
+    wsock_client_unref(client);
+    close(fd);
+    close(listening);
+    world_end(&world);
 }
 
 /* ---- what does not go through the ring ---- */
@@ -527,6 +567,7 @@ int main(void)
         TEST(who_has_another_queue_or_none_does_not_notice),
         TEST(peers_of_a_sleeping_host_are_not_timed_out),
         TEST(a_close_is_not_timed_out_while_the_host_sleeps),
+        TEST(a_close_ends_although_the_host_never_wakes),
         TEST(opens_drains_and_closes_come_once_although_it_is_full),
         TEST(one_that_floods_leaves_room_for_others),
         TEST(one_whose_bytes_are_many_leaves_room_for_others),
