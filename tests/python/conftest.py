@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the tests of the binding share: a server with a client on the same queue."""
+import subprocess
 import time
 
 import pytest
@@ -37,3 +38,17 @@ def world():
     made = World()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """One file with a certificate for localhost, signed by itself, and its key."""
+    there = tmp_path_factory.mktemp("certificate")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", there / "key.pem",
+                    "-out", there / "certificate.pem"], check=True, stderr=subprocess.DEVNULL)
+    both = there / "localhost.pem"
+    both.write_bytes((there / "key.pem").read_bytes()
+                     + (there / "certificate.pem").read_bytes())
+    return both

@@ -1,20 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""wsock.asyncio.Server, whose handlers are coroutine functions, and python -m wsock."""
+"""wsock.asyncio.Server, whose handlers are coroutine functions."""
 import asyncio
-import subprocess
-import sys
-import threading
 
 import pytest
 
+from programs import run
 from wsock.asyncio import Server
 from wsock.asyncio.client import connect
 from wsock.exceptions import ConnectionClosedError, InvalidStatus
-from wsock.sync.server import serve
-
-
-def run(main):
-    return asyncio.run(asyncio.wait_for(main, 20))
 
 
 def test_coroutine_handlers_run_in_order():
@@ -87,26 +80,3 @@ def test_coroutine_handlers_that_fail_close_their_connection(caplog):
 
     run(main())
     assert "KeyError" in caplog.text and "ValueError" in caplog.text
-
-
-def test_the_command_converses():
-    server = serve(lambda ws: [ws.send(m + "!") for m in ws], "127.0.0.1", 0)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    uri = "ws://%s:%d/" % server.socket.getsockname()
-    command = [sys.executable, "-m", "wsock", uri]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as process:
-        process.stdin.write("hello\n")
-        process.stdin.flush()
-        heard = ""
-        while "< hello!" not in heard:
-            heard += process.stdout.readline()
-        process.stdin.close()
-        heard += process.stdout.read()
-    server.shutdown()
-    thread.join()
-    assert f"Connected to {uri}." in heard and "Connection closed: sent 1000 (OK)" in heard
-    assert process.returncode == 0
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1 and "Failed to connect" in done.stderr
