@@ -164,10 +164,12 @@ def test_ticker_to_a_thousand_subscribers(queue):
         assert all(conn.is_open for conn in conns)
 
 
-def test_examples_and_package_pass_mypy_strict(tmp_path):
+@pytest.mark.parametrize("version", ["3.9", "3.13"])
+def test_examples_and_package_pass_mypy_strict(tmp_path, version):
     package = pathlib.Path(wsock.__file__).parent
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path),
+         "--python-version", version,
          *map(str, sorted([*EXAMPLES.glob("*.py"), *package.rglob("*.py")]))],
         env=dict(os.environ, MYPYPATH=str(package.parent), LD_PRELOAD=""), cwd=tmp_path,
         stdout=subprocess.PIPE, text=True, timeout=300)

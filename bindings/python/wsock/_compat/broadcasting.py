@@ -42,5 +42,5 @@ def broadcast(connections: Iterable[Any], message: DataLike, text: Optional[bool
             failures.append(failure)
         else:
             connection.logger.warning("skipped broadcast: %s", failure)
-    if failures:
-        raise ExceptionGroup("skipped broadcast", failures)  # noqa: F821 (Python 3.11)
+    if failures and sys.version_info >= (3, 11):
+        raise ExceptionGroup("skipped broadcast", failures)
