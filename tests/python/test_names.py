@@ -100,3 +100,26 @@ def test_values_of_headers():
 def test_numbers():
     assert Opcode.PONG == 10 and CloseCode.TRY_AGAIN_LATER == 1013
     assert list(State) == [0, 1, 2, 3] and Side.CLIENT == 1
+
+
+# What is not here, and what means another thing here, of the names of `import websockets`.
+NOT_HERE = {"ClientProtocol", "ServerProtocol", "Protocol", "Frame", "Router", "route",
+            "unix_route", "ExtensionName", "ExtensionParameter"}
+NATIVE = {"Headers", "Request", "Server", "State"}
+
+
+def test_names_at_the_top():
+    """`import wsock` is enough where `import websockets` was."""
+    import websockets
+    import websockets.exceptions
+
+    not_here = NOT_HERE | set(websockets.exceptions.__all__) - set(e.__all__)
+    for name in websockets.__all__:
+        if name in not_here:
+            with pytest.raises(AttributeError, match=name):
+                getattr(wsock, name)
+        else:
+            assert getattr(wsock, name) is not None
+            assert (name in wsock.__all__) is (name in NATIVE)
+    with pytest.raises(AttributeError, match="nonsense"):
+        wsock.nonsense

@@ -3,8 +3,11 @@
 
 Worker threads in C do the protocol; your handlers run on a thread of yours, when it asks
 for them: `server.run()`, `queue.dispatch()`. Importing this starts no thread.
+
+`connect`, `serve` and the other names of `wsock.asyncio` and `wsock.exceptions` that users of
+`websockets` know are here, too, and loaded when they are first asked for.
 """
-from typing import Union
+from typing import TYPE_CHECKING, Any, Union
 
 from . import _wsock
 
@@ -36,6 +39,28 @@ def secret_equal(given: str, secret: str) -> bool:
     """Compare what a client says with a secret, in a time that does not tell how much of it
     was right."""
     return bool(_wsock.secret_equal(given, secret))
+
+
+if TYPE_CHECKING:
+    from .asyncio.client import (ClientConnection as ClientConnection, connect as connect,
+                                 unix_connect as unix_connect)
+    from .asyncio.server import (ServerConnection as ServerConnection,
+                                 basic_auth as basic_auth, broadcast as broadcast,
+                                 serve as serve, unix_serve as unix_serve)
+    from .datastructures import (HeadersLike as HeadersLike,
+                                 MultipleValuesError as MultipleValuesError)
+    from .exceptions import *
+    from .frames import Close as Close, CloseCode as CloseCode, Opcode as Opcode
+    from .http11 import Response as Response
+    from .protocol import Side as Side
+    from .typing import (Data as Data, LoggerLike as LoggerLike, Origin as Origin,
+                         StatusLike as StatusLike, Subprotocol as Subprotocol)
+else:
+    def __getattr__(name: str) -> Any:
+        from ._names import find
+
+        found = globals()[name] = find(name)
+        return found
 
 
 # Tracebacks and repr() show where a class is found.
