@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """wsock.asyncio: receiving, sending, closing, and what goes wrong; with asyncio's loop and
-uvloop's. Programs in the shape of tutorials are in test_asyncio_programs.py."""
+uvloop's. What the documentation of `websockets` shows is in test_docs_*.py."""
 import asyncio
 import gc
 import logging
 import socket
 import statistics
-import subprocess
 
 import pytest
 import uvloop
@@ -617,17 +616,11 @@ def test_both_ways_with_the_other_package(run, compression):
     run(main())
 
 
-def test_tls_by_its_settings(run, tmp_path):
+def test_tls_by_its_settings(run, certificate):
     import ssl
 
-    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost", "-keyout", key,
-                    "-out", certificate], check=True, stderr=subprocess.DEVNULL)
-
     async def main():
-        tls = wsock.TLS(cert=certificate, key=key)
+        tls = wsock.TLS(cert=certificate)
         async with serve(echo, "127.0.0.1", 0, ssl=tls) as server:
             url = at(server).replace("ws:", "wss:")
             trusting = wsock.TLS(ca=certificate)

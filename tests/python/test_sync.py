@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """wsock.sync: servers and clients in threads."""
-import contextlib
 import logging
 import threading
 import time
 
 import pytest
 
+from programs import at, running
 from wsock.exceptions import (ConcurrencyError, ConnectionClosedError, ConnectionClosedOK,
                               InvalidStatus)
 from wsock.sync.client import connect, unix_connect
@@ -16,22 +16,6 @@ from wsock.sync.server import basic_auth, broadcast, serve, unix_serve
 def echo(connection):
     for message in connection:
         connection.send(message)
-
-
-@contextlib.contextmanager
-def running(server):
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join(20)
-        assert not thread.is_alive()
-
-
-def at(server, path="/"):
-    return "ws://%s:%d" % server.socket.getsockname()[:2] + path
 
 
 def test_echo_of_all_kinds():
