@@ -110,6 +110,29 @@ class InstallDeps(unittest.TestCase):
         self.assertEqual(self.machine().install("lunch")[0], 2)
 
 
+class Demo(unittest.TestCase):
+    def demo(self, *arguments):
+        """Without any program in PATH but those that check arguments: so it cannot build."""
+        with tempfile.TemporaryDirectory() as directory:
+            here = pathlib.Path(directory)
+            for name in ("dirname", "grep"):
+                (here / name).symlink_to(shutil.which(name))
+            done = subprocess.run(["/bin/sh", str(SCRIPTS / "demo"), *arguments],
+                                  env={"PATH": directory}, text=True, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return done.returncode, done.stderr
+
+    def test_options_that_serve_does_not_have_are_refused_before_the_build(self):
+        for argument, named in (("--prot", "--prot"), ("-p", "-p"), ("-qp", "-p"), ("-.", "-.")):
+            status, said = self.demo("ws://127.0.0.1:0", argument)
+            self.assertEqual(status, 2, said)
+            self.assertTrue(said.startswith(f"scripts/demo: wsock serve has no option {named};"), said)
+
+    def test_those_that_it_has_are_not(self):
+        for argument in ("-q", "--quiet", "--workers=2"):
+            self.assertNotIn("no option", self.demo(argument)[1])
+
+
 class Tally(unittest.TestCase):
     def tally(self, results, checks="", skips=""):
         with tempfile.TemporaryDirectory() as directory:
