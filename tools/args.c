@@ -17,14 +17,61 @@
 /* Longer names are no typing errors of ours; also the size of the distance table. */
 #define NAME_MAX_LEN 40
 
+/* C0, DEL, and C1 as UTF-8 has it. */
+static void disarm(char *text)
+{
+    for (char *p = text; *p != '\0'; p++) {
+        const unsigned char c = (unsigned char)p[0], next = (unsigned char)p[1];
+
+        if (c == 0xC2 && next >= 0x80 && next < 0xA0)
+            p[0] = p[1] = '?';
+        else if (c < ' ' || c == 0x7F)
+            *p = '?';
+    }
+}
+
+static void tell_list(const char *before, const char *format, va_list list)
+    __attribute__((format(printf, 2, 0)));
+
+/* Without memory the line is cut. */
+static void tell_list(const char *before, const char *format, va_list list)
+{
+    char some[512];
+    char *all = NULL;
+    va_list again;
+    int len = 0;
+
+    va_copy(again, list);
+    len = vsnprintf(some, sizeof some, format, list);
+    if (len >= (int)sizeof some)
+        all = malloc((size_t)len + 1);
+    if (all != NULL)
+        vsnprintf(all, (size_t)len + 1, format, again);
+    va_end(again);
+    disarm(all != NULL ? all : some);
+    fprintf(stderr, "%s%s\n", before, all != NULL ? all : some);
+    free(all);
+}
+
+void tell(const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    tell_list("", format, list);
+    va_end(list);
+}
+
 static void complain(const char *command, const char *format, va_list list)
     __attribute__((format(printf, 2, 0)));
 
 static void complain(const char *command, const char *format, va_list list)
 {
-    fprintf(stderr, "wsock%s%s: ", command[0] != '\0' ? " " : "", command);
-    vfprintf(stderr, format, list);
-    fputc('\n', stderr);
+    char before[32];
+
+    snprintf(before, sizeof before, "wsock%s%s: ", command[0] != '\0' ? " " : "",
+             command);
+    tell_list(before, format, list);
 }
 
 int usage_error(const char *command, const char *format, ...)
@@ -371,13 +418,6 @@ int client_add_header(const char *command, wsock_client *client, const char *hea
     if (r < 0)
         return usage_error(command, "--header \"%s\": %s", header, wsock_strerror(r));
     return 0;
-}
-
-int client_refuse_url(const char *command, wsock_runtime *runtime, int code)
-{
-    if (code == WSOCK_ENOMEM)
-        return fail(command, "%s", wsock_strerror(code));
-    return usage_error(command, "%s", wsock_runtime_error(runtime));
 }
 
 int64_t now_ms(void)

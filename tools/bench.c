@@ -272,29 +272,31 @@ static void on_open(wsock_conn *conn, void *user)
     pthread_mutex_unlock(&b->lock);
 }
 
-static void note_end(struct bench *b, const wsock_close_info *info)
+static void note_end(struct bench *b, const wsock_conn *conn,
+                     const wsock_close_info *info)
 {
     const char *detail = info->detail[0] != '\0' ? info->detail
                                                  : wsock_cause_text(info->cause);
-    char text[400];
+    const char *hint = way_hint(conn, info);
+    char text[640];
 
-    if (info->code == 1009 && info->began == WSOCK_BY_PEER) {
+    if (info->code == 1009 && info->began == WSOCK_BY_PEER)
         snprintf(text, sizeof text,
                  "%s (--payload %lld is more than the server takes; wsock serve takes "
                  "more with --set max_message_bytes=...)",
                  detail, (long long)b->plan.payload_bytes);
-        detail = text;
-    }
-    note_error(b, detail);
+    else
+        snprintf(text, sizeof text, "%s%s%s", detail, hint != NULL ? "; " : "",
+                 hint != NULL ? hint : "");
+    note_error(b, text);
 }
 
 static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 {
     struct bench *b = user;
 
-    (void)conn;
     if (phase_of(b) != ENDING)
-        note_end(b, info);
+        note_end(b, conn, info);
     pthread_mutex_lock(&b->lock);
     b->ended++;
     if (phase_of(b) != ENDING)
@@ -344,7 +346,11 @@ static int open_all(struct bench *b)
         wait_opened(b, i + 1, OPENING_MAX);
     }
     if (r < 0)
-        return fail(command, "cannot connect: %s", wsock_client_error(b->client));
+        fail(command, "cannot connect: %s", wsock_client_error(b->client));
+    if (r == WSOCK_ETLS || r == WSOCK_ENOTSUP)
+        return EXIT_TLS;
+    if (r < 0)
+        return EXIT_FAILED;
     if (!is_interrupted)
         wait_opened(b, count, 0);
     return 0;
@@ -555,7 +561,7 @@ static int setup_client(struct bench *b)
     int r = wsock_runtime_client(b->runtime, &b->client, b->plan.url);
 
     if (r < 0)
-        return client_refuse_url(command, b->runtime, r);
+        return client_refuse_url(command, b->runtime, r, b->plan.url);
     r = fit_limit(b);
     if (r == 0)
         status = way_set(command, &b->plan.way, b->client);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `wsock connect`: a terminal or a script at one end of a WebSocket. This file reads the
- * arguments and decides, in one loop over standard input, the connection's worker and
- * signals, what is sent, when to close, and with which status to end.
+ * `wsock connect`: a terminal or a script at one end of a WebSocket. This file decides,
+ * in one loop over standard input, the connection's worker and signals, what is sent,
+ * when to close, and with which status to end.
  *
  *     CONNECTING --open--> OPEN --input ended, count reached, signal--> CLOSING
  *          |                 |                                            |
@@ -12,7 +12,6 @@
  * With --reconnect an end leads from OPEN to CONNECTING, until there is one for good.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,50 +19,29 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base64.h"
 #include "connect.h"
 #include "tool.h"
 
 static const char command[] = "connect";
 
-#define LIST_MAX          64
-#define DAY_MS            (INT64_C(24) * 60 * 60 * 1000) /* the most that connect_timeout takes */
 #define INTERRUPT_WAIT_MS 2000 /* for the peer's close frame after a signal */
 
 enum state { NONE, CONNECTING, OPEN, CLOSING };
 
-/* What is made of an argument, for one of the lists. */
-struct made {
-    struct made *next;
-    char text[];
-};
-
 struct client {
-    struct made *made;
-    const char *urls[LIST_MAX]; /* one is wanted */
-    const char *headers[LIST_MAX + 1];
-    const char *subprotocols[LIST_MAX + 1];
-    const char *sets[LIST_MAX + 1];
-    const char *texts[LIST_MAX + 1]; /* -x */
-    int64_t wait_ms;                 /* -w, 0: none */
-    int64_t count;                   /* --count, 0: none */
-    const char *ca, *cert, *key;     /* --ca and so on, nullable */
-    int is_insecure;
-    struct way way;
-    int is_verbose;
-    int is_kept; /* --reconnect */
-    int has_waited;
+    struct connect_plan plan;
 
     wsock_runtime *runtime;
     struct link *link; /* the present one */
     struct link *links;
     struct input input;
     struct output output;
-    char *url; /* of the present connection, when typed */
+    char *url; /* of the connections to come, when typed */
     enum state state;
     int is_interactive;
     int is_finishing;    /* this connection is the last one */
     int is_waiting;      /* a send answered EAGAIN */
+    int is_down;         /* with --reconnect: it was told that it waits, or tries again */
     int bad_input;       /* something could not be sent */
     size_t next_text;    /* of -x */
     int64_t printed;     /* messages */
@@ -104,39 +82,31 @@ static void begin_close(struct client *c, int code)
 static void abandon(struct client *c)
 {
     begin_close(c, 1000);
+    link_ignore(c->link);
     c->link = NULL;
     c->state = NONE;
 }
 
-static int begin_connect(struct client *c)
+/* The present connection goes once there is another. @return 0, or an exit status after a
+ * complaint. */
+static int begin_connect(struct client *c, const char *url)
 {
-    const struct connect_target target = {
-        .url = c->url != NULL ? c->url : c->urls[0],
-        .headers = c->headers,
-        .subprotocols = c->subprotocols,
-        .sets = c->sets,
-        .ca = c->ca,
-        .cert = c->cert,
-        .key = c->key,
-        .is_insecure = c->is_insecure,
-        .is_kept = c->is_kept,
-        .way = &c->way,
-    };
     struct link *link = NULL;
-    const int status = link_open(&link, c->runtime, &target, c->wake_fd);
+    const int status = link_open(&link, c->runtime, &c->plan, url, c->wake_fd);
 
     if (status != 0)
         return status;
+    if (c->state != NONE)
+        abandon(c);
     link->next = c->links;
     c->links = link;
     c->link = link;
     c->state = CONNECTING;
     c->is_waiting = 0;
+    c->is_down = 0;
     return 0;
 }
 
-/* Names in a certificate come from the peer, who shall not steer the terminal: they have
- * their control characters escaped. */
 static void tell_tls(const wsock_conn *conn)
 {
     const char *version = wsock_conn_tls(conn, WSOCK_TLS_FACT_VERSION);
@@ -147,26 +117,24 @@ static void tell_tls(const wsock_conn *conn)
 
     if (version == NULL)
         return;
-    fprintf(stderr, "tls: %s, %s, %s session\n", version,
-            wsock_conn_tls(conn, WSOCK_TLS_FACT_CIPHER),
-            strcmp(resumed, "yes") == 0 ? "resumed" : "new");
-    fprintf(stderr, "alpn: %s\n", alpn != NULL ? alpn : "none");
+    tell("tls: %s, %s, %s session", version, wsock_conn_tls(conn, WSOCK_TLS_FACT_CIPHER),
+         strcmp(resumed, "yes") == 0 ? "resumed" : "new");
+    tell("alpn: %s", alpn != NULL ? alpn : "none");
     while (chain != NULL && *chain != '\0') {
         const size_t len = strcspn(chain, "\n");
 
-        fprintf(stderr, "certificate: %.*s\n", (int)len, chain);
+        tell("certificate: %.*s", (int)len, chain);
         chain += len + (chain[len] == '\n');
     }
-    fprintf(stderr, "verified: %s%s\n",
-            verified != NULL && strcmp(verified, "yes") != 0 ? "no, " : "",
-            verified != NULL ? verified : "no certificate");
+    tell("verified: %s%s", verified != NULL && strcmp(verified, "yes") != 0 ? "no, " : "",
+         verified != NULL ? verified : "no certificate");
 }
 
 /* Of one that opened it was told then. */
 static void tell_unopened(const struct client *c, const struct outcome *outcome,
                           const wsock_conn *conn)
 {
-    if (c->is_verbose && !outcome->opened)
+    if (c->plan.is_verbose && !outcome->opened)
         tell_tls(conn);
 }
 
@@ -178,17 +146,16 @@ static void tell_open(const struct client *c)
     char extensions[256] = "";
 
     clear_prompt(c);
-    if (c->is_verbose) {
-        fprintf(stderr, "connected to %s\n", wsock_conn_url(conn));
-        fprintf(stderr, "address: %s\n", wsock_conn_remote_address(conn));
+    if (c->plan.is_verbose) {
+        tell("connected to %s", wsock_conn_url(conn));
+        tell("address: %s", wsock_conn_remote_address(conn));
         tell_tls(conn);
-        fprintf(stderr, "subprotocol: %s\n",
-                subprotocol[0] != '\0' ? subprotocol : "none");
+        tell("subprotocol: %s", subprotocol[0] != '\0' ? subprotocol : "none");
         wsock_conn_extensions(conn, extensions, sizeof extensions);
-        fprintf(stderr, "extensions: %s\n", extensions[0] != '\0' ? extensions : "none");
+        tell("extensions: %s", extensions[0] != '\0' ? extensions : "none");
         if (server != NULL)
-            fprintf(stderr, "server: %s\n", server);
-    } else if (c->is_kept && c->has_waited) {
+            tell("server: %s", server);
+    } else if (c->is_down) {
         fail(command, "connected again");
     } else if (c->is_interactive) {
         fputs("connected; \"help\" lists what can be typed besides messages\n", stderr);
@@ -202,7 +169,7 @@ static void tell_round_trip(const struct client *c)
     if (us == 0)
         return;
     clear_prompt(c);
-    fprintf(stderr, "round trip: %.3f ms\n", (double)us / 1000);
+    tell("round trip: %.3f ms", (double)us / 1000);
     prompt(c);
 }
 
@@ -215,7 +182,9 @@ static void take_waits(struct client *c)
         if (c->state == OPEN)
             c->state = CONNECTING;
         if (c->state == CONNECTING) {
-            c->has_waited = 1;
+            c->is_down = 1;
+            if (c->is_interactive) /* what is typed is refused, and waits for nothing */
+                c->is_waiting = 0;
             clear_prompt(c);
             tell_unopened(c, &wait.before, wait.ended);
             fail(command, "%s; connecting again in %lld.%03lld s", wait.before.detail,
@@ -254,15 +223,22 @@ static void print_commands(void)
           stderr);
 }
 
-static void type_connect(struct client *c, const char *url, size_t len)
+static void type_connect(struct client *c, const char *text, size_t len)
 {
-    if (c->state != NONE)
-        abandon(c);
-    if (len > 0) {
-        free(c->url);
-        c->url = strndup(url, len);
+    char *url = len > 0 ? strndup(text, len) : NULL;
+
+    if (len > 0 && url == NULL) {
+        fail(command, "out of memory");
+        return;
     }
-    begin_connect(c);
+    if (len == 0) {
+        begin_connect(c, c->url != NULL ? c->url : c->plan.url);
+    } else if (begin_connect(c, url) == 0) {
+        free(c->url);
+        c->url = url;
+    } else {
+        free(url);
+    }
 }
 
 static int is_word(const char *line, size_t len, const char *word)
@@ -295,14 +271,26 @@ static int typed_command(struct client *c, const char *line, size_t len)
     return 1;
 }
 
+/* Who types sees that it is down. The library may have room to keep the line, or be there
+ * again already. */
+static void send_while_down(const struct client *c, const char *line, size_t len)
+{
+    const int r = link_send(c->link, WSOCK_TEXT, line, len);
+
+    if (r == WSOCK_EAGAIN)
+        fail(command, "not sent: there is no connection; type it again when there is");
+    else if (r < 0)
+        fail(command, "not sent: %s", wsock_strerror(r));
+}
+
 /* One line from a terminal. @return 0: it is done with, 1: later. */
 static int typed_line(struct client *c, const char *line, size_t len)
 {
     if (typed_command(c, line, len))
         return 0;
-    if (c->state == CONNECTING)
+    if (c->state == CONNECTING && !c->is_down)
         return 1;
-    if (c->state != OPEN) {
+    if (c->state != OPEN && c->state != CONNECTING) {
         fputs("not connected; type \"connect\" to connect again\n", stderr);
         return 0;
     }
@@ -310,7 +298,10 @@ static int typed_line(struct client *c, const char *line, size_t len)
         line++;
         len--;
     }
-    return send_message(c, WSOCK_TEXT, line, len);
+    if (c->state == OPEN)
+        return send_message(c, WSOCK_TEXT, line, len);
+    send_while_down(c, line, len);
+    return 0;
 }
 
 /* Send what waits, as far as the connection takes it. */
@@ -319,8 +310,8 @@ static void pump_input(struct client *c)
     const char *data = NULL;
     size_t len = 0;
 
-    while (c->state == OPEN && !c->is_waiting && c->texts[c->next_text] != NULL) {
-        const char *text = c->texts[c->next_text];
+    while (c->state == OPEN && !c->is_waiting && c->plan.texts[c->next_text] != NULL) {
+        const char *text = c->plan.texts[c->next_text];
 
         if (send_message(c, WSOCK_TEXT, text, strlen(text)) == 0)
             c->next_text++;
@@ -345,13 +336,13 @@ static int all_sent(const struct client *c)
     const char *data = NULL;
     size_t len = 0;
 
-    return c->input.has_ended && !c->is_waiting && c->texts[c->next_text] == NULL &&
+    return c->input.has_ended && !c->is_waiting && c->plan.texts[c->next_text] == NULL &&
            !input_peek(&c->input, &data, &len);
 }
 
 /* ---- what comes ---- */
 
-/* Print and free messages, no more than --count. @return -1 when output is gone. */
+/* Print and free messages, no more than --count. @return -1 when that cannot go on. */
 static int print_messages(struct client *c, struct message *messages)
 {
     int r = 0;
@@ -362,8 +353,10 @@ static int print_messages(struct client *c, struct message *messages)
     while (messages != NULL) {
         struct message *message = messages;
 
-        if (r == 0 && (c->count == 0 || c->printed < c->count)) {
+        if (r == 0 && (c->plan.count == 0 || c->printed < c->plan.count)) {
             r = output_add(&c->output, message);
+            if (r < 0)
+                c->status = fail(command, "out of memory");
             c->printed++;
         }
         if (r == 0 && c->output.len >= 65536)
@@ -386,7 +379,7 @@ static void take_close(struct client *c)
     clear_prompt(c);
     tell_unopened(c, outcome, c->link->ended);
     if (c->status != EXIT_INTERRUPTED)
-        status = link_status(c->link, c->is_verbose || c->is_interactive,
+        status = link_status(c->link, c->plan.is_verbose || c->is_interactive,
                              c->state == CLOSING);
     if (c->status == EXIT_OK || c->is_interactive)
         c->status = status;
@@ -412,8 +405,9 @@ static void take_events(struct client *c)
     if (is_open && c->state == CONNECTING) {
         c->state = OPEN;
         tell_open(c);
+        c->is_down = 0;
         prompt(c);
-        if (c->is_verbose)
+        if (c->plan.is_verbose)
             link_ping(c->link);
     }
     tell_round_trip(c);
@@ -424,7 +418,7 @@ static void take_events(struct client *c)
         c->is_finishing = 1;
         begin_close(c, 1000);
     }
-    if (c->count > 0 && c->printed >= c->count) {
+    if (c->plan.count > 0 && c->printed >= c->plan.count) {
         c->is_finishing = 1;
         begin_close(c, 1000);
     }
@@ -443,9 +437,9 @@ static void take_deadline(struct client *c)
         link_reset(c->link);
         return;
     }
-    if (c->count > 0) {
+    if (c->plan.count > 0) {
         fail(command, "timed out: %lld of %lld messages came", (long long)c->printed,
-             (long long)c->count);
+             (long long)c->plan.count);
         c->status = EXIT_TIMEOUT;
     }
     c->is_finishing = 1;
@@ -471,9 +465,9 @@ static void take_input_end(struct client *c)
     if (c->state == NONE && c->input.has_ended) {
         c->is_finishing = 1;
     } else if (c->state == OPEN && all_sent(c) && c->deadline_ms == 0) {
-        if (c->wait_ms > 0)
-            c->deadline_ms = now_ms() + c->wait_ms;
-        else if (c->count == 0)
+        if (c->plan.wait_ms > 0)
+            c->deadline_ms = now_ms() + c->plan.wait_ms;
+        else if (c->plan.count == 0)
             begin_close(c, 1000);
     }
 }
@@ -506,8 +500,10 @@ static void run_loop(struct client *c)
     while (c->state != NONE || !c->is_finishing) {
         fds[1].fd = wants_input(c) ? STDIN_FILENO : -1;
         fds[1].revents = 0;
-        if (poll(fds, 2, poll_timeout(c)) < 0 && errno != EINTR)
+        if (poll(fds, 2, poll_timeout(c)) < 0 && errno != EINTR) {
+            c->status = fail(command, "cannot wait: %s", strerror(errno));
             break;
+        }
         if ((fds[0].revents & POLLIN) != 0 && read(c->wake_fd, &wakes, sizeof wakes) < 0)
             wakes = 0;
         take_interrupt(c);
@@ -520,228 +516,7 @@ static void run_loop(struct client *c)
     }
 }
 
-/* ---- arguments ---- */
-
-enum {
-    OPT_WAIT = 1,
-    OPT_COUNT,
-    OPT_EXECUTE,
-    OPT_BINARY,
-    OPT_JSON,
-    OPT_HEADER,
-    OPT_SUBPROTOCOL,
-    OPT_COMPRESSED,
-    OPT_CA,
-    OPT_CERT,
-    OPT_KEY,
-    OPT_INSECURE,
-    OPT_PROXY,
-    OPT_RESOLVE,
-    OPT_ORIGIN,
-    OPT_USER,
-    OPT_LOCATION,
-    OPT_CONNECT_TIMEOUT,
-    OPT_RECONNECT,
-    OPT_SET,
-    OPT_VERBOSE,
-    OPT_HELP
-};
-
-static const struct arg_option options[] = {
-    {"wait", 'w', 1, OPT_WAIT},
-    {"count", 0, 1, OPT_COUNT},
-    {"execute", 'x', 1, OPT_EXECUTE},
-    {"binary", 'b', 0, OPT_BINARY},
-    {"json", 0, 0, OPT_JSON},
-    {"header", 'H', 1, OPT_HEADER},
-    {"subprotocol", 's', 1, OPT_SUBPROTOCOL},
-    {"compressed", 0, 0, OPT_COMPRESSED},
-    {"set", 0, 1, OPT_SET},
-    {"ca", 0, 1, OPT_CA},
-    {"cert", 0, 1, OPT_CERT},
-    {"key", 0, 1, OPT_KEY},
-    {"insecure", 'k', 0, OPT_INSECURE},
-    {"proxy", 0, 1, OPT_PROXY},
-    {"resolve", 0, 1, OPT_RESOLVE},
-    {"origin", 'o', 1, OPT_ORIGIN},
-    {"user", 'u', 1, OPT_USER},
-    {"location", 'L', 0, OPT_LOCATION},
-    {"connect-timeout", 0, 1, OPT_CONNECT_TIMEOUT},
-    {"reconnect", 0, 0, OPT_RECONNECT},
-    {"verbose", 'v', 0, OPT_VERBOSE},
-    {"help", 'h', 0, OPT_HELP},
-};
-
-/* Add to a list that has room for LIST_MAX and a NULL. */
-static int add(const char **list, const char *value, const char *what)
-{
-    size_t n = 0;
-
-    while (list[n] != NULL)
-        n++;
-    if (n == LIST_MAX)
-        return usage_error(command, "more than %d times %s", LIST_MAX, what);
-    list[n] = value;
-    return 0;
-}
-
-static int add_made(struct client *c, const char **list, const char *what,
-                    const char *form, const char *value)
-{
-    const size_t size = strlen(form) + strlen(value) + 1;
-    struct made *made = malloc(sizeof *made + size);
-
-    if (made == NULL)
-        return fail(command, "out of memory");
-    made->next = c->made;
-    c->made = made;
-    snprintf(made->text, size, form, value);
-    return add(list, made->text, what);
-}
-
-static void free_made(struct client *c)
-{
-    while (c->made != NULL) {
-        struct made *made = c->made;
-
-        c->made = made->next;
-        free(made);
-    }
-}
-
-/* Basic authentication, RFC 7617. */
-static int add_user(struct client *c, const char *value)
-{
-    char *encoded = NULL;
-    int status = 0;
-
-    if (strchr(value, ':') == NULL)
-        return usage_error(command, "--user takes USER:PASSWORD, not \"%s\"", value);
-    encoded = base64_encode(value, strlen(value));
-    if (encoded == NULL)
-        return fail(command, "out of memory");
-    status = add_made(c, c->headers, "--user", "Authorization: Basic %s", encoded);
-    free(encoded);
-    return status;
-}
-
-static int add_connect_timeout(struct client *c, const char *value)
-{
-    char ms[32];
-    int64_t limit = 0;
-    const int status = parse_seconds(command, "--connect-timeout", value, &limit);
-
-    if (status != 0)
-        return status;
-    if (limit < 1 || limit > DAY_MS)
-        return usage_error(command, "--connect-timeout takes 0.001 to 86400 seconds");
-    snprintf(ms, sizeof ms, "%" PRId64, limit);
-    return add_made(c, c->sets, "--connect-timeout", "connect_timeout=%sms", ms);
-}
-
-/* What says how the server is reached, and whether it is the right one. */
-static int take_way_option(struct client *c, int option, const char *value)
-{
-    switch (option) {
-    case OPT_CA:
-        c->ca = value;
-        return 0;
-    case OPT_CERT:
-        c->cert = value;
-        return 0;
-    case OPT_KEY:
-        c->key = value;
-        return 0;
-    case OPT_INSECURE:
-        c->is_insecure = 1;
-        return 0;
-    case OPT_PROXY:
-        c->way.proxy = value;
-        return 0;
-    case OPT_RESOLVE:
-        return way_add_resolve(command, &c->way, value);
-    case OPT_LOCATION:
-        return add(c->sets, "max_redirects=10", "--location");
-    case OPT_CONNECT_TIMEOUT:
-        return add_connect_timeout(c, value);
-    case OPT_RECONNECT:
-        c->is_kept = 1;
-        return 0;
-    default:
-        return EXIT_USAGE;
-    }
-}
-
-static int take_option(struct client *c, int option, const char *value)
-{
-    switch (option) {
-    case ARG_PLAIN:
-        if (c->urls[0] != NULL)
-            return usage_error(command, "one URL, not also \"%s\"", value);
-        c->urls[0] = value;
-        return 0;
-    case OPT_WAIT:
-        return parse_seconds(command, "-w", value, &c->wait_ms);
-    case OPT_COUNT:
-        return parse_count(command, "--count", value, 1, INT64_C(1000000000000),
-                           &c->count);
-    case OPT_EXECUTE:
-        c->input.has_ended = 1;
-        return add(c->texts, value, "-x");
-    case OPT_BINARY:
-        c->input.is_whole = 1;
-        return 0;
-    case OPT_JSON:
-        c->output.is_json = 1;
-        return 0;
-    case OPT_HEADER:
-        return add(c->headers, value, "--header");
-    case OPT_SUBPROTOCOL:
-        return add(c->subprotocols, value, "--subprotocol");
-    case OPT_COMPRESSED:
-        return add(c->sets, "compression=shared", "--compressed");
-    case OPT_SET:
-        return add(c->sets, value, "--set");
-    case OPT_ORIGIN:
-        return add_made(c, c->headers, "--origin", "Origin: %s", value);
-    case OPT_USER:
-        return add_user(c, value);
-    case OPT_VERBOSE:
-        c->is_verbose = 1;
-        return 0;
-    default:
-        return take_way_option(c, option, value);
-    }
-}
-
-/* @return -1 to go on, else the exit status. */
-static int read_arguments(struct client *c, int argc, char **argv)
-{
-    struct args args;
-    const char *value = NULL;
-    int option = 0;
-
-    args_init(&args, command, options, sizeof options / sizeof options[0], argc, argv);
-    while ((option = args_next(&args, &value)) != ARG_END) {
-        if (option == OPT_HELP)
-            return help_print(command, WSOCK_SCOPE_CLIENT, NULL);
-        const int r = take_option(c, option, value);
-
-        if (r != 0)
-            return r;
-    }
-    if (c->urls[0] == NULL)
-        return usage_error(command, "the URL is missing; see wsock connect --help");
-    if (c->input.is_whole && c->texts[0] != NULL)
-        return usage_error(command, "-x and -b: one of them");
-    for (const char *const *set = c->sets; !c->is_kept && *set != NULL; set++)
-        if (strncmp(*set, "reconnect_", 10) == 0)
-            return usage_error(command, "--set %s has an effect with --reconnect only",
-                               *set);
-    c->is_interactive = !c->input.has_ended && !c->input.is_whole && isatty(STDIN_FILENO);
-    c->output.is_terminal = isatty(STDOUT_FILENO);
-    return -1;
-}
+/* ---- from begin to end ---- */
 
 static int run(struct client *c)
 {
@@ -755,7 +530,7 @@ static int run(struct client *c)
     if (c->wake_fd < 0)
         return fail(command, "cannot start: %s", strerror(errno));
     catch_signals(c->wake_fd);
-    r = begin_connect(c);
+    r = begin_connect(c, c->plan.url);
     if (r != 0)
         return r;
     run_loop(c);
@@ -764,15 +539,26 @@ static int run(struct client *c)
     return c->status;
 }
 
+/* What it means for standard input and output. */
+static void take_plan(struct client *c)
+{
+    c->input.has_ended = c->plan.texts[0] != NULL;
+    c->input.is_whole = c->plan.is_whole;
+    c->is_interactive = !c->input.has_ended && !c->input.is_whole && isatty(STDIN_FILENO);
+    c->output.is_json = c->plan.is_json;
+    c->output.is_terminal = isatty(STDOUT_FILENO);
+}
+
 int connect_main(int argc, char **argv)
 {
     struct client c = {.wake_fd = -1};
-    int status = read_arguments(&c, argc, argv);
+    int status = connect_read_arguments(&c.plan, argc, argv);
 
     if (status >= 0) {
-        free_made(&c);
+        connect_plan_fini(&c.plan);
         return status;
     }
+    take_plan(&c);
     status = run(&c);
     wsock_runtime_free(c.runtime);
     while (c.links != NULL) {
@@ -786,6 +572,6 @@ int connect_main(int argc, char **argv)
     free(c.input.data);
     free(c.output.data);
     free(c.url);
-    free_made(&c);
+    connect_plan_fini(&c.plan);
     return status;
 }

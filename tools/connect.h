@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Within `wsock connect`: what comes from the connection's worker (connect_link.c), and
- * what goes to and comes from standard input and output (connect_io.c). connect.c
- * decides.
+ * Within `wsock connect`: what the arguments say (connect_arguments.c), what comes from
+ * the connection's worker (connect_link.c), and what goes to and comes from standard
+ * input and output (connect_io.c). connect.c decides.
  */
 #ifndef CONNECT_H
 #define CONNECT_H
@@ -12,6 +12,37 @@
 #include <stddef.h>
 
 #include <wsock/wsock.h>
+
+#include "tool.h"
+
+/* ---- connect_arguments.c ---- */
+
+enum { CONNECT_LIST_MAX = 64 };
+
+struct made;
+
+/* What the arguments say. Lists end with NULL. */
+struct connect_plan {
+    struct made *made; /* of texts that the lists have */
+    const char *url;
+    const char *headers[CONNECT_LIST_MAX + 1]; /* "Name: value" */
+    const char *subprotocols[CONNECT_LIST_MAX + 1];
+    const char *sets[CONNECT_LIST_MAX + 1];  /* "name=value" */
+    const char *texts[CONNECT_LIST_MAX + 1]; /* -x */
+    int64_t wait_ms;                         /* -w, 0: none */
+    int64_t count;                           /* --count, 0: none */
+    const char *ca, *cert, *key;             /* (nullable) files */
+    int is_insecure;
+    struct way way;
+    int is_whole; /* -b */
+    int is_json;
+    int is_verbose;
+    int is_kept; /* --reconnect */
+};
+
+/** @param plan all zero. @return -1 to go on, else the exit status. */
+int connect_read_arguments(struct connect_plan *plan, int argc, char **argv);
+void connect_plan_fini(struct connect_plan *plan);
 
 /* ---- connect_link.c ---- */
 
@@ -59,10 +90,12 @@ struct link {
     int has_drained;
     int has_closed; /* for good */
     int is_paused;
+    int is_ignored;
     struct wait waits[WAITS_MAX]; /* not told yet; a ring */
     unsigned wait_first, wait_count;
     wsock_conn *newest; /* opened, and not taken yet */
     wsock_conn *ended;  /* the last one that did */
+    const char *hint;   /* static, nullable: what may help where that failed */
     struct message *head;
     struct message **tail;
     size_t waiting_bytes;
@@ -81,21 +114,10 @@ void link_ping(struct link *link);
 /** @return that, in microseconds, once when it is known; else 0. */
 int64_t link_take_round_trip(struct link *link);
 
-struct connect_target {
-    const char *url;
-    const char *const *headers; /* "Name: value", NULL at the end */
-    const char *const *subprotocols;
-    const char *const *sets;     /* "name=value" */
-    const char *ca, *cert, *key; /* (nullable) files */
-    int is_insecure;
-    int is_kept;
-    const struct way *way;
-};
-
 /** Make a link and begin to connect. @return 0, or an exit status after a complaint; then
  *  *out is NULL. */
-int link_open(struct link **out, wsock_runtime *runtime,
-              const struct connect_target *target, int wake_fd);
+int link_open(struct link **out, wsock_runtime *runtime, const struct connect_plan *plan,
+              const char *url, int wake_fd);
 
 /** Take all messages that wait, and what else happened since the last call. */
 struct message *link_take(struct link *link, int *is_open, int *has_drained,
@@ -108,6 +130,8 @@ void wait_fini(struct wait *wait);
 
 /** @return as wsock_conn_send(), or wsock_client_send() for one that is kept. */
 int link_send(struct link *link, int type, const char *data, size_t len);
+/** Nothing that comes is of interest any more. */
+void link_ignore(struct link *link);
 /** Close it, for good. */
 void link_close(struct link *link, int code);
 /** End it at once when that takes too long. */

@@ -4,6 +4,7 @@
  * message holds; input is one message a line, or one message in all.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,37 +95,45 @@ static int add_json(struct output *out, const struct message *message)
     return r;
 }
 
-/* Whether a byte must be spelled out. Of text only what would break the line; on a
- * terminal also what could steer it. Of binary everything that is no plain letter. */
-static int is_spelled(unsigned char c, int type, int is_terminal)
+/* How many bytes must be spelled out. Of text only what would break the line; on a
+ * terminal also what could steer it, U+0080 to U+009F included. Of binary everything that
+ * is no plain letter. */
+static size_t spelled_len(const unsigned char *p, size_t left, int type, int is_terminal)
 {
     if (type != WSOCK_TEXT)
-        return c < 0x20 || c > 0x7e || c == '\\';
-    if (c == '\n' || c == '\r')
+        return *p < 0x20 || *p > 0x7e || *p == '\\';
+    if (*p == '\n' || *p == '\r')
         return 1;
-    return is_terminal && c != '\t' && (c < 0x20 || c == 0x7f);
+    if (is_terminal && *p == 0xC2 && left > 1 && p[1] < 0xA0)
+        return 2;
+    return is_terminal && *p != '\t' && (*p < 0x20 || *p == 0x7f);
+}
+
+static char *spell(char *out, unsigned char c)
+{
+    if (c != '\n' && c != '\r' && c != '\\')
+        return out + snprintf(out, 5, "\\x%02x", c);
+    *out++ = '\\';
+    *out++ = (char)(c == '\n' ? 'n' : c == '\r' ? 'r' : '\\');
+    return out;
 }
 
 static int add_plain(struct output *out, const struct message *message)
 {
+    const unsigned char *data = (const unsigned char *)message->data;
     char *p = NULL;
 
     if (grow(&out->data, &out->size, out->len, message->len * 4) < 0)
         return -1;
     p = out->data + out->len;
-    for (size_t i = 0; i < message->len; i++) {
-        const unsigned char c = (unsigned char)message->data[i];
+    for (size_t i = 0; i < message->len;) {
+        size_t spelled = spelled_len(data + i, message->len - i, message->type,
+                                     out->is_terminal);
 
-        if (!is_spelled(c, message->type, out->is_terminal)) {
-            *p++ = (char)c;
-            continue;
-        }
-        if (c == '\n' || c == '\r' || c == '\\') {
-            *p++ = '\\';
-            *p++ = (char)(c == '\n' ? 'n' : c == '\r' ? 'r' : '\\');
-        } else {
-            p += snprintf(p, 5, "\\x%02x", c);
-        }
+        if (spelled == 0)
+            *p++ = message->data[i++];
+        for (; spelled > 0; spelled--)
+            p = spell(p, data[i++]);
     }
     out->len = (size_t)(p - out->data);
     return 0;
@@ -140,6 +149,18 @@ int output_add(struct output *out, const struct message *message)
     return 0;
 }
 
+/* After a write that failed: another may have made the descriptor one that does not
+ * block.
+ * @return whether to try again. */
+static int may_write_again(void)
+{
+    struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    if (errno == EAGAIN && poll(&fd, 1, -1) > 0)
+        return 1;
+    return errno == EINTR && interrupts == 0;
+}
+
 int output_flush(struct output *out)
 {
     size_t done = 0;
@@ -147,7 +168,7 @@ int output_flush(struct output *out)
     while (done < out->len) {
         const ssize_t n = write(STDOUT_FILENO, out->data + done, out->len - done);
 
-        if (n < 0 && (errno != EINTR || interrupts > 0))
+        if (n < 0 && !may_write_again())
             break;
         done += n > 0 ? (size_t)n : 0;
     }

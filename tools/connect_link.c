@@ -17,6 +17,9 @@ static const char command[] = "connect";
 /* Above this the connection is not read until the main thread caught up. */
 #define WAITING_MAX_BYTES ((size_t)1 << 20)
 
+/* One that closes is read in any case. Above this it is cut off. */
+#define CLOSING_MAX_BYTES ((size_t)64 << 20)
+
 /* ---- handlers ---- */
 
 static void wake(const struct link *link)
@@ -43,12 +46,20 @@ static void on_open(wsock_conn *conn, void *user)
     wake(link);
 }
 
+/* With the lock held. */
+static void add_message(struct link *link, struct message *message)
+{
+    *link->tail = message;
+    link->tail = &message->next;
+    link->waiting_bytes += sizeof *message + message->len;
+}
+
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
                        void *user)
 {
     struct link *link = user;
     struct message *message = malloc(sizeof *message + len);
-    int was_empty = 0;
+    int was_empty = 0, is_ignored = 0, is_too_much = 0;
 
     if (message == NULL) {
         wsock_conn_close(conn, 1011, "out of memory");
@@ -58,14 +69,26 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     memcpy(message->data, data, len);
     pthread_mutex_lock(&link->lock);
     was_empty = link->head == NULL;
-    *link->tail = message;
-    link->tail = &message->next;
-    link->waiting_bytes += sizeof *message + len;
+    is_ignored = link->is_ignored;
+    if (!is_ignored)
+        add_message(link, message);
     if (!link->is_paused && link->waiting_bytes > WAITING_MAX_BYTES)
         link->is_paused = wsock_conn_pause_read(conn) == 0;
+    is_too_much = link->waiting_bytes > CLOSING_MAX_BYTES && !link->is_paused;
     pthread_mutex_unlock(&link->lock);
-    if (was_empty)
+    if (is_ignored)
+        free(message);
+    else if (was_empty)
         wake(link);
+    if (is_too_much)
+        wsock_conn_reset(conn);
+}
+
+void link_ignore(struct link *link)
+{
+    pthread_mutex_lock(&link->lock);
+    link->is_ignored = 1;
+    pthread_mutex_unlock(&link->lock);
 }
 
 static int64_t clock_us(void)
@@ -134,7 +157,10 @@ static void note_outcome(struct link *link, const wsock_close_info *info)
     outcome->began = info->began;
     outcome->opened = info->opened;
     snprintf(outcome->reason, sizeof outcome->reason, "%s", info->reason);
-    snprintf(outcome->detail, sizeof outcome->detail, "%s", info->detail);
+    snprintf(outcome->detail, sizeof outcome->detail, "%s%s%s",
+             info->detail[0] != '\0' ? info->detail : wsock_cause_text(info->cause),
+             link->hint != NULL ? "; " : "", link->hint != NULL ? link->hint : "");
+    link->hint = NULL;
 }
 
 /* Where a redirect that is not followed leads: it comes from the peer, who shall not
@@ -161,6 +187,7 @@ static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
     note_location(link, conn, info->http_status);
     wsock_conn_unref(link->ended);
     link->ended = wsock_conn_ref(conn);
+    link->hint = way_hint(conn, info);
     if (link->is_kept) {
         link->is_open = 0;
         link->is_paused = 0;
@@ -228,15 +255,15 @@ static void on_state(wsock_client *client, const wsock_state_info *info, void *u
 
 /* ---- making one ---- */
 
-static int setup_tls(wsock_client *client, const struct connect_target *target)
+static int setup_tls(wsock_client *client, const struct connect_plan *plan)
 {
     const struct {
         const char *flag, *name, *value;
     } sets[] = {
-        {"--ca", "tls_ca", target->ca},
-        {"--cert", "tls_certificate", target->cert},
-        {"--key", "tls_key", target->key},
-        {"--insecure", "tls_verify", target->is_insecure ? "off" : NULL},
+        {"--ca", "tls_ca", plan->ca},
+        {"--cert", "tls_certificate", plan->cert},
+        {"--key", "tls_key", plan->key},
+        {"--insecure", "tls_verify", plan->is_insecure ? "off" : NULL},
     };
 
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
@@ -247,23 +274,23 @@ static int setup_tls(wsock_client *client, const struct connect_target *target)
     return 0;
 }
 
-static int setup_client(wsock_client *client, const struct connect_target *target)
+static int setup_client(wsock_client *client, const struct connect_plan *plan)
 {
-    int status = setup_tls(client, target);
+    int status = setup_tls(client, plan);
 
     if (status == 0)
-        status = way_set(command, target->way, client);
+        status = way_set(command, &plan->way, client);
 
-    for (const char *const *p = target->headers; status == 0 && *p != NULL; p++)
+    for (const char *const *p = plan->headers; status == 0 && *p != NULL; p++)
         status = client_add_header(command, client, *p);
-    for (const char *const *p = target->subprotocols; status == 0 && *p != NULL; p++) {
+    for (const char *const *p = plan->subprotocols; status == 0 && *p != NULL; p++) {
         const int r = wsock_client_add_subprotocol(client, *p);
 
         if (r < 0)
             status = usage_error(command, "--subprotocol \"%s\": %s", *p,
                                  wsock_strerror(r));
     }
-    for (const char *const *p = target->sets; status == 0 && *p != NULL; p++)
+    for (const char *const *p = plan->sets; status == 0 && *p != NULL; p++)
         status = set_option(command, NULL, NULL, NULL, client, *p);
     return status;
 }
@@ -292,8 +319,8 @@ static int start(struct link *link)
     return r < 0 ? EXIT_FAILED : 0;
 }
 
-int link_open(struct link **out, wsock_runtime *runtime,
-              const struct connect_target *target, int wake_fd)
+int link_open(struct link **out, wsock_runtime *runtime, const struct connect_plan *plan,
+              const char *url, int wake_fd)
 {
     struct link *link = calloc(1, sizeof *link);
     int status = 0;
@@ -305,10 +332,10 @@ int link_open(struct link **out, wsock_runtime *runtime,
     pthread_mutex_init(&link->lock, NULL);
     link->wake_fd = wake_fd;
     link->tail = &link->head;
-    link->is_kept = target->is_kept;
-    r = wsock_runtime_client(runtime, &link->client, target->url);
-    status = r < 0 ? client_refuse_url(command, runtime, r)
-                   : setup_client(link->client, target);
+    link->is_kept = plan->is_kept;
+    r = wsock_runtime_client(runtime, &link->client, url);
+    status = r < 0 ? client_refuse_url(command, runtime, r, url)
+                   : setup_client(link->client, plan);
     if (status == 0)
         status = start(link);
     if (status == 0)
@@ -458,11 +485,8 @@ static int outcome_status(const struct outcome *outcome, int is_verbose)
                                 ? option_named_in(outcome->detail)
                                 : NULL;
 
-        fail(command, "%s%s%s%s",
-             outcome->detail[0] != '\0' ? outcome->detail
-                                        : wsock_cause_text(outcome->cause),
-             limit != NULL ? " (ours: --set " : "", limit != NULL ? limit : "",
-             limit != NULL ? "=... raises it)" : "");
+        fail(command, "%s%s%s%s", outcome->detail, limit != NULL ? " (ours: --set " : "",
+             limit != NULL ? limit : "", limit != NULL ? "=... raises it)" : "");
     }
     return status;
 }

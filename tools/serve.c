@@ -33,6 +33,7 @@ struct serve {
     int64_t heartbeat_ms;
     int is_public;
     int is_quiet;
+    int has_ca, has_verify_client;
 
     wsock_runtime *runtime;
     wsock_server *server;
@@ -306,7 +307,7 @@ static int listen_all(struct serve *s)
         const int r = wsock_server_listen(s->server, s->urls[i]);
 
         if (r == WSOCK_EURL)
-            return usage_error(command, "%s", wsock_server_error(s->server));
+            return refuse_url(command, wsock_server_error(s->server), s->urls[i]);
         if (r < 0)
             return fail_by_flag(command, "", wsock_server_error(s->server));
     }
@@ -391,8 +392,10 @@ static int take_option(struct serve *s, int option, const char *value)
     case OPT_KEY:
         return add_to_list(s, "--key", "tls_key", "", value);
     case OPT_CA:
+        s->has_ca = 1;
         return set_flag(s, "--ca", "tls_ca", value);
     case OPT_VERIFY_CLIENT:
+        s->has_verify_client = 1;
         return set_flag(s, "--verify-client", "tls_verify_client",
                         value != NULL ? value : "required");
     case OPT_HEARTBEAT:
@@ -405,6 +408,18 @@ static int take_option(struct serve *s, int option, const char *value)
     default:
         return EXIT_USAGE;
     }
+}
+
+/* Authorities of clients that nobody asks for certificates: so they would all come in. */
+static int check_ca(const struct serve *s)
+{
+    int64_t verifies = 0;
+
+    if (!s->has_ca || s->has_verify_client ||
+        wsock_server_get_int64(s->server, "tls_verify_client", &verifies) < 0 ||
+        verifies != 0)
+        return 0;
+    return usage_error(command, "--ca has an effect with --verify-client only");
 }
 
 static int read_arguments(struct serve *s, struct args *args)
@@ -422,6 +437,8 @@ static int read_arguments(struct serve *s, struct args *args)
         s->urls[s->url_count++] = default_url;
     if (s->heartbeat_ms < 100)
         return usage_error(command, "--heartbeat: at least 0.1 seconds");
+    if (check_ca(s) != 0)
+        return EXIT_USAGE;
     for (size_t i = 0; i < s->url_count; i++) {
         if (!s->is_public && !is_local(s->urls[i]))
             return usage_error(command,

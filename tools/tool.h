@@ -97,7 +97,11 @@ void args_init(struct args *args, const char *command, const struct arg_option *
  */
 int args_next(struct args *args, const char **value);
 
-/** Print one line "wsock COMMAND: ..." to standard error. @return EXIT_USAGE. */
+/** Print one line to standard error. What steers a terminal is shown as '?', since a peer
+ *  may have said it. */
+void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Tell "wsock COMMAND: ...". @return EXIT_USAGE. */
 int usage_error(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -105,8 +109,8 @@ int usage_error(const char *command, const char *format, ...)
 int fail(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/** Say what the library says of its options (@param sentence), and behind it by which flags
- *  of the command they are set. @return EXIT_FAILED. */
+/** Say what the library says of its options (@param sentence), and behind it by which
+ * flags of the command they are set. @return EXIT_FAILED. */
 int fail_by_flag(const char *command, const char *what, const char *sentence);
 
 /** The name that is nearest to a wrong one: try all there are, and read `name`. */
@@ -155,7 +159,15 @@ int way_add_resolve(const char *command, struct way *way, const char *value);
 int way_set(const char *command, const struct way *way, wsock_client *client);
 
 /** Say why wsock_runtime_client() did not take a URL. @return the exit status. */
-int client_refuse_url(const char *command, wsock_runtime *runtime, int code);
+int client_refuse_url(const char *command, wsock_runtime *runtime, int code,
+                      const char *url);
+
+/** The same of a listener's URL, which the server complained of. @return EXIT_USAGE. */
+int refuse_url(const char *command, const char *sentence, const char *url);
+
+/** What may help who could not connect: the other of ws and wss. @return (nullable)
+ *  static text. */
+const char *way_hint(const wsock_conn *conn, const wsock_close_info *info);
 
 /** Milliseconds of a clock that only goes forward. */
 int64_t now_ms(void);

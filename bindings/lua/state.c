@@ -30,17 +30,6 @@ static void free_slot(struct wlua_slot *slot)
     drop_state(state);
 }
 
-struct wlua_slot *wlua_slot_of(struct wlua_state *state, int ref)
-{
-    struct wlua_slot *slot = malloc(sizeof *slot);
-
-    if (slot == NULL)
-        return NULL;
-    atomic_fetch_add(&state->refs, 1);
-    *slot = (struct wlua_slot){.state = state, .ref = ref};
-    return slot;
-}
-
 struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int index)
 {
     struct wlua_slot *slot;
@@ -48,9 +37,13 @@ struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int inde
 
     lua_pushvalue(L, index);
     ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    slot = wlua_slot_of(state, ref);
-    if (slot == NULL)
+    slot = malloc(sizeof *slot);
+    if (slot == NULL) {
         luaL_unref(L, LUA_REGISTRYINDEX, ref);
+        return NULL;
+    }
+    atomic_fetch_add(&state->refs, 1);
+    *slot = (struct wlua_slot){.state = state, .ref = ref};
     return slot;
 }
 
@@ -221,9 +214,6 @@ void wlua_open_state(lua_State *L)
     state->next_hooks = 1;
     state->co = lua_newthread(L);
     state->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    /* The first luaL_unref() may take memory, and where slots are freed there may be none. */
-    lua_pushboolean(L, 1);
-    luaL_unref(L, LUA_REGISTRYINDEX, luaL_ref(L, LUA_REGISTRYINDEX));
 }
 
 /* ---- functions for wsock.lua ---- */
@@ -232,15 +222,11 @@ static int get_runtime(lua_State *L)
 {
     struct wlua_state *state = wlua_state_of(L);
     const int r = wlua_start(state);
-    wsock_runtime **runtime;
-    wsock_queue **queue;
 
     if (r < 0)
         return wlua_fail(L, r);
-    runtime = wlua_new_handle(L, WLUA_runtime);
-    *runtime = wsock_runtime_ref(state->runtime);
-    queue = wlua_new_handle(L, WLUA_queue);
-    *queue = wsock_queue_ref(state->queue);
+    wlua_push_handle(L, wsock_runtime_ref(state->runtime), WLUA_runtime);
+    wlua_push_handle(L, wsock_queue_ref(state->queue), WLUA_queue);
     return 2;
 }
 

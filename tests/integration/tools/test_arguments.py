@@ -110,6 +110,25 @@ class Usage(unittest.TestCase):
             self.assert_usage(command, command, "http://127.0.0.1:1")
             self.assert_usage(command, command, "ws://127.0.0.1:99999")
 
+    def test_what_a_url_may_have_meant_is_suggested(self):
+        for wrong, meant in (("foo", "ws://foo"), ("localhost:8080/x", "ws://localhost:8080/x"),
+                             ("http://foo/x", "ws://foo/x"), ("HTTPS://foo", "wss://foo"),
+                             ("/run/x.sock", r"ws\+unix:/run/x.sock")):
+            for command in COMMANDS:
+                self.assert_usage(f"{re.escape(wrong)}: the scheme is not ws, wss, .*; "
+                                  f"try {meant}$", command, wrong)
+        for wrong in ("tcp://x", "", "ws+tcp:/x"):
+            self.assertNotIn("try", run("connect", wrong).stderr)
+        with_password = run("connect", "joe:secret@foo").stderr
+        self.assertIn("; try one that begins with ws://\n", with_password)
+
+    def test_authorities_of_clients_that_nobody_asks_are_refused(self):
+        self.assert_usage("--ca has an effect with --verify-client only", "serve", "--ca", "x.pem",
+                          "ws://127.0.0.1:0")
+
+    def test_a_password_is_not_told(self):
+        self.assert_usage("--user takes USER:PASSWORD$", "connect", "ws://x", "-u", "secret")
+
     def test_set_names_the_option_it_does_not_know(self):
         self.assert_usage("no option \"max_mesage_bytes\"; did you mean max_message_bytes",
                           "serve", "--set", "max_mesage_bytes=1")

@@ -165,6 +165,38 @@ class Messages(unittest.TestCase):
         self.assertEqual(result.stdout, lines)
         self.assertEqual(result.returncode, 0)
 
+    def test_a_flood_behind_the_close_is_cut_off(self):
+        cut = threading.Event()
+
+        def floods(conn):
+            conn.accept()
+            while conn.receive()[0] != CLOSE:
+                pass
+            try:
+                for _ in range(3000):
+                    conn.send(TEXT, "y" * 65536)
+            except OSError:
+                cut.set()
+
+        with Server(floods) as server:  # and nobody reads the output
+            process = Process("connect", server.url, "-x", "hi", "--set", "close_timeout=1h")
+            self.assertTrue(cut.wait(TIMEOUT))
+            self.assertEqual(process.finish()[0], 1)
+
+    def test_output_that_does_not_block_is_waited_for(self):
+        message = "y" * 1000
+        with Server(sends(*((TEXT, message) for _ in range(1000)))) as server:
+            ours, theirs = os.pipe()
+            os.set_blocking(theirs, False)
+            process = subprocess.Popen([WSOCK, "connect", server.url, "--count", "1000"],
+                                       stdin=subprocess.DEVNULL, stdout=theirs,
+                                       stderr=subprocess.PIPE)
+            os.close(theirs)
+            with os.fdopen(ours, encoding="ascii") as lines:
+                self.assertEqual(lines.read(), (message + "\n") * 1000)
+            self.assertEqual(process.communicate(timeout=TIMEOUT)[1], b"")
+            self.assertEqual(process.returncode, 0)
+
     def test_a_closed_standard_input_is_an_empty_one(self):
         with Server(sends((TEXT, "hello"))) as server:
             result = subprocess.run(["sh", "-c", 'exec "$0" connect --count 1 "$1" <&-', WSOCK,
@@ -480,10 +512,10 @@ class Statuses(unittest.TestCase):
 class Terminal(unittest.TestCase):
     """With a pseudo-terminal as standard input and error, a pipe as standard output."""
 
-    def start(self, url):
+    def start(self, *arguments):
         self.master, slave = pty.openpty()
         self.seen = ""
-        self.process = subprocess.Popen([WSOCK, "connect", url], stdin=slave, stderr=slave,
+        self.process = subprocess.Popen([WSOCK, "connect", *arguments], stdin=slave, stderr=slave,
                                         stdout=subprocess.PIPE, start_new_session=True)
         os.close(slave)
         self.addCleanup(os.close, self.master)
@@ -561,6 +593,66 @@ class Terminal(unittest.TestCase):
             self.process.send_signal(signal.SIGINT)
             self.expect(r"\r\n$")
             self.assertEqual(self.process.wait(TIMEOUT), 130)
+
+    def test_a_url_that_is_none_leaves_all_as_it_is(self):
+        with Server(echo) as server:
+            self.start(server.url)
+            self.expect("connected")
+            self.type("connect nowhere\n")
+            self.expect("try ws://nowhere")
+            self.type("still here\n")
+            self.assertEqual(self.message(), "still here")
+            self.type("connect\n")
+            self.expect("connected")
+            self.type("again\n")
+            self.assertEqual(self.message(), "again")
+            self.type("exit\n")
+            self.assertEqual(self.process.wait(TIMEOUT), 0)
+
+    def test_lines_that_are_typed_while_it_is_down_are_refused(self):
+        accepts = threading.Event()
+
+        def once_now_and_once_later(conn):
+            if accepts.is_set():
+                conn.accept()
+                echo_on(conn)
+                return
+            conn.read_request()
+            conn.write(b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n")
+
+        with Server(once_now_and_once_later) as server:
+            self.start(server.url, "--reconnect", "--set", "reconnect_delay=10ms", "--set",
+                       "reconnect_max_delay=10ms")
+            self.expect("connecting again in")
+            self.type("lost\n")
+            self.expect("not sent: there is no connection")
+            accepts.set()
+            self.expect("connected again")
+            self.type("there\n")
+            self.assertEqual(self.message(), "there")
+            self.type("exit\n")
+            self.assertEqual(self.process.wait(TIMEOUT), 0)
+
+    def test_what_a_peer_says_does_not_steer_the_terminal(self):
+        with Server(closes_with(close_payload(4000, "\x1b[2J\u009b2J\u00e4"))) as server:
+            self.start(server.url)
+            self.expect(r"with 4000: \?\[2J\?\?2J\u00e4\r\n")
+            self.type("exit\n")
+            self.assertEqual(self.process.wait(TIMEOUT), 1)
+
+    def test_nor_does_a_message(self):
+        master, slave = pty.openpty()
+        try:
+            with Server(sends((TEXT, "\x1b[2J\u009b2J\u00e4"))) as server:
+                result = subprocess.run([WSOCK, "connect", server.url, "--count", "1"],
+                                        stdin=subprocess.DEVNULL, stdout=slave,
+                                        stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(os.read(master, 4096).decode("utf-8"),
+                             "\\x1b[2J\\xc2\\x9b2J\u00e4\r\n")
+        finally:
+            os.close(master)
+            os.close(slave)
 
     def test_end_of_input_closes(self):
         with Server(echo) as server:

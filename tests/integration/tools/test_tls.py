@@ -5,9 +5,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import unittest
 import unittest.mock
 
@@ -121,6 +123,7 @@ class Commands(unittest.TestCase):
              "(--cert sets tls_certificate, --key sets tls_key)"),
             (("serve", *WSS, "--key", "x.pem"), 1, "--cert sets tls_certificate"),
             (("connect", "wss://127.0.0.1:1", "--insecure=no"), 2, "takes no value"),
+            (("bench", "wss://127.0.0.1:1", "--set", "tls_ca=/nowhere.pem"), 4, "/nowhere.pem"),
         )
         for arguments, status, says in cases:
             with self.subTest(arguments):
@@ -131,11 +134,30 @@ class Commands(unittest.TestCase):
     def test_plain_and_tls_do_not_mix(self):
         with serve() as server:
             result = run("connect", f"ws://127.0.0.1:{server.port}/echo", "-x", "hello")
-            self.assertIn(result.returncode, (3, 5))
+            self.assertEqual(result.returncode, 5)
+            self.assertIn("if it speaks TLS, it wants wss instead of ws\n", result.stderr)
+            bench = run("bench", "-t", "1", "-c", "1", f"ws://127.0.0.1:{server.port}/echo")
+            self.assertIn("it wants wss instead of ws\n", bench.stdout)
+            page = run("connect", f"{server.url}/none", "--ca", file("root.pem"))
+            self.assertNotIn("instead of", page.stderr)
         with Serve() as server:
             result = run("connect", f"wss://127.0.0.1:{server.port}/echo", "-x", "hello")
             self.assertEqual(result.returncode, 4)
-            self.assertIn("does not speak TLS", result.stderr)
+            self.assertIn("does not speak TLS; try ws instead of wss\n", result.stderr)
+
+    def test_a_server_that_hangs_up_on_tls_may_want_none(self):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            def hang_up():
+                connection, _ = listening.accept()
+                connection.recv(65536)
+                connection.close()
+
+            thread = threading.Thread(target=hang_up)
+            thread.start()
+            result = run("connect", f"wss://127.0.0.1:{listening.getsockname()[1]}", "-x", "hello")
+            thread.join()
+        self.assertEqual(result.returncode, 4)
+        self.assertIn("if it speaks no TLS, it wants ws instead of wss\n", result.stderr)
 
 
 class Reload(unittest.TestCase):
