@@ -44,6 +44,7 @@
 %ignore wsock_server_wait;
 /* Fill arrays and structs. */
 %ignore wsock_room_members;
+%ignore wsock_server_make_room;
 %ignore wsock_option_at;
 %ignore wsock_option_info;
 %ignore wsock_close_info;
@@ -71,9 +72,12 @@ WSOCK_STATUS(wsock_server_new)
 WSOCK_STATUS(wsock_server_endpoint)
 WSOCK_STATUS(wsock_server_room)
 WSOCK_STATUS(wsock_server_find_room)
+WSOCK_STATUS(wsock_server_room_defaults)
 WSOCK_STATUS(wsock_server_url)
 WSOCK_STATUS(wsock_server_get_int64)
 WSOCK_STATUS(wsock_server_get_string)
+WSOCK_STATUS(wsock_room_get_int64)
+WSOCK_STATUS(wsock_room_get_string)
 WSOCK_STATUS(wsock_endpoint_get_int64)
 WSOCK_STATUS(wsock_client_get_int64)
 WSOCK_STATUS(wsock_client_connect)

@@ -41,10 +41,9 @@ extern unsigned wlua_process;
 
 /** Make the metatables; leaves that of connections on the stack, for wlua_fast_conn(). */
 void wlua_open_handles(lua_State *L);
-/** Push a handle that has no object yet. @return where the object belongs */
+/** Push a handle that has no object yet. @return where the object belongs: before a
+ *  reference is taken for it, which would be lost when there is no memory for the handle */
 void *wlua_new_handle(lua_State *L, enum wlua_kind kind);
-/** Push a handle of an object (nullable: nil). It takes over the reference. */
-void wlua_push_handle(lua_State *L, void *object, enum wlua_kind kind);
 /** Whether a value is a handle of that kind, with or without an object. */
 bool wlua_is(lua_State *L, int index, enum wlua_kind kind);
 /** The object of an argument; raises an error for whatever is none of that kind. */
@@ -55,6 +54,8 @@ int wlua_fail(lua_State *L, int code);
 const char *wlua_text(lua_State *L, int index);
 /** A payload: a string. */
 const char *wlua_bytes(lua_State *L, int index, size_t *len);
+/** The message that an object of wsock.lua holds in its field 1; NULL for another value. */
+wsock_message *wlua_message(lua_State *L, int index);
 /** A whole number of that range. */
 int64_t wlua_integer(lua_State *L, int index, int64_t min, int64_t max);
 
@@ -64,6 +65,7 @@ int64_t wlua_integer(lua_State *L, int index, int64_t min, int64_t max);
 struct wlua_slot {
     struct wlua_state *state; /* (owned) a reference */
     struct wlua_slot *next;   /* of state->dead */
+    wsock_conn *conn;         /* (nullable) of a timer; what ref refers to keeps it */
     int ref;                  /* in the registry; of hooks: in the table of hooks */
     bool is_hooks;
     bool busy; /* a handler of the connection yielded, so its messages wait */
@@ -77,7 +79,11 @@ enum wlua_event_kind {
     WLUA_PONG,
     WLUA_OPEN,
     WLUA_CLOSE,
+    WLUA_CONN_TIMER,
+    WLUA_CONN_CALL,
+    WLUA_OF_CONNS = WLUA_CONN_CALL, /* up to here, the object is a connection */
     WLUA_REQUEST,
+    WLUA_CANCELLED,
     WLUA_HTTP,
     WLUA_STATE,
     WLUA_STOPPED,
@@ -87,6 +93,7 @@ enum wlua_event_kind {
     WLUA_BUSY = WLUA_EVENT_KINDS, /* a message while a handler waits */
     WLUA_FAILED,                  /* a handler raised an error */
     WLUA_PARKED,                  /* a handler yielded */
+    WLUA_FORGET,                  /* a connection's end could not be told */
     WLUA_FUNCTIONS
 };
 
@@ -94,7 +101,7 @@ struct wlua_event {
     enum wlua_event_kind kind;
     int flags; /* of a message its type; of a part WSOCK_PART_*, above its type */
     const struct wlua_slot *slot; /* the registration's */
-    void *object;                 /* connection, request or timer */
+    void *object;                 /* connection or request */
     const void *data;
     size_t len;
     uint64_t missed;
@@ -117,11 +124,12 @@ struct wlua_state {
     lua_State *L;  /* that called dispatch */
     lua_State *co; /* handlers run on it, until one yields or fails */
     int co_ref;
-    int replace_ref;                   /* of replace() in events.c */
+    int replace_ref, replace_spent_ref; /* functions of events.c */
     int run_ref;                       /* of wsock.lua: runs what core.take() tells */
     int hooks_ref;                     /* weak table: index to hooks */
     int function_refs[WLUA_FUNCTIONS]; /* of wsock.lua, for what is not called directly */
     int next_hooks;
+    bool spent; /* it must not be resumed any more */
     bool dispatching;
     bool pending; /* nobody has taken the event yet */
     struct wlua_event event;
@@ -139,12 +147,17 @@ void wlua_open_state(lua_State *L);
 int wlua_start(struct wlua_state *state);
 /** A slot for what index holds. @return NULL without memory */
 struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int index);
+/** The same for what the caller has found a place for. */
+struct wlua_slot *wlua_slot_of(struct wlua_state *state, int ref);
 /** The wsock_free_fn of slots. */
 void wlua_slot_release(void *slot);
 /** Free what wlua_slot_release() could not. */
 void wlua_bury(lua_State *L, struct wlua_state *state);
 /** End all that runs, and wait for it. */
 void wlua_end(struct wlua_state *state);
+
+/** Make the metatable that room_members() needs. */
+void wlua_open_members(lua_State *L);
 
 extern const luaL_Reg wlua_state_functions[];
 extern const luaL_Reg wlua_event_functions[];

@@ -9,6 +9,35 @@
 
 #include <stdio.h>
 
+/* ---- connections, as values ---- */
+
+static void push_handle(lua_State *L, wsock_conn *conn)
+{
+    wsock_conn **handle = wlua_new_handle(L, WLUA_conn);
+
+    *handle = wsock_conn_ref(conn);
+}
+
+static void push_request(lua_State *L, wsock_request *request)
+{
+    wsock_request **handle = wlua_new_handle(L, WLUA_request);
+
+    *handle = wsock_request_ref(request);
+}
+
+/* The object of a connection, or nil; where there is none yet, a handle if asked for. */
+static void push_conn(lua_State *L, wsock_conn *conn, bool or_handle)
+{
+    const struct wlua_slot *slot = wsock_conn_get_user(conn);
+
+    if (slot != NULL)
+        lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+    else if (or_handle)
+        push_handle(L, conn);
+    else
+        lua_pushnil(L);
+}
+
 /* ---- running ---- */
 
 static int resume(lua_State *co, lua_State *from)
@@ -25,24 +54,44 @@ static int resume(lua_State *co, lua_State *from)
 #endif
 }
 
+/* A coroutine for the events to come; leaves the former one on the stack. */
+static void renew(lua_State *L, struct wlua_state *state)
+{
+    lua_State *fresh = lua_newthread(L);
+    const int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->co_ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, state->co_ref);
+    state->co = fresh;
+    state->co_ref = ref;
+    state->spent = false;
+}
+
+/* What a handler that failed leaves behind that has no object of Lua's yet. */
+static void abandon(const struct wlua_event *event)
+{
+    if (event->kind == WLUA_REQUEST || event->kind == WLUA_HTTP)
+        wsock_request_reject(event->object, 500, NULL);
+    else if (event->kind == WLUA_OPEN && wsock_conn_get_user(event->object) == NULL)
+        wsock_conn_close(event->object, 1011, NULL);
+}
+
 /* Goes on without the coroutine of the last event; arguments: error value, state. */
 static int replace(lua_State *L)
 {
     struct wlua_state *state = lua_touserdata(L, 2);
     const struct wlua_event *event = &state->event;
     const bool parked = lua_status(state->co) == LUA_YIELD;
-    lua_State *fresh = lua_newthread(L);
-    const int fresh_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 
+    if (!parked)
+        abandon(event);
+    renew(L, state);
     lua_rawgeti(L, LUA_REGISTRYINDEX,
                 state->function_refs[parked ? WLUA_PARKED : WLUA_FAILED]);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->co_ref);
-    luaL_unref(L, LUA_REGISTRYINDEX, state->co_ref);
-    state->co = fresh;
-    state->co_ref = fresh_ref;
+    lua_insert(L, -2);
     lua_pushvalue(L, 1);
     lua_pushinteger(L, event->kind);
-    if (event->kind <= WLUA_CLOSE) {
+    if (event->kind <= WLUA_OF_CONNS) {
         struct wlua_slot *slot = wsock_conn_get_user(event->object);
 
         if (slot != NULL) {
@@ -54,28 +103,78 @@ static int replace(lua_State *L)
     return 0;
 }
 
+static int replace_spent(lua_State *L)
+{
+    renew(L, lua_touserdata(L, 1));
+    return 0;
+}
+
+/* Nobody could be told of the event, for want of memory or since on_error failed: whom it
+ * was about is not left to wait for what will not come. Nothing here takes memory. */
+static void give_up(struct wlua_state *state)
+{
+    const struct wlua_event *event = &state->event;
+    lua_State *L = state->L;
+
+    abandon(event);
+    if (event->kind > WLUA_OF_CONNS)
+        return;
+    wsock_conn_close(event->object, 1011, NULL);
+    if (event->kind == WLUA_CLOSE) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, state->function_refs[WLUA_FORGET]);
+        push_conn(L, event->object, false);
+        if (lua_pcall(L, 1, 0, 0) != 0)
+            lua_pop(L, 1);
+    }
+}
+
+/* Call one of ours with the state last among so many arguments, where errors end. */
+static bool calls(struct wlua_state *state, int arguments)
+{
+    lua_State *L = state->L;
+
+    lua_pushlightuserdata(L, state);
+    if (lua_pcall(L, arguments + 1, 0, 0) == 0)
+        return true;
+    fprintf(stderr, "wsock: a handler could not be called: %s\n",
+            lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "no text");
+    lua_pop(L, 1);
+    return false;
+}
+
+/* The coroutine that the last event used up could not be replaced then. */
+static bool is_ready(struct wlua_state *state)
+{
+    if (!state->spent)
+        return true;
+    lua_rawgeti(state->L, LUA_REGISTRYINDEX, state->replace_spent_ref);
+    return calls(state, 0);
+}
+
 static void run(struct wlua_state *state)
 {
-    lua_State *L = state->L, *co = state->co;
+    lua_State *L = state->L, *co;
     int status;
 
+    if (!is_ready(state)) {
+        give_up(state);
+        return;
+    }
+    co = state->co;
     lua_rawgeti(co, LUA_REGISTRYINDEX, state->run_ref);
     status = resume(co, L);
     if (status == 0) {
         lua_settop(co, 0);
         return;
     }
+    state->spent = true;
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->replace_ref);
     if (status == LUA_YIELD)
         lua_pushnil(L);
     else
         lua_xmove(co, L, 1);
-    lua_pushlightuserdata(L, state);
-    /* on_error itself has failed, or there is no memory for a coroutine. */
-    if (lua_pcall(L, 2, 0, 0) != 0) {
-        fprintf(stderr, "wsock: on_error: %s\n", lua_tostring(L, -1));
-        lua_pop(L, 1);
-    }
+    if (!calls(state, 1))
+        give_up(state);
 }
 
 static void happened(const struct wlua_slot *slot, struct wlua_event event)
@@ -133,6 +232,11 @@ static void on_request(wsock_request *request, void *user)
     happened(user, (struct wlua_event){.kind = WLUA_REQUEST, .object = request});
 }
 
+static void on_request_cancelled(wsock_request *request, void *user)
+{
+    happened(user, (struct wlua_event){.kind = WLUA_CANCELLED, .object = request});
+}
+
 static void on_http(wsock_request *request, void *user)
 {
     happened(user, (struct wlua_event){.kind = WLUA_HTTP, .object = request});
@@ -156,9 +260,23 @@ static void on_timer(wsock_timer *timer, uint64_t missed, void *user)
     happened(user, (struct wlua_event){.kind = WLUA_TIMER, .missed = missed});
 }
 
+static void on_conn_timer(wsock_timer *timer, uint64_t missed, void *user)
+{
+    const struct wlua_slot *slot = user;
+
+    (void)timer;
+    happened(slot, (struct wlua_event){
+                       .kind = WLUA_CONN_TIMER, .object = slot->conn, .missed = missed});
+}
+
 static void on_call(void *user)
 {
     happened(user, (struct wlua_event){.kind = WLUA_CALL});
+}
+
+static void on_conn_call(wsock_conn *conn, void *user)
+{
+    happened(user, (struct wlua_event){.kind = WLUA_CONN_CALL, .object = conn});
 }
 
 /* ---- what run() asks for ---- */
@@ -205,19 +323,6 @@ static void push_state_info(lua_State *L, const wsock_state_info *info)
     }
 }
 
-/* The object of a connection, or nil; where there is none yet, a handle if asked for. */
-static void push_conn(lua_State *L, wsock_conn *conn, bool or_handle)
-{
-    const struct wlua_slot *slot = wsock_conn_get_user(conn);
-
-    if (slot != NULL)
-        lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
-    else if (or_handle)
-        *(wsock_conn **)wlua_new_handle(L, WLUA_conn) = wsock_conn_ref(conn);
-    else
-        lua_pushnil(L);
-}
-
 static int take_message(lua_State *L, const struct wlua_event *event, bool has_hooks)
 {
     const struct wlua_slot *slot = wsock_conn_get_user(event->object);
@@ -242,7 +347,7 @@ static int push_rest(lua_State *L, const struct wlua_event *event)
 {
     switch (event->kind) {
     case WLUA_OPEN:
-        *(wsock_conn **)wlua_new_handle(L, WLUA_conn) = wsock_conn_ref(event->object);
+        push_handle(L, event->object);
         push_conn(L, event->object, false);
         return 2;
     case WLUA_CLOSE:
@@ -260,10 +365,11 @@ static int push_rest(lua_State *L, const struct wlua_event *event)
         lua_pushinteger(L, event->flags);
         return 2;
     case WLUA_REQUEST:
+    case WLUA_CANCELLED:
     case WLUA_HTTP:
-        *(wsock_request **)wlua_new_handle(L, WLUA_request) =
-            wsock_request_ref(event->object);
-        return 1;
+        push_request(L, event->object);
+        lua_pushlightuserdata(L, event->object);
+        return 2;
     case WLUA_STATE:
         push_state_info(L, event->data);
         return 1;
@@ -312,18 +418,17 @@ static struct wlua_slot *hooks_slot(lua_State *L, int index)
     struct wlua_slot *slot;
 
     luaL_checktype(L, index, LUA_TTABLE);
-    lua_pushnil(L);
-    slot = wlua_slot_new(L, state, lua_gettop(L));
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->hooks_ref);
+    lua_pushvalue(L, index);
+    lua_rawseti(L, -2, state->next_hooks);
+    lua_pop(L, 1);
+    slot = wlua_slot_of(state, state->next_hooks);
     if (slot == NULL) {
         luaL_error(L, "not enough memory"); /* does not return */
         return NULL;
     }
     slot->is_hooks = true;
-    slot->ref = state->next_hooks++;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->hooks_ref);
-    lua_pushvalue(L, index);
-    lua_rawseti(L, -2, slot->ref);
-    lua_pop(L, 2);
+    state->next_hooks++;
     return slot;
 }
 
@@ -348,6 +453,7 @@ static int hook_endpoint(lua_State *L)
     if (kind == (KIND))                                                         \
         r = wsock_##of##_on_##name(object, on_##name, slot, wlua_slot_release)
     HOOK(WLUA_REQUEST, endpoint, endpoint, request);
+    HOOK(WLUA_CANCELLED, endpoint, endpoint, request_cancelled);
     HOOK(WLUA_OPEN, endpoint, endpoint, open);
     HOOK(WLUA_MESSAGE, endpoint, endpoint, message);
     HOOK(WLUA_PART, endpoint, endpoint, part);
@@ -396,11 +502,13 @@ static uint64_t milliseconds(lua_State *L, int index)
     return (uint64_t)(seconds * 1000 + 0.5);
 }
 
-/* timer(what, first, every): what is handed to the function of timers. */
+/* timer(what, first, every, handle of a connection or nil): what is handed to the function
+ * of timers, and keeps that connection. */
 static int start_timer(lua_State *L)
 {
     struct wlua_state *state = wlua_state_of(L);
     const uint64_t first_ms = milliseconds(L, 2), every_ms = milliseconds(L, 3);
+    wsock_conn *conn = lua_isnoneornil(L, 4) ? NULL : wlua_check(L, 4, WLUA_conn);
     wsock_timer **out = wlua_new_handle(L, WLUA_timer);
     int r = wlua_start(state);
     struct wlua_slot *slot;
@@ -410,8 +518,13 @@ static int start_timer(lua_State *L)
     slot = wlua_slot_new(L, state, 1);
     if (slot == NULL)
         return wlua_fail(L, WSOCK_ENOMEM);
-    r = wsock_queue_timer(state->queue, out, first_ms, every_ms, on_timer, slot,
-                          wlua_slot_release);
+    slot->conn = conn;
+    if (conn != NULL)
+        r = wsock_conn_timer(conn, out, first_ms, every_ms, on_conn_timer, slot,
+                             wlua_slot_release);
+    else
+        r = wsock_queue_timer(state->queue, out, first_ms, every_ms, on_timer, slot,
+                              wlua_slot_release);
     if (r < 0) {
         wlua_slot_release(slot);
         return wlua_fail(L, r);
@@ -419,9 +532,11 @@ static int start_timer(lua_State *L)
     return 1;
 }
 
+/* post(what, handle of a connection or nil) */
 static int post_call(lua_State *L)
 {
     struct wlua_state *state = wlua_state_of(L);
+    wsock_conn *conn = lua_isnoneornil(L, 2) ? NULL : wlua_check(L, 2, WLUA_conn);
     struct wlua_slot *slot;
     int r = wlua_start(state);
 
@@ -431,8 +546,11 @@ static int post_call(lua_State *L)
     slot = wlua_slot_new(L, state, 1);
     if (slot == NULL)
         return wlua_fail(L, WSOCK_ENOMEM);
-    return registered(L, slot,
-                      wsock_queue_post(state->queue, on_call, slot, wlua_slot_release));
+    if (conn != NULL)
+        r = wsock_conn_post(conn, on_conn_call, slot, wlua_slot_release);
+    else
+        r = wsock_queue_post(state->queue, on_call, slot, wlua_slot_release);
+    return registered(L, slot, r);
 }
 
 /* set_functions(run, hooks, {[kind] = function}) */
@@ -449,6 +567,8 @@ static int set_functions(lua_State *L)
     state->run_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushcfunction(L, replace);
     state->replace_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_pushcfunction(L, replace_spent);
+    state->replace_spent_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
 }
 

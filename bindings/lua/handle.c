@@ -86,14 +86,6 @@ void *wlua_new_handle(lua_State *L, enum wlua_kind kind)
     return &handle->object;
 }
 
-void wlua_push_handle(lua_State *L, void *object, enum wlua_kind kind)
-{
-    if (object == NULL)
-        lua_pushnil(L);
-    else
-        *(void **)wlua_new_handle(L, kind) = object;
-}
-
 bool wlua_is(lua_State *L, int index, enum wlua_kind kind)
 {
     bool same;
@@ -143,6 +135,19 @@ const char *wlua_bytes(lua_State *L, int index, size_t *len)
     /* A number is nearly always a mistake, and its text differs between versions of Lua. */
     luaL_checktype(L, index, LUA_TSTRING);
     return lua_tolstring(L, index, len);
+}
+
+wsock_message *wlua_message(lua_State *L, int index)
+{
+    void *message = NULL;
+
+    if (!lua_istable(L, index))
+        return NULL;
+    lua_rawgeti(L, index, 1);
+    if (wlua_is(L, -1, WLUA_message))
+        message = wlua_check(L, lua_gettop(L), WLUA_message);
+    lua_pop(L, 1);
+    return message;
 }
 
 int64_t wlua_integer(lua_State *L, int index, int64_t min, int64_t max)

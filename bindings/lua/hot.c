@@ -225,10 +225,17 @@ static int sent(lua_State *L, int r)
 static int send_as(lua_State *L, int type)
 {
     wsock_conn *conn = conn_of(L, 1);
-    size_t len;
-    const char *data = wlua_bytes(L, 2, &len);
-    const int r = wsock_conn_send(conn, type, data, len);
+    wsock_message *message = wlua_message(L, 2);
+    int r;
 
+    if (message != NULL) {
+        r = wsock_conn_send_message(conn, message);
+    } else {
+        size_t len;
+        const char *data = wlua_bytes(L, 2, &len);
+
+        r = wsock_conn_send(conn, type, data, len);
+    }
     if (r == WSOCK_EAGAIN) { /* for conn:drained() */
         lua_pushboolean(L, 1);
         lua_setfield(L, 1, "_full");
@@ -246,25 +253,36 @@ static int send_binary(lua_State *L)
     return send_as(L, WSOCK_BINARY);
 }
 
+/* The room of an object of wsock.lua, argument 1 of so many. */
+static wsock_room *room_of(lua_State *L, int arguments)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, arguments);
+    lua_rawgeti(L, 1, 1);
+    return wlua_check(L, arguments + 1, WLUA_room);
+}
+
+/* How many it is for; nobody got it where a worker is too far behind. */
+static int broadcasted(lua_State *L, int r)
+{
+    if (r < 0 && r != WSOCK_EAGAIN)
+        return wlua_fail(L, r);
+    lua_pushinteger(L, r < 0 ? 0 : r);
+    return 1;
+}
+
 static int broadcast_as(lua_State *L, int type)
 {
-    wsock_room *room;
-    wsock_conn *except;
+    wsock_room *room = room_of(L, 3);
+    wsock_conn *except = lua_isnil(L, 3) ? NULL : conn_of(L, 3);
+    wsock_message *message = wlua_message(L, 2);
     size_t len;
     const char *data;
-    int r;
 
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 3);
-    lua_rawgeti(L, 1, 1);
-    room = wlua_check(L, 4, WLUA_room);
+    if (message != NULL)
+        return broadcasted(L, wsock_room_broadcast_message(room, except, message));
     data = wlua_bytes(L, 2, &len);
-    except = lua_isnoneornil(L, 3) ? NULL : conn_of(L, 3);
-    r = wsock_room_broadcast_except(room, except, type, data, len);
-    if (r < 0)
-        return sent(L, r);
-    lua_pushinteger(L, r);
-    return 1;
+    return broadcasted(L, wsock_room_broadcast_except(room, except, type, data, len));
 }
 
 static int broadcast_text(lua_State *L)
@@ -275,6 +293,37 @@ static int broadcast_text(lua_State *L)
 static int broadcast_binary(lua_State *L)
 {
     return broadcast_as(L, WSOCK_BINARY);
+}
+
+/* Whether a member is a key of the table on top: what the script's own function said,
+ * before, since it may raise an error, and nothing here can. */
+static int is_chosen(wsock_conn *conn, void *user)
+{
+    const struct wlua_slot *slot = wsock_conn_get_user(conn);
+    lua_State *L = user;
+    bool chosen;
+
+    if (slot == NULL)
+        return 0;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+    if (!lua_isnil(L, -1))
+        lua_rawget(L, -2);
+    chosen = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return chosen;
+}
+
+/* broadcast_to(room, type, data, set of connections) */
+static int broadcast_to(lua_State *L)
+{
+    wsock_room *room = room_of(L, 4);
+    const int type = (int)wlua_integer(L, 2, 0, INT32_MAX);
+    size_t len;
+    const char *data = wlua_bytes(L, 3, &len);
+
+    luaL_checktype(L, 4, LUA_TTABLE);
+    lua_pushvalue(L, 4);
+    return broadcasted(L, wsock_room_broadcast_if(room, is_chosen, L, type, data, len));
 }
 
 /* ---- members ---- */
@@ -296,16 +345,21 @@ static int drop_members(lua_State *L)
     return 0;
 }
 
+void wlua_open_members(lua_State *L)
+{
+    luaL_newmetatable(L, "wsock.members");
+    lua_pushcfunction(L, drop_members);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+}
+
 static struct members *take_members(lua_State *L, wsock_room *room)
 {
     struct members *members = lua_newuserdata(L, sizeof *members);
     size_t max = wsock_room_count(room), count;
 
     *members = (struct members){0};
-    if (luaL_newmetatable(L, "wsock.members")) {
-        lua_pushcfunction(L, drop_members);
-        lua_setfield(L, -2, "__gc");
-    }
+    luaL_getmetatable(L, "wsock.members");
     lua_setmetatable(L, -2);
     if (max == 0)
         return members;
@@ -323,6 +377,7 @@ static int room_members(lua_State *L)
     struct members *members = take_members(L, wlua_check(L, 1, WLUA_room));
     int n = 0;
 
+    luaL_checkstack(L, 8, NULL);
     lua_createtable(L, (int)members->count, 0);
     for (size_t i = 0; i < members->count; i++) {
         const struct wlua_slot *slot = wsock_conn_get_user(members->conns[i]);
@@ -351,6 +406,7 @@ const luaL_Reg wlua_hot_functions[] = {
     {"send_binary", send_binary},
     {"broadcast", broadcast_text},
     {"broadcast_binary", broadcast_binary},
+    {"broadcast_to", broadcast_to},
     {"room_members", room_members},
     {NULL, NULL},
 };

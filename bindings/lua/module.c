@@ -9,6 +9,19 @@ __attribute__((visibility("default")))
 #endif
 int luaopen_wsock_core(lua_State *L);
 
+/* SWIG keeps one table of types for the process; states may be opened on many threads. */
+static int open_functions(lua_State *L)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    int status;
+
+    lua_pushcfunction(L, luaopen_wsock_functions);
+    pthread_mutex_lock(&lock);
+    status = lua_pcall(L, 0, 1, 0);
+    pthread_mutex_unlock(&lock);
+    return status == 0 ? 1 : lua_error(L);
+}
+
 /* Into the table below the two upvalues on top of the stack. */
 static void add(lua_State *L, const luaL_Reg *functions)
 {
@@ -27,11 +40,11 @@ int luaopen_wsock_core(lua_State *L)
      * they were. */
     lua_getglobal(L, "swig_type");
     lua_getglobal(L, "swig_equals");
-    lua_pushcfunction(L, luaopen_wsock_functions);
-    lua_call(L, 0, 1);
+    open_functions(L);
     lua_insert(L, 1);
     lua_setglobal(L, "swig_equals");
     lua_setglobal(L, "swig_type");
+    wlua_open_members(L);
     wlua_open_state(L);
     wlua_open_handles(L);
     add(L, wlua_state_functions);

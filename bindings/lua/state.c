@@ -30,6 +30,17 @@ static void free_slot(struct wlua_slot *slot)
     drop_state(state);
 }
 
+struct wlua_slot *wlua_slot_of(struct wlua_state *state, int ref)
+{
+    struct wlua_slot *slot = malloc(sizeof *slot);
+
+    if (slot == NULL)
+        return NULL;
+    atomic_fetch_add(&state->refs, 1);
+    *slot = (struct wlua_slot){.state = state, .ref = ref};
+    return slot;
+}
+
 struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int index)
 {
     struct wlua_slot *slot;
@@ -37,13 +48,9 @@ struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int inde
 
     lua_pushvalue(L, index);
     ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    slot = malloc(sizeof *slot);
-    if (slot == NULL) {
+    slot = wlua_slot_of(state, ref);
+    if (slot == NULL)
         luaL_unref(L, LUA_REGISTRYINDEX, ref);
-        return NULL;
-    }
-    atomic_fetch_add(&state->refs, 1);
-    *slot = (struct wlua_slot){.state = state, .ref = ref};
     return slot;
 }
 
@@ -214,6 +221,9 @@ void wlua_open_state(lua_State *L)
     state->next_hooks = 1;
     state->co = lua_newthread(L);
     state->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    /* The first luaL_unref() may take memory, and where slots are freed there may be none. */
+    lua_pushboolean(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, luaL_ref(L, LUA_REGISTRYINDEX));
 }
 
 /* ---- functions for wsock.lua ---- */
@@ -222,11 +232,15 @@ static int get_runtime(lua_State *L)
 {
     struct wlua_state *state = wlua_state_of(L);
     const int r = wlua_start(state);
+    wsock_runtime **runtime;
+    wsock_queue **queue;
 
     if (r < 0)
         return wlua_fail(L, r);
-    wlua_push_handle(L, wsock_runtime_ref(state->runtime), WLUA_runtime);
-    wlua_push_handle(L, wsock_queue_ref(state->queue), WLUA_queue);
+    runtime = wlua_new_handle(L, WLUA_runtime);
+    *runtime = wsock_runtime_ref(state->runtime);
+    queue = wlua_new_handle(L, WLUA_queue);
+    *queue = wsock_queue_ref(state->queue);
     return 2;
 }
 

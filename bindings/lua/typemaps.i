@@ -16,8 +16,6 @@
 %{ $1 = wlua_new_handle(L, WLUA_##type); %}
 %typemap(argout) wsock_##type **out
 %{ SWIG_arg++; %}
-%typemap(out) wsock_##type *
-%{ wlua_push_handle(L, $1, WLUA_##type); SWIG_arg++; %}
 %enddef
 
 /* nil is allowed here. */
@@ -26,7 +24,19 @@
 
 /* Belongs to the connection: a handle of it needs a reference of its own. */
 %typemap(out) wsock_request *wsock_conn_request
-%{ wlua_push_handle(L, $1 != NULL ? wsock_request_ref($1) : NULL, WLUA_request); SWIG_arg++; %}
+%{
+    if ($1 != NULL) {
+        wsock_request **handle = wlua_new_handle(L, WLUA_request);
+
+        *handle = wsock_request_ref($1);
+    } else {
+        lua_pushnil(L);
+    }
+    SWIG_arg++;
+%}
+
+/* client.conn is kept by wsock.lua. */
+%ignore wsock_client_conn;
 
 %typemap(out) int, int64_t
 %{

@@ -8,6 +8,7 @@ local core = require "wsock.core"
 local events = require "wsock.events"
 require "wsock.request"
 local Conn = require "wsock.conn"
+local Message = require "wsock.message"
 local Server = require "wsock.server"
 local Client = require "wsock.client"
 
@@ -16,6 +17,7 @@ events.start()
 local wsock = {
   server = Server.new,
   client = Client.new,
+  message = Message.new,
   now = core.now,
   tick = events.tick,
   tick_until = events.tick_until,
@@ -106,6 +108,7 @@ function wsock.close(seconds)
   core.end_runtime()
   -- Of these nobody heard the end in time.
   for conn in pairs(Conn.open) do Conn.forget(conn) end
+  events.leave_parked()
   Server.live, Server.live_count = {}, 0
   return true
 end

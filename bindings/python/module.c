@@ -83,8 +83,9 @@ static PyObject *set_classes(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     struct wpy_classes given;
 
-    if (!PyArg_ParseTuple(arguments, "OOOOOO", &given.error, &given.connection, &given.request,
-                          &given.close_info, &given.state_info, &given.on_error))
+    if (!PyArg_ParseTuple(arguments, "OOOOOOO", &given.error, &given.connection,
+                          &given.request, &given.close_info, &given.state_info,
+                          &given.on_error, &given.log_line))
         return NULL;
     if (!PyType_Check(given.connection) || !PyType_Check(given.request) ||
         !PyType_IsSubtype((PyTypeObject *)given.connection, &wpy_conn_type) ||
@@ -98,6 +99,7 @@ static PyObject *set_classes(PyObject *Py_UNUSED(module), PyObject *arguments)
     Py_INCREF(given.close_info);
     Py_INCREF(given.state_info);
     Py_INCREF(given.on_error);
+    Py_INCREF(given.log_line);
     wpy_classes = given; /* as long as the process: the module is never unloaded */
     Py_RETURN_NONE;
 }
@@ -152,10 +154,12 @@ static PyMethodDef functions[] = {
     {"reap", reap, METH_NOARGS, "Wait for the end of runtimes that were dropped."},
     {"runtime_close", runtime_close, METH_O, "(runtime): end it, and wait for that."},
     {"set_classes", set_classes, METH_VARARGS,
-     "(Error, Connection, Request, CloseInfo, StateInfo, on_error)"},
+     "(Error, Connection, Request, CloseInfo, StateInfo, on_error, log_line)"},
     {"options", options, METH_NOARGS,
      "The table of options: (name, scope, type, text, words, default, is_live)."},
     {"after_fork", after_fork, METH_NOARGS, "In the child: all handles are the parent's."},
+    {"log_open", wpy_log_open, METH_O, "(runtime): where its log waits."},
+    {"log_tell", wpy_log_tell_all, METH_O, "(log): hand what waits to logging."},
     {"broadcast", (PyCFunction)(void (*)(void))wpy_room_broadcast, METH_FASTCALL,
      "(room, data, text, exclude, where): how many members it is meant for."},
     {"members", wpy_room_members, METH_O, "(room): the connections in it."},

@@ -103,6 +103,7 @@ extern struct wpy_classes {
     PyObject *close_info;
     PyObject *state_info;
     PyObject *on_error; /* the default */
+    PyObject *log_line;
 } wpy_classes;
 
 int wpy_init(PyObject *module);
@@ -115,6 +116,17 @@ void wpy_forked(void);
 PyObject *wpy_room_broadcast(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *wpy_room_members(PyObject *module, PyObject *room);
 
+/* ---- the log (log.c) ---- */
+
+/* log_open(runtime): the log of a new runtime; log_tell(log): its lines that wait. */
+PyObject *wpy_log_open(PyObject *module, PyObject *handle);
+PyObject *wpy_log_tell_all(PyObject *module, PyObject *log);
+/* Tell the lines that wait. @return 0 or -1 with an exception: the others are lost. */
+int wpy_log_tell(PyObject *log);
+/* Have a queue be woken for lines. @return 0 or -1 with an exception. */
+int wpy_log_join(PyObject *log, wsock_queue *queue);
+void wpy_log_leave(PyObject *log, wsock_queue *queue);
+
 /* ---- queues (queue.c) ---- */
 
 /* Something that a queue keeps, until it is over or the queue is closed. */
@@ -125,7 +137,7 @@ struct wpy_kept {
 
 struct wpy_queue {
     struct wpy_handle handle;
-    PyObject *runtime;
+    PyObject *runtime, *log;
     PyObject *on_error;     /* nullable */
     PyObject *failure;      /* nullable: the exception that a dispatch lets out */
     struct wpy_kept kept;   /* the head */

@@ -135,6 +135,8 @@ static int dispatch(struct wpy_queue *self, size_t max, bool lets_out)
     self->thread = PyThread_get_thread_ident();
     self->lets_out = lets_out;
     r = wsock_queue_dispatch(queue, max, 0);
+    if (self->log != NULL && wpy_log_tell(self->log) < 0)
+        wpy_failed(self, NULL, NULL);
     self->thread = 0;
     if (self->failure != NULL) {
         PyObject *failure = self->failure;
@@ -281,12 +283,20 @@ static PyObject *wake(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+/* Let go of the library's queue. */
+static void drop_queue(struct wpy_queue *self)
+{
+    if (self->log != NULL && wpy_handle_is_live(&self->handle))
+        wpy_log_leave(self->log, self->handle.pointer);
+    wpy_handle_drop(&self->handle);
+}
+
 static PyObject *close_queue(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
     struct wpy_queue *self = (struct wpy_queue *)object;
 
     Py_INCREF(self);
-    wpy_handle_drop(&self->handle);
+    drop_queue(self);
     if (wpy_epoch_is_now(self->handle.epoch))
         wpy_graves_empty();
     let_all_go(self);
@@ -362,13 +372,17 @@ static PyObject *new_queue(PyTypeObject *type, PyObject *Py_UNUSED(arguments),
     return (PyObject *)self;
 }
 
-static PyObject *open_queue(PyObject *object, PyObject *handle)
+static PyObject *open_queue(PyObject *object, PyObject *arguments)
 {
     struct wpy_queue *self = (struct wpy_queue *)object;
-    wsock_runtime *runtime = wpy_pointer(handle, WPY_runtime);
+    PyObject *handle, *log;
+    wsock_runtime *runtime;
     wsock_queue *queue = NULL;
     int r;
 
+    if (!PyArg_ParseTuple(arguments, "OO", &handle, &log))
+        return NULL;
+    runtime = wpy_pointer(handle, WPY_runtime);
     if (runtime == NULL)
         return NULL;
     if (self->handle.pointer != NULL)
@@ -376,8 +390,13 @@ static PyObject *open_queue(PyObject *object, PyObject *handle)
     r = wsock_runtime_queue(runtime, &queue);
     if (r < 0)
         return wpy_raise_of(handle, r);
+    if (wpy_log_join(log, queue) < 0) {
+        wsock_queue_unref(queue);
+        return NULL;
+    }
     wpy_handle_init(&self->handle, queue, WPY_queue);
     Py_XSETREF(self->runtime, Py_NewRef(handle));
+    Py_XSETREF(self->log, Py_NewRef(log));
     Py_RETURN_NONE;
 }
 
@@ -397,10 +416,11 @@ static int clear(PyObject *object)
 {
     struct wpy_queue *self = (struct wpy_queue *)object;
 
-    wpy_handle_drop(&self->handle);
+    drop_queue(self);
     let_all_go(self);
     Py_CLEAR(self->on_error);
     Py_CLEAR(self->failure);
+    Py_CLEAR(self->log);
     Py_CLEAR(self->runtime);
     return 0;
 }
@@ -413,7 +433,7 @@ static void dealloc(PyObject *self)
 }
 
 static PyMethodDef methods[] = {
-    {"_open", open_queue, METH_O, "(runtime handle): make it."},
+    {"_open", open_queue, METH_VARARGS, "(runtime handle, its log): make it."},
     {"_serve", serve, METH_VARARGS,
      "(timeout, max_events, lets_out, wake_fd): run handlers, wait for some if there are none."},
     {"_wait", wait, METH_O, "(timeout): wait for something to dispatch."},

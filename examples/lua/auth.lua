@@ -29,7 +29,7 @@ assert(server:endpoint("/rooms/{room}", {
     return { identity = name, headers = { ["X-User"] = name } }
   end,
   on_open = function(conn)
-    assert(assert(server:room(conn.params.room)):join(conn))
+    assert(server:room(conn.params.room)):join(conn)
   end,
   on_message = function(conn, text)
     assert(server:room(conn.params.room)):broadcast(conn.identity .. ": " .. text)

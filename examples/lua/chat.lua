@@ -18,7 +18,7 @@ assert(server:endpoint("/chat/{room}", {
   end,
   on_open = function(conn)
     local room = room_of(conn)
-    assert(room:join(conn))
+    room:join(conn)
     conn:send(("%d here"):format(room:count()))
     room:broadcast(("%d joined"):format(conn.id), conn)
   end,

@@ -118,7 +118,7 @@ assert(server:endpoint("/match/{match}/{player}", {
   on_open = function(conn)
     conn.data.plays = World:join(conn.info, conn.identity)
     if not conn.data.plays then return conn:close(4009, "that name plays already") end
-    assert(assert(server:room(room_name(conn.info))):join(conn))
+    assert(server:room(room_name(conn.info))):join(conn)
     server:room(room_name(conn.info)):broadcast("joined " .. conn.identity)
   end,
   on_message = function(conn, text)

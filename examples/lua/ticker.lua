@@ -12,7 +12,7 @@ assert(server:endpoint("/ticker", {
   max_backlog_bytes = "16KiB",
   on_open = function(conn)
     conn:send(("price %.2f"):format(price))
-    assert(everyone:join(conn))
+    everyone:join(conn)
   end,
   on_message = function(conn, text)
     if text ~= "count" then error("what is " .. text .. "?") end

@@ -19,12 +19,14 @@ extern "C" {
 #endif
 
 /** What takes an option, as bits. An option of servers and endpoints is the default of
- * the server's endpoints when it is set on the server. */
+ * the server's endpoints when it is set on the server; one of servers and rooms that of
+ * the rooms that it makes from then on (room.h). */
 enum {
     WSOCK_SCOPE_RUNTIME = 1,
     WSOCK_SCOPE_SERVER = 2,
     WSOCK_SCOPE_ENDPOINT = 4,
     WSOCK_SCOPE_CLIENT = 8,
+    WSOCK_SCOPE_ROOM = 16,
 };
 
 /** What its value is. */

@@ -6,8 +6,15 @@
  * encoded once and shared. What is sent to one connection by itself (wsock_conn_send())
  * may come before or after a message to the room, whichever was called first.
  *
- * A room exists while it has members or somebody holds its handle; a handle never comes
- * to mean another room. A connection that ends leaves its rooms by itself.
+ * **Lifetime.** A room exists while it has members, somebody holds its handle, or its
+ * option persistent is set; a handle never comes to mean another room. A connection that
+ * ends leaves its rooms by itself. When the server has ended, so have its rooms: handles
+ * of them answer WSOCK_ECLOSED.
+ *
+ * **Options** (docs/options.md, "Servers and rooms") are a room's from the moment when it
+ * is made, and for good: those of the server, changed by what was said for names of its
+ * pattern (wsock_server_room_defaults()), changed by who makes it
+ * (wsock_server_make_room()). docs/rooms.md tells what they are for.
  */
 #ifndef WSOCK_ROOM_H
 #define WSOCK_ROOM_H
@@ -24,11 +31,46 @@ extern "C" {
  * @param out  (out, owned)
  * @param name UTF-8, 1 to 255 bytes: tokens divided by '.', none empty, without '*', '>'
  * and control characters.
- * @return 0; WSOCK_EINVAL for the name; WSOCK_ECLOSED once the server is stopping;
- *         WSOCK_ENOMEM.
+ * @return 0; WSOCK_EINVAL for the name; WSOCK_ETOOBIG at the server's option max_rooms;
+ *         WSOCK_ECLOSED once the server is stopping; WSOCK_ENOMEM. wsock_server_error()
+ *         then says why.
  * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_server_room(wsock_server *server, wsock_room **out, const char *name);
+
+/**
+ * The same, with options of its own: it is made with them, or has them already.
+ *
+ * @param options (borrowed until return, nullable) name, value, name, value, ..., NULL.
+ * @return as above; WSOCK_EEXIST when the room is there with another value of one of
+ *         them, and wsock_server_error() names the option and both values; WSOCK_EOPTION,
+ *         WSOCK_EINVAL, WSOCK_ERANGE for what is no option of rooms or no value of it.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_server_make_room(wsock_server *server, wsock_room **out,
+                                     const char *name, const char *const *options);
+
+/**
+ * Say what rooms have that are made from now on, by their names. Where several patterns
+ * match, the later call wins.
+ *
+ * @param pattern a name in which the token "*" stands for any one token, and ">" as the
+ *                last for one or more: "match.*.chat", "match.>".
+ * @return 0; WSOCK_EINVAL for the pattern or the value; WSOCK_EOPTION; WSOCK_ERANGE;
+ *         WSOCK_ENOMEM. wsock_server_error() then says why.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_server_room_defaults(wsock_server *server, const char *pattern,
+                                         const char *option, const char *value);
+
+/** An option of a room, in its unit; 0 for what is off. @param out (out) @return 0;
+ *  WSOCK_EOPTION. Thread: any. Since: 1.0 */
+WSOCK_API int wsock_room_get_int64(wsock_room *room, const char *name, int64_t *out);
+/** The same as text, as it could be set. @param out size bytes, NUL-terminated. @return
+ *  the length; WSOCK_EOPTION; WSOCK_ETOOBIG when size is too small. Thread: any.
+ *  Since: 1.0 */
+WSOCK_API int wsock_room_get_string(wsock_room *room, char *out, size_t size,
+                                    const char *name);
 
 /** Get it only if it exists. @param out (out, owned) @return 0; WSOCK_ENOENT;
  * WSOCK_EINVAL for the name. Thread: any. Since: 1.0 */
@@ -49,9 +91,10 @@ WSOCK_API const char *wsock_room_name(const wsock_room *room);
  * connection of the room's runtime will do; it is a member until it leaves or closing
  * begins.
  *
- * @return 0; WSOCK_EEXIST when it is one; WSOCK_ECLOSED when it is not open;
- * WSOCK_ETOOBIG at its option max_rooms_per_connection; WSOCK_EINVAL for a connection of
- * another runtime; WSOCK_ENOMEM. Thread: any. Since: 1.0
+ * @return 0; WSOCK_EEXIST when it is one; WSOCK_ECLOSED when it is not open, and for a
+ * room that has ended; WSOCK_ETOOBIG at its option max_rooms_per_connection, and at the
+ * room's max_members; WSOCK_EINVAL for a connection of another runtime; WSOCK_ENOMEM.
+ * Thread: any. Since: 1.0
  */
 WSOCK_API int wsock_room_join(wsock_room *room, wsock_conn *conn);
 
@@ -70,8 +113,9 @@ WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
  * @param data (borrowed until return) copied once.
  * @return the number of members that it is meant for; WSOCK_EAGAIN while a worker is 16
  * MiB of this room's messages behind (nothing was queued, and no on_drain will follow);
- *         WSOCK_EUTF8; WSOCK_ETOOBIG from 2 GiB on; WSOCK_EINVAL for the type;
- * WSOCK_ENOMEM. Thread: any. From a handler: yes. Since: 1.0
+ *         WSOCK_ECLOSED when the room has ended; WSOCK_EUTF8; WSOCK_ETOOBIG from 2 GiB
+ * on; WSOCK_EINVAL for the type; WSOCK_ENOMEM. Thread: any. From a handler: yes.
+ * Since: 1.0
  */
 WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data,
                                    size_t len);

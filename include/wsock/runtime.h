@@ -81,7 +81,8 @@ enum {
  * @param level   WSOCK_LOG_ERROR to WSOCK_LOG_DEBUG.
  * @param subject (borrowed until return) what it is about: "server", "conn 17".
  * @param text    (borrowed until return) one line without its end.
- * Thread: any, and several at once. It must not call into this runtime.
+ * Thread: any, and several at once. It must not call into this runtime, but for
+ * wsock_queue_wake().
  */
 typedef void (*wsock_log_fn)(int level, const char *subject, const char *text,
                              void *user);

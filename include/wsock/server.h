@@ -200,7 +200,8 @@ WSOCK_API int wsock_server_get_string(wsock_server *server, char *out, size_t si
 /**
  * Why the last call on this server that failed did so, with the address, pattern,
  * directory or option it was about: wsock_server_endpoint(), _listen(), _unlisten(),
- * _room(), and those that set or get options. "no error" before any did.
+ * _room(), _make_room(), _room_defaults(), and those that set or get options. "no error"
+ * before any did.
  *
  * @param server (nullable)
  * @return (borrowed until the next failing call on it) one sentence, never NULL.

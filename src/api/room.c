@@ -8,25 +8,57 @@
 #include "conn/service.h"
 #include "room/room.h"
 
+static int get(wsock_server *server, wsock_room **out, const char *name,
+               const struct wsi_options *asked)
+{
+    char why[WSI_ROOM_WHY_SIZE];
+    int r;
+
+    if (atomic_load(&server->service.stopping))
+        return wsi_fail(&server->failure, WSOCK_ECLOSED, "the server is stopping");
+    r = wsi_registry_get(&server->rooms, out, name, asked, why, sizeof why);
+    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : 0;
+}
+
 int wsock_server_room(wsock_server *server, wsock_room **out, const char *name)
 {
+    if (server == NULL || out == NULL || name == NULL)
+        return WSOCK_EINVAL;
+    return get(server, out, name, NULL);
+}
+
+int wsock_server_make_room(wsock_server *server, wsock_room **out, const char *name,
+                           const char *const *options)
+{
+    char why[WSI_OPTION_WHY_SIZE];
+    struct wsi_options asked;
     int r;
 
     if (server == NULL || out == NULL || name == NULL)
         return WSOCK_EINVAL;
-    if (atomic_load(&server->service.stopping))
-        return wsi_fail(&server->failure, WSOCK_ECLOSED, "the server is stopping");
-    r = wsi_registry_get(&server->rooms, out, name, true);
-    return r < 0 ? wsi_fail(&server->failure, r, "room \"%s\": %s", name,
-                            r == WSOCK_EINVAL ? "not a valid name" : wsock_strerror(r))
-                 : 0;
+    r = wsi_room_options_read(&asked, options, why, sizeof why);
+    if (r < 0)
+        return wsi_fail(&server->failure, r, "%s", why);
+    return get(server, out, name, &asked);
+}
+
+int wsock_server_room_defaults(wsock_server *server, const char *pattern,
+                               const char *option, const char *value)
+{
+    char why[WSI_ROOM_WHY_SIZE];
+    int r;
+
+    if (server == NULL || pattern == NULL || option == NULL || value == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_registry_set_default(&server->rooms, pattern, option, value, why, sizeof why);
+    return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : 0;
 }
 
 int wsock_server_find_room(wsock_server *server, wsock_room **out, const char *name)
 {
     if (server == NULL || out == NULL || name == NULL)
         return WSOCK_EINVAL;
-    return wsi_registry_get(&server->rooms, out, name, false);
+    return wsi_registry_find(&server->rooms, out, name);
 }
 
 int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,

@@ -70,6 +70,7 @@ static void end(wsock_server *server, struct wsi_handler *handler)
     if (handler != NULL)
         handler->fn.stopped(server, handler->user);
     clear_handlers(server);
+    wsi_registry_close(&server->rooms);
     wsi_pool_calling = before;
     pthread_mutex_lock(&pool->lock);
     server->stopped = true;
@@ -114,7 +115,8 @@ int wsock_server_new(wsock_runtime *runtime, wsock_server **out)
     server = wsi_zalloc(sizeof *server);
     if (server == NULL)
         return WSOCK_ENOMEM;
-    r = wsi_registry_init(&server->rooms, &server->service.owner);
+    r = wsi_registry_init(&server->rooms, &server->service.owner,
+                          &server->service.profile.options);
     if (r == 0) {
         r = wsi_pool_hold(&runtime->pool);
         if (r < 0)

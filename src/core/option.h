@@ -28,6 +28,7 @@
 
 #define WSI_SCOPE_HEADS (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_CLIENT)
 #define WSI_SCOPE_CONNS (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_ENDPOINT | WSOCK_SCOPE_CLIENT)
+#define WSI_SCOPE_ROOMS (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_ROOM)
 
 /*
  * X(ID, name, scope,
@@ -67,6 +68,9 @@
       COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
       "Connections of one client's address at one time, also behind proxies that are "   \
       "believed; of IPv6, of a network of 64 bits; above it new ones get 429")           \
+    X(MAX_ROOMS, "max_rooms", WSOCK_SCOPE_SERVER,                                        \
+      COUNT, 100000, 1, WSI_LOTS, 1, "off",                                              \
+      "Rooms at one time")                                                               \
     X(REQUEST_TIMEOUT, "request_timeout", WSOCK_SCOPE_SERVER,                            \
       MS, 30 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time that the application may take to answer a request")                          \
@@ -263,7 +267,13 @@
       "shared, 12 when dedicated")                                                       \
     X(COMPRESSION_MIN_BYTES, "compression_min_bytes", WSI_SCOPE_CONNS,                   \
       BYTES, 256, 0, WSI_TIB, 1, "",                                                     \
-      "Smaller messages are not compressed")
+      "Smaller messages are not compressed")                                             \
+    X(PERSISTENT, "persistent", WSI_SCOPE_ROOMS,                                         \
+      BOOL, 0, 0, 1, 1, "",                                                              \
+      "The room stays until the server ends, also when it is empty and nobody holds it") \
+    X(MAX_MEMBERS, "max_members", WSI_SCOPE_ROOMS,                                       \
+      COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
+      "Connections that may be in the room at one time")
 /* clang-format on */
 
 /*
@@ -279,6 +289,12 @@
     WSI_OPT_##id,
 enum wsi_option_id { WSI_OPTION_MAP(WSI_OPTION_ID_) WSI_OPT_COUNT };
 #undef WSI_OPTION_ID_
+
+/* Those of rooms are the last of the table, and numbers: a room keeps nothing else. */
+enum {
+    WSI_ROOM_OPTION_FIRST = WSI_OPT_PERSISTENT,
+    WSI_ROOM_OPTION_COUNT = WSI_OPT_COUNT - WSI_ROOM_OPTION_FIRST,
+};
 
 #define WSI_OPTION_IS_TEXT_(id, name, scope, type, def, min, max, live, words, text) \
     /* NOLINTNEXTLINE(bugprone-macro-parentheses): a term of a sum. */                   \

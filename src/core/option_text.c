@@ -269,6 +269,7 @@ static const struct {
     {WSOCK_SCOPE_SERVER, "servers", "a server"},
     {WSOCK_SCOPE_ENDPOINT, "endpoints", "an endpoint"},
     {WSOCK_SCOPE_CLIENT, "clients", "a client"},
+    {WSOCK_SCOPE_ROOM, "rooms", "a room"},
 };
 enum { SCOPES = sizeof scopes / sizeof scopes[0] };
 

@@ -154,7 +154,8 @@ static void append_to_shard(struct wsi_shard *shard, struct wsi_envelope *envelo
     *post = wsi_shard_append(shard, &envelope->ops[shard - shard->room->shards]);
 }
 
-/* @param envelope (consumed) @return how many members are meant; WSOCK_EAGAIN. */
+/* @param envelope (consumed) @return how many members are meant; WSOCK_EAGAIN;
+ * WSOCK_ECLOSED. */
 static int queue(wsock_room *room, struct wsi_envelope *envelope)
 {
     const size_t bytes = wsi_frames_bytes(&envelope->frames) + sizeof *envelope;
@@ -162,7 +163,9 @@ static int queue(wsock_room *room, struct wsi_envelope *envelope)
     int r;
 
     pthread_mutex_lock(&room->lock);
-    if (room->shard_count > envelope->shards) {
+    if (room->closed) {
+        r = WSOCK_ECLOSED;
+    } else if (room->shard_count > envelope->shards) {
         r = 0; /* the first member came since the message was made */
     } else if (is_full(room)) {
         r = WSOCK_EAGAIN;

@@ -2,17 +2,20 @@
 /* The table of rooms, and what a name may be. */
 #include "room/registry.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <wsock/error.h>
 
 #include "core/alloc.h"
-#include "proto/utf8.h"
+#include "room/name.h"
+#include "room/options.h"
 #include "room/room.h"
 
-enum { FIRST_BUCKETS = 16, NAME_MAX_BYTES = 255 };
+enum { FIRST_BUCKETS = 16 };
 
-int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner)
+int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,
+                      const struct wsi_options *options)
 {
     registry->buckets = wsi_zalloc(FIRST_BUCKETS * sizeof(wsock_room *));
     if (registry->buckets == NULL)
@@ -20,31 +23,18 @@ int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner)
     registry->bucket_count = FIRST_BUCKETS;
     registry->count = 0;
     registry->owner = owner;
+    registry->options = options;
+    registry->closed = false;
+    wsi_list_init(&registry->rules);
     pthread_mutex_init(&registry->lock, NULL);
     return 0;
 }
 
 void wsi_registry_fini(struct wsi_registry *registry)
 {
+    wsi_room_rules_fini(&registry->rules);
     wsi_free(registry->buckets);
     pthread_mutex_destroy(&registry->lock);
-}
-
-bool wsi_room_name_is_valid(const char *name)
-{
-    const size_t len = strlen(name);
-    bool token_is_empty = true;
-
-    if (len == 0 || len > NAME_MAX_BYTES || !wsi_utf8_is_valid(name, len))
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        const unsigned char c = (unsigned char)name[i];
-
-        if (c < 0x20 || c == 0x7f || c == '*' || c == '>' || (c == '.' && token_is_empty))
-            return false;
-        token_is_empty = c == '.';
-    }
-    return !token_is_empty;
 }
 
 /* FNV-1a: names are short, and an attacker who can choose them meets
@@ -96,14 +86,10 @@ static void grow(struct wsi_registry *registry)
     wsi_free(old);
 }
 
-static int make(struct wsi_registry *registry, wsock_room **out, const char *name,
-                size_t hash)
+static void link_room(struct wsi_registry *registry, wsock_room *room, size_t hash)
 {
-    wsock_room *room = wsi_room_new(registry, name);
     wsock_room **bucket;
 
-    if (room == NULL)
-        return WSOCK_ENOMEM;
     if (registry->count >= registry->bucket_count)
         grow(registry);
     bucket = bucket_of(registry, hash);
@@ -111,32 +97,124 @@ static int make(struct wsi_registry *registry, wsock_room **out, const char *nam
     room->next = *bucket;
     *bucket = room;
     registry->count++;
+}
+
+static int refuse(int code, const char *name, const char *because, char *why,
+                  size_t why_size)
+{
+    snprintf(why, why_size, "room \"%.255s\": %s", name, because);
+    return code;
+}
+
+/* With the lock held. */
+static int make(struct wsi_registry *registry, wsock_room **out, const char *name,
+                const struct wsi_options *asked, char *why, size_t why_size)
+{
+    struct wsi_room_options options;
+
+    if (registry->closed)
+        return refuse(WSOCK_ECLOSED, name, "the server is stopping", why, why_size);
+    if ((int64_t)registry->count >= wsi_option(registry->options, WSI_OPT_MAX_ROOMS))
+        return refuse(WSOCK_ETOOBIG, name, "there are as many as max_rooms allows", why,
+                      why_size);
+    wsi_room_options_decide(&options, registry->options, &registry->rules, asked, name);
+    *out = wsi_room_new(registry, name, &options);
+    if (*out == NULL)
+        return refuse(WSOCK_ENOMEM, name, wsock_strerror(WSOCK_ENOMEM), why, why_size);
+    link_room(registry, *out, hash_of(name));
+    return 0;
+}
+
+int wsi_registry_find(struct wsi_registry *registry, wsock_room **out, const char *name)
+{
+    wsock_room *room;
+
+    if (!wsi_room_name_is_valid(name))
+        return WSOCK_EINVAL;
+    pthread_mutex_lock(&registry->lock);
+    room = find(registry, name, hash_of(name));
+    if (room != NULL)
+        wsi_ref_take(&room->ref);
+    pthread_mutex_unlock(&registry->lock);
+    if (room == NULL)
+        return WSOCK_ENOENT;
     *out = room;
     return 0;
 }
 
+/* With the lock held. */
+static int reuse(wsock_room *room, const struct wsi_options *asked, char *why,
+                 size_t why_size)
+{
+    const int r = asked == NULL ? 0
+                                : wsi_room_options_compare(&room->options, asked,
+                                                           room->name, why, why_size);
+
+    if (r == 0)
+        wsi_ref_take(&room->ref);
+    return r;
+}
+
 int wsi_registry_get(struct wsi_registry *registry, wsock_room **out, const char *name,
-                     bool create)
+                     const struct wsi_options *asked, char *why, size_t why_size)
 {
     wsock_room *room;
-    size_t hash;
     int r = 0;
 
     if (!wsi_room_name_is_valid(name))
-        return WSOCK_EINVAL;
-    hash = hash_of(name);
+        return refuse(WSOCK_EINVAL, name, "not a valid name", why, why_size);
     pthread_mutex_lock(&registry->lock);
-    room = find(registry, name, hash);
-    if (room != NULL)
-        wsi_ref_take(&room->ref);
-    else if (create)
-        r = make(registry, &room, name, hash);
+    room = find(registry, name, hash_of(name));
+    if (room == NULL)
+        r = make(registry, &room, name, asked, why, why_size);
     else
-        r = WSOCK_ENOENT;
+        r = reuse(room, asked, why, why_size);
     pthread_mutex_unlock(&registry->lock);
     if (r == 0)
         *out = room;
     return r;
+}
+
+int wsi_registry_set_default(struct wsi_registry *registry, const char *pattern,
+                             const char *option, const char *value, char *why,
+                             size_t why_size)
+{
+    int r;
+
+    pthread_mutex_lock(&registry->lock);
+    r = wsi_room_rules_add(&registry->rules, pattern, option, value, why, why_size);
+    pthread_mutex_unlock(&registry->lock);
+    return r;
+}
+
+/* With the lock held, which no room is made without any more: close those of a bucket.
+ * @return (owned) the first of those that held themselves, by wsock_room.next_closed. */
+static wsock_room *close_bucket(wsock_room *bucket, wsock_room *kept)
+{
+    for (wsock_room *room = bucket; room != NULL; room = room->next) {
+        if (wsi_room_close(room)) {
+            room->next_closed = kept;
+            kept = room;
+        }
+    }
+    return kept;
+}
+
+void wsi_registry_close(struct wsi_registry *registry)
+{
+    wsock_room *kept = NULL;
+
+    pthread_mutex_lock(&registry->lock);
+    registry->closed = true;
+    for (size_t i = 0; i < registry->bucket_count; i++)
+        kept = close_bucket(registry->buckets[i], kept);
+    pthread_mutex_unlock(&registry->lock);
+    while (kept != NULL) {
+        wsock_room *next = kept->next_closed;
+
+        wsi_registry_drop(registry, kept);
+        kept = next;
+    }
 }
 
 void wsi_registry_drop(struct wsi_registry *registry, wsock_room *room)

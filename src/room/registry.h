@@ -2,7 +2,10 @@
 /*
  * The rooms of a server by name. The table does not keep a room alive: whoever drops its
  * last reference takes it out, under the table's lock, so a name never leads to a room
- * that is going.
+ * that is going. A room that is to outlive its members and handles holds a reference to
+ * itself (wsock_room.kept), until the table is closed when the server has ended.
+ *
+ * Locks: registry->lock, then room->lock; never the other way.
  */
 #ifndef WSI_ROOM_REGISTRY_H
 #define WSI_ROOM_REGISTRY_H
@@ -14,31 +17,49 @@
 #include <wsock/types.h>
 
 #include "conn/owner.h"
+#include "core/list.h"
+#include "core/option.h"
 
 struct wsi_registry {
-    struct wsi_owner *owner; /* the server; rooms keep it */
+    struct wsi_owner *owner;           /* the server; rooms keep it */
+    const struct wsi_options *options; /* of the server */
     pthread_mutex_t lock;
     wsock_room **buckets; /* chains by wsock_room.next */
     size_t bucket_count, count;
+    struct wsi_list rules; /* options by pattern: options.h */
+    bool closed;           /* no room is made any more */
 };
 
-/** @return 0; WSOCK_ENOMEM. */
-int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner);
+/** @param options (borrowed) defaults of the rooms. @return 0; WSOCK_ENOMEM. */
+int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,
+                      const struct wsi_options *options);
 /** No room is left. */
 void wsi_registry_fini(struct wsi_registry *registry);
 
+/** @param out (out, owned) @return 0; WSOCK_EINVAL for the name; WSOCK_ENOENT. */
+int wsi_registry_find(struct wsi_registry *registry, wsock_room **out, const char *name);
+
 /**
- * @param out    (out, owned)
- * @param create make it if it does not exist.
- * @return 0; WSOCK_EINVAL for the name; WSOCK_ENOENT; WSOCK_ENOMEM.
+ * Find it, or make it.
+ *
+ * @param out   (out, owned)
+ * @param asked (nullable) options of scope room: it has those that are explicit.
+ * @param why   (out) on failure one sentence; WSI_ROOM_WHY_SIZE is enough.
+ * @return 0; WSOCK_EINVAL for the name; WSOCK_EEXIST when it is there with other options;
+ *         WSOCK_ETOOBIG at max_rooms; WSOCK_ECLOSED; WSOCK_ENOMEM.
  */
 int wsi_registry_get(struct wsi_registry *registry, wsock_room **out, const char *name,
-                     bool create);
+                     const struct wsi_options *asked, char *why, size_t why_size);
+
+/** As wsock_server_room_defaults(). */
+int wsi_registry_set_default(struct wsi_registry *registry, const char *pattern,
+                             const char *option, const char *value, char *why,
+                             size_t why_size);
+
+/** The server has ended: close every room, and have none stay for its own sake. */
+void wsi_registry_close(struct wsi_registry *registry);
 
 /** Drop a reference to a room of the table. */
 void wsi_registry_drop(struct wsi_registry *registry, wsock_room *room);
-
-/** What wsock/room.h demands of a name. */
-bool wsi_room_name_is_valid(const char *name);
 
 #endif

@@ -12,7 +12,8 @@
 
 static void leave_by_end(struct wsi_membership *membership);
 
-wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name)
+wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name,
+                         const struct wsi_room_options *options)
 {
     const size_t size = strlen(name) + 1;
     wsock_room *room = wsi_zalloc(sizeof *room + size);
@@ -22,6 +23,10 @@ wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name)
     memcpy(room->name, name, size);
     wsi_ref_init(&room->ref);
     room->registry = registry;
+    room->options = *options;
+    room->kept = wsi_room_option(options, WSI_OPT_PERSISTENT) != 0;
+    if (room->kept)
+        wsi_ref_take(&room->ref);
     pthread_mutex_init(&room->lock, NULL);
     wsi_list_init(&room->members);
     wsi_owner_ref(registry->owner);
@@ -36,6 +41,18 @@ void wsi_room_free(wsock_room *room)
     wsi_free(room->shards);
     wsi_free(room);
     wsi_owner_unref(owner);
+}
+
+bool wsi_room_close(wsock_room *room)
+{
+    bool was_kept;
+
+    pthread_mutex_lock(&room->lock);
+    was_kept = room->kept;
+    room->kept = false;
+    room->closed = true;
+    pthread_mutex_unlock(&room->lock);
+    return was_kept;
 }
 
 wsock_room *wsock_room_ref(wsock_room *room)
@@ -240,6 +257,16 @@ static int link_member(struct wsi_member *member, wsock_room *room, wsock_conn *
     return r;
 }
 
+/* With the room's lock held. */
+static int may_join(const wsock_room *room)
+{
+    if (room->closed)
+        return WSOCK_ECLOSED;
+    return (int64_t)room->count >= wsi_room_option(&room->options, WSI_OPT_MAX_MEMBERS)
+               ? WSOCK_ETOOBIG
+               : 0;
+}
+
 int wsock_room_join(wsock_room *room, wsock_conn *conn)
 {
     struct wsi_member *member;
@@ -260,7 +287,9 @@ int wsock_room_join(wsock_room *room, wsock_conn *conn)
     wsi_list_init(&member->membership.node);
     wsi_list_init(&member->local);
     pthread_mutex_lock(&room->lock);
-    r = make_shards(room);
+    r = may_join(room);
+    if (r == 0)
+        r = make_shards(room);
     if (r == 0)
         r = link_member(member, room, conn);
     if (r == 0) {
@@ -332,6 +361,26 @@ int wsock_room_leave(wsock_room *room, wsock_conn *conn)
 }
 
 /* ---- looking ---- */
+
+int wsock_room_get_int64(wsock_room *room, const char *name, int64_t *out)
+{
+    struct wsi_options options;
+
+    if (room == NULL || name == NULL || out == NULL)
+        return WSOCK_EINVAL;
+    wsi_room_options_show(&room->options, &options);
+    return wsi_options_get_number(&options, out, name, NULL, 0);
+}
+
+int wsock_room_get_string(wsock_room *room, char *out, size_t size, const char *name)
+{
+    struct wsi_options options;
+
+    if (room == NULL || out == NULL || name == NULL)
+        return WSOCK_EINVAL;
+    wsi_room_options_show(&room->options, &options);
+    return wsi_options_get_text(&options, out, size, name, NULL, 0);
+}
 
 const char *wsock_room_name(const wsock_room *room)
 {

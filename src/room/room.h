@@ -30,6 +30,7 @@
 #include "core/blob.h"
 #include "core/list.h"
 #include "core/ref.h"
+#include "room/options.h"
 #include "room/registry.h"
 
 /* A worker may be so far behind with one room; then broadcasts answer EAGAIN. */
@@ -72,15 +73,19 @@ struct wsi_shard {
     struct wsi_room_op *first, **last; /* under the room's lock, as what follows */
     bool scheduled;                    /* the mail is under way, with a reference */
     size_t count;                      /* members that have joined and not left */
-    size_t pending_bytes; /* of messages that wait, in all their forms */
+    size_t pending_bytes;              /* of messages that wait, in all their forms */
 };
 
 struct wsock_room {
-    struct wsi_ref ref; /* handles, members, mail under way */
+    struct wsi_ref ref; /* handles, members, mail under way; itself, while kept */
     struct wsi_registry *registry;
-    wsock_room *next; /* in its bucket */
+    wsock_room *next;        /* in its bucket */
+    wsock_room *next_closed; /* on the way out of wsi_registry_close() */
     size_t hash;
-    pthread_mutex_t lock; /* what follows */
+    struct wsi_room_options options; /* from the moment when it was made */
+    pthread_mutex_t lock;            /* what follows */
+    bool closed;
+    bool kept; /* it holds a reference to itself */
     struct wsi_list members;
     size_t count;
     uint32_t windows[WSI_WINDOWS]; /* members that take messages compressed for each */
@@ -90,9 +95,15 @@ struct wsock_room {
     char name[];
 };
 
-/** An empty room. @return (out, owned, nullable) */
-wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name);
+/** An empty room; one that is persistent holds itself already. @return (out, owned,
+ *  nullable) */
+wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name,
+                         const struct wsi_room_options *options);
 void wsi_room_free(wsock_room *room);
+
+/** Nobody joins it any more and nothing reaches it. @return whether it held itself: then
+ *  the caller has that reference. */
+bool wsi_room_close(wsock_room *room);
 
 /** With the room's lock held: queue an operation. @return true when the shard's mail must
  * be posted, with wsi_shard_post(), once the lock is given back. */

@@ -115,7 +115,7 @@ static void handles_outlive_the_runtime(void **state)
     assert_string_equal(wsock_room_name(room), "kept");
     assert_int_equal(wsock_room_count(room), 0);
     assert_int_equal(wsock_room_members(room, conns, 4), 0);
-    assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, "x", 1), 0);
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, "x", 1), WSOCK_ECLOSED);
     assert_int_equal(wsock_client_connect(client, NULL), WSOCK_ECLOSED);
     assert_int_equal(wsock_runtime_timer(runtime, NULL, 0, 0, on_timer, &ticks, NULL),
                      WSOCK_ECLOSED);

@@ -83,6 +83,111 @@ test("timers come once, or at a rate, until they are cancelled", function()
   equal(never, 0)
 end)
 
+-- A connection at the server, and the client's end of it.
+local function open_pair(handlers)
+  local server, url = t.serve(handlers or {})
+  local conn = t.connect(url)
+  await("the server's", function() return server.conns[1] end)
+  return server.conns[1], conn
+end
+
+test("timers of a connection get it, and end with it", function()
+  local conn, peer = open_pair()
+  local log, ticks = {}, 0
+  assert(conn:after(0.01, function(...)
+    local c, timer, missed = ...
+    equal(c, conn)
+    equal(timer.conn, conn)
+    equal(missed, 0)
+    equal(select("#", ...), 3)
+    log[#log + 1] = "after"
+  end))
+  local never = assert(conn:after(0.02, function() log[#log + 1] = "never" end))
+  never:cancel()
+  local every = assert(conn:every(0.005, function(c, timer)
+    assert(c == conn and timer and c.is_open)
+    ticks = ticks + 1
+  end))
+  assert(conn:after(3600, function() log[#log + 1] = "never" end))
+  equal(conn:call(function(...)
+    log[#log + 1] = select("#", ...) .. " " .. tostring((...) == conn)
+  end, nil, 2, nil), true)
+  await("all", function() return ticks >= 3 and #log == 2 end)
+  table.sort(log)
+  equal(table.concat(log, ", "), "4 true, after")
+  peer:close()
+  await("the end", function() return not conn.is_open and peer.data.closed end)
+  local before = ticks
+  wsock.tick(30)
+  equal(ticks, before)
+  t.fails(wsock.ECLOSED, conn:after(0, print))
+  t.fails(wsock.ECLOSED, conn:every(1, print))
+  every:cancel()
+  await("calls are refused", function()
+    local ok, _, code = conn:call(function() end)
+    return ok == nil and code == wsock.ECLOSED
+  end)
+  t.raises("connection expected", conn.after, nil, 1, print)
+  t.raises("connection expected", conn.every, {}, 1, print)
+  t.raises("connection expected", conn.call, print)
+  t.raises("takes a function", conn.call, conn, 5)
+  t.raises("take a function", conn.after, conn, 5)
+  t.raises("at least 0.001", conn.every, conn, 0, print)
+end)
+
+test("timers and calls of a connection take turns with its handlers", function()
+  local log, missed, released = {}, 0, false
+  local conn, peer = open_pair {
+    on_message = function(_, data)
+      log[#log + 1] = "+" .. data
+      repeat wsock.sleep(0.001) until released
+      log[#log + 1] = "-" .. data
+    end,
+  }
+  peer:send("a")
+  await("it begins", function() return log[1] end)
+  local timer
+  timer = assert(conn:every(0.005, function(_, _, n)
+    missed = missed + n
+    log[#log + 1] = "tick"
+    timer:cancel()
+    wsock.sleep(0.02) -- and messages wait for it in their turn
+    log[#log + 1] = "tock"
+  end))
+  assert(conn:call(function(_, what) log[#log + 1] = what end, "call"))
+  local cancelled = assert(conn:after(0, function() log[#log + 1] = "never" end))
+  wsock.tick(40)
+  cancelled:cancel()
+  equal(table.concat(log, " "), "+a")
+  released = true
+  await("the tick", function() return log[#log] == "tick" end)
+  peer:send("b")
+  await("all", function() return log[#log] == "-b" end)
+  local text = table.concat(log, " ")
+  assert(text == "+a -a call tick tock +b -b" or text == "+a -a tick tock call +b -b", text)
+  assert(missed >= 3, missed)
+end)
+
+test("what a connection's timers and calls raise comes with it", function()
+  local conn, peer = open_pair()
+  local caught = {}
+  wsock.on_error = function(err, c) caught[#caught + 1] = { err, c } end
+  assert(conn:after(0, function() error("timer", 0) end))
+  await("one", function() return caught[1] end)
+  assert(conn:call(function() wsock.sleep(0.001) error("call", 0) end))
+  await("two", function() return caught[2] end)
+  equal(caught[1][1], "timer")
+  equal(caught[1][2], conn)
+  equal(caught[2][1], "call")
+  equal(caught[2][2], conn)
+  wsock.on_error = nil
+  t.quietly(function()
+    conn:call(function() error("by default it is closed") end)
+    await("the end", function() return peer.data.closed end)
+  end)
+  equal(peer.data.closed, 1011)
+end)
+
 test("ticks that the host was too busy for are counted", function()
   local missed = 0
   local timer = wsock.every(0.01, function(_, n) missed = missed + n end)

@@ -2,6 +2,7 @@
 """Servers, clients and connections of the native API."""
 import logging
 import threading
+import time
 
 import pytest
 
@@ -315,3 +316,81 @@ def test_why_a_connection_ended_has_names(world):
     world.until(lambda: ends)
     assert ends[0].cause is wsock.Cause.CLOSED and ends[0].began is wsock.Began.US
     assert isinstance(ends[0], tuple) and conn.close_info is ends[0]
+
+
+def lines_of(caplog):
+    return [(r.levelname, r.getMessage()) for r in caplog.records if r.name == "wsock"]
+
+
+def test_the_librarys_log_goes_to_logging_where_handlers_run(caplog):
+    caplog.set_level(logging.DEBUG, "wsock")
+    ends = []
+    with wsock.Server("ws://127.0.0.1:0", workers=2, log_level=4) as server:
+        assert not lines_of(caplog)  # nobody dispatched
+        server.start()
+        wsock.Client(server.urls[0], queue=server,
+                     on_close=lambda conn, info: ends.append(info)).connect()
+        while not ends:
+            server.queue.dispatch(timeout=20)
+    lines = lines_of(caplog)
+    assert ("INFO", f"server: listens on {server_url(lines)}") == lines[0]
+    assert any(level == "DEBUG" and "conn " in line for level, line in lines)
+    assert lines[-1] == ("INFO", "server: stopped")
+    assert {r.subject for r in caplog.records if "listens" in r.msg % r.args} == {"server"}
+    assert {r.threadName for r in caplog.records} == {"MainThread"}
+
+
+def server_url(lines):
+    return lines[0][1].rpartition(" ")[2]
+
+
+def test_a_line_of_the_log_wakes_who_waits(caplog):
+    caplog.set_level(logging.INFO, "wsock")
+    with wsock.Server("ws://127.0.0.1:0", workers=1, log_level=3) as server:
+        server.queue.poll()
+        caplog.clear()
+        thread = threading.Timer(0.05, server.listen, ["ws://127.0.0.1:0"])
+        thread.start()
+        begun = time.monotonic()
+        while not caplog.records:
+            server.queue.poll(timeout=20)
+        assert time.monotonic() - begun < 15
+        thread.join()
+        assert "listens on" in caplog.text
+
+
+def test_lines_that_nobody_took_are_counted(caplog):
+    caplog.set_level(logging.INFO, "wsock")
+    with wsock.Server("ws://127.0.0.1:0", workers=1, log_level=3) as server:
+        for _ in range(1100):
+            server.listen("ws://127.0.0.1:0")
+            server.unlisten(server.urls[-1])
+        server.queue.poll()
+        lines = lines_of(caplog)
+        assert len(lines) == 1025
+        assert lines[-1] == (
+            "WARNING", "log: 77 lines were dropped, since the host was too busy")
+        server.queue.poll()
+        assert len(lines_of(caplog)) == 1025
+
+
+def test_a_log_handler_that_raises_is_as_a_handler_that_does(caplog):
+    class Failing(logging.Filter):
+        def filter(self, record):
+            raise ValueError("filter")
+
+    failing, errors = Failing(), []
+    logging.getLogger("wsock").addFilter(failing)
+    try:
+        with wsock.Server("ws://127.0.0.1:0", workers=1, log_level=3) as server:
+            logging.getLogger("wsock").setLevel(logging.INFO)
+            server.on_error(lambda error, subject: errors.append((error, subject)))
+            server.queue.poll()
+            server.listen("ws://127.0.0.1:0")
+            with pytest.raises(ValueError):
+                server.queue.dispatch()
+            logging.getLogger("wsock").removeFilter(failing)
+    finally:
+        logging.getLogger("wsock").setLevel(logging.NOTSET)
+        logging.getLogger("wsock").removeFilter(failing)
+    assert [(str(error), subject) for error, subject in errors] == [("filter", None)]

@@ -102,6 +102,12 @@ static void print_all(FILE *out)
     fprintf(out,
             "\n[compression.md](compression.md) tells what the modes and sizes of "
             "compression cost, and under\n\"Secrets\" what must not be compressed.\n");
+    fprintf(out,
+            "\n## Servers and rooms\n\n"
+            "Set on a server, these are the defaults of the rooms that it makes from "
+            "then on; a room has its\nfrom the moment when it is made "
+            "([rooms.md](rooms.md)).\n\n");
+    print_table(out, WSI_SCOPE_ROOMS);
 }
 
 /* 0 when the file has exactly these bytes. */

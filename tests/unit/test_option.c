@@ -43,7 +43,11 @@ static void every_row_is_consistent(void **state)
     (void)state;
     for (; wsock_option_at(&info, count) == 0; count++) {
         assert_int_equal(info.size, sizeof info);
-        assert_true(info.scope != 0 && info.scope < 2 * WSOCK_SCOPE_CLIENT);
+        assert_true(info.scope != 0 && info.scope < 2 * WSOCK_SCOPE_ROOM);
+        assert_true(((info.scope & WSOCK_SCOPE_ROOM) != 0) ==
+                    (count >= WSI_ROOM_OPTION_FIRST));
+        assert_true((info.scope & WSOCK_SCOPE_ROOM) == 0 ||
+                    info.type != WSOCK_OPTION_STRING);
         assert_true(info.value_min <= info.value_max);
         if (info.value_default == 0 && info.words[0] != '\0' &&
             info.type != WSOCK_OPTION_CHOICE)

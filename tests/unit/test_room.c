@@ -29,11 +29,20 @@ static void settle(void)
     }
 }
 
+static int get(wsock_room **out, const char *name)
+{
+    char why[WSI_ROOM_WHY_SIZE];
+
+    return wsi_registry_get(&registry, out, name, NULL, why, sizeof why);
+}
+
 static void begin(void)
 {
     stage_begin(&stage, 2);
-    assert_int_equal(wsi_registry_init(&registry, &stage.service.owner), 0);
-    assert_int_equal(wsi_registry_get(&registry, &room, "r", true), 0);
+    assert_int_equal(wsi_registry_init(&registry, &stage.service.owner,
+                                       &stage.service.profile.options),
+                     0);
+    assert_int_equal(get(&room, "r"), 0);
     for (unsigned i = 0; i < MEMBERS; i++) {
         conn[i] = stage_accept(&stage, &peer[i], i % 2);
         script_feed(&peer[i], stage_request, strlen(stage_request));
@@ -147,12 +156,40 @@ static void member_of_too_many_rooms_is_refused(void **state)
     assert_int_equal(wsi_options_set_number(&stage.endpoint.options,
                                             "max_rooms_per_connection", 1, true, NULL, 0),
                      0);
-    assert_int_equal(wsi_registry_get(&registry, &second, "second", true), 0);
+    assert_int_equal(get(&second, "second"), 0);
     join(0, 0);
     assert_int_equal(wsock_room_join(second, conn[0]), WSOCK_ETOOBIG);
     assert_int_equal(wsock_room_leave(room, conn[0]), 0);
     assert_int_equal(wsock_room_join(second, conn[0]), 0);
     wsock_room_unref(second);
+    finish();
+}
+
+static void room_with_max_members_is_joined_by_no_more(void **state)
+{
+    (void)state;
+    begin();
+    wsock_room_unref(room);
+    assert_int_equal(wsi_options_set_number(&stage.service.profile.options, "max_members",
+                                            2, true, NULL, 0),
+                     0);
+    assert_int_equal(get(&room, "two"), 0);
+    join(0, 1);
+    assert_int_equal(wsock_room_join(room, conn[2]), WSOCK_ETOOBIG);
+    assert_int_equal(wsock_room_leave(room, conn[0]), 0);
+    assert_int_equal(wsock_room_join(room, conn[2]), 0);
+    finish();
+}
+
+static void room_that_has_ended_is_not_joined(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 0);
+    wsi_registry_close(&registry);
+    assert_int_equal(wsock_room_join(room, conn[1]), WSOCK_ECLOSED);
+    assert_int_equal(say("x"), WSOCK_ECLOSED);
+    assert_int_equal(wsock_room_leave(room, conn[0]), 0);
     finish();
 }
 
@@ -500,6 +537,8 @@ int main(void)
         TEST(members_that_end_leave),
         TEST(member_that_is_failed_leaves_before_its_socket_ends),
         TEST(member_of_too_many_rooms_is_refused),
+        TEST(room_with_max_members_is_joined_by_no_more),
+        TEST(room_that_has_ended_is_not_joined),
         TEST(join_without_memory_changes_nothing),
         TEST(first_join_without_memory_changes_nothing),
         TEST(member_hears_what_is_said_between_join_and_leave),

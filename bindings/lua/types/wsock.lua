@@ -50,6 +50,7 @@ local wsock = {}
 
 ---@class wsock.EndpointOptions: wsock.Handlers
 ---@field on_request (fun(req: wsock.Request): boolean|wsock.Accept|nil, integer?, string?)?
+---@field on_request_cancelled fun(req: wsock.Request)?
 
 ---@class wsock.ServerOptions
 ---@field listen string|string[]|nil
@@ -124,6 +125,20 @@ function wsock.every(seconds, fn) end
 ---@return true? ok, string? message, integer? code
 function wsock.call(fn, ...) end
 
+---@class wsock.MessageOptions
+---@field binary boolean?
+---@field uncompressed boolean?
+
+---@class wsock.Message
+---@field data string
+---@field binary boolean
+---@field uncompressed boolean
+
+---@param data string
+---@param options wsock.MessageOptions?
+---@return wsock.Message? message, string? text, integer? code
+function wsock.message(data, options) end
+
 ---@param seconds number
 ---@return true? ok, string? message, integer? code
 function wsock.sleep(seconds) end
@@ -161,6 +176,7 @@ function wsock.error_name(code) end
 function wsock.cause_text(cause) end
 
 ---@class wsock.Timer
+---@field conn wsock.Conn? whose timer it is
 local Timer = {}
 function Timer:cancel() end
 
@@ -294,17 +310,31 @@ function Request:defer() end
 ---@field rtt number?
 local Conn = {}
 
----@param data any a string; what the codec takes where there is one
+---@param data any a string, or a message; what the codec takes where there is one
 ---@return true? ok, string? message, integer? code
 function Conn:send(data) end
 
----@param data string
+---@param data string|wsock.Message
 ---@return true? ok, string? message, integer? code
 function Conn:send_text(data) end
 
----@param data string
+---@param data string|wsock.Message
 ---@return true? ok, string? message, integer? code
 function Conn:send_binary(data) end
+
+---@param seconds number
+---@param fn fun(conn: wsock.Conn, timer: wsock.Timer, missed: integer)
+---@return wsock.Timer? timer, string? message, integer? code
+function Conn:after(seconds, fn) end
+
+---@param seconds number
+---@param fn fun(conn: wsock.Conn, timer: wsock.Timer, missed: integer)
+---@return wsock.Timer? timer, string? message, integer? code
+function Conn:every(seconds, fn) end
+
+---@param fn fun(conn: wsock.Conn, ...)
+---@return true? ok, string? message, integer? code
+function Conn:call(fn, ...) end
 
 ---@return boolean open
 function Conn:drained() end
@@ -344,22 +374,27 @@ function Conn:response_header(name) end
 
 ---@class wsock.Room
 ---@field name string
----@field broadcast_text fun(self, data: string, except: wsock.Conn?): integer?, string?, integer?
----@field broadcast_binary fun(self, data: string, except: wsock.Conn?): integer?, string?, integer?
+---@field broadcast_text fun(self, data: string|wsock.Message, except: wsock.Conn?): integer?, string?, integer?
+---@field broadcast_binary fun(self, data: string|wsock.Message, except: wsock.Conn?): integer?, string?, integer?
 local Room = {}
 
 ---@param conn wsock.Conn
----@return true? ok, string? message, integer? code
+---@return boolean? changed, string? message, integer? code
 function Room:join(conn) end
 
 ---@param conn wsock.Conn
----@return true? ok, string? message, integer? code
+---@return boolean? changed, string? message, integer? code
 function Room:leave(conn) end
 
 ---@param data any
 ---@param except wsock.Conn?
 ---@return integer? members, string? message, integer? code
 function Room:broadcast(data, except) end
+
+---@param fn fun(conn: wsock.Conn): any
+---@param data any
+---@return integer? members, string? message, integer? code
+function Room:broadcast_if(fn, data) end
 
 ---@return integer
 function Room:count() end
@@ -391,11 +426,11 @@ function Client:stop(code, reason) end
 ---@return true? ok, string? message, integer? code
 function Client:send(data) end
 
----@param data string
+---@param data string|wsock.Message
 ---@return true? ok, string? message, integer? code
 function Client:send_text(data) end
 
----@param data string
+---@param data string|wsock.Message
 ---@return true? ok, string? message, integer? code
 function Client:send_binary(data) end
 

@@ -4,6 +4,7 @@
 local core = require "wsock.core"
 local events = require "wsock.events"
 local Conn = require "wsock.conn"
+local Message = require "wsock.message"
 local Server = require "wsock.server"
 
 local M = {}
@@ -25,7 +26,12 @@ end
 function Client:connect()
   local handle, message, code = core.client_connect(self[1])
   if not handle then return fail(self, message, code) end
-  return Conn.new(self._hooks, handle)
+  local made, conn = pcall(Conn.new, self._hooks, handle)
+  if not made then
+    core.conn_reset(handle)
+    error(conn, 0)
+  end
+  return conn
 end
 
 --- From now on keep one connection up.
@@ -50,7 +56,12 @@ function Client:stop(code, reason)
 end
 
 local function send(self, type_of, data)
-  local ok, message, code = core.client_send(self[1], type_of, data)
+  local ok, message, code
+  if Message.is(data) then
+    ok, message, code = core.client_send_message(self[1], data[1])
+  else
+    ok, message, code = core.client_send(self[1], type_of, data)
+  end
   if ok then return true end
   return nil, code == core.EAGAIN and "backlog full" or message, code
 end
@@ -60,7 +71,7 @@ function Client:send_text(data) return send(self, core.TEXT, data) end
 function Client:send_binary(data) return send(self, core.BINARY, data) end
 
 function Client:send(value)
-  if self._codec then value = self._codec.encode(value) end
+  if self._codec and not Message.is(value) then value = self._codec.encode(value) end
   return send(self, self._binary and core.BINARY or core.TEXT, value)
 end
 

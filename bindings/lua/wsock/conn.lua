@@ -4,6 +4,7 @@
 
 local core = require "wsock.core"
 local events = require "wsock.events"
+local Message = require "wsock.message"
 local Request = require "wsock.request"
 
 local M = {
@@ -16,6 +17,9 @@ local id_of = core.conn_id
 methods.send_text = core.send
 methods.send_binary = core.send_binary
 methods.send = core.send
+methods.after = events.conn_after
+methods.every = events.conn_every
+methods.call = events.conn_call
 
 local function done(result, message, code)
   if result == nil then return nil, message, code end
@@ -103,10 +107,6 @@ function getters.params(self)
   return params
 end
 
-local function encoding(send, encode)
-  return function(self, value) return send(self, encode(value)) end
-end
-
 local function make_class(own)
   local class = {}
   for name, method in pairs(methods) do class[name] = method end
@@ -126,7 +126,7 @@ end
 --- The class of connections: `binary` swaps what send() sends, a codec is put before it.
 function M.class(binary, codec)
   local send = binary and core.send_binary or core.send
-  return make_class { send = codec and encoding(send, codec.encode) or send }
+  return make_class { send = codec and Message.encoding(send, codec.encode) or send }
 end
 
 --- An object for a connection; its events come with it from now on.
@@ -137,6 +137,7 @@ function M.new(hooks, handle, carried)
     conn.identity = carried.identity
     conn.info = carried.info
   end
+  -- In this order, as each may fail for want of memory: what is adopted is told its end.
   core.adopt(handle, conn)
   M.open[conn] = true
   M.open_count = M.open_count + 1
@@ -203,16 +204,15 @@ events.functions[events.OPEN] = function(hooks, handle, carried)
 end
 
 events.functions[events.PART] = function(conn, data, flags)
-  local handler = conn._hooks[events.PART]
+  local handler = conn and conn._hooks[events.PART]
   if not handler then return end
   local bits = math.floor(flags / 256)
-  events.in_turn(conn, function()
-    handler(conn, data, flags % 256 == core.BINARY, bits % 2 == 1, bits >= 2)
-  end)
+  events.in_turn(conn, handler, conn, data, flags % 256 == core.BINARY, bits % 2 == 1,
+    bits >= 2)
 end
 
 events.functions[events.PONG] = function(conn, data)
-  local handler = conn._hooks[events.PONG]
+  local handler = conn and conn._hooks[events.PONG]
   if handler then events.in_turn(conn, handler, conn, data) end
 end
 
@@ -224,18 +224,23 @@ local function wake(conn)
 end
 
 events.functions[events.DRAIN] = function(_, conn)
+  if not conn then return end
   wake(conn)
   local handler = conn._hooks[events.DRAIN]
-  if handler then handler(conn) end
+  if handler then events.in_turn(conn, handler, conn) end
 end
 
 --- No more events will come.
 function M.forget(conn)
-  if not M.open[conn] then return end
-  M.open[conn] = nil
-  M.open_count = M.open_count - 1
+  if not conn then return end
+  if M.open[conn] then
+    M.open[conn] = nil
+    M.open_count = M.open_count - 1
+  end
   core.release(conn[1])
 end
+
+events.functions[events.FORGET] = M.forget
 
 local function closed(hooks, conn, info)
   M.forget(conn)

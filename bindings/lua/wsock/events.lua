@@ -9,16 +9,20 @@ local core = require "wsock.core"
 
 local M = {
   -- Keys of hooks and of functions, as in core.h.
-  MESSAGE = 1, PART = 2, DRAIN = 3, PONG = 4, OPEN = 5, CLOSE = 6, REQUEST = 7, HTTP = 8,
-  STATE = 9, STOPPED = 10, TIMER = 11, CALL = 12, BUSY = 13, FAILED = 14, PARKED = 15,
+  MESSAGE = 1, PART = 2, DRAIN = 3, PONG = 4, OPEN = 5, CLOSE = 6, CONN_TIMER = 7,
+  CONN_CALL = 8, REQUEST = 9, CANCELLED = 10, HTTP = 11, STATE = 12, STOPPED = 13, TIMER = 14,
+  CALL = 15, BUSY = 16, FAILED = 17, PARKED = 18, FORGET = 19,
   functions = {},
   hooks = setmetatable({}, { __mode = "v" }),
 }
 
 local take, now = core.take, core.now
-local running, yield = coroutine.running, coroutine.yield
+local running, yield, status = coroutine.running, coroutine.yield, coroutine.status
+local unpack = table.unpack or unpack
 
-local parked = {} -- coroutine that yielded inside a handler: its connection, or false
+-- A coroutine that yielded inside a handler: its connection, which has it in _parked, or
+-- false. There is one for a connection at most, as what comes behind it waits.
+local parked = {}
 local parked_count = 0
 -- Coroutine: the request that it answers, or the connection whose end it tells; by these a
 -- failure finds whom it is about.
@@ -75,6 +79,7 @@ local function forget(co)
   if conn ~= nil then
     parked[co] = nil
     parked_count = parked_count - 1
+    if conn and conn._parked == co then conn._parked = nil end
   end
   return conn
 end
@@ -82,21 +87,30 @@ end
 local function park(co, conn)
   parked[co] = conn
   parked_count = parked_count + 1
+  if conn then conn._parked = co end
+end
+
+-- What waits behind a handler that will not end any more has a coroutine of its own.
+local function run_rest(conn)
+  local rest = coroutine.create(go_on)
+  park(rest, conn)
+  M.resume(rest, rest)
 end
 
 --- Resume a coroutine that yielded inside a handler. Its errors go to on_error.
 -- @return true, or false and the error
 function M.resume(co, ...)
+  local was = status(co)
   local ok, err = coroutine.resume(co, ...)
   if ok then return true end
+  -- One that runs, or waits for another that it resumed, goes on whatever we were told.
+  if was == "running" or was == "normal" then
+    report(nil, err, nil, traceback_of(co, err))
+    return false, err
+  end
   local conn = forget(co)
   failed(co, err, conn or nil)
-  if conn then
-    -- The messages behind the one whose handler failed have a coroutine of their own.
-    local rest = coroutine.create(go_on)
-    park(rest, conn)
-    M.resume(rest, rest)
-  end
+  if conn then run_rest(conn) end
   return false, err
 end
 
@@ -109,7 +123,7 @@ function go_on(co)
       local event = queue[queue.first]
       queue[queue.first] = nil
       queue.first = queue.first + 1
-      event[1](event[2], event[3], event[4])
+      event[1](unpack(event, 2, event.n))
     end
     conn._waiting = nil
     core.conn_resume_read(conn[1])
@@ -128,7 +142,7 @@ local function run()
 end
 
 -- An event of a connection of which a handler is parked.
-local function wait(conn, handler, a, b, c)
+local function wait(conn, handler, ...)
   local queue = conn._waiting
   if not queue then
     queue = { first = 1, last = 0 }
@@ -136,29 +150,34 @@ local function wait(conn, handler, a, b, c)
     core.conn_pause_read(conn[1])
   end
   queue.last = queue.last + 1
-  queue[queue.last] = { handler, a, b, c }
+  queue[queue.last] = { handler, n = select("#", ...) + 1, ... }
 end
 
+-- A coroutine may have died otherwise than in M.resume(): closed, or resumed by hand.
 local function is_parked(conn)
-  if parked_count == 0 then return false end
-  for _, other in pairs(parked) do
-    if other == conn then return true end
+  local co = conn._parked
+  if co and status(co) == "dead" then
+    forget(co)
+    run_rest(conn)
   end
-  return false
+  return conn._parked ~= nil
 end
 
 M.functions[M.BUSY] = function(conn, data, binary)
   local handler = conn._hooks[M.MESSAGE]
-  if handler then wait(conn, handler, conn, data, binary) end
+  if handler then M.in_turn(conn, handler, conn, data, binary) end
 end
 
 M.functions[M.PARKED] = function(co, _, _, conn)
   park(co, conn or false)
 end
 
-M.functions[M.FAILED] = function(co, err, _, conn)
-  -- What a client's failed attempt has is a bare handle.
-  failed(co, err, type(conn) == "table" and conn._hooks and conn or nil)
+M.functions[M.FAILED] = function(co, err, kind, conn)
+  -- A client's failed attempt has no object.
+  conn = type(conn) == "table" and conn._hooks and conn or nil
+  -- Without memory its end may have failed before it was forgotten.
+  if conn and kind == M.CLOSE then M.functions[M.FORGET](conn) end
+  failed(co, err, conn)
 end
 
 --- For handlers of rarer events: run, or wait behind the handler that is parked.
@@ -197,13 +216,43 @@ M.functions[M.TIMER] = function(timer, missed)
   if fn then fn(timer, missed) end
 end
 
-local function start(fn, first, every)
-  if type(fn) ~= "function" then error("timers take a function", 3) end
-  local timer = setmetatable({ fn = fn }, Timer)
-  local handle, message, code = core.timer(timer, first, every)
+-- A tick that waited behind a parked handler; those that came meanwhile count as missed.
+local function late_tick(timer)
+  local conn, fn, missed = timer.conn, timer.fn, timer._missed
+  timer._missed = nil
+  if fn and conn.is_open then fn(conn, timer, missed) end
+end
+
+M.functions[M.CONN_TIMER] = function(timer, missed)
+  local conn, fn = timer.conn, timer.fn
+  if not fn then return end
+  if timer._missed then
+    timer._missed = timer._missed + missed + 1
+  elseif is_parked(conn) then
+    timer._missed = missed
+    wait(conn, late_tick, timer)
+  else
+    fn(conn, timer, missed)
+  end
+end
+
+local function check_function(fn, text, level)
+  if type(fn) ~= "function" then error(text, level + 1) end
+end
+
+local function start(fn, first, every, conn)
+  check_function(fn, "timers take a function", 3)
+  local timer = setmetatable({ fn = fn, conn = conn }, Timer)
+  local handle, message, code = core.timer(timer, first, every, conn and conn[1])
   if not handle then return nil, message, code end
   timer[1] = handle
   return timer
+end
+
+local function check_period(seconds)
+  if type(seconds) ~= "number" or seconds < 0.001 then
+    error("a period is at least 0.001 seconds", 3)
+  end
 end
 
 --- Call fn once, after that many seconds.
@@ -213,20 +262,47 @@ end
 
 --- Call fn(timer, missed) every so many seconds, at a fixed rate.
 function M.every(seconds, fn)
-  if type(seconds) ~= "number" or seconds < 0.001 then
-    error("a period is at least 0.001 seconds", 2)
-  end
+  check_period(seconds)
   return start(fn, seconds, seconds)
 end
 
+--- The same for a connection, of which fn gets to know first, as long as that is open.
+function M.conn_after(conn, seconds, fn)
+  return start(fn, seconds, 0, M.check_conn(conn))
+end
+
+function M.conn_every(conn, seconds, fn)
+  check_period(seconds)
+  return start(fn, seconds, seconds, M.check_conn(conn))
+end
+
 M.functions[M.CALL] = function(call)
-  call[1]((table.unpack or unpack)(call, 2, call.n))
+  call[1](unpack(call, 2, call.n))
+end
+
+M.functions[M.CONN_CALL] = function(call)
+  M.in_turn(call[2], call[1], unpack(call, 2, call.n))
 end
 
 --- Call fn with the arguments once, the next time handlers run.
 function M.call(fn, ...)
-  if type(fn) ~= "function" then error("call takes a function", 2) end
+  check_function(fn, "call takes a function", 2)
   return core.post { fn, n = select("#", ...) + 1, ... }
+end
+
+--- Call fn(conn, ...) once, between the handlers of the connection, unless that has ended.
+function M.conn_call(conn, fn, ...)
+  M.check_conn(conn)
+  check_function(fn, "call takes a function", 2)
+  return core.post({ fn, conn, n = select("#", ...) + 2, ... }, conn[1])
+end
+
+--- The connection, or an error for whatever is none.
+function M.check_conn(conn)
+  if type(conn) ~= "table" or type(conn[1]) ~= "userdata" or not rawget(conn, "_hooks") then
+    error("connection expected", 3)
+  end
+  return conn
 end
 
 --- Inside a handler or coroutine: go on after that many seconds.
@@ -278,7 +354,13 @@ end
 --- Wait for handlers to run, and run them; for seconds at most, for ever without.
 function M.wait(seconds)
   if next(unstarted) then accept_now() end
-  return core.dispatch(0, seconds and math.floor(seconds * 1000 + 0.5) or -1)
+  local limit_ms = seconds and math.floor(seconds * 1000 + 0.5)
+  return core.dispatch(0, limit_ms and (limit_ms < 0 and 0 or limit_ms) or -1)
+end
+
+--- Nothing will resume handlers that wait any more, nor come for whom they are in the way.
+function M.leave_parked()
+  for co in pairs(parked) do forget(co) end
 end
 
 function M.start()

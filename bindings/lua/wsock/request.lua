@@ -7,6 +7,9 @@ local events = require "wsock.events"
 local Request, getters = {}, {}
 local HEADER, PARAM, QUERY, COOKIE = 0, 1, 2, 3
 
+-- By their addresses those that handlers have seen, so that on_request_cancelled has the same.
+local seen = setmetatable({}, { __mode = "v" })
+
 -- Names and values of one kind: the first of each name by its name, all by get_all().
 -- Header names are compared without their case.
 local function fields(handle, kind, fold)
@@ -148,12 +151,23 @@ local function answer(self, verdict, status, text)
   end
 end
 
-events.functions[events.REQUEST] = function(hooks, handle)
+events.functions[events.REQUEST] = function(hooks, handle, address)
   local handler = hooks[events.REQUEST]
   local request = Request.new(handle, hooks.owner)
   if not handler then return answer(request) end
+  seen[address] = request
   events.answers(request)
   answer(request, handler(request))
+  events.answers(nil)
+end
+
+events.functions[events.CANCELLED] = function(hooks, handle, address)
+  local request = seen[address] or Request.new(handle, hooks.owner)
+  request._answered = true
+  local handler = hooks[events.CANCELLED]
+  if not handler then return end
+  events.answers(request)
+  handler(request)
   events.answers(nil)
 end
 

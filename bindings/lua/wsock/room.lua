@@ -2,8 +2,9 @@
 -- Rooms: connections that hear each other.
 
 local core = require "wsock.core"
+local Message = require "wsock.message"
 
-local Room = {}
+local Room, Encoding = {}, {}
 Room.__index = Room
 
 Room.broadcast = core.broadcast
@@ -22,17 +23,36 @@ local function handle_of(conn)
   return handle
 end
 
-local function done(result, message, code)
-  if result == nil then return nil, message, code end
-  return true
+-- True when it changed anything, false when there was nothing to change.
+local function changed(idle, result, message, code)
+  if result ~= nil then return true end
+  if idle[code] then return false, message, code end
+  return nil, message, code
 end
 
+local joins_idly = { [core.EEXIST] = true, [core.ECLOSED] = true }
+local leaves_idly = { [core.ENOENT] = true }
+
+--- Make an open connection a member: false when it is one, or is not open (any more).
 function Room:join(conn)
-  return done(core.room_join(self[1], handle_of(conn)))
+  return changed(joins_idly, core.room_join(self[1], handle_of(conn)))
 end
 
+--- Nothing broadcast after this reaches it: false when it is no member.
 function Room:leave(conn)
-  return done(core.room_leave(self[1], handle_of(conn)))
+  return changed(leaves_idly, core.room_leave(self[1], handle_of(conn)))
+end
+
+--- Send text, or a message, to the members of this moment of whom fn(conn) is true.
+function Room:broadcast_if(fn, data)
+  if type(fn) ~= "function" then error("broadcast_if takes a function", 2) end
+  local kind = core.TEXT
+  if Message.is(data) then kind, data = Message.type_of(data), data.data end
+  local chosen = {}
+  for _, conn in ipairs(self:members()) do
+    if fn(conn) then chosen[conn] = true end
+  end
+  return core.broadcast_to(self, kind, data, chosen)
 end
 
 --- The number of members.
@@ -45,17 +65,30 @@ function Room:members()
   return core.room_members(self[1])
 end
 
---- A room that encodes what it broadcasts: `local r = room:with(codec)`.
-function Room:with(codec)
-  local encode = codec.encode
-  return setmetatable({ self[1], name = self.name }, {
-    __index = setmetatable({
-      broadcast = function(room, value, except)
-        return core.broadcast(room, encode(value), except)
-      end,
-    }, Room),
-    __tostring = Room.__tostring,
-  })
+-- A room that encodes what it broadcasts.
+for name, method in pairs(Room) do Encoding[name] = method end
+Encoding.__index = Encoding
+
+local function encoded(self, value)
+  return Message.is(value) and value or self._encode(value)
 end
+
+function Encoding:broadcast(value, except)
+  return core.broadcast(self, encoded(self, value), except)
+end
+
+function Encoding:broadcast_if(fn, value)
+  return Room.broadcast_if(self, fn, encoded(self, value))
+end
+
+--- The same room, with a codec: `local r = room:with(codec)`.
+function Room:with(codec)
+  if type(codec) ~= "table" or not codec.encode then
+    error("codec is a table with encode and decode", 2)
+  end
+  return setmetatable({ self[1], name = self.name, _encode = codec.encode }, Encoding)
+end
+
+Encoding.with = Room.with
 
 return Room

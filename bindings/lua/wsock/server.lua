@@ -15,7 +15,7 @@ Endpoint.__index = Endpoint
 
 -- What an option takes is text; 10 and 10.0 are the same to Lua.
 local function text_of(value)
-  if type(value) == "number" and value == math.floor(value) then
+  if type(value) == "number" and value % 1 == 0 and math.abs(value) <= 2 ^ 53 then
     return string.format("%d", value)
   end
   return tostring(value)
@@ -67,23 +67,29 @@ function Endpoint:set(name, value)
   return M.set(core.endpoint_set, core.endpoint_error, self[1], name, value)
 end
 
+local requests = { on_request = events.REQUEST, on_request_cancelled = events.CANCELLED }
+
 local function take_options(self, options)
   local taken = Conn.take_hooks(self._hooks, options)
-  local on_request = options.on_request
-  if on_request ~= nil and type(on_request) ~= "function" then
-    error("on_request is a " .. type(on_request) .. ", not a function", 3)
+  for name, kind in pairs(requests) do
+    local handler = options[name]
+    if handler ~= nil and type(handler) ~= "function" then
+      error(name .. " is a " .. type(handler) .. ", not a function", 3)
+    end
+    taken[name] = true
+    self._hooks[kind] = handler
   end
-  taken.on_request = true
-  self._hooks[events.REQUEST] = on_request
   return set_all(options, taken, function(name, value) return self:set(name, value) end)
 end
 
 local function register(self)
   local hooks = self._hooks
   local ok, message, code = Conn.register(hooks, core.hook_endpoint, self[1])
-  if ok and hooks[events.REQUEST] and not hooks.registered[events.REQUEST] then
-    ok, message, code = core.hook_endpoint(self[1], hooks, events.REQUEST)
-    hooks.registered[events.REQUEST] = ok
+  for _, kind in pairs(requests) do
+    if ok and hooks[kind] and not hooks.registered[kind] then
+      ok, message, code = core.hook_endpoint(self[1], hooks, kind)
+      hooks.registered[kind] = ok
+    end
   end
   return ok, message, code
 end
@@ -238,7 +244,18 @@ local own = {
   listen = true, endpoints = true, on_http = true, on_error = true, on_stopped = true,
 }
 
+-- Before any of them listens, since a mistake raises.
+local function urls_of(options)
+  local urls = options.listen
+  if type(urls) ~= "table" then urls = { urls } end
+  for _, url in ipairs(urls) do
+    if type(url) ~= "string" then error("listen is a URL or a list of them", 4) end
+  end
+  return urls
+end
+
 local function set_up(self, options)
+  local urls = urls_of(options)
   local ok, message, code = set_all(options, own,
     function(name, value) return self:set(name, value) end)
   if ok then
@@ -248,8 +265,7 @@ local function set_up(self, options)
   for pattern, endpoint in pairs(ok and options.endpoints or {}) do
     if ok then ok, message, code = self:endpoint(pattern, endpoint) end
   end
-  local urls = options.listen
-  for _, url in ipairs(type(urls) == "table" and urls or { urls }) do
+  for _, url in ipairs(urls) do
     if ok then ok, message, code = self:listen(url) end
   end
   if not ok then return nil, message, code end

@@ -15,7 +15,8 @@ _wsock.check_interpreter()  # before anything is shared with another interpreter
 
 from ._clients import Client
 from ._connections import Connection, Fields, Headers, Request
-from ._errors import Began, Cause, CloseInfo, Error, State, StateInfo, log_and_close
+from ._errors import (Began, Cause, CloseInfo, Error, State, StateInfo, log_and_close,
+                      log_line)
 from ._options import TLS
 from ._queues import Queue, Runtime
 from ._rooms import Room
@@ -67,7 +68,8 @@ for _class in (Began, Cause, CloseInfo, Error, State, StateInfo):
     _class.__module__ = __name__
 del _class
 
-_wsock.set_classes(Error, Connection, Request, CloseInfo, StateInfo, log_and_close)
+_wsock.set_classes(Error, Connection, Request, CloseInfo, StateInfo, log_and_close, log_line)
+del log_line
 
 __all__ = [
     "Began", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",

@@ -134,3 +134,12 @@ def log_and_close(error: BaseException, subject: Any) -> None:
             subject.close(1011)
         except Error:
             pass
+
+
+_LEVELS = {_wsock.LOG_ERROR: logging.ERROR, _wsock.LOG_WARN: logging.WARNING,
+           _wsock.LOG_INFO: logging.INFO, _wsock.LOG_DEBUG: logging.DEBUG}
+
+
+def log_line(level: int, subject: str, text: str) -> None:
+    """A line of the library's log; `subject` is "server" or "conn 17"."""
+    logger.log(_LEVELS[level], "%s: %s", subject, text, extra={"subject": subject})

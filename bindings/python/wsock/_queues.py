@@ -18,12 +18,17 @@ class Runtime:
     """Worker threads, which servers and clients share. Its keywords are the options of
     scope runtime (workers=2). Servers and clients make one of their own if not told of
     any; the threads start with the first of them that listens or connects.
+
+    What the library logs goes to the logger "wsock", where a queue of the runtime is
+    dispatched; its option log_level chooses how much that is (by default warnings and
+    errors), and records have `subject` ("server", "conn 17").
     """
 
     def __init__(self, **options: Any) -> None:
         _options.check(options, _options.RUNTIME)
         _wsock.reap()
         self._handle = _wsock.runtime_new()
+        self._log = _wsock.log_open(self._handle)
         self._queues: "weakref.WeakSet[Queue]" = weakref.WeakSet()
         _options.apply(_wsock.runtime_set, self._handle, options)
         _runtimes.add(self)
@@ -54,6 +59,7 @@ class Runtime:
         for queue in list(self._queues):
             queue.close()
         _wsock.runtime_close(self._handle)
+        _wsock.log_tell(self._log)
 
     def __enter__(self) -> "Runtime":
         return self
@@ -112,7 +118,7 @@ class Queue(_wsock.Queue):
         self._owns_runtime = runtime is None
         self._stopping = False
         self._hosted: List[Any] = []  # servers and clients that run
-        self._open(self.runtime._handle)
+        self._open(self.runtime._handle, self.runtime._log)
         self.runtime._queues.add(self)
 
     # ---- running handlers ----

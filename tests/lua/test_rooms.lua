@@ -1,0 +1,195 @@
+-- SPDX-License-Identifier: MIT
+-- Messages that are built once; who of a room gets what; and members that are gone or slow.
+
+local wsock = require "wsock"
+local t = require "support"
+local equal, await, test, raises, fails = t.equal, t.await, t.test, t.raises, t.fails
+
+-- A server of one room, and so many clients that are in it.
+local function room_of(count, options, client_options)
+  local server, url = t.serve({ on_message = function(conn, data) conn.data.name = data end },
+    options)
+  local room, conns = assert(server:room("r")), {}
+  for i = 1, count do
+    conns[i] = t.connect(url, client_options and client_options())
+    conns[i]:send(tostring(i))
+  end
+  local peers = {}
+  await("the names", function()
+    local named = 0
+    for _, conn in ipairs(server.conns) do
+      if conn.data.name then
+        named = named + 1
+        peers[tonumber(conn.data.name)] = conn
+      end
+    end
+    return named == count
+  end)
+  for i = 1, count do equal(room:join(peers[i]), true) end
+  return room, peers, conns, server
+end
+
+test("a message is built once and sent to many", function()
+  local room, peers, conns = room_of(2)
+  local text = assert(wsock.message("grüße"))
+  local binary = assert(wsock.message("\0\255", { binary = true }))
+  equal(text.data, "grüße")
+  equal(text.binary, false)
+  equal(text.uncompressed, false)
+  equal(binary.data, "\0\255")
+  equal(binary.binary, true)
+  assert(tostring(binary):find("2 bytes"))
+  equal(room:broadcast(text), 2)
+  equal(room:broadcast(binary, peers[1]), 1)
+  equal(peers[1]:send(binary), true)
+  equal(peers[1]:send_text(binary), true) -- a message is what it was built as
+  await("them", function() return #conns[1].data == 3 and #conns[2].data == 2 end)
+  equal(conns[1].data.kinds[1], false)
+  equal(conns[1].data[1], "grüße")
+  equal(conns[1].data.kinds[2], true)
+  equal(conns[1].data.kinds[3], true)
+  equal(conns[2].data.kinds[2], true)
+  -- And from a client, masked.
+  conns[1]:send(assert(wsock.message("renamed")))
+  await("it", function() return peers[1].data.name == "renamed" end)
+end)
+
+test("messages pass codecs as they are", function()
+  local codec = { encode = function(v) return "<" .. v .. ">" end,
+    decode = function(data) return data end }
+  local room, peers, conns = room_of(1)
+  local _, url = t.serve { codec = codec,
+    on_message = function(conn)
+      conn:send(assert(wsock.message("plain")))
+      conn:send("coded")
+    end }
+  local conn = t.connect(url, { codec = codec })
+  conn:send(assert(wsock.message("x")))
+  await("both", function() return #conn.data == 2 end)
+  equal(conn.data[1], "plain")
+  equal(conn.data[2], "<coded>")
+  local coded = room:with(codec)
+  equal(coded:broadcast(assert(wsock.message("plain"))), 1)
+  equal(coded:broadcast("coded"), 1)
+  equal(coded:broadcast("not for you", peers[1]), 0)
+  equal(coded:broadcast_if(function() return true end, "chosen"), 1)
+  equal(coded:broadcast_if(function() return true end, assert(wsock.message("as it is"))), 1)
+  equal(coded:count(), 1)
+  await("all", function() return #conns[1].data == 4 end)
+  equal(table.concat(conns[1].data, " "), "plain <coded> <chosen> as it is")
+end)
+
+test("a client that is kept up sends messages, too", function()
+  local got
+  local _, url = t.serve { on_message = function(_, data, binary) got = { data, binary } end }
+  local codec = { encode = tostring, decode = tostring }
+  local client = assert(wsock.client { url = url, codec = codec })
+  assert(client:start())
+  await("open", function() return client.conn end)
+  equal(client:send(assert(wsock.message("abc", { binary = true }))), true)
+  await("it", function() return got end)
+  equal(got[1], "abc")
+  equal(got[2], true)
+end)
+
+-- How many bytes wait for a peer that does not read, after sends of that.
+local function bytes_of(send)
+  local _, peers, conns = room_of(1, { compression = "shared", compression_min_bytes = 0 },
+    function() return { compression = "shared" } end)
+  assert(peers[1].extensions:find("deflate"), "compression was agreed on")
+  conns[1]:pause()
+  local data = ("abcdefgh"):rep(65536)
+  for _ = 1, 40 do
+    local ok, _, code = send(peers[1], data)
+    if not ok then
+      equal(code, wsock.EAGAIN)
+      return true
+    end
+  end
+  return false
+end
+
+test("what is uncompressed is sent as it is", function()
+  equal(bytes_of(function(conn, data) return conn:send(data) end), false)
+  equal(bytes_of(function(conn, data) return conn:send(assert(wsock.message(data))) end), false)
+  equal(bytes_of(function(conn, data)
+    return conn:send(assert(wsock.message(data, { uncompressed = true })))
+  end), true, "filled the backlog")
+end)
+
+test("broadcast_if sends to those of whom a function says so", function()
+  local room, peers, conns = room_of(3)
+  local asked = {}
+  equal(room:broadcast_if(function(conn)
+    asked[#asked + 1] = conn.data.name
+    return conn ~= peers[2]
+  end, "some"), 2)
+  equal(#asked, 3)
+  equal(room:broadcast_if(function(conn) return conn == peers[2] end,
+    assert(wsock.message("\1", { binary = true, uncompressed = true }))), 1)
+  equal(room:broadcast_if(function() return nil end, "nobody"), 0)
+  await("them", function()
+    return #conns[1].data == 1 and #conns[2].data == 1 and #conns[3].data == 1
+  end)
+  equal(conns[1].data[1], "some")
+  equal(conns[2].data[1], "\1")
+  equal(conns[2].data.kinds[1], true)
+  equal(conns[3].data[1], "some")
+  -- Who leaves meanwhile gets nothing; what the function raises comes out, and nothing is sent.
+  equal(room:broadcast_if(function(conn)
+    if conn == peers[1] then room:leave(conn) end
+    return true
+  end, "left"), 2)
+  raises("on purpose", room.broadcast_if, room, function() error("on purpose") end, "x")
+  raises("takes a function", room.broadcast_if, room, "x", "y")
+  raises("string expected", room.broadcast_if, room, function() return true end, 5)
+  fails(wsock.EUTF8, room:broadcast_if(function() return true end, "\255"))
+  await("them", function() return #conns[2].data == 2 and #conns[3].data == 2 end)
+  equal(#conns[1].data, 1)
+end)
+
+test("join and leave answer false where there is nothing to change", function()
+  local room, peers, conns = room_of(2)
+  local function idle(code, result, message, got)
+    equal(result, false)
+    equal(type(message), "string")
+    equal(got, code)
+  end
+  idle(wsock.EEXIST, room:join(peers[1]))
+  equal(room:leave(peers[1]), true)
+  idle(wsock.ENOENT, room:leave(peers[1]))
+  conns[1]:close()
+  await("the end", function() return not peers[1].is_open and conns[1].data.closed end)
+  idle(wsock.ECLOSED, room:join(peers[1]))
+  fails(wsock.EINVAL, wsock.server {}:room("a..b"))
+end)
+
+test("broadcast answers 0 while a worker is too far behind, and goes on later", function()
+  -- A worker is busy as long as it compresses for a connection with a context of its own.
+  local room, peers = room_of(1, { compression = "dedicated" }, function()
+    return { compression = "dedicated", max_message_bytes = 1000 }
+  end)
+  local state, words = 1, {}
+  for i = 1, 65536 do
+    state = (state * 16807) % 2147483647
+    words[i] = ("%x"):format(state)
+  end
+  local slow, chunk = table.concat(words):rep(24), ("x"):rep(6 * 1024 * 1024)
+  assert(peers[1].extensions:find("deflate"), "compression was agreed on")
+  local message = assert(wsock.message(chunk, { uncompressed = true }))
+  local answers = {}
+  await("a worker is behind", function()
+    peers[1]:send(slow)
+    for _ = 1, 4 do answers[#answers + 1] = assert(room:broadcast(message)) end
+    wsock.call(type, 1) -- so this is looked at again, without waiting
+    return answers[#answers] == 0
+  end)
+  equal(answers[1], 1)
+  equal(room:broadcast_if(function() return true end, message), 0)
+  await("it goes on", function()
+    wsock.tick(5)
+    return room:broadcast("again") > 0 or room:count() == 0
+  end)
+end)
+
+t.done()
