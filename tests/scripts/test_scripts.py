@@ -39,6 +39,7 @@ class Machine:
 
     def fake(self, name, body):
         path = self.bin / name
+        path.unlink(missing_ok=True)  # not what a link leads to: that is the machine's own
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
