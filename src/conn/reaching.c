@@ -117,13 +117,15 @@ static size_t given_addresses(struct wsock_conn *conn, struct wsi_address *out,
     struct wsi_remote *remote = wsi_remote_of(conn->owner);
     struct wsi_str list, address;
     char text[WSI_ADDRESS_TEXT_MAX];
+    uint16_t to_port;
     size_t count = 0;
 
     pthread_mutex_lock(&remote->lock);
     list = wsi_str_of(wsi_option_text(&remote->profile.options, WSI_OPT_RESOLVE));
-    while (count < WSI_RESOLVE_MAX && wsi_override_next(&list, name, port, &address)) {
+    while (count < WSI_RESOLVE_MAX &&
+           wsi_override_next(&list, name, port, &address, &to_port)) {
         snprintf(text, sizeof text, "%.*s", (int)address.len, address.ptr);
-        count += wsi_address_numeric(&out[count], text, port);
+        count += wsi_address_numeric(&out[count], text, to_port);
     }
     pthread_mutex_unlock(&remote->lock);
     return count;

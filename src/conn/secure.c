@@ -2,6 +2,7 @@
 /* TLS of servers, clients, and their connections. */
 #include "conn/secure.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <wsock/error.h>
@@ -133,17 +134,33 @@ int wsi_secure_load(struct wsi_secure *secure, const struct wsi_options *options
 
 /* ---- connections ---- */
 
+/* What the option tls_server_name says; where a redirect leads has a name of its own.
+ * @return false: nothing */
+static bool given_name(struct wsock_conn *conn, char name[WSI_HOST_FIELD_MAX])
+{
+    struct wsi_remote *remote = wsi_remote_of(conn->owner);
+
+    name[0] = '\0';
+    if (!wsi_moving_is_home(conn))
+        return false;
+    pthread_mutex_lock(&remote->lock);
+    snprintf(name, WSI_HOST_FIELD_MAX, "%s",
+             wsi_option_text(&remote->profile.options, WSI_OPT_TLS_SERVER_NAME));
+    pthread_mutex_unlock(&remote->lock);
+    return name[0] != '\0';
+}
+
 /* A client's peer is named in its URL; who is behind a Unix socket is this machine. */
 static int make_client(struct wsi_filter **out, struct wsi_tls_context *context,
-                       const struct wsi_url *url, bool is_home)
+                       struct wsock_conn *conn)
 {
-    char host[WSI_HOST_FIELD_MAX] = "localhost";
+    const struct wsi_url *url = &wsi_destination_of(conn)->url;
+    char host[WSI_HOST_FIELD_MAX];
 
-    if (!url->is_unix) {
-        memcpy(host, url->host.ptr, url->host.len);
-        host[url->host.len] = '\0';
-    }
-    return wsi_tls_connect(out, context, host, is_home);
+    if (!given_name(conn, host))
+        snprintf(host, sizeof host, "%.*s", url->is_unix ? 9 : (int)url->host.len,
+                 url->is_unix ? "localhost" : url->host.ptr);
+    return wsi_tls_connect(out, context, host, wsi_moving_is_home(conn));
 }
 
 /* A redirect led from ws to wss, or an option was set after the client's own last look at
@@ -178,8 +195,7 @@ static int make_filter(struct wsock_conn *conn, struct wsi_filter **out)
     if (is_server)
         r = wsi_tls_accept(out, context);
     else
-        r = make_client(out, context, &wsi_destination_of(conn)->url,
-                        wsi_moving_is_home(conn));
+        r = make_client(out, context, conn);
     wsi_tls_context_unref(context);
     return r;
 }

@@ -156,6 +156,10 @@
       STRING, 0, 0, 4095, 1, "",                                                         \
       "Hashes of public keys of which the server must have one: "                        \
       "\"sha256//BASE64;sha256//BASE64\"")                                               \
+    X(TLS_SERVER_NAME, "tls_server_name", WSOCK_SCOPE_CLIENT,                            \
+      STRING, 0, 0, 255, 1, "",                                                          \
+      "Name that the server is asked for and must have a certificate of; empty: the "    \
+      "URL's host")                                                                      \
     X(TLS_TIMEOUT, "tls_timeout", WSOCK_SCOPE_CLIENT,                                    \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
       "Time that the TLS handshake may take")                                            \
@@ -174,8 +178,8 @@
       "commas; empty: for a proxy of the environment, what no_proxy there says")         \
     X(RESOLVE, "resolve", WSOCK_SCOPE_CLIENT,                                            \
       STRING, 0, 0, 4095, 1, "",                                                         \
-      "Addresses of hosts that are not looked up then, as HOST:PORT:ADDRESS, separated " \
-      "by commas; * is any host")                                                        \
+      "Addresses of hosts that are not looked up then, as HOST:PORT:ADDRESS or "         \
+      "HOST:PORT:ADDRESS:PORT, separated by commas; * is any host")                                                        \
     X(CONNECT_TIMEOUT, "connect_timeout", WSOCK_SCOPE_CLIENT,                            \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time to resolve the name, to connect, and to pass a proxy")                                         \

@@ -2,8 +2,9 @@
 /*
  * Addresses that are given for names, so that none is looked up: a list of
  * "HOST:PORT:ADDRESS", separated by commas, as --resolve of curl has it. HOST may be "*",
- * which is any; an IPv6 address may stand in brackets. A host that is listed more than
- * once has all of these addresses, in their order.
+ * which is any; an IPv6 address may stand in brackets. Another port may follow: of IPv6,
+ * only behind brackets. A host that is listed more than once has all of these addresses,
+ * in their order.
  */
 #ifndef WSI_PROTO_OVERRIDE_H
 #define WSI_PROTO_OVERRIDE_H
@@ -21,9 +22,10 @@ const char *wsi_override_check(struct wsi_str element);
  *
  * @param list    of elements that were checked; what is left of it.
  * @param address (out) without brackets.
+ * @param to_port (out) the port to connect to there.
  * @return false when there is none any more.
  */
 bool wsi_override_next(struct wsi_str *list, struct wsi_str host, uint16_t port,
-                       struct wsi_str *address);
+                       struct wsi_str *address, uint16_t *to_port);
 
 #endif

@@ -313,6 +313,8 @@ static void each_fault_of_a_certificate_is_named(void **state)
         {"other", "127.0.0.1", NULL, NULL, WSOCK_TLS_WRONG_NAME, "another name"},
         {"selfsigned", "127.0.0.1", NULL, NULL, WSOCK_TLS_SELF_SIGNED, "self-signed"},
         {"foreign_leaf", "127.0.0.1", NULL, NULL, WSOCK_TLS_UNKNOWN_ISSUER, "issuer"},
+        {"good", "127.0.0.1", "tls_server_name", "else.example", WSOCK_TLS_WRONG_NAME,
+         "another name"},
         {"good", "127.0.0.1", "tls_ca", "", WSOCK_TLS_UNKNOWN_ISSUER, "issuer"},
         {"revoked", "127.0.0.1", "tls_crl", FILE_OF("both.crl"), WSOCK_TLS_REVOKED,
          "revoked"},
@@ -332,6 +334,26 @@ static void each_fault_of_a_certificate_is_named(void **state)
         if (strstr(side.detail, cases[i].says) == NULL)
             fail_msg("\"%s\" does not say \"%s\"", side.detail, cases[i].says);
     }
+}
+
+/* The certificate is for neither name of the URL. */
+static void a_server_may_be_asked_for_by_another_name(void **state)
+{
+    struct world world;
+    struct side side = {0};
+    wsock_client *client;
+
+    (void)state;
+    begin(&world, "other");
+    listen_tls(&world);
+    client = trusting(&world, &side);
+    set_client(client, "tls_server_name", "other.example");
+    world_connect(&world, client, &side);
+    assert_string_equal(wsock_conn_tls(world.side.conn, WSOCK_TLS_FACT_SERVER_NAME),
+                        "other.example");
+    assert_string_equal(wsock_request_host(wsock_conn_request(world.side.conn)),
+                        strstr(world.url, "127.0.0.1"));
+    end(&world, client, &side);
 }
 
 static void a_bad_setting_of_a_client_is_told_by_connect(void **state)
@@ -993,6 +1015,7 @@ int main(void)
         TEST(messages_of_one_turn_share_records),
         TEST(close_codes_pass),
         TEST(each_fault_of_a_certificate_is_named),
+        TEST(a_server_may_be_asked_for_by_another_name),
         TEST(a_bad_setting_of_a_client_is_told_by_connect),
         TEST(a_setting_that_breaks_later_is_told_by_on_state),
         TEST(servers_that_speak_no_tls_are_told),

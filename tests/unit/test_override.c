@@ -15,7 +15,7 @@ static void list_gives_addresses_in_order(void **state)
     static const struct {
         const char *list, *host;
         unsigned port;
-        const char *addresses; /* each with a blank behind */
+        const char *addresses; /* each with its port, if that is another, and a blank */
     } rows[] = {
         {"h:80:192.0.2.1", "h", 80, "192.0.2.1 "},
         {"h:80:192.0.2.1", "H", 80, "192.0.2.1 "},
@@ -31,6 +31,9 @@ static void list_gives_addresses_in_order(void **state)
         {"[::1]:80:[::2]", "::1", 80, "::2 "},
         {"192.0.2.1:80:192.0.2.2", "192.0.2.1", 80, "192.0.2.2 "},
         {"h:65535:::", "h", 65535, ":: "},
+        {"h:80:192.0.2.1:8080,h:80:192.0.2.1:80", "h", 80, "192.0.2.1>8080 192.0.2.1 "},
+        {"h:80:[::1]:8080", "h", 80, "::1>8080 "},
+        {"h:80:::1:8080", "h", 80, "::1:8080 "},
         {"", "h", 80, ""},
         {" , ", "h", 80, ""},
     };
@@ -39,12 +42,18 @@ static void list_gives_addresses_in_order(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         char *copy = malloc(strlen(rows[i].list) + 1), found[100] = "";
         struct wsi_str list = {copy, strlen(rows[i].list)}, address;
+        uint16_t port;
 
         memcpy(copy, rows[i].list, list.len);
         while (wsi_override_next(&list, wsi_str_of(rows[i].host), (uint16_t)rows[i].port,
-                                 &address))
-            snprintf(found + strlen(found), sizeof found - strlen(found), "%.*s ",
+                                 &address, &port)) {
+            snprintf(found + strlen(found), sizeof found - strlen(found), "%.*s",
                      (int)address.len, address.ptr);
+            if (port != rows[i].port)
+                snprintf(found + strlen(found), sizeof found - strlen(found), ">%u",
+                         (unsigned)port);
+            snprintf(found + strlen(found), sizeof found - strlen(found), " ");
+        }
         if (strcmp(found, rows[i].addresses) != 0)
             fail_msg("\"%s\" gives \"%s\"", rows[i].list, found);
         free(copy);
@@ -80,7 +89,13 @@ static void element_is_refused_with_a_reason(void **state)
         {"h:1:", "address"},
         {"h:1:name", "address"},
         {"h:1:192.0.2.256", "address"},
-        {"h:1:192.0.2.1:80", "address"},
+        {"h:1:192.0.2.1:80", NULL},
+        {"h:1:[::1]:65535", NULL},
+        {"h:1:192.0.2.1:0", "address"},
+        {"h:1:192.0.2.1:", "address"},
+        {"h:1:192.0.2.1:65536", "address"},
+        {"h:1:name:80", "address"},
+        {"h:1:[::1]80", "address"},
         {"h:1:[192.0.2.1]", "address"},
         {"h:1:[]", "address"},
         {"h:1:[::1", "address"},

@@ -46,15 +46,37 @@ class Destination:
         elif self.tls is not None:
             raise ValueError("ssl is given, and the URI is ws://")
 
-    def client(self, queue: Queue) -> Client:
-        """A client for one connection. May look up a name."""
+    @property
+    def looks_up(self) -> bool:
+        """Whether look_up() has something to do, which may take its time."""
+        more = self.more
+        return bool(more.get("host") or more.get("port")
+                    or more.get("family", socket.AF_UNSPEC) != socket.AF_UNSPEC)
+
+    def look_up(self) -> str:
+        """Where to connect to in place of what the URI says, as the option `resolve` has
+        it."""
+        if not self.looks_up:
+            return ""
+        found = socket.getaddrinfo(self.more.get("host") or self.parsed.host,
+                                   self.more.get("port") or self.parsed.port,
+                                   family=self.more.get("family", socket.AF_UNSPEC),
+                                   type=socket.SOCK_STREAM)
+        return ",".join(f"{self._authority()}:{_with_port(*entry[4][:2])}" for entry in found)
+
+    def client(self, queue: Queue, resolve: str) -> Client:
+        """A client for one connection. `resolve` is what look_up() returned."""
         headers = self.headers.copy()
         user_info = self.parsed.user_info
         if user_info is not None and "Authorization" not in headers:
             headers["Authorization"] = build_authorization_basic(*user_info)
-        url, options = self._way()
+        options = dict(self.options)
+        if resolve:
+            options["resolve"] = resolve
+        if self.more.get("server_hostname"):
+            options["tls_server_name"] = self.more["server_hostname"]
         try:
-            return Client(url, queue=queue, headers=list(headers.raw_items()),
+            return Client(self._url(), queue=queue, headers=list(headers.raw_items()),
                           subprotocols=self.subprotocols or (), tls=self.tls, **options)
         except Error as error:
             raise self._refused(error) from error
@@ -65,25 +87,16 @@ class Destination:
             return InvalidProxy(str(proxy), error.detail)
         return InvalidURI(self.uri, error.detail) if error.name == "WSOCK_EURL" else error
 
-    def _way(self) -> tuple[str, dict[str, Any]]:
+    def _authority(self) -> str:
+        return build_host(self.parsed.host, self.parsed.port, self.parsed.secure,
+                          always_include_port=True)
+
+    def _url(self) -> str:
         scheme = "wss" if self.parsed.secure else "ws"
         resource = self.parsed.resource_name
         if self.unix_path is not None:
-            return f"{scheme}+unix:{self.unix_path}:{resource}", self.options
-        name = self.more.get("server_hostname") or self.parsed.host
-        port = self.parsed.port
-        if self.more.get("port") not in (None, port):
-            raise ValueError("connect(port=...) is that of the URI")
-        host = build_host(name, port, self.parsed.secure, always_include_port=True)
-        options = dict(self.options)
-        target = self.more.get("host") or self.parsed.host
-        family = self.more.get("family", socket.AF_UNSPEC)
-        if target != name or family != socket.AF_UNSPEC:
-            found = socket.getaddrinfo(target, port, family=family, type=socket.SOCK_STREAM)
-            bracketed = build_host(str(found[0][4][0]), port, self.parsed.secure,
-                                   always_include_port=True).rpartition(":")[0]
-            options["resolve"] = f"{host}:{bracketed}"
-        return f"{scheme}://{host}{resource}", options
+            return f"{scheme}+unix:{self.unix_path}:{resource}"
+        return f"{scheme}://{self._authority()}{resource}"
 
     def request(self) -> Request:
         """What is asked, as far as it is known here: the library adds its own fields."""
@@ -96,6 +109,10 @@ class Destination:
             headers["Sec-WebSocket-Protocol"] = ", ".join(self.subprotocols)
         headers.update(self.headers)
         return Request(self.parsed.resource_name, headers)
+
+
+def _with_port(address: Any, port: Any) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def headers_of(origin: Optional[str], user_agent: Optional[str], additional: Any) -> Headers:

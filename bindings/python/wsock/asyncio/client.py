@@ -121,7 +121,10 @@ class connect:
         connection = self._create(loop, self.logger, self._max_queue)
         connection._request = self._destination.request()
         opening: asyncio.Future[None] = loop.create_future()
-        client = self._destination.client(queue.queue)
+        destination, resolve = self._destination, ""
+        if destination.looks_up:
+            resolve = await loop.run_in_executor(None, destination.look_up)
+        client = destination.client(queue.queue, resolve)
         _listen(client, queue, connection, opening)
         queue.watch()
         try:

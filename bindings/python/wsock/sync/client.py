@@ -52,7 +52,7 @@ def connect(uri: str, *, origin: Optional[str] = None,
     connection = (create_connection or ClientConnection)(logger_of(logger, "wsock.client"),
                                                          max_queue)
     connection._request = destination.request()
-    opening = _Opening(destination.client(_hub.queue()), connection)
+    opening = _Opening(destination.client(_hub.queue(), destination.look_up()), connection)
     opening.wait(open_timeout)
     return connection
 
