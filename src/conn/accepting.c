@@ -5,7 +5,6 @@
  * application, by a file, or by a status.
  */
 #include <string.h>
-#include <unistd.h>
 
 #include <wsock/error.h>
 
@@ -14,6 +13,7 @@
 #include "conn/opening.h"
 #include "conn/service.h"
 #include "core/alloc.h"
+#include "io/sockets.h"
 #include "proto/origin.h"
 #include "proto/url.h"
 
@@ -45,7 +45,7 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
     if (alive > limit + (secure ? 0 : OVERLOAD_MAX) ||
         wsi_conn_new(&conn, worker, &service->owner, NULL, WSI_SERVER) < 0) {
         atomic_fetch_sub(&service->alive, 1);
-        close(fd);
+        wsi_socket_close(worker->loop, fd);
         wsi_service_task_done(service);
         return;
     }
@@ -54,7 +54,7 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
     conn->opening->speaks_tls = conn->opening->is_secure = secure;
     conn->opening->peer = *peer;
     if (wsi_stream_adopt(&conn->stream, worker->loop, fd) < 0) {
-        close(fd);
+        wsi_socket_close(worker->loop, fd);
         wsi_conn_closed(conn);
         return;
     }

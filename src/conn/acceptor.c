@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <wsock/error.h>
 
 #include "conn/conn.h"
 #include "core/alloc.h"
 #include "core/errno_text.h"
+#include "io/sockets.h"
 
 enum { ADDRESSES_MAX = 16, URL_MAX = 512 };
 
@@ -41,6 +41,13 @@ struct dealt {
     bool secure;
 };
 
+/* Any worker's will do for what is not about one of its descriptors. */
+static const struct wsi_sockets *sockets_of(const struct wsi_service *service,
+                                            void **state)
+{
+    return wsi_loop_sockets(service->owner.pool->workers[0].loop, state);
+}
+
 static struct wsi_accept_socket *socket_of(struct wsi_listener *listener)
 {
     return WSI_CONTAINER_OF(listener, struct wsi_accept_socket, listener);
@@ -63,7 +70,7 @@ static void deal(struct wsi_accept_socket *sock, struct wsi_worker *worker, int 
     struct dealt *dealt = wsi_alloc(sizeof *dealt);
 
     if (dealt == NULL) {
-        close(fd);
+        wsi_socket_close(sock->worker->loop, fd);
         return;
     }
     dealt->mail.run = run_dealt;
@@ -100,10 +107,12 @@ static void on_starved(struct wsi_listener *listener, int error)
 static void free_socket(struct wsi_accept_socket *sock)
 {
     struct wsi_service *service = sock->service;
+    void *state;
+    const struct wsi_sockets *sockets = sockets_of(service, &state);
 
-    close(sock->fd);
+    sockets->close(state, sock->fd, false);
     if (sock->path != NULL)
-        unlink(sock->path);
+        sockets->remove_path(state, sock->path);
     wsi_free(sock->path);
     wsi_free(sock);
     wsi_service_task_done(service);
@@ -174,8 +183,11 @@ struct plan {
     bool reuse_port;
 };
 
-static int plan_addresses(struct plan *plan, char *why, size_t why_size)
+static int plan_addresses(struct plan *plan, const struct wsi_service *service, char *why,
+                          size_t why_size)
 {
+    void *state;
+    const struct wsi_sockets *sockets = sockets_of(service, &state);
     char name[256];
     const struct wsi_str from = plan->url.is_unix ? plan->url.path : plan->url.host;
     int r;
@@ -188,13 +200,18 @@ static int plan_addresses(struct plan *plan, char *why, size_t why_size)
             snprintf(why, why_size, "the path is too long for a socket");
         return r;
     }
-    if (strcmp(name, "*") == 0) {
+    if (strcmp(name, "*") == 0 && sockets->lookup == NULL) {
         wsi_address_any(&plan->addresses[0], plan->url.port);
         return 0;
     }
     if (wsi_address_numeric(&plan->addresses[0], name, plan->url.port))
         return 0;
-    r = wsi_address_lookup(plan->addresses, ADDRESSES_MAX, name, plan->url.port);
+    if (sockets->lookup != NULL)
+        r = sockets->lookup(state, name, plan->url.port, &plan->addresses[0])
+                ? 1
+                : WSOCK_ERESOLVE;
+    else
+        r = wsi_address_lookup(plan->addresses, ADDRESSES_MAX, name, plan->url.port);
     if (r < 0) {
         snprintf(why, why_size, "cannot resolve %s", name);
         return r;
@@ -220,7 +237,7 @@ static int plan_from(struct plan *plan, const struct wsi_service *service,
     }
     plan->backlog = (int)wsi_option(options, WSI_OPT_LISTEN_BACKLOG);
     plan->reuse_port = wsi_option(options, WSI_OPT_REUSE_PORT) != 0 && !plan->url.is_unix;
-    return plan_addresses(plan, why, why_size);
+    return plan_addresses(plan, service, why, why_size);
 }
 
 /* Before there is a descriptor: a Unix socket that is bound leaves its path behind. */
@@ -260,6 +277,8 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
     struct wsi_pool *pool = service->owner.pool;
     const unsigned count = plan->reuse_port ? wsi_pool_count(pool) : 1;
     char text[WSI_ADDRESS_TEXT_MAX];
+    void *state;
+    const struct wsi_sockets *sockets = sockets_of(service, &state);
     int first = -1, r;
 
     for (unsigned i = 0; i < count; i++) {
@@ -268,7 +287,8 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
         if (sock == NULL)
             return WSOCK_ENOMEM;
         errno = 0;
-        r = i == 0 ? wsi_listen(address, plan->backlog, plan->reuse_port, &sock->fd)
+        r = i == 0 ? sockets->listen(state, address, plan->backlog, plan->reuse_port,
+                                     &sock->fd)
                    : wsi_listen_join(first, plan->backlog, &sock->fd);
         if (r < 0) {
             snprintf(why, why_size, "%s: %s", wsi_address_text(address, text),
@@ -307,18 +327,21 @@ int wsi_acceptor_open(struct wsi_acceptor **out, struct wsi_service *service,
                       const char *text, char *why, size_t why_size)
 {
     struct wsi_acceptor *acceptor;
+    const struct wsi_sockets *sockets;
     struct plan plan;
-    size_t sockets;
+    void *state;
+    size_t count;
     int r;
 
     *why = '\0';
     r = plan_from(&plan, service, text, why, why_size);
     if (r < 0)
         return r;
-    sockets = plan.count * (plan.reuse_port ? wsi_pool_count(service->owner.pool) : 1);
-    acceptor = wsi_zalloc(sizeof *acceptor + sockets * sizeof acceptor->sockets[0]);
+    count = plan.count * (plan.reuse_port ? wsi_pool_count(service->owner.pool) : 1);
+    acceptor = wsi_zalloc(sizeof *acceptor + count * sizeof acceptor->sockets[0]);
     if (acceptor == NULL)
         return WSOCK_ENOMEM;
+    sockets = sockets_of(service, &state);
     wsi_list_init(&acceptor->node);
     acceptor->secure = plan.url.secure;
     acceptor->asked = wsi_strdup(text);
@@ -331,7 +354,7 @@ int wsi_acceptor_open(struct wsi_acceptor **out, struct wsi_service *service,
                                  wsi_address_port(&plan.addresses[0]));
         r = open_address(acceptor, service, &plan.addresses[i], &plan, why, why_size);
         if (r == 0 && i == 0 && !plan.url.is_unix)
-            wsi_address_local(&plan.addresses[0], acceptor->sockets[0]->fd);
+            sockets->local(state, &plan.addresses[0], acceptor->sockets[0]->fd);
     }
     if (r == 0)
         r = write_url(acceptor, &plan);

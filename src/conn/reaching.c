@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <wsock/error.h>
 
@@ -16,6 +15,7 @@
 #include "conn/secure.h"
 #include "conn/tunneling.h"
 #include "core/errno_text.h"
+#include "io/sockets.h"
 #include "proto/override.h"
 
 void wsi_reaching_stop(struct wsock_conn *conn)
@@ -57,7 +57,7 @@ static void on_dialed(void *user, int fd, const struct wsi_address *address, int
         connect_failed(conn, error);
     } else if (wsi_stream_adopt(&conn->stream, conn->worker->loop, fd) < 0) {
         error = errno;
-        close(fd);
+        wsi_socket_close(conn->worker->loop, fd);
         connect_failed(conn, error);
     } else {
         wsi_reaching_connected(conn);

@@ -12,6 +12,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "io/sockets.h"
+
 struct wsi_loop;
 struct wsi_stream;
 struct wsi_listener;
@@ -24,6 +26,7 @@ enum {
 
 struct wsi_backend {
     const char *name;
+    const struct wsi_sockets *sockets;
     int (*init)(struct wsi_loop *loop, void **state);
     void (*fini)(struct wsi_loop *loop, void *state);
     /** Wait, call wsi_loop_woke() once (loop_internal.h), and then

@@ -214,6 +214,7 @@ static ssize_t epoll_send_pieces(void *user, struct wsi_stream *stream,
 
 const struct wsi_backend wsi_backend_epoll = {
     .name = "epoll",
+    .sockets = &wsi_sockets_kernel,
     .init = epoll_init,
     .fini = epoll_fini,
     .wait = epoll_wait_turn,

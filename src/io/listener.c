@@ -6,7 +6,6 @@
  * them.
  */
 #include <errno.h>
-#include <sys/socket.h>
 
 #include "io/loop_internal.h"
 
@@ -114,23 +113,21 @@ void wsi_loop_listener_ready(struct wsi_listener *listener)
         return;
     loop->accepting = listener;
     for (int i = 0; i < ACCEPTS_MAX; i++) {
-        struct wsi_address peer = {.len = sizeof peer.u};
-        const int fd = accept4(listener->fd, &peer.u.any, &peer.len,
-                               SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct wsi_address peer;
+        const int fd = loop->backend->sockets->accept(loop->backend_state, listener->fd,
+                                                      &peer);
 
         if (fd >= 0) {
             listener->on_accept(listener, fd, &peer);
             /* The callback may have stopped, and then freed, the listener. */
             if (loop->accepting != listener || listener->paused)
                 break;
-        } else if (errno == EAGAIN) {
+        } else if (fd == -EAGAIN) {
             break;
-        } else if (!is_of_one_connection(errno)) {
-            const int error = errno;
-
+        } else if (!is_of_one_connection(-fd)) {
             watch(listener, false);
             rest(listener);
-            listener->on_starved(listener, error);
+            listener->on_starved(listener, -fd);
             break;
         }
     }

@@ -172,6 +172,12 @@ uint64_t wsi_loop_clock_us(const struct wsi_loop *loop)
     return wsi_clock_us(loop->clock);
 }
 
+const struct wsi_sockets *wsi_loop_sockets(const struct wsi_loop *loop, void **state)
+{
+    *state = loop->backend_state;
+    return loop->backend->sockets;
+}
+
 struct wsi_wheel *wsi_loop_wheel(struct wsi_loop *loop)
 {
     return &loop->wheel;

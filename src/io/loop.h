@@ -22,6 +22,7 @@
 
 struct wsi_loop;
 struct wsi_backend;
+struct wsi_sockets;
 
 struct wsi_loop_config {
     const struct wsi_backend *backend; /* NULL: epoll */
@@ -59,6 +60,10 @@ const uint64_t *wsi_loop_now(const struct wsi_loop *loop);
 
 /** The clock itself. */
 uint64_t wsi_loop_clock_us(const struct wsi_loop *loop);
+
+/** Where its sockets come from. @param state (out, borrowed from loop) for their calls.
+ */
+const struct wsi_sockets *wsi_loop_sockets(const struct wsi_loop *loop, void **state);
 
 struct wsi_wheel *wsi_loop_wheel(struct wsi_loop *loop);
 

@@ -22,6 +22,7 @@
 
 #include "core/alloc.h"
 #include "core/list.h"
+#include "io/sockets.h"
 
 enum { THREADS_MAX = 4, IDLE_SECONDS = 5 };
 
@@ -143,21 +144,49 @@ static bool start_thread(void)
     return r == 0;
 }
 
-int wsi_resolve_start(struct wsi_resolve **out, struct wsi_loop *loop, const char *host,
-                      uint16_t port, wsi_resolve_fn done, void *user)
+/* The loop's sockets know all names themselves: nobody else is asked. */
+static bool know_already(struct wsi_resolve *job)
+{
+    void *state;
+    const struct wsi_sockets *sockets = wsi_loop_sockets(job->loop, &state);
+
+    if (sockets->lookup == NULL)
+        return false;
+    job->stage = POSTED;
+    job->count = sockets->lookup(state, job->host, job->port, &job->addresses[0]);
+    wsi_loop_post(job->loop, &job->mail);
+    return true;
+}
+
+static struct wsi_resolve *new_job(struct wsi_loop *loop, const char *host, uint16_t port,
+                                   wsi_resolve_fn done, void *user)
 {
     const size_t len = strlen(host);
     struct wsi_resolve *job = wsi_zalloc(sizeof *job + len + 1);
-    bool served = true;
 
     if (job == NULL)
-        return WSOCK_ENOMEM;
+        return NULL;
     memcpy(job->host, host, len + 1);
     job->mail.run = deliver;
     job->loop = loop;
     job->port = port;
     job->done = done;
     job->user = user;
+    return job;
+}
+
+int wsi_resolve_start(struct wsi_resolve **out, struct wsi_loop *loop, const char *host,
+                      uint16_t port, wsi_resolve_fn done, void *user)
+{
+    struct wsi_resolve *job = new_job(loop, host, port, done, user);
+    bool served = true;
+
+    if (job == NULL)
+        return WSOCK_ENOMEM;
+    if (know_already(job)) {
+        *out = job;
+        return 0;
+    }
     pthread_mutex_lock(&lock);
     if (queued >= idle && threads < THREADS_MAX && !start_thread())
         served = threads > 0;

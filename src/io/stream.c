@@ -17,11 +17,6 @@
 #include "io/stream.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <wsock/error.h>
 
@@ -74,43 +69,31 @@ static int attach(struct wsi_stream *stream, struct wsi_loop *loop, int fd,
     return 0;
 }
 
-static void set_nodelay(int fd)
-{
-    const int on = 1;
-
-    /* A Unix socket refuses it and has no need of it. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
 int wsi_stream_adopt(struct wsi_stream *stream, struct wsi_loop *loop, int fd)
 {
-    const int flags = fcntl(fd, F_GETFL);
+    const int r = loop->backend->sockets->adopt(loop->backend_state, fd);
 
-    if (flags < 0 ||
-        (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0))
+    if (r < 0) {
+        errno = -r;
         return WSOCK_ESYSTEM;
-    set_nodelay(fd);
+    }
     return attach(stream, loop, fd, 0, WSI_WATCH_READ);
 }
 
 int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
                        const struct wsi_address *to)
 {
-    const int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                          0);
-    int r = 0, error;
+    const int fd = loop->backend->sockets->connect(loop->backend_state, to);
+    int r, error;
 
-    if (fd < 0)
+    if (fd < 0) {
+        errno = -fd;
         return wsi_error_from_errno(errno);
-    set_nodelay(fd);
-    /* A Unix socket whose backlog is full says EAGAIN and does not go on trying. */
-    if (connect(fd, &to->u.any, to->len) < 0 && errno != EINPROGRESS && errno != EINTR)
-        r = wsi_error_from_errno(errno);
-    if (r == 0)
-        r = attach(stream, loop, fd, WSI_S_CONNECTING | WSI_S_BLOCKED, WSI_WATCH_WRITE);
+    }
+    r = attach(stream, loop, fd, WSI_S_CONNECTING | WSI_S_BLOCKED, WSI_WATCH_WRITE);
     if (r < 0) {
         error = errno;
-        close(fd);
+        wsi_socket_close(loop, fd);
         errno = error;
     }
     return r;
@@ -118,16 +101,11 @@ int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
 
 /* ---- readiness ---- */
 
-/* Out of line: within, its local whose address is taken would have every event that is
- * ready pay for a guard of the stack. */
-__attribute__((noinline)) static int socket_error(const struct wsi_stream *stream)
+static int socket_error(const struct wsi_stream *stream)
 {
-    int error = 0;
-    socklen_t len = sizeof error;
+    const struct wsi_loop *loop = stream->loop;
 
-    if (getsockopt(stream->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        error = errno;
-    return error;
+    return loop->backend->sockets->error(loop->backend_state, stream->fd);
 }
 
 void wsi_stream_end(struct wsi_stream *stream, int error)
@@ -250,8 +228,11 @@ static unsigned wanted(const struct wsi_stream *stream)
 /* The queue is empty: say so to the peer. */
 static void send_fin(struct wsi_stream *stream)
 {
+    const struct wsi_loop *loop = stream->loop;
+
     wsi_stream_set(stream, WSI_S_FIN_SENT);
-    if (shutdown(stream->fd, SHUT_WR) < 0 || (stream->flags & WSI_S_EOF))
+    if (loop->backend->sockets->shutdown(loop->backend_state, stream->fd) < 0 ||
+        (stream->flags & WSI_S_EOF))
         wsi_stream_end(stream, 0);
 }
 
@@ -275,12 +256,10 @@ static bool settle(struct wsi_stream *stream)
 
 static void close_socket(struct wsi_stream *stream)
 {
-    if (stream->flags & WSI_S_RESET) {
-        const struct linger none = {.l_onoff = 1, .l_linger = 0};
+    const struct wsi_loop *loop = stream->loop;
 
-        setsockopt(stream->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    }
-    close(stream->fd);
+    loop->backend->sockets->close(loop->backend_state, stream->fd,
+                                  (stream->flags & WSI_S_RESET) != 0);
     stream->fd = -1;
 }
 

@@ -241,6 +241,7 @@ void script_init(struct script *script)
         .backend =
             {
                 .name = "script",
+                .sockets = &wsi_sockets_kernel,
                 .init = script_open,
                 .fini = script_fini,
                 .wait = script_wait,
