@@ -87,6 +87,30 @@ static void sources_differ(void **state)
     assert_memory_not_equal(a, b, sizeof a);
 }
 
+/* For tests, whatever the sizes. */
+static void repeated_source_depends_on_its_seed_alone(void **state)
+{
+    uint8_t a[1000], b[1000];
+
+    (void)state;
+    for (uint64_t seed = 0; seed < 3; seed++) {
+        wsi_random_init(&source);
+        wsi_random_repeat(&source, seed);
+        wsi_random_bytes(&source, a, 4);
+        wsi_random_bytes(&source, a + 4, 300);
+        wsi_random_bytes(&source, a + 304, sizeof a - 304);
+        wsi_random_repeat(&source, seed);
+        wsi_random_bytes(&source, b, 4);
+        wsi_random_bytes(&source, b + 4, 300);
+        wsi_random_bytes(&source, b + 304, sizeof b - 304);
+        assert_memory_equal(a, b, sizeof a);
+        assert_true(zeros(a, sizeof a) < 20);
+        wsi_random_repeat(&source, seed + 1);
+        wsi_random_bytes(&source, b, 4);
+        assert_memory_not_equal(a, b, 4);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +118,7 @@ int main(void)
         TEST(pool_forgets_what_it_gave),
         TEST(pool_that_cannot_serve_is_filled_anew),
         TEST(sources_differ),
+        TEST(repeated_source_depends_on_its_seed_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
