@@ -82,6 +82,8 @@ WSOCK_STATUS(wsock_endpoint_get_int64)
 WSOCK_STATUS(wsock_client_get_int64)
 WSOCK_STATUS(wsock_client_connect)
 WSOCK_STATUS(wsock_conn_extensions)
+WSOCK_STATUS(wsock_testing_new)
+WSOCK_STATUS(wsock_testing_next_ms)
 
 #define WSOCK_API
 %include <wsock/types.h>
@@ -99,3 +101,4 @@ WSOCK_STATUS(wsock_conn_extensions)
 %include <wsock/server.h>
 %include <wsock/client.h>
 %include <wsock/room.h>
+%include <wsock/testing.h>

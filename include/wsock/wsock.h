@@ -42,7 +42,7 @@
  * many at once, member.h for who they are; tls.h for wss; timer.h for later; queue.h to have
  * handlers run on a thread of your own; option.h for limits; runtime.h for
  * threads, signals and the log; error.h for what calls answer; memory.h for a heap of
- * your own.
+ * your own; testing.h for tests of what you write with all this.
  */
 #ifndef WSOCK_WSOCK_H
 #define WSOCK_WSOCK_H
@@ -60,6 +60,7 @@
 #include <wsock/room.h>
 #include <wsock/runtime.h>
 #include <wsock/server.h>
+#include <wsock/testing.h>
 #include <wsock/timer.h>
 #include <wsock/tls.h>
 #include <wsock/types.h>

@@ -67,17 +67,19 @@ static bool is_over(const void *what)
     return atomic_load(&pool->stopping) && pool->live == 0;
 }
 
-static void wait_for_end(wsock_runtime *runtime, int fd, bool with_signals)
+static int wait_for_end(wsock_runtime *runtime, int fd, bool with_signals)
 {
     unsigned handled = 0;
     uint64_t count;
+    int r;
 
-    while (wsi_await(&runtime->pool, is_over, &runtime->pool, fd, -1) != 0) {
+    while ((r = wsi_await(&runtime->pool, is_over, &runtime->pool, fd, -1)) > 0) {
         if (read(fd, &count, sizeof count) < 0)
             continue;
         for (; with_signals && handled < atomic_load(&signals_seen); handled++)
             wsi_runtime_stop(runtime, handled > 0);
     }
+    return r;
 }
 
 /* @return 0; WSOCK_EBUSY while another thread is in it. */
@@ -129,12 +131,12 @@ int wsock_runtime_run(wsock_runtime *runtime, unsigned flags)
     }
     if (with_signals)
         take_signals(before, fd);
-    wait_for_end(runtime, fd, with_signals);
+    r = wait_for_end(runtime, fd, with_signals);
     if (with_signals)
         give_signals_back(before);
     leave(runtime);
     if (fd >= 0)
         close(fd);
     wsi_pool_unref(&runtime->pool);
-    return 0;
+    return r;
 }

@@ -16,7 +16,7 @@ enum {
     LOOK_MS = 50, /* with no descriptor to be told by */
 };
 
-enum outcome { LOOK_AGAIN, READABLE, TIME_IS_UP };
+enum outcome { LOOK_AGAIN, READABLE, TIME_IS_UP, NEVER };
 
 /* What a wait is about, and the queues that this thread dispatches. */
 struct waiting {
@@ -63,19 +63,69 @@ static void let_go(struct waiting *waiting)
         wsi_queue_unref(waiting->own[--waiting->count]);
 }
 
+/* @return (owned, nullable) the queue at an index: handlers may make and end some. */
+static struct wsock_queue *queue_at(struct wsi_pool *pool, size_t index)
+{
+    struct wsock_queue *found = NULL;
+
+    pthread_mutex_lock(&pool->lock);
+    WSI_LIST_EACH(node, &pool->queues)
+    {
+        if (index-- == 0) {
+            found = wsi_queue_ref(WSI_CONTAINER_OF(node, struct wsock_queue, node));
+            break;
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return found;
+}
+
+static bool runs(struct wsock_queue *queue)
+{
+    return wsi_queue_dispatch_now(queue) > 0;
+}
+
+static bool has_some(struct wsock_queue *queue)
+{
+    return wsi_queue_arm(queue) > 0;
+}
+
+static bool any_queue(struct wsi_pool *pool, bool (*does)(struct wsock_queue *queue))
+{
+    struct wsock_queue *queue;
+    bool any = false;
+
+    for (size_t i = 0; (queue = queue_at(pool, i)) != NULL; i++) {
+        any |= does(queue);
+        wsi_queue_unref(queue);
+    }
+    return any;
+}
+
+bool wsi_dispatch_all(struct wsi_pool *pool)
+{
+    return any_queue(pool, runs);
+}
+
+bool wsi_some_wait(struct wsi_pool *pool)
+{
+    return any_queue(pool, has_some);
+}
+
 /* @return whether handlers ran. */
 static bool dispatch_own(struct waiting *waiting)
 {
     bool ran = false;
 
     for (unsigned i = 0; i < waiting->count; i++)
-        ran |= wsi_queue_dispatch(waiting->own[i], 0, 0) > 0;
+        ran |= wsi_queue_dispatch_now(waiting->own[i]) > 0;
     return ran;
 }
 
-static int left_ms(uint64_t until_us)
+static int left_ms(const struct waiting *waiting)
 {
-    const uint64_t now_us = wsi_clock_us(&wsi_clock_system);
+    const uint64_t until_us = waiting->until_us;
+    const uint64_t now_us = wsi_clock_us(waiting->pool->clock);
     uint64_t left;
 
     if (until_us == UINT64_MAX)
@@ -127,13 +177,21 @@ static enum outcome glance(const struct waiting *waiting)
 
     if (waiting->fd >= 0 && poll(&ready, 1, 0) > 0)
         return READABLE;
-    return left_ms(waiting->until_us) == 0 ? TIME_IS_UP : LOOK_AGAIN;
+    return left_ms(waiting) == 0 ? TIME_IS_UP : LOOK_AGAIN;
+}
+
+/* On a network in memory nothing happens but what this thread brings about. */
+static enum outcome step(const struct waiting *waiting)
+{
+    if (wsi_pool_step(waiting->pool, waiting->until_us))
+        return LOOK_AGAIN;
+    return waiting->until_us == UINT64_MAX ? NEVER : TIME_IS_UP;
 }
 
 static enum outcome sleep_on_descriptors(struct waiting *waiting)
 {
     struct pollfd ready[OWN_MAX + 2] = {{.fd = waiting->fd, .events = POLLIN}};
-    int left = left_ms(waiting->until_us);
+    int left = left_ms(waiting);
     uint64_t count;
     int r;
 
@@ -151,7 +209,7 @@ static enum outcome sleep_on_descriptors(struct waiting *waiting)
     if ((ready[1].revents & POLLIN) != 0 &&
         read(waiting->waiter.fd, &count, sizeof count) < 0)
         return LOOK_AGAIN;
-    return r == 0 && left_ms(waiting->until_us) == 0 ? TIME_IS_UP : LOOK_AGAIN;
+    return r == 0 && left_ms(waiting) == 0 ? TIME_IS_UP : LOOK_AGAIN;
 }
 
 static enum outcome sleep_on_condition(struct waiting *waiting)
@@ -170,13 +228,15 @@ static enum outcome sleep_on_condition(struct waiting *waiting)
     else if (!over)
         pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
     pthread_mutex_unlock(&pool->lock);
-    return left_ms(waiting->until_us) == 0 ? TIME_IS_UP : LOOK_AGAIN;
+    return left_ms(waiting) == 0 ? TIME_IS_UP : LOOK_AGAIN;
 }
 
 static enum outcome turn(struct waiting *waiting)
 {
     enum outcome outcome;
 
+    if (waiting->pool->memory != NULL)
+        return wsi_dispatch_all(waiting->pool) ? LOOK_AGAIN : step(waiting);
     find_own(waiting);
     if (waiting->count == 0 && waiting->fd < 0)
         outcome = sleep_on_condition(waiting);
@@ -199,12 +259,14 @@ int wsi_await(struct wsi_pool *pool, bool (*is_over)(const void *what), const vo
     bool over = false;
 
     if (timeout_ms >= 0 && timeout_ms < INT64_MAX / 2000)
-        waiting.until_us = wsi_clock_us(&wsi_clock_system) + (uint64_t)timeout_ms * 1000;
+        waiting.until_us = wsi_clock_us(pool->clock) + (uint64_t)timeout_ms * 1000;
     while (outcome == LOOK_AGAIN && !(over = look(&waiting)))
         outcome = turn(&waiting);
-    over = over || (outcome == TIME_IS_UP && look(&waiting));
+    over = over || (outcome != READABLE && look(&waiting));
     stop_hearing(&waiting);
     if (over)
         return 0;
+    if (outcome == NEVER)
+        return WSOCK_EDEADLK;
     return outcome == READABLE ? 1 : WSOCK_ETIMEDOUT;
 }

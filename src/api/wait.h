@@ -14,10 +14,17 @@ struct wsi_pool;
  *
  * @param fd         (-1: none) to wait for as well.
  * @param timeout_ms negative: no limit; 0: only look.
- * @return 0 when it is over; 1 when fd is readable; WSOCK_ETIMEDOUT. A signal does not
- *         end it.
+ * @return 0 when it is over; 1 when fd is readable; WSOCK_ETIMEDOUT; on a network in
+ *         memory WSOCK_EDEADLK when nothing can end it any more. A signal does not end
+ * it.
  */
 int wsi_await(struct wsi_pool *pool, bool (*is_over)(const void *what), const void *what,
               int fd, int64_t timeout_ms);
+
+/** Run what waits on the pool's queues, whoever dispatches them: for a network in memory.
+ * @return whether handlers ran. */
+bool wsi_dispatch_all(struct wsi_pool *pool);
+/** @return whether something waits there. */
+bool wsi_some_wait(struct wsi_pool *pool);
 
 #endif

@@ -14,7 +14,6 @@
 #include "conn/conn.h"
 #include "conn/queued.h"
 #include "core/alloc.h"
-#include "core/clock.h"
 
 enum {
     EVENTS_DEFAULT = 1024, /* of a dispatch that names no number */
@@ -428,19 +427,19 @@ void wsi_queue_call(struct wsock_queue *queue, struct wsi_mail *mail)
 
 /* ---- the host's side ---- */
 
-static int left_of(uint64_t until_us)
+static int left_of(const struct wsock_queue *queue, uint64_t until_us)
 {
-    const uint64_t now_us = wsi_clock_us(&wsi_clock_system);
+    const uint64_t now_us = wsi_clock_us(queue->pool->clock);
     const uint64_t left_ms = now_us < until_us ? (until_us - now_us + 999) / 1000 : 0;
 
     return left_ms < INT32_MAX ? (int)left_ms : INT32_MAX;
 }
 
-static uint64_t moment_in(int64_t timeout_ms)
+static uint64_t moment_in(const struct wsock_queue *queue, int64_t timeout_ms)
 {
     return timeout_ms < 0 || timeout_ms >= INT64_MAX / 2000
                ? UINT64_MAX
-               : wsi_clock_us(&wsi_clock_system) + (uint64_t)timeout_ms * 1000;
+               : wsi_clock_us(queue->pool->clock) + (uint64_t)timeout_ms * 1000;
 }
 
 /* @return as wsi_queue_wait(); a signal counts as the time that is up. */
@@ -450,8 +449,14 @@ static int wait_until(struct wsock_queue *queue, uint64_t until_us)
     int r;
 
     while ((r = wsi_queue_arm(queue)) == 0) {
-        const int left_ms = until_us == UINT64_MAX ? -1 : left_of(until_us);
+        const int left_ms = until_us == UINT64_MAX ? -1 : left_of(queue, until_us);
 
+        if (queue->pool->memory != NULL) {
+            if (wsi_pool_step(queue->pool, until_us))
+                continue;
+            r = until_us == UINT64_MAX ? WSOCK_EDEADLK : 0;
+            break;
+        }
         if (left_ms == 0 || poll(&ready, 1, left_ms) < 0)
             break;
     }
@@ -465,12 +470,12 @@ int wsi_queue_wait(struct wsock_queue *queue, int64_t timeout_ms)
 
     wsi_queue_ref(queue); /* a free function may drop the last handle */
     atomic_store(&queue->thread, pthread_self());
-    r = wait_until(queue, moment_in(timeout_ms));
+    r = wait_until(queue, moment_in(queue, timeout_ms));
     wsi_queue_unref(queue);
     return r;
 }
 
-static int dispatch_now(struct wsock_queue *queue, size_t max)
+static int dispatch_once(struct wsock_queue *queue, size_t max)
 {
     size_t ran;
 
@@ -487,13 +492,14 @@ static int dispatch_now(struct wsock_queue *queue, size_t max)
 
 int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms)
 {
-    const uint64_t until_us = timeout_ms != 0 ? moment_in(timeout_ms) : 0;
+    /* For tests even the present has to be brought about. */
+    const bool waits = timeout_ms != 0 || queue->pool->memory != NULL;
+    const uint64_t until_us = waits ? moment_in(queue, timeout_ms) : 0;
     int r;
 
     wsi_queue_ref(queue); /* a handler may drop the last handle */
     max = max != 0 ? max : EVENTS_DEFAULT;
-    while ((r = dispatch_now(queue, max)) == 0 && timeout_ms != 0 &&
-           !atomic_load(&queue->woken)) {
+    while ((r = dispatch_once(queue, max)) == 0 && waits && !atomic_load(&queue->woken)) {
         const int some = wait_until(queue, until_us);
 
         if (some <= 0) {
@@ -502,6 +508,18 @@ int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms
         }
     }
     if (r >= 0) /* else somebody else dispatches, whom it was meant for */
+        atomic_store(&queue->woken, false);
+    wsi_queue_unref(queue);
+    return r;
+}
+
+int wsi_queue_dispatch_now(struct wsock_queue *queue)
+{
+    int r;
+
+    wsi_queue_ref(queue);
+    r = dispatch_once(queue, EVENTS_DEFAULT);
+    if (r >= 0)
         atomic_store(&queue->woken, false);
     wsi_queue_unref(queue);
     return r;

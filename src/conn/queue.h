@@ -136,6 +136,8 @@ static inline bool wsi_queue_is_closed(struct wsock_queue *queue)
 
 /** @return how many handlers ran; WSOCK_EBUSY. */
 int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms);
+/** The same of what waits now. */
+int wsi_queue_dispatch_now(struct wsock_queue *queue);
 /** @return 1 when there is something to dispatch or it was woken; 0 when the time is up.
  */
 int wsi_queue_wait(struct wsock_queue *queue, int64_t timeout_ms);

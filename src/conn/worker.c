@@ -19,6 +19,7 @@
 #include "conn/pressure.h"
 #include "conn/timer.h"
 #include "core/alloc.h"
+#include "io/memory.h"
 
 _Thread_local struct wsi_worker *wsi_worker_current;
 _Thread_local const struct wsi_pool *wsi_pool_calling;
@@ -71,6 +72,7 @@ void wsi_pool_fini(struct wsi_pool *pool)
     for (unsigned i = 0; i < wsi_pool_count(pool); i++)
         wsi_worker_fini(&pool->workers[i]);
     wsi_free(pool->workers);
+    wsi_memory_free(pool->memory);
     wsi_compressors_fini(&pool->compressors);
     wsi_log_fini(&pool->log);
     wsi_options_fini(&pool->options);
@@ -100,7 +102,7 @@ static void sweep(struct wsi_worker *worker)
 
 static void *worker_main(void *user)
 {
-    struct wsi_worker *worker = user;
+    struct wsi_worker *worker = user, *before = wsi_worker_current;
 
     wsi_worker_current = worker;
     while (!worker->quit)
@@ -110,7 +112,7 @@ static void *worker_main(void *user)
      * visible is run now. */
     atomic_store(&worker->ended, true);
     sweep(worker);
-    wsi_worker_current = NULL;
+    wsi_worker_current = before;
     return NULL;
 }
 
@@ -132,6 +134,8 @@ int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned i
     wsi_list_init(&worker->timers);
     wsi_list_init(&worker->keepers);
     wsi_random_init(&worker->random);
+    if (pool->memory != NULL)
+        wsi_random_repeat(&worker->random, pool->seed);
     atomic_init(&worker->calls, 0);
     atomic_init(&worker->ended, false);
     wsi_timer_init(&worker->relief, wsi_pressure_relief);
@@ -166,8 +170,12 @@ static void end_threads(struct wsi_worker *workers, unsigned count)
         workers[i].end.run = run_end;
         wsi_loop_post(workers[i].loop, &workers[i].end);
     }
-    for (unsigned i = 0; i < count; i++)
-        pthread_join(workers[i].thread, NULL);
+    for (unsigned i = 0; i < count; i++) {
+        if (workers[i].pool->memory != NULL)
+            worker_main(&workers[i]);
+        else
+            pthread_join(workers[i].thread, NULL);
+    }
 }
 
 static unsigned usable_cores(void)
@@ -184,7 +192,8 @@ static int start_locked(struct wsi_pool *pool)
 {
     const int64_t asked = wsi_option(&pool->options, WSI_OPT_WORKERS);
     const unsigned cores = usable_cores();
-    const unsigned count = asked > 0                 ? (unsigned)asked
+    const unsigned count = pool->memory != NULL      ? 1
+                           : asked > 0               ? (unsigned)asked
                            : cores < WSI_WORKERS_MAX ? cores
                                                      : WSI_WORKERS_MAX;
     struct wsi_worker *workers;
@@ -201,7 +210,7 @@ static int start_locked(struct wsi_pool *pool)
             goto fail;
     }
     for (; started < count; started++) {
-        r = worker_start(&workers[started]);
+        r = pool->memory != NULL ? 0 : worker_start(&workers[started]);
         if (r < 0)
             goto fail;
     }
@@ -229,6 +238,21 @@ int wsi_pool_start(struct wsi_pool *pool)
         r = start_locked(pool);
     pthread_mutex_unlock(&pool->lock);
     return r;
+}
+
+bool wsi_pool_step(struct wsi_pool *pool, uint64_t until_us)
+{
+    struct wsi_worker *before = wsi_worker_current;
+    bool turned;
+
+    if (wsi_pool_is_here(pool))
+        return false;
+    /* Before the worker is there, only time passes. */
+    if (wsi_pool_count(pool) != 0)
+        wsi_worker_current = &pool->workers[0];
+    turned = wsi_memory_turn(pool->memory, until_us);
+    wsi_worker_current = before;
+    return turned;
 }
 
 void wsi_pool_end(struct wsi_pool *pool)

@@ -27,6 +27,7 @@
 
 struct wsi_pool;
 struct wsi_backend;
+struct wsi_memory;
 
 struct wsi_worker {
     struct wsi_pool *pool;
@@ -71,6 +72,8 @@ struct wsi_pool {
     struct wsi_log log;
     const struct wsi_backend *backend; /* NULL: the default */
     const struct wsi_clock *clock;
+    struct wsi_memory *memory; /* (owned, nullable) for tests: see wsi_pool_step() */
+    uint64_t seed;             /* of its randomness */
 
     pthread_mutex_t sweep; /* recursive: who runs mail of workers that have ended */
     pthread_mutex_t lock;
@@ -124,6 +127,16 @@ int wsi_pool_start(struct wsi_pool *pool);
 
 /** End the threads; nothing may be live. Not from a worker. */
 void wsi_pool_end(struct wsi_pool *pool);
+
+/**
+ * A pool on a network in memory has one worker without a thread, and a clock that stands
+ * still: who waits for something calls this, over and over, until it has come about.
+ *
+ * @param until_us by the pool's clock; UINT64_MAX: for as long as it takes.
+ * @return false when nothing happens until then, which it is now. Not from a handler on
+ *         the worker: false.
+ */
+bool wsi_pool_step(struct wsi_pool *pool, uint64_t until_us);
 
 /** True when this thread is a worker of the pool. */
 static inline bool wsi_pool_is_here(const struct wsi_pool *pool)

@@ -28,9 +28,7 @@ static int memory_init(struct wsi_loop *loop, void **state)
     struct wsi_memory *memory = WSI_CONTAINER_OF(loop->backend, struct wsi_memory,
                                                  backend);
 
-    lock(memory);
-    memory->loop = loop;
-    unlock(memory);
+    atomic_store(&memory->loop, loop);
     *state = memory;
     return 0;
 }
@@ -40,9 +38,7 @@ static void memory_fini(struct wsi_loop *loop, void *state)
     struct wsi_memory *memory = state;
 
     (void)loop;
-    lock(memory);
-    memory->loop = NULL;
-    unlock(memory);
+    atomic_store(&memory->loop, NULL);
 }
 
 static bool is_connecting(const struct wsi_endpoint *end)
@@ -185,6 +181,7 @@ struct wsi_memory *wsi_memory_new(void)
         return NULL;
     memory->backend = backend;
     memory->clock = (struct wsi_clock){.now_us = clock_now_us, .user = memory};
+    atomic_init(&memory->loop, NULL);
     atomic_init(&memory->now_us, BEGIN_US);
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
@@ -252,14 +249,15 @@ static uint64_t next_of(const struct wsi_memory *memory, const struct wsi_endpoi
 /* When something happens; NEVER without a loop. */
 static uint64_t next_us(const struct wsi_memory *memory)
 {
+    const struct wsi_loop *loop = atomic_load(&memory->loop);
     uint64_t next = NEVER;
 
-    if (memory->loop == NULL)
+    if (loop == NULL)
         return NEVER;
     if (is_due(memory))
         return wsi_memory_now_us(memory);
-    if (wsi_wheel_next_ms(&memory->loop->wheel) != NEVER)
-        next = wsi_wheel_next_ms(&memory->loop->wheel) * 1000;
+    if (wsi_wheel_next_ms(&loop->wheel) != NEVER)
+        next = wsi_wheel_next_ms(&loop->wheel) * 1000;
     WSI_LIST_EACH(node, &memory->sockets)
     {
         const uint64_t at_us = next_of(memory,

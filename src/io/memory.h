@@ -9,7 +9,8 @@
  * A name has an address of its own, a port belongs to an address, and who connects where
  * nobody listens is refused. Descriptors are numbers that no kernel gives out.
  *
- * One lock, held throughout a turn, makes all calls safe from every thread.
+ * One lock, held throughout a turn and what it calls back, makes all calls safe from
+ * every thread; who holds a lock that the callbacks take makes none.
  */
 #ifndef WSI_IO_MEMORY_H
 #define WSI_IO_MEMORY_H

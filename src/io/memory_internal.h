@@ -48,8 +48,8 @@ struct wsi_memory {
     struct wsi_backend backend;
     struct wsi_clock clock;
     _Atomic uint64_t now_us;
-    pthread_mutex_t lock;  /* recursive; guards all that follows */
-    struct wsi_loop *loop; /* nullable */
+    _Atomic(struct wsi_loop *) loop; /* nullable */
+    pthread_mutex_t lock;            /* recursive; guards all that follows */
     struct wsi_list names;
     struct wsi_list sockets; /* wsi_endpoint.node, the oldest first */
     struct wsi_list due;
