@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Rooms as a server has them; the calls on a room itself are in the room layer. */
 #include <wsock/error.h>
+#include <wsock/pattern.h>
 #include <wsock/room.h>
 
 #include "api/message.h"
 #include "api/server.h"
 #include "conn/service.h"
+#include "room/name.h"
 #include "room/room.h"
 
 static int get(wsock_server *server, wsock_room **out, const char *name,
@@ -59,6 +61,25 @@ int wsock_server_find_room(wsock_server *server, wsock_room **out, const char *n
     if (server == NULL || out == NULL || name == NULL)
         return WSOCK_EINVAL;
     return wsi_registry_find(&server->rooms, out, name);
+}
+
+int wsock_server_subscribe(wsock_server *server, wsock_conn *conn, const char *pattern)
+{
+    if (server == NULL || conn == NULL || pattern == NULL ||
+        conn->worker->pool != server->service.owner.pool ||
+        !wsi_room_pattern_is_valid(pattern))
+        return WSOCK_EINVAL;
+    return wsi_pattern_is_bounded(pattern) ? wsi_group_join(&server->rooms, conn, pattern)
+                                           : WSOCK_ETOOBIG;
+}
+
+int wsock_server_unsubscribe(wsock_server *server, wsock_conn *conn, const char *pattern)
+{
+    if (server == NULL || conn == NULL || pattern == NULL)
+        return WSOCK_EINVAL;
+    return wsi_room_pattern_is_valid(pattern) && wsi_pattern_is_bounded(pattern)
+               ? wsi_group_leave(&server->rooms, conn, pattern)
+               : WSOCK_ENOENT;
 }
 
 int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,

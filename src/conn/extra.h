@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct wsi_bearer;
 struct wsi_blob;
@@ -32,6 +33,7 @@ struct wsi_extra {
     _Atomic(struct wsi_bearer *) bearer; /* (owned, nullable) who it is: identity.h */
     struct wsi_queued *queued; /* (owned, nullable) from the beginning, or never */
     struct wsi_guest *guest;   /* (nullable) it counts for max_connections_per_address */
+    uint64_t heard; /* the last message by pattern, or to a room that has such: group.h */
     struct wsi_rate *rate;     /* (owned, nullable) while a rate limit is set */
     struct wsi_deflater *deflater; /* (owned, nullable) our context, if we keep one */
     struct wsi_inflater *inflater; /* (owned, nullable) the peer's, if we keep it; else

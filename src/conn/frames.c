@@ -5,6 +5,20 @@
 #include "conn/compress.h"
 #include "conn/encode.h"
 
+void wsi_windows_count(struct wsi_window_counts *windows, const struct wsock_conn *conn,
+                       bool joins)
+{
+    const unsigned window = wsi_window_of(conn), set = wsi_windows_set(windows);
+    uint32_t *count;
+
+    if (window == 0)
+        return;
+    count = &windows->count[conn->pmd.own_window_bits - WSI_PMD_BITS_MIN];
+    *count = joins ? *count + 1 : *count - 1;
+    atomic_store_explicit(&windows->set, *count > 0 ? set | window : set & ~window,
+                          memory_order_relaxed);
+}
+
 static struct wsi_blob *get(const struct wsi_frames *frames, unsigned window)
 {
     return atomic_load_explicit(&frames->packed[window], memory_order_acquire);

@@ -34,6 +34,21 @@ static inline unsigned wsi_window_of(const struct wsock_conn *conn)
     return bits != 0 ? 1u << (bits - WSI_PMD_BITS_MIN) : 0;
 }
 
+/** How many connections take messages compressed for each window. Zero-initialise. */
+struct wsi_window_counts {
+    uint32_t count[WSI_WINDOWS]; /* under a lock of who has this */
+    atomic_uint set;             /* those of which there are; any thread may look */
+};
+
+/** Count one more, or one less. With the lock held. */
+void wsi_windows_count(struct wsi_window_counts *windows, const struct wsock_conn *conn,
+                       bool joins);
+
+static inline unsigned wsi_windows_set(const struct wsi_window_counts *windows)
+{
+    return atomic_load_explicit(&windows->set, memory_order_relaxed);
+}
+
 /** See to the forms for these windows that are missing, unless the message is smaller
  *  than compression_min_bytes. The message is compressed at most twice, for the largest
  *  window and the smallest: a window between them takes the largest's form if it holds

@@ -1,8 +1,73 @@
 /* SPDX-License-Identifier: MIT */
-/* Leaving everything at the end. */
+/* Memberships: one by one, and leaving everything at the end. */
 #include "conn/member.h"
 
+#include <wsock/error.h>
+
 #include "conn/conn.h"
+
+/* With the worker's lock held. @param count (out, nullable) how many there are of all
+ * that count. @return (nullable) */
+static struct wsi_membership *find(const struct wsock_conn *conn, const void *of,
+                                   int64_t *count)
+{
+    struct wsi_membership *found = NULL;
+
+    if (count != NULL)
+        *count = 0;
+    WSI_LIST_EACH(node, &conn->rooms)
+    {
+        struct wsi_membership *membership = WSI_CONTAINER_OF(node, struct wsi_membership,
+                                                             node);
+
+        if (count != NULL)
+            *count += membership->of != NULL;
+        if (membership->of == of)
+            found = membership;
+    }
+    return found;
+}
+
+int wsi_membership_begin(struct wsi_membership *membership, struct wsock_conn *conn)
+{
+    int64_t count;
+    int r = 0;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    if (wsi_conn_state(conn) != WSI_CONN_OPEN)
+        r = WSOCK_ECLOSED;
+    else if (find(conn, membership->of, &count) != NULL)
+        r = WSOCK_EEXIST;
+    else if (count >=
+             wsi_option(&conn->profile->options, WSI_OPT_MAX_ROOMS_PER_CONNECTION))
+        r = WSOCK_ETOOBIG;
+    else
+        wsi_list_append(&conn->rooms, &membership->node);
+    pthread_mutex_unlock(&conn->worker->lock);
+    return r;
+}
+
+struct wsi_membership *wsi_membership_end(struct wsock_conn *conn, const void *of)
+{
+    struct wsi_membership *membership;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    membership = find(conn, of, NULL);
+    if (membership != NULL)
+        wsi_list_remove(&membership->node);
+    pthread_mutex_unlock(&conn->worker->lock);
+    return membership;
+}
+
+bool wsi_membership_is(struct wsock_conn *conn, const void *of)
+{
+    bool is;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    is = find(conn, of, NULL) != NULL;
+    pthread_mutex_unlock(&conn->worker->lock);
+    return is;
+}
 
 void wsi_members_leave_all(struct wsock_conn *conn)
 {

@@ -6,15 +6,26 @@
 #ifndef WSI_CONN_MEMBER_H
 #define WSI_CONN_MEMBER_H
 
+#include <stdbool.h>
+
 #include "core/list.h"
 
 struct wsock_conn;
 
 struct wsi_membership {
     struct wsi_list node; /* in wsock_conn.rooms, guarded by worker->lock */
+    const void *of; /* the room or pattern, of which there may be so many; else NULL */
     /** The connection stops being open; called without locks. */
     void (*leave)(struct wsi_membership *membership);
 };
+
+/** Add one, `of` something, while the connection is open and is not in that. @return 0;
+ *  WSOCK_ECLOSED; WSOCK_EEXIST; WSOCK_ETOOBIG at max_rooms_per_connection. Any thread. */
+int wsi_membership_begin(struct wsi_membership *membership, struct wsock_conn *conn);
+/** Unlink the one of that; the caller ends it. @return (nullable) Any thread. */
+struct wsi_membership *wsi_membership_end(struct wsock_conn *conn, const void *of);
+/** Is there one of that now? Any thread. */
+bool wsi_membership_is(struct wsock_conn *conn, const void *of);
 
 /** End all memberships. The connection is not open any more, so none can be added. */
 void wsi_members_leave_all(struct wsock_conn *conn);

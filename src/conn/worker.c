@@ -311,11 +311,21 @@ void wsi_pool_release(struct wsi_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
-void wsi_worker_post(struct wsi_worker *worker, struct wsi_mail *mail)
+void wsi_worker_push(struct wsi_worker *worker, struct wsi_mail *mail)
 {
     wsi_loop_post(worker->loop, mail);
+}
+
+void wsi_worker_settle(struct wsi_worker *worker)
+{
     if (atomic_load(&worker->ended))
         sweep(worker);
+}
+
+void wsi_worker_post(struct wsi_worker *worker, struct wsi_mail *mail)
+{
+    wsi_worker_push(worker, mail);
+    wsi_worker_settle(worker);
 }
 
 /* A round's mail to one worker. */

@@ -173,6 +173,11 @@ void wsi_pool_release(struct wsi_pool *pool);
 /** Run mail on a worker; after the worker's end it runs here, at once. Any thread. */
 void wsi_worker_post(struct wsi_worker *worker, struct wsi_mail *mail);
 
+/** The same in two steps: take its place among the mail, with whatever lock held; then,
+ * without locks, see to it that it runs after the worker's end too. */
+void wsi_worker_push(struct wsi_worker *worker, struct wsi_mail *mail);
+void wsi_worker_settle(struct wsi_worker *worker);
+
 /**
  * A visit to each worker, on its thread and between its handlers, behind the mail that it
  * has; done() on the one that comes last. Without threads done() runs at once, here. What

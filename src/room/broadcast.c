@@ -8,6 +8,7 @@
 
 #include "conn/conn.h"
 #include "conn/encode.h"
+#include "conn/send.h"
 #include "conn/service.h"
 #include "core/alloc.h"
 #include "room/room.h"
@@ -38,6 +39,7 @@ void wsi_envelope_unref(struct wsi_envelope *envelope)
         return;
     wsock_conn_unref(envelope->except);
     drop_conns(envelope->only, envelope->only_count);
+    wsi_matches_unref(envelope->matches);
     wsi_frames_drop_packed(&envelope->frames);
     if (frame->release == NULL)
         wsi_free(envelope);
@@ -83,15 +85,25 @@ static bool is_full(const wsock_room *room)
     return false;
 }
 
+/* With the lock held. @return 0; WSOCK_ENOMEM, and those from before are there. */
+static int find_matches(wsock_room *room)
+{
+    return wsi_matches_update(&room->matches, &room->generation, &room->registry->groups,
+                              room->name);
+}
+
 int wsi_room_may_pack(wsock_room *room, unsigned *windows)
 {
     bool full;
 
-    *windows = atomic_load_explicit(&room->window_set, memory_order_relaxed);
-    if (*windows == 0)
+    *windows = wsi_windows_set(&room->windows);
+    if (*windows == 0 && wsi_groups_are_none(&room->registry->groups))
         return 0;
     pthread_mutex_lock(&room->lock);
     full = is_full(room);
+    /* Without memory who queues it is refused. */
+    if (!full && find_matches(room) == 0 && room->matches != NULL)
+        *windows |= wsi_matches_windows(room->matches);
     pthread_mutex_unlock(&room->lock);
     return full ? WSOCK_EAGAIN : 0;
 }
@@ -134,7 +146,7 @@ static int compare_addresses(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
+static bool is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
 {
     if (envelope->except == conn)
         return false;
@@ -142,16 +154,64 @@ bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *
                                              sizeof conn, compare_addresses) != NULL;
 }
 
+void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn)
+{
+    if (is_for(envelope, conn))
+        wsi_conn_deliver(conn, &envelope->frames);
+}
+
 /* ---- queueing ---- */
 
-static void append_to_shard(struct wsi_shard *shard, struct wsi_envelope *envelope,
-                            size_t bytes, bool *post)
+/* With the lock held: whoever listens by a pattern is meant too, but by no predicate. */
+static int match(wsock_room *room, struct wsi_envelope *envelope)
 {
-    if (shard->count == 0)
-        return;
+    int r;
+
+    if (envelope->only != NULL)
+        return 0;
+    r = find_matches(room);
+    if (r == 0 && room->matches != NULL)
+        r = wsi_room_make_shards(room);
+    if (r < 0 || room->matches == NULL)
+        return r;
+    wsi_ref_take(&room->matches->ref);
+    envelope->matches = room->matches;
+    envelope->serial = wsi_groups_draw(&room->registry->groups);
+    return 0;
+}
+
+/* @return how many are meant there. */
+static size_t append_to_shard(struct wsi_shard *shard, struct wsi_envelope *envelope,
+                              size_t bytes, bool *post)
+{
+    const unsigned index = (unsigned)(shard - shard->room->shards);
+    size_t meant = shard->count;
+
+    if (envelope->matches != NULL)
+        meant += wsi_matches_count(envelope->matches, index);
+    if (meant == 0)
+        return 0;
     wsi_ref_take(&envelope->ref);
     shard->pending_bytes += bytes;
-    *post = wsi_shard_append(shard, &envelope->ops[shard - shard->room->shards]);
+    if (envelope->matches != NULL)
+        wsi_shard_push(shard, &envelope->ops[index]);
+    else
+        *post = wsi_shard_append(shard, &envelope->ops[index]);
+    return meant;
+}
+
+/* The lock is given back. */
+static void post_all(wsock_room *room, const struct wsi_envelope *envelope,
+                     const bool *post)
+{
+    struct wsi_worker *workers = room->registry->owner->pool->workers;
+
+    for (unsigned i = 0; i < room->shard_count; i++) {
+        if (post[i])
+            wsi_shard_post(&room->shards[i]);
+        else if (envelope->matches != NULL)
+            wsi_worker_settle(&workers[i]);
+    }
 }
 
 /* @param envelope (consumed) @return how many members are meant; WSOCK_EAGAIN;
@@ -163,21 +223,16 @@ static int queue(wsock_room *room, struct wsi_envelope *envelope)
     int r;
 
     pthread_mutex_lock(&room->lock);
-    if (room->closed) {
-        r = WSOCK_ECLOSED;
-    } else if (room->shard_count > envelope->shards) {
-        r = 0; /* the first member came since the message was made */
-    } else if (is_full(room)) {
-        r = WSOCK_EAGAIN;
-    } else {
-        r = (int)room->count;
-        for (unsigned i = 0; i < room->shard_count; i++)
-            append_to_shard(&room->shards[i], envelope, bytes, &post[i]);
+    r = room->closed ? WSOCK_ECLOSED : match(room, envelope);
+    if (r == 0 && room->shard_count <= envelope->shards) {
+        /* else the first member came since the message was made */
+        r = is_full(room) ? WSOCK_EAGAIN : 0;
+        for (unsigned i = 0; r >= 0 && i < room->shard_count; i++)
+            r += (int)append_to_shard(&room->shards[i], envelope, bytes, &post[i]);
     }
     pthread_mutex_unlock(&room->lock);
-    for (unsigned i = 0; r > 0 && i < room->shard_count; i++)
-        if (post[i])
-            wsi_shard_post(&room->shards[i]);
+    if (r > 0)
+        post_all(room, envelope, post);
     if (r > 0 && envelope->only != NULL)
         r = (int)envelope->only_count;
     wsi_envelope_unref(envelope);

@@ -26,6 +26,7 @@ int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,
     registry->options = options;
     registry->closed = false;
     wsi_list_init(&registry->rules);
+    wsi_groups_init(&registry->groups);
     pthread_mutex_init(&registry->lock, NULL);
     return 0;
 }
@@ -33,6 +34,7 @@ int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,
 void wsi_registry_fini(struct wsi_registry *registry)
 {
     wsi_room_rules_fini(&registry->rules);
+    wsi_groups_fini(&registry->groups);
     wsi_free(registry->buckets);
     pthread_mutex_destroy(&registry->lock);
 }

@@ -19,6 +19,7 @@
 #include "conn/owner.h"
 #include "core/list.h"
 #include "core/option.h"
+#include "room/group.h"
 
 struct wsi_registry {
     struct wsi_owner *owner;           /* the server; rooms keep it */
@@ -28,6 +29,7 @@ struct wsi_registry {
     size_t bucket_count, count;
     struct wsi_list rules; /* options by pattern: options.h */
     bool closed;           /* no room is made any more */
+    struct wsi_groups groups;
 };
 
 /** @param options (borrowed) defaults of the rooms. @return 0; WSOCK_ENOMEM. */

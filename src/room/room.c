@@ -7,7 +7,6 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
-#include "conn/send.h"
 #include "core/alloc.h"
 
 static void leave_by_end(struct wsi_membership *membership);
@@ -38,6 +37,7 @@ void wsi_room_free(wsock_room *room)
     struct wsi_owner *owner = room->registry->owner;
 
     pthread_mutex_destroy(&room->lock);
+    wsi_matches_unref(room->matches);
     wsi_free(room->shards);
     wsi_free(room);
     wsi_owner_unref(owner);
@@ -90,10 +90,7 @@ static void deliver_run(struct wsi_shard *shard, struct wsi_room_op *first,
         wsock_conn *conn = member_of_local(node)->conn;
 
         for (struct wsi_room_op *op = first; op != end; op = op->next) {
-            const struct wsi_envelope *envelope = op->subject;
-
-            if (wsi_envelope_is_for(envelope, conn))
-                wsi_conn_deliver(conn, &envelope->frames);
+            wsi_envelope_deliver(op->subject, conn);
         }
     }
     while (first != end) {
@@ -104,6 +101,25 @@ static void deliver_run(struct wsi_shard *shard, struct wsi_room_op *first,
     }
 }
 
+static bool has_matches(const struct wsi_room_op *op)
+{
+    return ((const struct wsi_envelope *)op->subject)->matches != NULL;
+}
+
+/* One by one, as marks tell of the last message only. */
+static void deliver_matched(struct wsi_shard *shard, struct wsi_envelope *envelope)
+{
+    WSI_LIST_EACH(node, &shard->members)
+    {
+        wsock_conn *conn = member_of_local(node)->conn;
+
+        wsi_matches_mark(conn, envelope->serial);
+        wsi_envelope_deliver(envelope, conn);
+    }
+    wsi_matches_deliver(envelope, (unsigned)(shard - shard->room->shards));
+    wsi_envelope_unref(envelope);
+}
+
 static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
 {
     while (op != NULL) {
@@ -112,7 +128,11 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
 
         switch (op->kind) {
         case WSI_ROOM_MESSAGE:
-            while (next != NULL && next->kind == WSI_ROOM_MESSAGE)
+            if (has_matches(op)) {
+                deliver_matched(shard, op->subject);
+                break;
+            }
+            while (next != NULL && next->kind == WSI_ROOM_MESSAGE && !has_matches(next))
                 next = next->next;
             deliver_run(shard, op, next);
             break;
@@ -128,9 +148,9 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
     }
 }
 
-static void run_shard(struct wsi_mail *mail)
+/* @param under_way of the mail that runs; with its reference. */
+static void run_shard(struct wsi_shard *shard, bool *under_way)
 {
-    struct wsi_shard *shard = WSI_CONTAINER_OF(mail, struct wsi_shard, mail);
     wsock_room *room = shard->room;
     struct wsi_room_op *ops;
 
@@ -138,18 +158,52 @@ static void run_shard(struct wsi_mail *mail)
     ops = shard->first;
     shard->first = NULL;
     shard->last = &shard->first;
-    shard->scheduled = false;
+    *under_way = false;
     shard->pending_bytes = 0;
     pthread_mutex_unlock(&room->lock);
     run_ops(shard, ops);
     wsock_room_unref(room);
 }
 
-bool wsi_shard_append(struct wsi_shard *shard, struct wsi_room_op *op)
+static void run_mail(struct wsi_mail *mail)
+{
+    struct wsi_shard *shard = WSI_CONTAINER_OF(mail, struct wsi_shard, mail);
+
+    run_shard(shard, &shard->scheduled);
+}
+
+static void run_pushed(struct wsi_mail *mail)
+{
+    struct wsi_shard *shard = WSI_CONTAINER_OF(mail, struct wsi_shard, pushed);
+
+    run_shard(shard, &shard->is_pushed);
+}
+
+static void append(struct wsi_shard *shard, struct wsi_room_op *op)
 {
     op->next = NULL;
     *shard->last = op;
     shard->last = &op->next;
+}
+
+static struct wsi_worker *worker_of(const struct wsi_shard *shard)
+{
+    return &shard->room->registry->owner->pool->workers[shard - shard->room->shards];
+}
+
+void wsi_shard_push(struct wsi_shard *shard, struct wsi_room_op *op)
+{
+    append(shard, op);
+    if (shard->is_pushed)
+        return;
+    shard->is_pushed = true;
+    wsi_ref_take(&shard->room->ref);
+    wsi_worker_push(worker_of(shard), &shard->pushed);
+}
+
+bool wsi_shard_append(struct wsi_shard *shard, struct wsi_room_op *op)
+{
+    append(shard, op);
     if (shard->scheduled)
         return false;
     shard->scheduled = true;
@@ -159,29 +213,12 @@ bool wsi_shard_append(struct wsi_shard *shard, struct wsi_room_op *op)
 
 void wsi_shard_post(struct wsi_shard *shard)
 {
-    struct wsi_pool *pool = shard->room->registry->owner->pool;
-
-    wsi_worker_post(&pool->workers[shard - shard->room->shards], &shard->mail);
+    wsi_worker_post(worker_of(shard), &shard->mail);
 }
 
 /* ---- joining and leaving ---- */
 
-/* With the room's lock held. */
-static void count_window(wsock_room *room, const wsock_conn *conn, bool joins)
-{
-    const unsigned window = wsi_window_of(conn);
-    const unsigned set = atomic_load_explicit(&room->window_set, memory_order_relaxed);
-    uint32_t *count;
-
-    if (window == 0)
-        return;
-    count = &room->windows[conn->pmd.own_window_bits - WSI_PMD_BITS_MIN];
-    *count = joins ? *count + 1 : *count - 1;
-    atomic_store_explicit(&room->window_set, *count > 0 ? set | window : set & ~window,
-                          memory_order_relaxed);
-}
-
-static int make_shards(wsock_room *room)
+int wsi_room_make_shards(wsock_room *room)
 {
     const unsigned count = wsi_pool_count(room->registry->owner->pool);
 
@@ -194,7 +231,8 @@ static int make_shards(wsock_room *room)
         struct wsi_shard *shard = &room->shards[i];
 
         shard->room = room;
-        shard->mail.run = run_shard;
+        shard->mail.run = run_mail;
+        shard->pushed.run = run_pushed;
         wsi_list_init(&shard->members);
         shard->last = &shard->first;
     }
@@ -202,59 +240,9 @@ static int make_shards(wsock_room *room)
     return 0;
 }
 
-/* With the worker's lock held. */
-static struct wsi_member *find_member(const wsock_room *room, wsock_conn *conn,
-                                      size_t *rooms)
-{
-    size_t count = 0;
-    struct wsi_member *found = NULL;
-
-    WSI_LIST_EACH(node, &conn->rooms)
-    {
-        struct wsi_membership *membership = WSI_CONTAINER_OF(node, struct wsi_membership,
-                                                             node);
-        struct wsi_member *member;
-
-        if (membership->leave != leave_by_end)
-            continue; /* a timer's */
-        count++;
-        member = WSI_CONTAINER_OF(membership, struct wsi_member, membership);
-        if (member->room == room)
-            found = member;
-    }
-    if (rooms != NULL)
-        *rooms = count;
-    return found;
-}
-
 bool wsi_room_has(wsock_room *room, wsock_conn *conn)
 {
-    bool has;
-
-    pthread_mutex_lock(&conn->worker->lock);
-    has = find_member(room, conn, NULL) != NULL;
-    pthread_mutex_unlock(&conn->worker->lock);
-    return has;
-}
-
-/* With the room's lock held. @return 0; WSOCK_ECLOSED; WSOCK_EEXIST; WSOCK_ETOOBIG. */
-static int link_member(struct wsi_member *member, wsock_room *room, wsock_conn *conn)
-{
-    size_t rooms;
-    int r = 0;
-
-    pthread_mutex_lock(&conn->worker->lock);
-    if (wsi_conn_state(conn) != WSI_CONN_OPEN)
-        r = WSOCK_ECLOSED;
-    else if (find_member(room, conn, &rooms) != NULL)
-        r = WSOCK_EEXIST;
-    else if ((int64_t)rooms >=
-             wsi_option(&conn->profile->options, WSI_OPT_MAX_ROOMS_PER_CONNECTION))
-        r = WSOCK_ETOOBIG;
-    else
-        wsi_list_append(&conn->rooms, &member->membership.node);
-    pthread_mutex_unlock(&conn->worker->lock);
-    return r;
+    return wsi_membership_is(conn, room);
 }
 
 /* With the room's lock held. */
@@ -279,6 +267,7 @@ int wsock_room_join(wsock_room *room, wsock_conn *conn)
     member = wsi_zalloc(sizeof *member);
     if (member == NULL)
         return WSOCK_ENOMEM;
+    member->membership.of = room;
     member->membership.leave = leave_by_end;
     member->room = wsock_room_ref(room);
     member->conn = wsock_conn_ref(conn);
@@ -289,14 +278,14 @@ int wsock_room_join(wsock_room *room, wsock_conn *conn)
     pthread_mutex_lock(&room->lock);
     r = may_join(room);
     if (r == 0)
-        r = make_shards(room);
+        r = wsi_room_make_shards(room);
     if (r == 0)
-        r = link_member(member, room, conn);
+        r = wsi_membership_begin(&member->membership, conn);
     if (r == 0) {
         shard = &room->shards[conn->worker->index];
         wsi_list_append(&room->members, &member->node);
         room->count++;
-        count_window(room, conn, true);
+        wsi_windows_count(&room->windows, conn, true);
         shard->count++;
         post = wsi_shard_append(shard, &member->join);
     }
@@ -317,7 +306,7 @@ static struct wsi_shard *end_member(struct wsi_member *member)
 
     wsi_list_remove(&member->node);
     room->count--;
-    count_window(room, member->conn, false);
+    wsi_windows_count(&room->windows, member->conn, false);
     shard->count--;
     return wsi_shard_append(shard, &member->leave) ? shard : NULL;
 }
@@ -341,23 +330,19 @@ static void leave_by_end(struct wsi_membership *membership)
  * connection a member twice, and it would hear what is broadcast meanwhile twice. */
 int wsock_room_leave(wsock_room *room, wsock_conn *conn)
 {
+    struct wsi_membership *membership;
     struct wsi_shard *post = NULL;
-    struct wsi_member *member;
 
     if (room == NULL || conn == NULL)
         return WSOCK_EINVAL;
     pthread_mutex_lock(&room->lock);
-    pthread_mutex_lock(&conn->worker->lock);
-    member = find_member(room, conn, NULL);
-    if (member != NULL)
-        wsi_list_remove(&member->membership.node);
-    pthread_mutex_unlock(&conn->worker->lock);
-    if (member != NULL)
-        post = end_member(member);
+    membership = wsi_membership_end(conn, room);
+    if (membership != NULL)
+        post = end_member(WSI_CONTAINER_OF(membership, struct wsi_member, membership));
     pthread_mutex_unlock(&room->lock);
     if (post != NULL)
         wsi_shard_post(post);
-    return member != NULL ? 0 : WSOCK_ENOENT;
+    return membership != NULL ? 0 : WSOCK_ENOENT;
 }
 
 /* ---- looking ---- */

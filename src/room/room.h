@@ -30,6 +30,7 @@
 #include "core/blob.h"
 #include "core/list.h"
 #include "core/ref.h"
+#include "room/group.h"
 #include "room/options.h"
 #include "room/registry.h"
 
@@ -61,6 +62,8 @@ struct wsi_envelope {
     wsock_conn *except;       /* (owned, nullable) */
     wsock_conn **only;        /* (owned, nullable) sorted by address; references */
     size_t only_count;
+    struct wsi_matches *matches; /* a reference, nullable */
+    uint64_t serial;             /* if there are matches: group.h */
     unsigned shards;
     struct wsi_room_op ops[]; /* one for each shard */
 };
@@ -68,10 +71,11 @@ struct wsi_envelope {
 /* The members on one worker. */
 struct wsi_shard {
     wsock_room *room;
-    struct wsi_mail mail;
+    struct wsi_mail mail, pushed;
     struct wsi_list members;           /* on the worker */
     struct wsi_room_op *first, **last; /* under the room's lock, as what follows */
     bool scheduled;                    /* the mail is under way, with a reference */
+    bool is_pushed;                    /* the same of `pushed` */
     size_t count;                      /* members that have joined and not left */
     size_t pending_bytes;              /* of messages that wait, in all their forms */
 };
@@ -88,9 +92,10 @@ struct wsock_room {
     bool kept; /* it holds a reference to itself */
     struct wsi_list members;
     size_t count;
-    uint32_t windows[WSI_WINDOWS]; /* members that take messages compressed for each */
-    atomic_uint window_set;        /* those of which there are; any thread may look */
-    struct wsi_shard *shards;      /* (owned, nullable) made for the first member */
+    struct wsi_window_counts windows; /* of the members */
+    struct wsi_matches *matches;      /* (owned, nullable) who listens by pattern... */
+    uint64_t generation;              /* ...as of then */
+    struct wsi_shard *shards;         /* (owned, nullable) made for the first member */
     unsigned shard_count;
     char name[];
 };
@@ -109,6 +114,13 @@ bool wsi_room_close(wsock_room *room);
  * be posted, with wsi_shard_post(), once the lock is given back. */
 bool wsi_shard_append(struct wsi_shard *shard, struct wsi_room_op *op);
 void wsi_shard_post(struct wsi_shard *shard);
+/** The same of a message with matches, whose mail is under way when the lock is given
+ *  back: a subscription that ends behind it goes behind it. Then call
+ *  wsi_worker_settle(). */
+void wsi_shard_push(struct wsi_shard *shard, struct wsi_room_op *op);
+
+/** With the lock held: there are shards from now on. @return 0; WSOCK_ENOMEM. */
+int wsi_room_make_shards(wsock_room *room);
 
 /** Is it a member now? Takes the worker's lock. */
 bool wsi_room_has(wsock_room *room, wsock_conn *conn);
@@ -127,7 +139,7 @@ int wsi_room_may_pack(wsock_room *room, unsigned *windows);
 int wsi_room_broadcast_frames(wsock_room *room, wsock_conn *except,
                               const struct wsi_frames *frames);
 void wsi_envelope_unref(struct wsi_envelope *envelope);
-/** Does the message go to this member? */
-bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn);
+/** On its worker: to who is there and may hear it, unless it is left out. */
+void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn);
 
 #endif
