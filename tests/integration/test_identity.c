@@ -114,6 +114,7 @@ static void identity_is_disconnected_and_may_come_back(void **state)
     }
     client[3] = client_as(&world, &side[3], "ann");
     await(&identified, 4);
+    await(&side[3].opened, 1); /* it holds its connection from then on */
     assert_int_equal(wsock_server_identity_conns(world.server, NULL, 0, "ann"), 1);
     assert_int_equal(told(&side[2].closed), 0);
     for (int i = 0; i < 4; i++) {
