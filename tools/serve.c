@@ -188,6 +188,8 @@ static const struct page_file page_files[] = {
     {"/index.html", "index.html", "text/html; charset=utf-8"},
     {"/chat.js", "chat.js", "text/javascript; charset=utf-8"},
     {"/chat.css", "chat.css", "text/css; charset=utf-8"},
+    {"/wsock.js", "wsock.js", "text/javascript; charset=utf-8"},
+    {"/wsock.iife.js", "wsock.iife.js", "text/javascript; charset=utf-8"},
 };
 
 /* The page needs nothing from elsewhere, so that it may load nothing from elsewhere. */
