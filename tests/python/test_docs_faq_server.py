@@ -73,9 +73,8 @@ def test_a_handler_without_a_loop_handles_one_message():
 def test_clients_are_served_at_once():
     async def together(websocket):
         here.append(websocket)
-        if len(here) == 2:
-            both.set()
-        await both.wait()
+        while len(here) < 2:
+            await asyncio.sleep(0.001)
         await websocket.send("both are here")
 
     async def flood(websocket):
@@ -83,7 +82,7 @@ def test_clients_are_served_at_once():
             await websocket.send("drop")
             await asyncio.sleep(0)
 
-    here, both = [], asyncio.Event()
+    here = []
 
     async def main():
         async with serve(together, "localhost", 0) as server:
