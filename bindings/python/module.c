@@ -163,6 +163,7 @@ static PyMethodDef functions[] = {
     {"broadcast", (PyCFunction)(void (*)(void))wpy_room_broadcast, METH_FASTCALL,
      "(room, data, text, exclude, where): how many members it is meant for."},
     {"members", wpy_room_members, METH_O, "(room): the connections in it."},
+    {"capsule", wpy_capsule, METH_O, "(handle): a reference for C."},
     {NULL, NULL, 0, NULL},
 };
 

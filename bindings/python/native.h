@@ -116,6 +116,9 @@ void wpy_forked(void);
 PyObject *wpy_room_broadcast(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *wpy_room_members(PyObject *module, PyObject *room);
 
+/* capsule(handle), for C in the same process (capsule.c). */
+PyObject *wpy_capsule(PyObject *module, PyObject *object);
+
 /* ---- the log (log.c) ---- */
 
 /* log_open(runtime): the log of a new runtime; log_tell(log): its lines that wait. */

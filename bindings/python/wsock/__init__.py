@@ -41,6 +41,15 @@ def secret_equal(given: str, secret: str) -> bool:
     return bool(_wsock.secret_equal(given, secret))
 
 
+def capsule(thing: Union[Runtime, Server, Endpoint, Connection, Room, Queue]) -> object:
+    """A PyCapsule with a counted reference, for C in the same process.
+
+    Its name is "wsock.server" and so on, after the type in the headers. WSOCK_ENOTSUP where
+    the module has the library inside, as wheels do: that is none of C's.
+    """
+    return _wsock.capsule(getattr(thing, "_handle", thing))
+
+
 if TYPE_CHECKING:
     from .asyncio.client import (ClientConnection as ClientConnection, connect as connect,
                                  unix_connect as unix_connect)
@@ -72,7 +81,7 @@ _wsock.set_classes(Error, Connection, Request, CloseInfo, StateInfo, log_and_clo
 del log_line
 
 __all__ = [
-    "Began", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
+    "Began", "capsule", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
     "EADDRNOTAVAIL", "EAGAIN", "EBUSY", "ECLOSED", "ECONNREFUSED", "ECONNRESET",
     "EDEADLK", "EEXIST", "EHANDSHAKE", "EINVAL", "EMFILE", "Endpoint", "ENOENT", "ENOMEM",
     "ENOTSUP", "EOPTION", "EPROTOCOL", "ERANGE", "ERESOLVE", "Error", "ESYSTEM",
