@@ -64,7 +64,7 @@ def debian(package, probe, command):
     except OSError:
         there = False
     if not there:
-        raise harness.Failed(f"{package} is missing: apt-get install {package}")
+        raise harness.Failed(f"{package} is missing (scripts/install-deps bench)")
     return command
 
 

@@ -107,6 +107,12 @@ class InstallDeps(unittest.TestCase):
         self.assertRegex(said, r": clang\b.* llvm\b")
         self.assertNotIn("nodejs", said)
 
+    def test_benchmarks_have_peers_that_tests_do_without(self):
+        machine = self.machine()
+        machine.fake("ls", "exit 1")  # finds no file
+        self.assertRegex(machine.install("--yes", "bench")[1], r" lua-http\b")
+        self.assertNotIn("lua-http", machine.install("--yes", "test")[1])
+
     def test_another_job_is_wrong_usage(self):
         self.assertEqual(self.machine().install("lunch")[0], 2)
 
