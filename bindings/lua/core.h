@@ -33,12 +33,16 @@ enum wlua_kind {
 struct wlua_handle {
     void *object; /* NULL until the call that makes it succeeded */
     enum wlua_kind kind;
-    unsigned process; /* that made it, see wlua_process */
+    unsigned process;                  /* that made it, see wlua_process */
+    struct wlua_handle *next, **link;  /* of the state's; link: what points here */
 };
 
 /** Counts forks: what a parent made is of no use to its child. */
 extern unsigned wlua_process;
 
+/** Drop what handles still hold: those that finalizers make while a state closes are never
+ *  finalized themselves. */
+void wlua_drop_handles(struct wlua_handle **handles);
 /** Make the metatables; leaves that of connections on the stack, for wlua_fast_conn(). */
 void wlua_open_handles(lua_State *L);
 /** Push a handle that has no object yet. @return where the object belongs: before a
@@ -120,6 +124,7 @@ struct wlua_state {
     wsock_runtime *runtime; /* both made when first needed */
     wsock_queue *queue;
     struct wlua_kept *kept;
+    struct wlua_handle *handles; /* all that were not collected */
 
     lua_State *L;  /* that called dispatch */
     lua_State *co; /* handlers run on it, until one yields or fails */
@@ -141,6 +146,8 @@ struct wlua_state {
 
 /** The state that a function of the module belongs to; raises an error once it closed. */
 struct wlua_state *wlua_state_of(lua_State *L);
+/** The same for functions without upvalues: it takes a look into the registry. */
+struct wlua_state *wlua_state_found(lua_State *L);
 /** Make the state; leaves its box on the stack, upvalue 1 of the module's functions. */
 void wlua_open_state(lua_State *L);
 /** Make runtime and queue unless they are there. @return 0 or a code */

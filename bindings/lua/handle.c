@@ -41,15 +41,31 @@ static const struct {
     KIND(client),  KIND(message), KIND(room),     KIND(queue),   KIND(timer),
 };
 
-static int drop_handle(lua_State *L)
+static void drop(struct wlua_handle *handle)
 {
-    struct wlua_handle *handle = lua_touserdata(L, 1);
     void *object = handle->object;
 
     handle->object = NULL;
+    if (handle->link != NULL) {
+        *handle->link = handle->next;
+        if (handle->next != NULL)
+            handle->next->link = handle->link;
+        handle->link = NULL;
+    }
     if (object != NULL && handle->process == wlua_process)
         kinds[handle->kind].drop(object);
+}
+
+static int drop_handle(lua_State *L)
+{
+    drop(lua_touserdata(L, 1));
     return 0;
+}
+
+void wlua_drop_handles(struct wlua_handle **handles)
+{
+    while (*handles != NULL)
+        drop(*handles);
 }
 
 static int handle_text(lua_State *L)
@@ -78,11 +94,17 @@ void wlua_open_handles(lua_State *L)
 
 void *wlua_new_handle(lua_State *L, enum wlua_kind kind)
 {
+    struct wlua_state *state = wlua_state_found(L);
     struct wlua_handle *handle = lua_newuserdata(L, sizeof *handle);
 
     *handle = (struct wlua_handle){.kind = kind, .process = wlua_process};
     luaL_getmetatable(L, kinds[kind].name);
     lua_setmetatable(L, -2);
+    handle->next = state->handles;
+    handle->link = &state->handles;
+    if (handle->next != NULL)
+        handle->next->link = &handle->next;
+    state->handles = handle;
     return &handle->object;
 }
 
@@ -158,5 +180,7 @@ int64_t wlua_integer(lua_State *L, int index, int64_t min, int64_t max)
     if (!(number >= (lua_Number)min && number <= (lua_Number)max) ||
         number >= 9223372036854775808.0)
         luaL_argerror(L, index, "number out of range");
+    if ((lua_Number)(int64_t)number != number)
+        luaL_argerror(L, index, "whole number expected");
     return (int64_t)number;
 }

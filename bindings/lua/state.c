@@ -12,6 +12,8 @@
 
 enum { END_MS = 1000 };
 
+#define STATE_KEY "wsock.box"
+
 /* ---- slots ---- */
 
 static void drop_state(struct wlua_state *state)
@@ -177,6 +179,7 @@ static int close_state(lua_State *L)
     if (state == NULL)
         return 0;
     *box = NULL;
+    wlua_drop_handles(&state->handles);
     wlua_end(state);
     for (slot = take_dead(state, true); slot != NULL; slot = next) {
         next = slot->next;
@@ -188,13 +191,26 @@ static int close_state(lua_State *L)
 
 /* ---- the box ---- */
 
-struct wlua_state *wlua_state_of(lua_State *L)
+static struct wlua_state *state_in(lua_State *L, struct wlua_state **box)
 {
-    struct wlua_state **box = lua_touserdata(L, lua_upvalueindex(1));
-
     if (*box == NULL)
         luaL_error(L, "wsock: the Lua state is closing");
     return *box;
+}
+
+struct wlua_state *wlua_state_of(lua_State *L)
+{
+    return state_in(L, lua_touserdata(L, lua_upvalueindex(1)));
+}
+
+struct wlua_state *wlua_state_found(lua_State *L)
+{
+    struct wlua_state **box;
+
+    lua_getfield(L, LUA_REGISTRYINDEX, STATE_KEY);
+    box = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return state_in(L, box);
 }
 
 void wlua_open_state(lua_State *L)
@@ -204,6 +220,8 @@ void wlua_open_state(lua_State *L)
     struct wlua_state *state;
 
     *box = NULL;
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, STATE_KEY);
     luaL_newmetatable(L, "wsock.state");
     lua_pushcfunction(L, close_state);
     lua_setfield(L, -2, "__gc");

@@ -5,6 +5,7 @@
 -- what does the work between is threads of the library, which know nothing of Lua.
 
 local core = require "wsock.core"
+local check = require "wsock.check"
 local events = require "wsock.events"
 require "wsock.request"
 local Conn = require "wsock.conn"
@@ -98,10 +99,14 @@ end
 --- End all servers, clients and connections, give them that many seconds (1 unless told) to
 -- close, and end the threads. What is made later begins anew.
 function wsock.close(seconds)
+  seconds = seconds == nil and 1 or seconds
+  if type(seconds) ~= "number" or not (seconds >= 0 and seconds <= 1e9) then
+    error("seconds out of range", 2)
+  end
   local ran, message, code = events.poll()
   if not ran then return nil, message, code end
   stop_all()
-  local deadline = core.now() + (seconds or 1)
+  local deadline = core.now() + seconds
   while not has_ended() and core.now() < deadline do
     events.wait(deadline - core.now())
   end
@@ -116,7 +121,9 @@ end
 -- wsock.on_error = function(err, conn, traceback) is for what has no on_error of its own.
 return setmetatable(wsock, {
   __newindex = function(self, key, value)
-    if key == "on_error" then events.on_error = value else rawset(self, key, value) end
+    if key ~= "on_error" then return rawset(self, key, value) end
+    check.handler(value, "on_error", 2)
+    events.on_error = value
   end,
   __index = function(_, key)
     if key == "on_error" then return events.on_error end

@@ -55,6 +55,31 @@ function support.quietly(fn)
   return table.concat(lines)
 end
 
+local function add_names(names, of)
+  for name, value in pairs(of) do
+    if type(name) == "string" and type(value) == "function" and not name:find("^_") then
+      names[name] = true
+    end
+  end
+end
+
+--- The names of an object's methods, and of its properties if asked for: from its metatable,
+-- and what __index looks into. Those of the module are its own.
+function support.names_of(object, properties)
+  local names, meta = {}, getmetatable(object)
+  add_names(names, object == wsock and wsock or meta)
+  for i = 1, 10 do
+    if type(meta.__index) ~= "function" then break end
+    local upvalue, value = debug.getupvalue(meta.__index, i)
+    if not upvalue then break end
+    if properties and upvalue == "getters" or upvalue == "class" or value == meta
+      or upvalue == "Request" then
+      add_names(names, value)
+    end
+  end
+  return names
+end
+
 function support.test(name, fn)
   support.count = support.count + 1
   local ok, err = xpcall(fn, debug.traceback)

@@ -150,6 +150,110 @@ test("coroutines of the script's own may dispatch, while handlers yield", functi
   equal(woken, "x")
 end)
 
+test("a coroutine that died by other hands holds nothing up", function()
+  local waiting, log = nil, {}
+  local _, url = t.serve {
+    on_message = function(_, data)
+      log[#log + 1] = data
+      if data ~= "wait" then return end
+      waiting = coroutine.running()
+      coroutine.yield()
+      error("killed", 0)
+    end,
+    on_close = function() log[#log + 1] = "close" end,
+  }
+  local ways = {
+    function(co) equal(select(2, coroutine.resume(co)), "killed") end,
+    coroutine.close, -- of Lua 5.4
+  }
+  for _, kill in pairs(ways) do
+    local conn = t.connect(url)
+    waiting, log = nil, {}
+    conn:send("wait")
+    await("it waits", function() return waiting end)
+    kill(waiting)
+    -- The next event finds out.
+    conn:send("behind")
+    await("it", function() return log[2] end)
+    conn:send("wait")
+    await("it waits", function() return #log == 3 end)
+    -- When events wait, and so no more are read, wsock.resume() does.
+    conn:send("behind")
+    wsock.tick(20)
+    equal(#log, 3)
+    kill(waiting)
+    local caught
+    wsock.on_error = function(err, c) caught = { err, c } end
+    local ok, err = wsock.resume(waiting)
+    equal(ok, false)
+    equal(caught[1], err)
+    equal(caught[2] and caught[2].is_open, true)
+    conn:close()
+    await("the end", function() return log[#log] == "close" end)
+    equal(table.concat(log, " "), "wait behind wait behind close")
+  end
+end)
+
+test("a handler that resumes itself is told, and answers all the same", function()
+  local caught, resumed
+  wsock.on_error = function(err, conn) caught = { tostring(err), conn } end
+  local _, url = t.serve {
+    on_request = function()
+      resumed = { wsock.resume(coroutine.running()) }
+      return { identity = "me" }
+    end,
+    on_open = function(conn) conn:send(conn.identity) end,
+  }
+  local conn = t.connect(url)
+  await("a message", function() return conn.data[1] end)
+  equal(conn.data[1], "me")
+  equal(resumed[1], false)
+  assert(caught[1]:find("cannot resume", 1, true), caught[1])
+end)
+
+test("a handler of on_drain waits for the handler before it", function()
+  local log, released, peer = {}, false, nil
+  local _, url = t.serve({
+    on_message = function(conn)
+      peer = conn
+      repeat until not conn:send(("x"):rep(32768))
+      log[#log + 1] = conn:drained() and "drained"
+      repeat wsock.sleep(0.001) until released
+      log[#log + 1] = "done"
+    end,
+    on_drain = function() log[#log + 1] = "on_drain" end,
+  }, { max_backlog_bytes = "64KiB" })
+  local conn = t.connect(url)
+  conn:pause()
+  conn:send("go")
+  await("it waits", function() return peer and peer.buffered > 0 end)
+  conn:resume()
+  await("room", function() return log[1] end)
+  wsock.tick(10)
+  equal(table.concat(log, " "), "drained")
+  released = true
+  await("all", function() return #log == 3 end)
+  equal(table.concat(log, " "), "drained done on_drain")
+end)
+
+test("nobody dispatches while handlers run, from wherever", function()
+  local server, url, answers
+  local function tries()
+    local function code_of(_, _, code) return code end
+    answers = { code_of(server:tick(0)), code_of(wsock.tick_until(0)), code_of(wsock.poll()),
+      code_of(wsock.wait(0)), code_of(server:loop()), code_of(wsock.loop()),
+      code_of(wsock.close()) }
+    -- And neither does a coroutine of the handler's.
+    answers[#answers + 1] = coroutine.wrap(function() return code_of(wsock.poll()) end)()
+  end
+  server, url = t.serve { on_message = tries }
+  local conn = t.connect(url)
+  conn:send("x")
+  await("answers", function() return answers end)
+  for i = 1, 8 do equal(answers[i], wsock.EBUSY, i) end
+  equal(conn.is_open, true)
+end)
+
 test("timers and calls may yield, too", function()
   local log = {}
   wsock.after(0, function() wsock.sleep(0.01) log[#log + 1] = "timer" end)

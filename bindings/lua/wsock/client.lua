@@ -2,6 +2,7 @@
 -- Clients: connections made once, and one that comes back.
 
 local core = require "wsock.core"
+local check = require "wsock.check"
 local events = require "wsock.events"
 local Conn = require "wsock.conn"
 local Message = require "wsock.message"
@@ -50,7 +51,7 @@ end
 
 --- Close that connection, and connect no more; on_state tells "closed".
 function Client:stop(code, reason)
-  local ok, message, number = core.client_stop(self[1], code or 1000, reason)
+  local ok, message, number = core.client_stop(self[1], code == nil and 1000 or code, reason)
   if not ok then return nil, message, number end
   return true
 end
@@ -108,6 +109,8 @@ end
 --- wsock.client { url, headers, subprotocols, on_open, ..., on_state, on_error, options }
 function M.new(options)
   if type(options) ~= "table" then error("wsock.client takes a table", 2) end
+  check.handler(options.on_error, "on_error", 2)
+  check.handler(options.on_state, "on_state", 2)
   local runtime, queue, code = core.runtime()
   if not runtime then return nil, queue, code end
   local handle, message

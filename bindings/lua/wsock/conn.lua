@@ -3,6 +3,7 @@
 -- every handler, and usable after.
 
 local core = require "wsock.core"
+local check = require "wsock.check"
 local events = require "wsock.events"
 local Message = require "wsock.message"
 local Request = require "wsock.request"
@@ -28,7 +29,7 @@ end
 
 --- Begin the closing handshake, 1000 unless told.
 function methods:close(code, reason)
-  return done(core.conn_close(self[1], code or 1000, reason))
+  return done(core.conn_close(self[1], code == nil and 1000 or code, reason))
 end
 
 --- End it at once, without a handshake.
@@ -37,7 +38,7 @@ function methods:reset()
 end
 
 function methods:ping(data)
-  return done(core.conn_send_ping(self[1], data or ""))
+  return done(core.conn_send_ping(self[1], data == nil and "" or data))
 end
 
 --- Read nothing more, until as many resumes; messages under way still come.
@@ -64,12 +65,14 @@ end
 
 --- A header field of the answer that a client got.
 function methods:response_header(name)
+  check.text(name, 2)
   return core.conn_response_header(self[1], name)
 end
 
 --- Inside a handler or coroutine: wait until there is room to send.
 -- @return true, or false when the connection ended
 function methods:drained()
+  check.conn(self, 2)
   local co, is_main = coroutine.running()
   if not co or is_main then error("drained works inside handlers and coroutines", 2) end
   if not self._full then return self.is_open end
@@ -117,6 +120,7 @@ local function make_class(own)
     local getter = getters[key]
     if getter then return getter(self) end
   end
+  check.conn_classes[class] = true
   class.__tostring = function(self)
     return "wsock connection " .. tostring(self.id)
   end
@@ -159,9 +163,7 @@ function M.take_hooks(hooks, options)
   end
   for name, kind in pairs(names) do
     local handler = options[name]
-    if handler ~= nil and type(handler) ~= "function" then
-      error(name .. " is a " .. type(handler) .. ", not a function", 3)
-    end
+    check.handler(handler, name, 3)
     taken[name] = true
     hooks[kind] = handler
   end
@@ -257,6 +259,7 @@ end
 events.functions[events.CLOSE] = function(hooks, conn, info)
   -- An attempt of a client that failed never had an object.
   if type(conn) == "userdata" then conn = M.new(hooks, conn) end
+  if not conn then return end
   wake(conn)
   events.in_turn(conn, closed, hooks, conn, info)
 end

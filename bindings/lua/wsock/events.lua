@@ -6,6 +6,7 @@
 -- until it is done, in order, and the connection is not read meanwhile.
 
 local core = require "wsock.core"
+local check = require "wsock.check"
 
 local M = {
   -- Keys of hooks and of functions, as in core.h.
@@ -207,6 +208,7 @@ local Timer = {}
 Timer.__index = Timer
 
 function Timer:cancel()
+  check.object(self, Timer, "timer", 2)
   self.fn = nil
   core.timer_stop(self[1])
 end
@@ -236,23 +238,13 @@ M.functions[M.CONN_TIMER] = function(timer, missed)
   end
 end
 
-local function check_function(fn, text, level)
-  if type(fn) ~= "function" then error(text, level + 1) end
-end
-
 local function start(fn, first, every, conn)
-  check_function(fn, "timers take a function", 3)
+  check.fn(fn, "timers take a function", 3)
   local timer = setmetatable({ fn = fn, conn = conn }, Timer)
   local handle, message, code = core.timer(timer, first, every, conn and conn[1])
   if not handle then return nil, message, code end
   timer[1] = handle
   return timer
-end
-
-local function check_period(seconds)
-  if type(seconds) ~= "number" or seconds < 0.001 then
-    error("a period is at least 0.001 seconds", 3)
-  end
 end
 
 --- Call fn once, after that many seconds.
@@ -262,18 +254,20 @@ end
 
 --- Call fn(timer, missed) every so many seconds, at a fixed rate.
 function M.every(seconds, fn)
-  check_period(seconds)
+  check.period(seconds, 2)
   return start(fn, seconds, seconds)
 end
 
 --- The same for a connection, of which fn gets to know first, as long as that is open.
 function M.conn_after(conn, seconds, fn)
-  return start(fn, seconds, 0, M.check_conn(conn))
+  check.conn(conn, 2)
+  return start(fn, seconds, 0, conn)
 end
 
 function M.conn_every(conn, seconds, fn)
-  check_period(seconds)
-  return start(fn, seconds, seconds, M.check_conn(conn))
+  check.conn(conn, 2)
+  check.period(seconds, 2)
+  return start(fn, seconds, seconds, conn)
 end
 
 M.functions[M.CALL] = function(call)
@@ -286,23 +280,15 @@ end
 
 --- Call fn with the arguments once, the next time handlers run.
 function M.call(fn, ...)
-  check_function(fn, "call takes a function", 2)
+  check.fn(fn, "call takes a function", 2)
   return core.post { fn, n = select("#", ...) + 1, ... }
 end
 
 --- Call fn(conn, ...) once, between the handlers of the connection, unless that has ended.
 function M.conn_call(conn, fn, ...)
-  M.check_conn(conn)
-  check_function(fn, "call takes a function", 2)
+  check.conn(conn, 2)
+  check.fn(fn, "call takes a function", 2)
   return core.post({ fn, conn, n = select("#", ...) + 2, ... }, conn[1])
-end
-
---- The connection, or an error for whatever is none.
-function M.check_conn(conn)
-  if type(conn) ~= "table" or type(conn[1]) ~= "userdata" or not rawget(conn, "_hooks") then
-    error("connection expected", 3)
-  end
-  return conn
 end
 
 --- Inside a handler or coroutine: go on after that many seconds.
@@ -336,7 +322,7 @@ end
 -- @return how many; or nil, text and code
 function M.poll(max_events)
   if next(unstarted) then accept_now() end
-  return core.dispatch(max_events or 0, 0)
+  return core.dispatch(max_events == nil and 0 or max_events, 0)
 end
 
 --- Run handlers until the moment, of wsock.now(); never shorter.
@@ -354,8 +340,9 @@ end
 --- Wait for handlers to run, and run them; for seconds at most, for ever without.
 function M.wait(seconds)
   if next(unstarted) then accept_now() end
-  local limit_ms = seconds and math.floor(seconds * 1000 + 0.5)
-  return core.dispatch(0, limit_ms and (limit_ms < 0 and 0 or limit_ms) or -1)
+  if seconds == nil then return core.dispatch(0, -1) end
+  local limit_ms = math.floor(seconds * 1000 + 0.5)
+  return core.dispatch(0, limit_ms < 0 and 0 or limit_ms)
 end
 
 --- Nothing will resume handlers that wait any more, nor come for whom they are in the way.

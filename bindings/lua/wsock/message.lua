@@ -37,7 +37,7 @@ function M.new(data, options)
   if options ~= nil and type(options) ~= "table" then
     error("the options of a message are a table", 2)
   end
-  options = options or {}
+  if options == nil then options = {} end
   for name in pairs(options) do
     if not known[name] then error("a message has no option " .. tostring(name), 2) end
   end

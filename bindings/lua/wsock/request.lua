@@ -2,6 +2,7 @@
 -- A request: what it says, looked up when it is asked for, and its answer.
 
 local core = require "wsock.core"
+local check = require "wsock.check"
 local events = require "wsock.events"
 
 local Request, getters = {}, {}
@@ -91,6 +92,7 @@ end
 
 --- Whether the client offers that subprotocol.
 function Request:offers(subprotocol)
+  check.text(subprotocol, 2)
   return core.request_offers(self[1], subprotocol) == 1
 end
 
@@ -110,7 +112,7 @@ end
 
 --- Let the WebSocket open. options: identity, info, subprotocol, headers.
 function Request:accept(options)
-  options = options or {}
+  if options == nil then options = {} end
   local ok, message, code = add_headers(self, options.headers)
   if not ok then return nil, message, code end
   if options.identity ~= nil or options.info ~= nil then
@@ -121,18 +123,20 @@ end
 
 --- Refuse, with a status from 300 on and a line of text.
 function Request:reject(status, text)
-  return answered(self, core.request_reject(self[1], status or 403, text))
+  return answered(self, core.request_reject(self[1], status == nil and 403 or status, text))
 end
 
 --- Answer a plain request, or refuse with a body of your own.
 function Request:respond(status, body, content_type, headers)
   local ok, message, code = add_headers(self, headers)
   if not ok then return nil, message, code end
-  return answered(self, core.request_respond(self[1], status, content_type, body or ""))
+  return answered(self, core.request_respond(self[1], status, content_type,
+    body == nil and "" or body))
 end
 
 --- The answer comes later, from accept(), reject() or respond().
 function Request:defer()
+  check.object(self, Request, "request", 2)
   self._answered = true
   return true
 end

@@ -2,6 +2,7 @@
 -- Rooms: connections that hear each other.
 
 local core = require "wsock.core"
+local check = require "wsock.check"
 local Message = require "wsock.message"
 
 local Room, Encoding = {}, {}
@@ -18,9 +19,8 @@ end
 Room.__tostring = function(self) return "wsock room " .. self.name end
 
 local function handle_of(conn)
-  local handle = type(conn) == "table" and conn[1]
-  if type(handle) ~= "userdata" then error("connection expected", 3) end
-  return handle
+  check.conn(conn, 3)
+  return conn[1]
 end
 
 -- True when it changed anything, false when there was nothing to change.
@@ -45,7 +45,7 @@ end
 
 --- Send text, or a message, to the members of this moment of whom fn(conn) is true.
 function Room:broadcast_if(fn, data)
-  if type(fn) ~= "function" then error("broadcast_if takes a function", 2) end
+  check.fn(fn, "broadcast_if takes a function", 2)
   local kind = core.TEXT
   if Message.is(data) then kind, data = Message.type_of(data), data.data end
   local chosen = {}
@@ -83,6 +83,7 @@ end
 
 --- The same room, with a codec: `local r = room:with(codec)`.
 function Room:with(codec)
+  if getmetatable(self) ~= Encoding then check.object(self, Room, "room", 2) end
   if type(codec) ~= "table" or not codec.encode then
     error("codec is a table with encode and decode", 2)
   end

@@ -2,6 +2,7 @@
 -- Servers and their endpoints.
 
 local core = require "wsock.core"
+local check = require "wsock.check"
 local events = require "wsock.events"
 local Conn = require "wsock.conn"
 local Room = require "wsock.room"
@@ -73,9 +74,7 @@ local function take_options(self, options)
   local taken = Conn.take_hooks(self._hooks, options)
   for name, kind in pairs(requests) do
     local handler = options[name]
-    if handler ~= nil and type(handler) ~= "function" then
-      error(name .. " is a " .. type(handler) .. ", not a function", 3)
-    end
+    check.handler(handler, name, 3)
     taken[name] = true
     self._hooks[kind] = handler
   end
@@ -181,6 +180,7 @@ Server.room = room(core.server_room)
 Server.find_room = room(core.server_find_room)
 
 function Server:on_http(handler)
+  check.handler(handler, "on_http", 2)
   self._hooks[events.HTTP] = handler
   if self._registered_http then return true end
   self._registered_http = true
@@ -189,6 +189,7 @@ end
 
 --- Run handlers until this server has stopped.
 function Server:loop()
+  check.object(self, Server, "server", 2)
   if not M.live[self] and not self.stopped then return nil, "not listening", core.EINVAL end
   while not self.stopped do
     local ran, message, code = events.wait()
@@ -197,12 +198,13 @@ function Server:loop()
   return true
 end
 
-function Server.tick(_, ...) return events.tick(...) end
-function Server.tick_until(_, ...) return events.tick_until(...) end
-function Server.poll(_, ...) return events.poll(...) end
-function Server.after(_, ...) return events.after(...) end
-function Server.every(_, ...) return events.every(...) end
-function Server.call(_, ...) return events.call(...) end
+for _, name in ipairs { "tick", "tick_until", "poll", "after", "every", "call" } do
+  local of_module = events[name]
+  Server[name] = function(self, ...)
+    check.object(self, Server, "server", 2)
+    return of_module(...)
+  end
+end
 
 --- The URLs of the listeners, with their real ports.
 function getters.urls(self)
@@ -275,6 +277,9 @@ end
 --- wsock.server { listen = url or urls, endpoints, on_http, on_error, on_stopped, options }
 function M.new(options)
   if type(options) ~= "table" then error("wsock.server takes a table", 2) end
+  for _, name in ipairs { "on_http", "on_error", "on_stopped" } do
+    check.handler(options[name], name, 2)
+  end
   local runtime, queue, code = core.runtime()
   if not runtime then return nil, queue, code end
   local handle, message

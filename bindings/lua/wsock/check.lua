@@ -1,0 +1,45 @@
+-- SPDX-License-Identifier: MIT
+-- Arguments: an error, where the script called, for what is not of its kind.
+
+local M = {
+  conn_classes = setmetatable({}, { __mode = "k" }), -- of which connections are
+}
+
+--- Level is that of error() in the function that checks.
+function M.fn(value, text, level)
+  if type(value) ~= "function" then error(text, level + 1) end
+end
+
+function M.text(value, level)
+  if type(value) ~= "string" then
+    error("string expected, got " .. type(value), level + 1)
+  end
+end
+
+--- Of what a class has methods: a dot instead of a colon is found here.
+function M.object(value, class, what, level)
+  if getmetatable(value) ~= class then
+    error(what .. " expected, got " .. type(value) .. " (a dot for a colon?)", level + 1)
+  end
+end
+
+function M.conn(value, level)
+  if type(value) ~= "table" or not M.conn_classes[getmetatable(value)] then
+    error("connection expected, got " .. type(value), level + 1)
+  end
+end
+
+function M.period(seconds, level)
+  if type(seconds) ~= "number" or not (seconds >= 0.001) then
+    error("a period is at least 0.001 seconds", level + 1)
+  end
+end
+
+--- A handler that was given by that name, or none.
+function M.handler(value, name, level)
+  if value ~= nil and type(value) ~= "function" then
+    error(name .. " is a " .. type(value) .. ", not a function", level + 1)
+  end
+end
+
+return M
