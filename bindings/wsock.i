@@ -45,6 +45,8 @@
 /* Fill arrays and structs. */
 %ignore wsock_room_members;
 %ignore wsock_server_make_room;
+%ignore wsock_room_publish;
+%ignore wsock_publish;
 %ignore wsock_option_at;
 %ignore wsock_option_info;
 %ignore wsock_close_info;

@@ -164,8 +164,8 @@ WSOCK_API int wsock_conn_send_message(wsock_conn *conn, wsock_message *message);
 /**
  * Begin a message that is sent in parts, for what is too large to be built, or comes
  * slowly: then wsock_conn_send_append() any number of times, and wsock_conn_send_end().
- * Other messages to the connection, those of rooms included, wait for its end (and count
- * in `buffered`); pings and a close frame do not.
+ * Other messages to the connection, those of rooms behind them, wait for its end (and
+ * count in `buffered`); pings and a close frame do not.
  *
  * Each part that is not empty becomes a frame, and the end one more, unless the message
  * is compressed, whatever its size: then a frame leaves when some 16 KiB have gathered.
@@ -210,17 +210,16 @@ WSOCK_API int wsock_conn_send_end(wsock_conn *conn);
  */
 WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t len);
 
-/** Send a pong that answers nothing (RFC 6455 section 5.5.3), as a sign of life; pings are
- * answered without it. As wsock_conn_send_ping(). */
+/** Send a pong that answers nothing (RFC 6455 section 5.5.3), as a sign of life; pings
+ * are answered without it. As wsock_conn_send_ping(). */
 WSOCK_API int wsock_conn_send_pong(wsock_conn *conn, const void *data, size_t len);
 
 /**
  * Begin the closing handshake: what was sent before still leaves, then the close frame;
  * the peer has the option close_timeout to answer. on_close follows. (On a queue whose
- * host is too busy to take what came before the answer, ten times that; the socket is gone
- * then, and on_close comes when the host dispatches.) A message in parts
- * that has begun and not ended stops where it is, and the messages that wait for its end
- * are lost.
+ * host is too busy to take what came before the answer, ten times that; the socket is
+ * gone then, and on_close comes when the host dispatches.) A message in parts that has
+ * begun and not ended stops where it is, and the messages that wait for its end are lost.
  *
  * @param code   1000 to 1003, 1007 to 1014 or 3000 to 4999; or 1005 to send none.
  * @param reason (borrowed until return, nullable) UTF-8, at most 123 bytes.
@@ -238,7 +237,8 @@ WSOCK_API int wsock_conn_reset(wsock_conn *conn);
 
 /**
  * Bytes that this end accepted for the connection and the kernel has not taken yet:
- * frames with their headers, wherever they wait; over TLS those that are encrypted
+ * frames with their headers, wherever they wait, also those of rooms that may still be
+ * dropped (which do not count for the high-water mark); over TLS those that are encrypted
  * already, as they are then. 0 says that the kernel has all that was sent, not that the
  * peer has.
  *
@@ -306,7 +306,8 @@ WSOCK_API const char *wsock_conn_subprotocol(const wsock_conn *conn);
  */
 WSOCK_API int wsock_conn_extensions(const wsock_conn *conn, char *out, size_t size);
 /** A header field of the server's answer, one that refuses included; NULL when there is
- *  none, before there is an answer, and at a server. @return (borrowed from conn, nullable) Thread: any. Since: 1.0 */
+ *  none, before there is an answer, and at a server. @return (borrowed from conn,
+ * nullable) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn,
                                                  const char *name);
 /**

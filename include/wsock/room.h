@@ -103,9 +103,11 @@ WSOCK_API int wsock_room_join(wsock_room *room, wsock_conn *conn);
 WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
 
 /**
- * Send a message to every member. Members whose backlog is full miss it, and are not
- * told; so do members whose end begins before their worker comes to it. It has no order
- * towards messages that are sent to one member alone.
+ * Send a message to every member. For a member whose socket does not keep up it waits, as
+ * far as the room's options slow_members, slow_queue_messages and slow_queue_bytes allow;
+ * beyond, messages are dropped, and members are not told (wsock_room_dropped() counts).
+ * Members whose end begins before their worker comes to it miss it as well. It has no
+ * order towards messages that are sent to one member alone: those go before what waits.
  *
  * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED. Where the
  * option compression is on it is compressed once, or twice if it is longer than the
@@ -120,14 +122,46 @@ WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
 WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data,
                                    size_t len);
 
+/** Which members receive a message: nonzero for those who do. Runs on the thread that
+ *  broadcasts, over the members of that moment, without locks held. */
+typedef int (*wsock_member_fn)(wsock_conn *conn, void *user);
+
+/** A message, and for whom it is. Zero is what is not said. Later versions may add
+ *  members at the end. */
+typedef struct wsock_publish {
+    size_t size;        /**< set it to sizeof */
+    const void *data;   /**< (borrowed until return) copied once */
+    size_t len;         /**< of data */
+    const char *key;    /**< (borrowed until return, nullable) what the message is
+                             about, UTF-8, at most 255 bytes: with the option
+                             slow_members at latest_only the newer message of a key
+                             takes the place of the older */
+    wsock_conn *except; /**< (borrowed, nullable) does not receive it */
+    wsock_conn *const *excluded; /**< (borrowed until return, nullable) nor do these; who
+                                  is no member, or NULL, is passed over */
+    size_t excluded_count;       /**< of excluded */
+    wsock_member_fn only; /**< (nullable) only members that it accepts receive it */
+    void *only_user;      /**< (borrowed until return) its argument */
+    int32_t type;         /**< WSOCK_TEXT or WSOCK_BINARY, with or without
+                               WSOCK_UNCOMPRESSED */
+    int32_t reserved;     /**< 0 */
+} wsock_publish;
+
+/**
+ * As wsock_room_broadcast(), with all that can be said of a message; those below are
+ * short forms of it.
+ *
+ * @param what (borrowed until return)
+ * @return as wsock_room_broadcast(); WSOCK_ETOOBIG, WSOCK_EUTF8 for the key too;
+ *         WSOCK_EINVAL for a size that is smaller than that of 1.0.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_room_publish(wsock_room *room, const wsock_publish *what);
+
 /** The same to all but one, who need not be a member. @param except (borrowed, nullable)
  */
 WSOCK_API int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
                                           const void *data, size_t len);
-
-/** Which members receive a message: nonzero for those who do. Runs on the thread that
- *  broadcasts, over the members of that moment, without locks held. */
-typedef int (*wsock_member_fn)(wsock_conn *conn, void *user);
 
 /** The same to those whom a function accepts. @param user (borrowed until return) */
 WSOCK_API int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts,
@@ -137,6 +171,17 @@ WSOCK_API int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts,
  *  more. @param except (borrowed, nullable) */
 WSOCK_API int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
                                            wsock_message *message);
+
+/**
+ * Messages that members missed because they did not keep up (option slow_members), the
+ * replaced ones of latest_only included.
+ *
+ * @param conn (borrowed, nullable) of this member, since it joined; NULL: of all that
+ *             there were.
+ * @return the count; WSOCK_ENOENT when it is no member.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int64_t wsock_room_dropped(wsock_room *room, wsock_conn *conn);
 
 /** The number of members. Thread: any. Since: 1.0 */
 WSOCK_API size_t wsock_room_count(wsock_room *room);

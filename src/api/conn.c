@@ -12,6 +12,7 @@
 #include "api/message.h"
 #include "conn/closing.h"
 #include "conn/conn.h"
+#include "conn/droppable.h"
 #include "conn/encode.h"
 #include "conn/moving.h"
 #include "conn/queued.h"
@@ -86,7 +87,7 @@ int wsock_conn_send_pong(wsock_conn *conn, const void *data, size_t len)
 
 size_t wsock_conn_buffered(const wsock_conn *conn)
 {
-    return conn != NULL ? wsi_conn_buffered(conn) : 0;
+    return conn != NULL ? wsi_conn_buffered(conn) + wsi_droppable_bytes(conn) : 0;
 }
 
 /* ---- ending ---- */

@@ -85,6 +85,7 @@ int wsock_server_unsubscribe(wsock_server *server, wsock_conn *conn, const char 
 int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
                                  wsock_message *message)
 {
+    const wsock_publish what = {.size = sizeof what, .except = except};
     unsigned windows;
     int r;
 
@@ -94,5 +95,5 @@ int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
     if (r < 0)
         return r;
     wsi_message_pack(message, wsi_service_options(room->registry->owner), windows);
-    return wsi_room_broadcast_frames(room, except, &message->frames);
+    return wsi_room_publish(room, &what, &message->frames);
 }

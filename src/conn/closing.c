@@ -10,6 +10,7 @@
 
 #include "conn/closing.h"
 #include "conn/conn.h"
+#include "conn/droppable.h"
 #include "conn/member.h"
 #include "conn/opening.h"
 #include "core/alloc.h"
@@ -58,6 +59,7 @@ void wsi_conn_start_close(struct wsock_conn *conn, unsigned code, const char *re
     wsi_conn_set_state(conn, WSI_CONN_CLOSING);
     wsi_members_leave_all(conn);
     conn->began = WSOCK_BY_US;
+    wsi_droppable_move_all(conn);
     if (!write_close(conn, code, reason, len)) {
         wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US, NULL);
         return;
@@ -97,6 +99,7 @@ void wsi_conn_answer_close(struct wsock_conn *conn)
         return;
     wsi_conn_set_state(conn, WSI_CONN_CLOSING);
     wsi_members_leave_all(conn);
+    wsi_droppable_move_all(conn);
     if (write_close(conn, wsi_session_reply_code(&conn->session), NULL, 0))
         finish_handshake(conn);
     else

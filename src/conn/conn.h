@@ -18,6 +18,7 @@
  *   receive.c   bytes in: events of the session, control frames, limits
  *   send.c      messages out, from this thread and others; the backlog and on_drain
  *   send_parts.c, receive_parts.c    messages that go and come in parts
+ *   droppable.c messages of rooms that wait for a socket that does not keep up
  *   posted.c    messages on their way to the worker
  *   compress.c  permessage-deflate, in both directions
  *   closing.c   the closing handshake

@@ -3,6 +3,7 @@
 #include "conn/extra.h"
 
 #include "conn/conn.h"
+#include "conn/droppable.h"
 #include "conn/identity.h"
 #include "conn/rate.h"
 #include "conn/receive_parts.h"
@@ -52,6 +53,7 @@ void wsi_conn_empty_extra(struct wsock_conn *conn)
     wsi_incoming_free(extra->incoming);
     extra->incoming = NULL;
     wsi_outgoing_abandon(conn);
+    wsi_droppable_clear(conn);
 }
 
 void wsi_conn_free_extra(struct wsock_conn *conn)
@@ -62,6 +64,7 @@ void wsi_conn_free_extra(struct wsock_conn *conn)
         return;
     wsi_conn_free_identity(conn);
     wsi_outgoing_free(atomic_load(&extra->outgoing));
+    wsi_droppable_free(atomic_load(&extra->droppable));
     wsi_free(atomic_load(&extra->tls));
     wsi_free(extra->url);
     wsi_free(extra->queued);

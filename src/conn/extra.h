@@ -15,6 +15,7 @@
 struct wsi_bearer;
 struct wsi_blob;
 struct wsi_deflater;
+struct wsi_droppable;
 struct wsi_guest;
 struct wsi_incoming;
 struct wsi_inflater;
@@ -39,7 +40,8 @@ struct wsi_extra {
     struct wsi_inflater *inflater; /* (owned, nullable) the peer's, if we keep it; else
                                       of a message that comes in parts */
     struct wsi_incoming *incoming; /* (owned, nullable) see receive_parts.h */
-    _Atomic(struct wsi_outgoing *) outgoing; /* (owned, nullable) see send_parts.h */
+    _Atomic(struct wsi_outgoing *) outgoing;   /* (owned, nullable) see send_parts.h */
+    _Atomic(struct wsi_droppable *) droppable; /* (owned, nullable) see droppable.h */
 };
 
 /** @return (borrowed from conn, nullable) made now if need be; NULL without memory. Any

@@ -59,14 +59,14 @@ struct wsi_membership *wsi_membership_end(struct wsock_conn *conn, const void *o
     return membership;
 }
 
-bool wsi_membership_is(struct wsock_conn *conn, const void *of)
+struct wsi_membership *wsi_membership_find(struct wsock_conn *conn, const void *of)
 {
-    bool is;
+    struct wsi_membership *membership;
 
     pthread_mutex_lock(&conn->worker->lock);
-    is = find(conn, of, NULL) != NULL;
+    membership = find(conn, of, NULL);
     pthread_mutex_unlock(&conn->worker->lock);
-    return is;
+    return membership;
 }
 
 void wsi_members_leave_all(struct wsock_conn *conn)

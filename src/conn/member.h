@@ -24,8 +24,9 @@ struct wsi_membership {
 int wsi_membership_begin(struct wsi_membership *membership, struct wsock_conn *conn);
 /** Unlink the one of that; the caller ends it. @return (nullable) Any thread. */
 struct wsi_membership *wsi_membership_end(struct wsock_conn *conn, const void *of);
-/** Is there one of that now? Any thread. */
-bool wsi_membership_is(struct wsock_conn *conn, const void *of);
+/** Is there one of that now? It may be looked at as long as the lock is held under which
+ *  memberships of that end. @return (nullable) Any thread. */
+struct wsi_membership *wsi_membership_find(struct wsock_conn *conn, const void *of);
 
 /** End all memberships. The connection is not open any more, so none can be added. */
 void wsi_members_leave_all(struct wsock_conn *conn);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "conn/conn.h"
+#include "conn/droppable.h"
 #include "conn/receive_parts.h"
 #include "conn/send_parts.h"
 
@@ -59,7 +60,7 @@ static size_t held_apart(const struct wsock_conn *conn)
 {
     return wsi_session_held_bytes(&conn->session) + conn->held.capacity +
            wsi_conn_rest_bytes(conn) + wsi_outgoing_held_bytes(conn) +
-           wsi_stream_pending_bytes(&conn->stream);
+           wsi_stream_pending_bytes(&conn->stream) + wsi_droppable_held_bytes(conn);
 }
 
 static size_t held_by(const struct wsock_conn *conn)

@@ -13,6 +13,7 @@
 
 #include "conn/compress.h"
 #include "conn/conn.h"
+#include "conn/droppable.h"
 #include "conn/encode.h"
 #include "conn/extra.h"
 #include "conn/frames.h"
@@ -265,6 +266,7 @@ void wsi_conn_drained(struct wsock_conn *conn)
         /* Only mail is left, and it comes before this one. */
         wsi_conn_post_drain(conn);
     }
+    wsi_droppable_move(conn);
     wsi_conn_receive_held(conn);
 }
 
@@ -510,32 +512,18 @@ void wsi_kept_send(struct wsock_conn *conn, struct wsi_posted *kept)
     wsi_posted_post(conn, kept, frame_size(conn, kept->len));
 }
 
-/* A room's message while another leaves in parts. */
-static __attribute__((noinline)) bool deliver_later(struct wsock_conn *conn,
-                                                    struct wsi_blob *frame)
-{
-    struct wsi_posted *posted;
-
-    if (wsi_conn_buffered(conn) >= mark_of(conn))
-        return false;
-    posted = posted_frame(frame);
-    if (posted == NULL)
-        return false;
-    wsi_posted_count(conn, posted, frame->len);
-    wsi_outgoing_wait(conn, posted);
-    return true;
-}
-
-bool wsi_conn_deliver(struct wsock_conn *conn, const struct wsi_frames *frames)
+bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_feed *feed,
+                      const struct wsi_frames *frames, struct wsi_blob *key)
 {
     /* A close that has begun has not been sent yet: this comes before it. */
-    if (wsi_conn_state(conn) != WSI_CONN_OPEN ||
-        wsi_stream_queued(&conn->stream) >= mark_of(conn))
+    if (wsi_conn_state(conn) != WSI_CONN_OPEN)
         return false;
-    if (wsi_outgoing_is_open(conn))
-        return deliver_later(conn, wsi_frames_for(frames, conn));
-    if (wsi_conn_write_frame(conn, wsi_frames_for(frames, conn)) < 0)
+    if (!wsi_droppable_is_passed(conn))
+        return wsi_droppable_put(conn, feed, wsi_frames_for(frames, conn), key);
+    if (wsi_conn_write_frame(conn, wsi_frames_for(frames, conn)) < 0) {
+        wsi_feed_missed(feed);
         return false;
+    }
     look_at_backlog(conn);
     return true;
 }

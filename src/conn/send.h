@@ -8,6 +8,7 @@
 
 #include "core/blob.h"
 
+struct wsi_feed;
 struct wsi_frames;
 struct wsi_posted;
 struct wsock_conn;
@@ -28,8 +29,11 @@ void wsi_kept_send(struct wsock_conn *conn, struct wsi_posted *kept);
 int wsi_conn_send_control(struct wsock_conn *conn, unsigned opcode, const void *data,
                           size_t len);
 
-/** A room's message, on the connection's worker: false when it misses it, because its
- *  backlog is full or it is closing. */
-bool wsi_conn_deliver(struct wsock_conn *conn, const struct wsi_frames *frames);
+/** A room's message, on the connection's worker: it leaves, or waits (droppable.h).
+ * @param key (nullable) @return false when it misses it: it is closing, or the feed
+ * counts it.
+ */
+bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_feed *feed,
+                      const struct wsi_frames *frames, struct wsi_blob *key);
 
 #endif

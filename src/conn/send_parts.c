@@ -9,6 +9,7 @@
 
 #include "conn/compress.h"
 #include "conn/conn.h"
+#include "conn/droppable.h"
 #include "conn/encode.h"
 #include "conn/extra.h"
 #include "conn/posted.h"
@@ -366,6 +367,7 @@ static int run_end(struct wsock_conn *conn, struct wsi_outgoing *outgoing)
     if (r < 0) /* the connection ends; what waits would be taken for a part */
         return r;
     release_waiting(conn, outgoing);
+    wsi_droppable_move(conn);
     atomic_fetch_sub_explicit(&conn->posted, 1, memory_order_release);
     if (atomic_load(&conn->want_drain))
         wsi_conn_post_drain(conn);

@@ -277,7 +277,19 @@
       "The room stays until the server ends, also when it is empty and nobody holds it") \
     X(MAX_MEMBERS, "max_members", WSI_SCOPE_ROOMS,                                       \
       COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
-      "Connections that may be in the room at one time")
+      "Connections that may be in the room at one time")                                 \
+    X(SLOW_MEMBERS, "slow_members", WSI_SCOPE_ROOMS,                                     \
+      CHOICE, 0, 0, 3, 1, "drop_newest|drop_oldest|latest_only|close",                   \
+      "What happens where more messages would wait for a member than may: they, or the " \
+      "oldest, are dropped; of those with one key only the latest waits; it is closed "  \
+      "with 1013")                                                                       \
+    X(SLOW_QUEUE_MESSAGES, "slow_queue_messages", WSI_SCOPE_ROOMS,                       \
+      COUNT, 4096, 1, WSI_LOTS, 1, "",                                                   \
+      "Messages of the room that may wait for a member")                                 \
+    X(SLOW_QUEUE_BYTES, "slow_queue_bytes", WSI_SCOPE_ROOMS,                             \
+      BYTES, WSI_MIB, 1, WSI_TIB, 1, "",                                                 \
+      "Bytes of them; those of all its rooms together also have to stay below "          \
+      "max_backlog_bytes of the connection")
 /* clang-format on */
 
 /*

@@ -11,7 +11,10 @@
 #include "conn/send.h"
 #include "conn/service.h"
 #include "core/alloc.h"
+#include "proto/utf8.h"
 #include "room/room.h"
+
+enum { KEY_MAX_BYTES = 255 };
 
 /* ---- envelopes ---- */
 
@@ -22,11 +25,12 @@ static size_t ops_size(size_t shards)
     return (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
 }
 
-static void drop_conns(wsock_conn **conns, size_t count)
+static void drop_conns(struct wsi_conns *conns)
 {
-    for (size_t i = 0; i < count; i++)
-        wsock_conn_unref(conns[i]);
-    wsi_free(conns);
+    for (size_t i = 0; i < conns->count; i++)
+        wsock_conn_unref(conns->conns[i]);
+    wsi_free(conns->conns);
+    *conns = (struct wsi_conns){0};
 }
 
 /* What the envelope holds goes here, where the application's free functions may run, and
@@ -38,9 +42,11 @@ void wsi_envelope_unref(struct wsi_envelope *envelope)
     if (!wsi_ref_drop(&envelope->ref))
         return;
     wsock_conn_unref(envelope->except);
-    drop_conns(envelope->only, envelope->only_count);
+    drop_conns(&envelope->only);
+    drop_conns(&envelope->excluded);
     wsi_matches_unref(envelope->matches);
     wsi_frames_drop_packed(&envelope->frames);
+    wsi_blob_unref(envelope->key);
     if (frame->release == NULL)
         wsi_free(envelope);
     wsi_blob_unref(frame);
@@ -67,13 +73,36 @@ static struct wsi_envelope *envelope_new(unsigned shards, size_t extra)
     return envelope;
 }
 
-/* The frame inside an envelope is not referred to any more, by the envelope neither. */
-static void release_inner(struct wsi_blob *blob)
+/* What lies inside an envelope and is shared by itself keeps a pointer to it behind its
+ * bytes. */
+static struct wsi_envelope *envelope_around(const struct wsi_blob *blob)
 {
     struct wsi_envelope *envelope;
 
     memcpy(&envelope, blob->data + blob->capacity, sizeof envelope);
-    wsi_free(envelope);
+    return envelope;
+}
+
+static struct wsi_blob *init_inner(struct wsi_envelope *envelope, void *at,
+                                   size_t capacity, void (*release)(struct wsi_blob *))
+{
+    struct wsi_blob *blob = at;
+
+    wsi_blob_init(blob, capacity, release);
+    memcpy(blob->data + capacity, &envelope, sizeof envelope);
+    return blob;
+}
+
+/* The frame inside an envelope is not referred to any more, by the envelope neither. */
+static void release_frame(struct wsi_blob *frame)
+{
+    wsi_free(envelope_around(frame));
+}
+
+/* The key keeps the frame, and so the memory that it lies in. */
+static void release_key(struct wsi_blob *key)
+{
+    wsi_blob_unref(envelope_around(key)->frames.plain);
 }
 
 /* With the lock held. */
@@ -108,34 +137,38 @@ int wsi_room_may_pack(wsock_room *room, unsigned *windows)
     return full ? WSOCK_EAGAIN : 0;
 }
 
-/* A frame and its envelope in one block: [envelope, ops][blob, bytes][-> envelope]. */
-static int envelope_with_frame(struct wsi_envelope **out, wsock_room *room, int type,
-                               const void *data, size_t len)
+static size_t inner_size(size_t capacity)
 {
-    const size_t capacity = len + WSI_FRAME_HEADER_MAX;
-    const unsigned shards = shards_of(room);
-    struct wsi_envelope *envelope;
-    struct wsi_blob *frame;
-    unsigned windows = 0;
-    int r;
+    const size_t size = sizeof(struct wsi_blob) + capacity +
+                        sizeof(struct wsi_envelope *);
 
-    r = wsi_encode_check(type, data, len);
-    if (r == 0 && (type & WSOCK_UNCOMPRESSED) == 0)
-        r = wsi_room_may_pack(room, &windows);
-    if (r < 0)
-        return r;
-    envelope = envelope_new(shards, sizeof(struct wsi_blob) + capacity + sizeof envelope);
+    return (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+}
+
+/* One block: [envelope, ops][blob, frame][-> envelope][blob, key][-> envelope]. */
+static struct wsi_envelope *envelope_with_frame(unsigned shards,
+                                                const wsock_publish *what)
+{
+    const size_t capacity = what->len + WSI_FRAME_HEADER_MAX;
+    const size_t key_len = what->key != NULL ? strlen(what->key) : 0;
+    struct wsi_envelope *envelope = envelope_new(
+        shards, inner_size(capacity) + (what->key != NULL ? inner_size(key_len) : 0));
+    char *inner = (char *)envelope + ops_size(shards);
+    struct wsi_blob *frame;
+
     if (envelope == NULL)
-        return WSOCK_ENOMEM;
-    frame = (struct wsi_blob *)(void *)((char *)envelope + ops_size(shards));
-    wsi_blob_init(frame, capacity, release_inner);
-    memcpy(frame->data + capacity, &envelope, sizeof envelope);
-    frame->len = wsi_encode_frame(frame->data, type, data, len);
+        return NULL;
+    frame = init_inner(envelope, inner, capacity, release_frame);
+    frame->len = wsi_encode_frame(frame->data, what->type, what->data, what->len);
     envelope->frames.plain = frame;
-    wsi_frames_pack(&envelope->frames, room->registry->owner->pool,
-                    wsi_service_options(room->registry->owner), windows);
-    *out = envelope;
-    return 0;
+    if (what->key != NULL) {
+        wsi_blob_ref(frame);
+        envelope->key = init_inner(envelope, inner + inner_size(capacity), key_len,
+                                   release_key);
+        memcpy(envelope->key->data, what->key, key_len);
+        envelope->key->len = key_len;
+    }
+    return envelope;
 }
 
 static int compare_addresses(const void *a, const void *b)
@@ -146,18 +179,24 @@ static int compare_addresses(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static bool is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
+static bool is_among(const struct wsi_conns *conns, const wsock_conn *conn)
 {
-    if (envelope->except == conn)
-        return false;
-    return envelope->only == NULL || bsearch(&conn, envelope->only, envelope->only_count,
-                                             sizeof conn, compare_addresses) != NULL;
+    return conns->count > 0 && bsearch(&conn, conns->conns, conns->count, sizeof conn,
+                                       compare_addresses) != NULL;
 }
 
-void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn)
+static bool is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
+{
+    if (envelope->except == conn || is_among(&envelope->excluded, conn))
+        return false;
+    return envelope->only.count == 0 || is_among(&envelope->only, conn);
+}
+
+void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn,
+                          struct wsi_feed *feed)
 {
     if (is_for(envelope, conn))
-        wsi_conn_deliver(conn, &envelope->frames);
+        wsi_conn_deliver(conn, feed, &envelope->frames, envelope->key);
 }
 
 /* ---- queueing ---- */
@@ -167,7 +206,7 @@ static int match(wsock_room *room, struct wsi_envelope *envelope)
 {
     int r;
 
-    if (envelope->only != NULL)
+    if (envelope->only.count > 0)
         return 0;
     r = find_matches(room);
     if (r == 0 && room->matches != NULL)
@@ -233,28 +272,189 @@ static int queue(wsock_room *room, struct wsi_envelope *envelope)
     pthread_mutex_unlock(&room->lock);
     if (r > 0)
         post_all(room, envelope, post);
-    if (r > 0 && envelope->only != NULL)
-        r = (int)envelope->only_count;
     wsi_envelope_unref(envelope);
     return r;
 }
 
-static void set_except(struct wsi_envelope *envelope, wsock_conn *except)
+/* ---- publishing ---- */
+
+/* Excluded ones may be few and members many, so they are looked up one by one. @return
+ * how many members are left out. */
+static int count_excluded(wsock_room *room, const struct wsi_envelope *envelope)
 {
-    if (except != NULL)
-        envelope->except = wsock_conn_ref(except);
+    int count = 0;
+
+    if (envelope->except != NULL && !is_among(&envelope->excluded, envelope->except))
+        count += wsi_room_has(room, envelope->except);
+    for (size_t i = 0; i < envelope->excluded.count; i++)
+        count += wsi_room_has(room, envelope->excluded.conns[i]);
+    return count;
 }
 
-/* The count less the one who is left out. */
-static int queue_except(wsock_room *room, struct wsi_envelope *envelope,
-                        wsock_conn *except)
+/* @param envelope (consumed) @return as queue(), less those who are left out. */
+static int queue_less(wsock_room *room, struct wsi_envelope *envelope)
 {
-    const bool is_member = except != NULL && wsi_room_has(room, except);
+    const int only = (int)envelope->only.count;
+    const int excluded = only > 0 ? 0 : count_excluded(room, envelope);
+    const int r = queue(room, envelope);
+
+    if (r <= 0)
+        return r;
+    if (only > 0)
+        return only;
+    return r > excluded ? r - excluded : 0;
+}
+
+static void sort_conns(struct wsi_conns *conns)
+{
+    size_t kept = 0;
+
+    if (conns->count == 0)
+        return;
+    qsort(conns->conns, conns->count, sizeof(wsock_conn *), compare_addresses);
+    for (size_t i = 1; i < conns->count; i++) {
+        if (conns->conns[i] == conns->conns[kept])
+            wsock_conn_unref(conns->conns[i]);
+        else
+            conns->conns[++kept] = conns->conns[i];
+    }
+    conns->count = kept + 1;
+}
+
+/* @param out (out) zero on failure. */
+static int copy_excluded(struct wsi_conns *out, const wsock_publish *what)
+{
+    *out = (struct wsi_conns){0};
+    if (what->excluded_count == 0)
+        return 0;
+    out->conns = wsi_alloc_array(what->excluded_count, sizeof(wsock_conn *));
+    if (out->conns == NULL)
+        return WSOCK_ENOMEM;
+    for (size_t i = 0; i < what->excluded_count; i++)
+        if (what->excluded[i] != NULL)
+            out->conns[out->count++] = wsock_conn_ref(what->excluded[i]);
+    sort_conns(out);
+    return 0;
+}
+
+/* All members of this moment. */
+static int list_members(wsock_room *room, struct wsi_conns *out)
+{
+    size_t room_for = 0, there;
+
+    *out = (struct wsi_conns){0};
+    while ((there = wsock_room_members(room, out->conns, room_for)) > room_for) {
+        out->count = room_for;
+        drop_conns(out);
+        room_for = there + there / 8;
+        out->conns = wsi_alloc_array(room_for, sizeof(wsock_conn *));
+        if (out->conns == NULL)
+            return WSOCK_ENOMEM;
+        memset(out->conns, 0, room_for * sizeof(wsock_conn *));
+    }
+    out->count = there;
+    return 0;
+}
+
+/* The members that a predicate accepts, of a snapshot, but those who are left out. */
+static int choose(wsock_room *room, const wsock_publish *what,
+                  const struct wsi_conns *excluded, struct wsi_conns *out)
+{
+    const int r = list_members(room, out);
+    size_t kept = 0;
+
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < out->count; i++) {
+        wsock_conn *conn = out->conns[i];
+
+        if (conn != what->except && !is_among(excluded, conn) &&
+            what->only(conn, what->only_user))
+            out->conns[kept++] = conn;
+        else
+            wsock_conn_unref(conn);
+    }
+    out->count = kept;
+    if (kept == 0)
+        drop_conns(out);
+    sort_conns(out);
+    return 0;
+}
+
+/* @param frames (nullable) the message, encoded before. @param only, excluded zero when
+ * they were taken over. */
+static int send_out(wsock_room *room, const wsock_publish *what,
+                    const struct wsi_frames *frames, struct wsi_conns *only,
+                    struct wsi_conns *excluded)
+{
+    const bool pack = frames == NULL && (what->type & WSOCK_UNCOMPRESSED) == 0;
+    const unsigned shards = shards_of(room);
+    struct wsi_envelope *envelope;
+    unsigned windows = 0;
+    int r = pack ? wsi_room_may_pack(room, &windows) : 0;
+
+    if (r < 0)
+        return r;
+    envelope = frames == NULL ? envelope_with_frame(shards, what)
+                              : envelope_new(shards, 0);
+    if (envelope == NULL)
+        return WSOCK_ENOMEM;
+    if (frames != NULL) {
+        envelope->frames.plain = wsi_blob_ref(frames->plain);
+        wsi_frames_share(&envelope->frames, frames);
+    }
+    wsi_frames_pack(&envelope->frames, room->registry->owner->pool,
+                    wsi_service_options(room->registry->owner), windows);
+    if (what->except != NULL)
+        envelope->except = wsock_conn_ref(what->except);
+    envelope->only = *only;
+    envelope->excluded = *excluded;
+    *only = *excluded = (struct wsi_conns){0};
+    return queue_less(room, envelope);
+}
+
+int wsi_room_publish(wsock_room *room, const wsock_publish *what,
+                     const struct wsi_frames *frames)
+{
+    struct wsi_conns only = {0}, excluded;
+    int r = copy_excluded(&excluded, what);
+
+    if (r == 0 && what->only != NULL)
+        r = choose(room, what, &excluded, &only);
+    if (r == 0 && (what->only == NULL || only.count > 0))
+        r = send_out(room, what, frames, &only, &excluded);
+    drop_conns(&only);
+    drop_conns(&excluded);
+    return r;
+}
+
+/* Sizes of wsock_publish by version. */
+enum { PUBLISH_SIZE_1_0 = offsetof(wsock_publish, reserved) + sizeof(int32_t) };
+_Static_assert(sizeof(wsock_publish) == PUBLISH_SIZE_1_0, "no tail padding");
+
+static int check(const wsock_publish *what)
+{
     int r;
 
-    set_except(envelope, except);
-    r = queue(room, envelope);
-    return r > 0 && is_member ? r - 1 : r;
+    if (what->size < PUBLISH_SIZE_1_0 ||
+        (what->excluded == NULL && what->excluded_count > 0))
+        return WSOCK_EINVAL;
+    r = wsi_encode_check(what->type, what->data, what->len);
+    if (r < 0 || what->key == NULL)
+        return r;
+    if (strnlen(what->key, KEY_MAX_BYTES + 1) > KEY_MAX_BYTES)
+        return WSOCK_ETOOBIG;
+    return wsi_utf8_is_valid(what->key, strlen(what->key)) ? 0 : WSOCK_EUTF8;
+}
+
+int wsock_room_publish(wsock_room *room, const wsock_publish *what)
+{
+    int r;
+
+    if (room == NULL || what == NULL)
+        return WSOCK_EINVAL;
+    r = check(what);
+    return r < 0 ? r : wsi_room_publish(room, what, NULL);
 }
 
 int wsock_room_broadcast(wsock_room *room, int type, const void *data, size_t len)
@@ -265,80 +465,21 @@ int wsock_room_broadcast(wsock_room *room, int type, const void *data, size_t le
 int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
                                 const void *data, size_t len)
 {
-    struct wsi_envelope *envelope;
-    int r;
+    const wsock_publish what = {
+        .size = sizeof what, .data = data, .len = len, .except = except, .type = type};
 
-    if (room == NULL)
-        return WSOCK_EINVAL;
-    r = envelope_with_frame(&envelope, room, type, data, len);
-    return r < 0 ? r : queue_except(room, envelope, except);
-}
-
-int wsi_room_broadcast_frames(wsock_room *room, wsock_conn *except,
-                              const struct wsi_frames *frames)
-{
-    struct wsi_envelope *envelope = envelope_new(shards_of(room), 0);
-
-    if (envelope == NULL)
-        return WSOCK_ENOMEM;
-    envelope->frames.plain = wsi_blob_ref(frames->plain);
-    wsi_frames_share(&envelope->frames, frames);
-    return queue_except(room, envelope, except);
-}
-
-/* The members that a predicate accepts, of a snapshot. */
-static int choose(wsock_room *room, wsock_member_fn accepts, void *user,
-                  wsock_conn ***out, size_t *count)
-{
-    size_t room_for = 0, kept = 0, there;
-    wsock_conn **conns = NULL;
-
-    while ((there = wsock_room_members(room, conns, room_for)) > room_for) {
-        drop_conns(conns, room_for);
-        room_for = there + there / 8;
-        conns = wsi_alloc_array(room_for, sizeof(wsock_conn *));
-        if (conns == NULL)
-            return WSOCK_ENOMEM;
-        memset(conns, 0, room_for * sizeof(wsock_conn *));
-    }
-    for (size_t i = 0; i < there; i++) {
-        if (accepts(conns[i], user))
-            conns[kept++] = conns[i];
-        else
-            wsock_conn_unref(conns[i]);
-    }
-    if (kept > 0)
-        qsort(conns, kept, sizeof(wsock_conn *), compare_addresses);
-    *out = conns;
-    *count = kept;
-    return 0;
+    return wsock_room_publish(room, &what);
 }
 
 int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts, void *user,
                             int type, const void *data, size_t len)
 {
-    struct wsi_envelope *envelope;
-    wsock_conn **only = NULL;
-    size_t count = 0;
-    int r;
+    const wsock_publish what = {.size = sizeof what,
+                                .data = data,
+                                .len = len,
+                                .only = accepts,
+                                .only_user = user,
+                                .type = type};
 
-    if (room == NULL || accepts == NULL)
-        return WSOCK_EINVAL;
-    r = wsi_encode_check(type, data, len);
-    if (r == 0)
-        r = choose(room, accepts, user, &only, &count);
-    if (r < 0)
-        return r;
-    if (count == 0) {
-        wsi_free(only);
-        return 0;
-    }
-    r = envelope_with_frame(&envelope, room, type, data, len);
-    if (r < 0) {
-        drop_conns(only, count);
-        return r;
-    }
-    envelope->only = only;
-    envelope->only_count = count;
-    return queue(room, envelope);
+    return accepts != NULL ? wsock_room_publish(room, &what) : WSOCK_EINVAL;
 }

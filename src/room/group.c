@@ -32,11 +32,13 @@ struct wsi_group {
 
 struct subscription {
     struct wsi_membership membership;
-    struct wsi_group *group;   /* a reference */
-    wsock_conn *conn;          /* a reference */
-    struct wsi_list node;      /* pending or members of its part */
-    uint64_t joined;           /* serials */
-    atomic_uint_fast64_t left; /* UINT64_MAX until then */
+    struct wsi_group *group;    /* a reference */
+    wsock_conn *conn;           /* a reference */
+    struct wsi_list node;       /* pending or members of its part */
+    uint64_t joined;            /* serials */
+    atomic_uint_fast64_t left;  /* UINT64_MAX until then */
+    struct wsi_feed_rules slow; /* the server's: it hears rooms that differ */
+    struct wsi_feed feed;       /* on the worker */
     struct wsi_mail gone;
 };
 
@@ -157,6 +159,7 @@ static void run_gone(struct wsi_mail *mail)
     pthread_mutex_lock(&subscription->group->lock);
     wsi_list_remove(&subscription->node);
     pthread_mutex_unlock(&subscription->group->lock);
+    wsi_feed_end(&subscription->feed);
     free_subscription(subscription);
 }
 
@@ -198,6 +201,20 @@ static int begin(struct subscription *subscription)
     return 0;
 }
 
+/* Of rooms that say so only the latest waits, by their keys; but keys of several rooms
+ * may be the same, so here the oldest make room. */
+static void init_feed(struct subscription *subscription,
+                      const struct wsi_options *options)
+{
+    const int64_t slow = wsi_option(options, WSI_OPT_SLOW_MEMBERS);
+
+    wsi_feed_rules_init(&subscription->slow,
+                        slow == WSI_SLOW_LATEST_ONLY ? WSI_SLOW_DROP_OLDEST : slow,
+                        wsi_option(options, WSI_OPT_SLOW_QUEUE_MESSAGES),
+                        wsi_option(options, WSI_OPT_SLOW_QUEUE_BYTES));
+    wsi_feed_init(&subscription->feed, &subscription->slow);
+}
+
 static struct subscription *new_subscription(struct wsi_registry *registry,
                                              wsock_conn *conn, const char *pattern)
 {
@@ -213,6 +230,7 @@ static struct subscription *new_subscription(struct wsi_registry *registry,
         wsi_free(subscription);
         return NULL;
     }
+    init_feed(subscription, registry->options);
     subscription->conn = wsock_conn_ref(conn);
     subscription->membership.of = subscription->group;
     subscription->membership.leave = leave_by_end;
@@ -359,7 +377,7 @@ static bool was_there(const struct subscription *subscription, uint64_t serial)
            serial < atomic_load_explicit(&subscription->left, memory_order_relaxed);
 }
 
-static void deliver(const struct subscription *subscription,
+static void deliver(struct subscription *subscription,
                     const struct wsi_envelope *envelope)
 {
     wsock_conn *conn = subscription->conn;
@@ -368,7 +386,7 @@ static void deliver(const struct subscription *subscription,
         wsi_extra_of(conn)->heard == envelope->serial)
         return;
     wsi_matches_mark(conn, envelope->serial);
-    wsi_envelope_deliver(envelope, conn);
+    wsi_envelope_deliver(envelope, conn, &subscription->feed);
 }
 
 void wsi_matches_deliver(const struct wsi_envelope *envelope, unsigned worker)

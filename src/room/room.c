@@ -23,6 +23,9 @@ wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name,
     wsi_ref_init(&room->ref);
     room->registry = registry;
     room->options = *options;
+    wsi_feed_rules_init(&room->slow, wsi_room_option(options, WSI_OPT_SLOW_MEMBERS),
+                        wsi_room_option(options, WSI_OPT_SLOW_QUEUE_MESSAGES),
+                        wsi_room_option(options, WSI_OPT_SLOW_QUEUE_BYTES));
     room->kept = wsi_room_option(options, WSI_OPT_PERSISTENT) != 0;
     if (room->kept)
         wsi_ref_take(&room->ref);
@@ -87,10 +90,10 @@ static void deliver_run(struct wsi_shard *shard, struct wsi_room_op *first,
 {
     WSI_LIST_EACH(node, &shard->members)
     {
-        wsock_conn *conn = member_of_local(node)->conn;
+        struct wsi_member *member = member_of_local(node);
 
         for (struct wsi_room_op *op = first; op != end; op = op->next) {
-            wsi_envelope_deliver(op->subject, conn);
+            wsi_envelope_deliver(op->subject, member->conn, &member->feed);
         }
     }
     while (first != end) {
@@ -111,10 +114,10 @@ static void deliver_matched(struct wsi_shard *shard, struct wsi_envelope *envelo
 {
     WSI_LIST_EACH(node, &shard->members)
     {
-        wsock_conn *conn = member_of_local(node)->conn;
+        struct wsi_member *member = member_of_local(node);
 
-        wsi_matches_mark(conn, envelope->serial);
-        wsi_envelope_deliver(envelope, conn);
+        wsi_matches_mark(member->conn, envelope->serial);
+        wsi_envelope_deliver(envelope, member->conn, &member->feed);
     }
     wsi_matches_deliver(envelope, (unsigned)(shard - shard->room->shards));
     wsi_envelope_unref(envelope);
@@ -141,6 +144,7 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
             break;
         default:
             wsi_list_remove(&member->local);
+            wsi_feed_end(&member->feed);
             free_member(member);
             break;
         }
@@ -242,7 +246,7 @@ int wsi_room_make_shards(wsock_room *room)
 
 bool wsi_room_has(wsock_room *room, wsock_conn *conn)
 {
-    return wsi_membership_is(conn, room);
+    return wsi_membership_find(conn, room) != NULL;
 }
 
 /* With the room's lock held. */
@@ -275,6 +279,7 @@ int wsock_room_join(wsock_room *room, wsock_conn *conn)
     member->leave = (struct wsi_room_op){.kind = WSI_ROOM_LEAVE, .subject = member};
     wsi_list_init(&member->membership.node);
     wsi_list_init(&member->local);
+    wsi_feed_init(&member->feed, &room->slow);
     pthread_mutex_lock(&room->lock);
     r = may_join(room);
     if (r == 0)
@@ -370,6 +375,31 @@ int wsock_room_get_string(wsock_room *room, char *out, size_t size, const char *
 const char *wsock_room_name(const wsock_room *room)
 {
     return room != NULL ? room->name : "";
+}
+
+static struct wsi_member *member_of(struct wsi_membership *membership)
+{
+    return WSI_CONTAINER_OF(membership, struct wsi_member, membership);
+}
+
+int64_t wsock_room_dropped(wsock_room *room, wsock_conn *conn)
+{
+    const atomic_uint_least64_t *dropped;
+    struct wsi_membership *membership;
+    int64_t count = WSOCK_ENOENT;
+
+    if (room == NULL)
+        return WSOCK_EINVAL;
+    if (conn == NULL)
+        return (int64_t)atomic_load_explicit(&room->slow.dropped, memory_order_relaxed);
+    pthread_mutex_lock(&room->lock);
+    membership = wsi_membership_find(conn, room);
+    if (membership != NULL) {
+        dropped = &member_of(membership)->feed.dropped;
+        count = (int64_t)atomic_load_explicit(dropped, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&room->lock);
+    return count;
 }
 
 size_t wsock_room_count(wsock_room *room)

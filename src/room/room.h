@@ -24,6 +24,7 @@
 
 #include <wsock/room.h>
 
+#include "conn/droppable.h"
 #include "conn/frames.h"
 #include "conn/member.h"
 #include "conn/worker.h"
@@ -52,16 +53,24 @@ struct wsi_member {
     wsock_conn *conn;                 /* a reference */
     struct wsi_list node;             /* room->members, under the room's lock */
     struct wsi_list local;            /* shard->members, on the shard's worker */
+    struct wsi_feed feed;             /* what waits for it; as `local` */
     struct wsi_room_op join, leave;
+};
+
+/* Connections. */
+struct wsi_conns {
+    wsock_conn **conns; /* (owned, nullable) sorted by address; references */
+    size_t count;
 };
 
 /* A message on its way to the members. */
 struct wsi_envelope {
     struct wsi_ref ref;       /* of who has it still to deliver */
     struct wsi_frames frames; /* `plain` may lie inside this very allocation */
+    struct wsi_blob *key;     /* a reference (nullable), inside as well */
     wsock_conn *except;       /* (owned, nullable) */
-    wsock_conn **only;        /* (owned, nullable) sorted by address; references */
-    size_t only_count;
+    struct wsi_conns only;    /* if there are any */
+    struct wsi_conns excluded;
     struct wsi_matches *matches; /* a reference, nullable */
     uint64_t serial;             /* if there are matches: group.h */
     unsigned shards;
@@ -87,6 +96,7 @@ struct wsock_room {
     wsock_room *next_closed; /* on the way out of wsi_registry_close() */
     size_t hash;
     struct wsi_room_options options; /* from the moment when it was made */
+    struct wsi_feed_rules slow;      /* as they say */
     pthread_mutex_t lock;            /* what follows */
     bool closed;
     bool kept; /* it holds a reference to itself */
@@ -135,11 +145,13 @@ bool wsi_room_has(wsock_room *room, wsock_conn *conn);
  * @return 0; WSOCK_EAGAIN. Any thread.
  */
 int wsi_room_may_pack(wsock_room *room, unsigned *windows);
-/** As wsock_room_broadcast_message(), of a message in the forms that it has. */
-int wsi_room_broadcast_frames(wsock_room *room, wsock_conn *except,
-                              const struct wsi_frames *frames);
+/** As wsock_room_publish(), of what was checked. @param frames (nullable) a message in
+ * the forms that it has, in place of type, data and key. */
+int wsi_room_publish(wsock_room *room, const wsock_publish *what,
+                     const struct wsi_frames *frames);
 void wsi_envelope_unref(struct wsi_envelope *envelope);
 /** On its worker: to who is there and may hear it, unless it is left out. */
-void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn);
+void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn,
+                          struct wsi_feed *feed);
 
 #endif

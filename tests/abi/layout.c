@@ -17,6 +17,7 @@
 
 GROWS_AT_THE_TAIL(wsock_close_info, tls_alert);
 GROWS_AT_THE_TAIL(wsock_option_info, reserved);
+GROWS_AT_THE_TAIL(wsock_publish, reserved);
 GROWS_AT_THE_TAIL(wsock_state_info, attempt);
 
 int main(void)

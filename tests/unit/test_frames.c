@@ -11,6 +11,7 @@
 #include <libdeflate.h>
 #endif
 
+#include "conn/droppable.h"
 #include "conn/encode.h"
 #include "conn/frames.h"
 #include "conn/send.h"
@@ -369,11 +370,14 @@ static void finish_kinds(void)
 static void streams_with_a_context_take_what_was_compressed_without(void **state)
 {
     static const size_t lengths[] = {1000, 300, 5000, LARGE, 100, 256, 40000};
+    struct wsi_feed_rules rules = {.max_messages = 0};
+    struct wsi_feed feed; /* nothing has to wait */
     char *text = malloc(LARGE);
     unsigned windows;
 
     (void)state;
     fill(text, LARGE, 6);
+    wsi_feed_init(&feed, &rules);
     windows = begin_kinds();
     for (size_t round = 0; round < 14; round++) {
         const size_t len = lengths[round % 7];
@@ -384,7 +388,7 @@ static void streams_with_a_context_take_what_was_compressed_without(void **state
         pack(&frames, windows);
         assert_int_equal(count(), packed == 0 ? 0 : len <= 256 ? 1 : 2);
         for (size_t i = 0; i < KINDS; i++)
-            assert_true(wsi_conn_deliver(conn[i], &frames));
+            assert_true(wsi_conn_deliver(conn[i], &feed, &frames, NULL));
         assert_int_equal(count(), 0); /* whoever takes it */
         for (size_t i = 0; i < KINDS; i++) {
             assert_int_equal(wsi_conn_send(conn[i], WSOCK_TEXT, text + round, 900), 0);

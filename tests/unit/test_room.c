@@ -17,6 +17,7 @@ enum { MEMBERS = 6 }; /* even ones on worker 0, odd ones on worker 1 */
 
 static struct stage stage;
 static struct wsi_registry registry;
+static const wsock_publish to_all = {0};
 static wsock_room *room;
 static struct script_peer peer[MEMBERS];
 static struct wsock_conn *conn[MEMBERS];
@@ -360,6 +361,86 @@ static void message_that_is_none_reaches_nobody(void **state)
     finish();
 }
 
+static void several_may_be_left_out(void **state)
+{
+    wsock_publish what = {.size = sizeof what, .data = "x", .len = 1, .type = WSOCK_TEXT};
+
+    (void)state;
+    begin();
+    what.except = conn[0];
+    what.excluded_count = 5;
+    what.excluded = (wsock_conn *const[]){conn[2], NULL, conn[1], conn[2], conn[5]};
+    join(0, 4);
+    assert_int_equal(wsock_room_publish(room, &what), 2);
+    what.except = conn[1]; /* twice */
+    assert_int_equal(wsock_room_publish(room, &what), 3);
+    what.only = is_late;
+    what.only_user = &(int){0};
+    what.excluded = (wsock_conn *const[]){conn[3]};
+    what.excluded_count = 1;
+    assert_int_equal(wsock_room_publish(room, &what), 1);
+    settle();
+    stage_sent(&peer[0], "\x81\x01x");
+    stage_sent(&peer[1], "");
+    stage_sent(&peer[2], "\x81\x01x");
+    stage_sent(&peer[3], "\x81\x01x\x81\x01x");
+    stage_sent(&peer[4], "\x81\x01x\x81\x01x");
+    finish();
+}
+
+static void what_is_published_is_checked(void **state)
+{
+    char longest[257];
+    wsock_publish what = {.size = sizeof what, .data = "x", .len = 1, .type = WSOCK_TEXT};
+
+    (void)state;
+    begin();
+    join(0, 0);
+    memset(longest, 'k', sizeof longest);
+    longest[256] = '\0';
+    assert_int_equal(wsock_room_publish(NULL, &what), WSOCK_EINVAL);
+    assert_int_equal(wsock_room_publish(room, NULL), WSOCK_EINVAL);
+    what.size--;
+    assert_int_equal(wsock_room_publish(room, &what), WSOCK_EINVAL);
+    what.size++;
+    what.excluded_count = 1;
+    assert_int_equal(wsock_room_publish(room, &what), WSOCK_EINVAL);
+    what.excluded_count = 0;
+    what.key = longest;
+    assert_int_equal(wsock_room_publish(room, &what), WSOCK_ETOOBIG);
+    what.key = "\xff";
+    assert_int_equal(wsock_room_publish(room, &what), WSOCK_EUTF8);
+    what.key = longest + 1;
+    assert_int_equal(wsock_room_publish(room, &what), 1);
+    settle();
+    stage_sent(&peer[0], "\x81\x01x");
+    finish();
+}
+
+static void message_with_a_key_is_one_block_too(void **state)
+{
+    int r = 0;
+    wsock_publish what = {
+        .size = sizeof what, .data = "x", .len = 1, .key = "key", .type = WSOCK_TEXT};
+
+    (void)state;
+    begin();
+    join(0, 2);
+    settle();
+    assert_int_equal(wsock_room_publish(room, &what), 3);
+    settle();
+    test_fail_allocation(2, 1);
+    assert_int_equal(wsock_room_publish(room, &what), 3);
+    settle();
+    assert_int_equal(test_stop_failing(), 0);
+    what.excluded = (wsock_conn *const[]){conn[2], conn[1]};
+    what.excluded_count = 2;
+    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what), settle());
+    for (int i = 0; i < 3; i++)
+        peer[i].output.len = 0;
+    finish();
+}
+
 /* ---- cost ---- */
 
 static void broadcast_allocates_once_however_many_hear_it(void **state)
@@ -412,9 +493,9 @@ static void shared_message_is_not_copied(void **state)
     assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT, text, 100000), 0);
     for (int i = 0; i < MEMBERS; i++)
         peer[i].write_room = 0;
-    assert_int_equal(
-        wsi_room_broadcast_frames(room, conn[3], &(struct wsi_frames){.plain = frame}),
-        MEMBERS - 1);
+    assert_int_equal(wsi_room_publish(room, &(wsock_publish){.except = conn[3]},
+                                      &(struct wsi_frames){.plain = frame}),
+                     MEMBERS - 1);
     settle();
     assert_int_equal(atomic_load(&frame->ref.count), MEMBERS); /* queued by reference */
     for (int i = 0; i < MEMBERS; i++)
@@ -495,9 +576,9 @@ static void compressed_forms_fill_a_room_as_well(void **state)
     assert_int_equal(wsi_frames_bytes(&frames), half + 3);
     begin();
     join(0, 0);
-    assert_int_equal(wsi_room_broadcast_frames(room, NULL, &frames), 1);
-    assert_int_equal(wsi_room_broadcast_frames(room, NULL, &frames), 1);
-    assert_int_equal(wsi_room_broadcast_frames(room, NULL, &frames), WSOCK_EAGAIN);
+    assert_int_equal(wsi_room_publish(room, &to_all, &frames), 1);
+    assert_int_equal(wsi_room_publish(room, &to_all, &frames), 1);
+    assert_int_equal(wsi_room_publish(room, &to_all, &frames), WSOCK_EAGAIN);
     settle();
     stage_sent(&peer[0], "\x81\x01x\x81\x01x");
     finish();
@@ -530,6 +611,79 @@ static void member_that_does_not_read_holds_nobody_up(void **state)
     finish();
 }
 
+static void room_with(const char *option, const char *value)
+{
+    wsock_room_unref(room);
+    assert_int_equal(
+        wsi_options_set(&stage.service.profile.options, option, value, true, NULL, 0), 0);
+    assert_int_equal(get(&room, "with"), 0);
+}
+
+static void slow_members_are_counted(void **state)
+{
+    char *large = calloc(1, 70000);
+
+    (void)state;
+    begin();
+    room_with("slow_queue_messages", "2");
+    join(0, 2);
+    peer[0].write_room = peer[1].write_room = 0;
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, large, 70000), 3);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(say("x"), 3);
+    settle();
+    assert_int_equal(wsock_room_dropped(room, conn[0]), 3);
+    assert_int_equal(wsock_room_dropped(room, conn[2]), 0);
+    assert_int_equal(wsock_room_dropped(room, conn[3]), WSOCK_ENOENT);
+    assert_int_equal(wsock_room_leave(room, conn[1]), 0);
+    assert_int_equal(wsock_room_dropped(room, conn[1]), WSOCK_ENOENT);
+    assert_int_equal(wsock_room_dropped(room, NULL), 6);
+    settle();
+    peer[0].write_room = peer[1].write_room = SCRIPT_UNLIMITED;
+    settle();
+    assert_int_equal(peer[0].output.len, 70010 + 2 * 3);
+    assert_int_equal(peer[1].output.len, 70010 + 2 * 3); /* said before it left */
+    assert_int_equal(peer[2].output.len, 70010 + 5 * 3);
+    for (int i = 0; i < 3; i++)
+        peer[i].output.len = 0;
+    finish();
+    free(large);
+}
+
+static void latest_value_of_a_key_reaches_slow_members(void **state)
+{
+    char *large = calloc(1, 70000);
+    wsock_publish what = {.size = sizeof what, .len = 1, .type = WSOCK_TEXT};
+
+    (void)state;
+    begin();
+    room_with("slow_members", "latest_only");
+    join(0, 1);
+    peer[0].write_room = 0;
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, large, 70000), 2);
+    for (int i = 0; i < 3; i++) {
+        what.key = "a";
+        what.data = &"123"[i];
+        assert_int_equal(wsock_room_publish(room, &what), 2);
+        what.key = "b";
+        what.data = &"789"[i];
+        assert_int_equal(wsock_room_publish(room, &what), 2);
+        settle();
+    }
+    assert_int_equal(wsock_room_dropped(room, conn[0]), 4);
+    peer[0].write_room = SCRIPT_UNLIMITED;
+    settle();
+    peer[0].output.len -= 70010;
+    memmove(peer[0].output.data, (char *)peer[0].output.data + 70010, peer[0].output.len);
+    stage_sent(&peer[0], "\x81\x01"
+                         "3\x81\x01"
+                         "9");
+    assert_int_equal(peer[1].output.len, 70010 + 6 * 3);
+    peer[1].output.len = 0;
+    finish();
+    free(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -547,12 +701,17 @@ int main(void)
         TEST(predicate_chooses_among_the_members),
         TEST(predicate_without_memory_is_refused),
         TEST(message_that_is_none_reaches_nobody),
+        TEST(several_may_be_left_out),
+        TEST(what_is_published_is_checked),
+        TEST(message_with_a_key_is_one_block_too),
         TEST(broadcast_allocates_once_however_many_hear_it),
         TEST(shared_message_is_not_copied),
         TEST(worker_that_is_far_behind_stops_the_room),
         TEST(refused_message_leaves_nothing),
         TEST(compressed_forms_fill_a_room_as_well),
         TEST(member_that_does_not_read_holds_nobody_up),
+        TEST(slow_members_are_counted),
+        TEST(latest_value_of_a_key_reaches_slow_members),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

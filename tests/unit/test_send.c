@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 
 #include "conn/closing.h"
+#include "conn/droppable.h"
 #include "conn/encode.h"
 #include "conn/frames.h"
 #include "conn/send.h"
@@ -353,15 +354,20 @@ static void full_backlog_need_not_stop_reading(void **state)
 
 static void room_message_misses_who_is_behind(void **state)
 {
+    struct wsi_feed_rules rules = {.max_messages = 10, .max_bytes = 1000};
+    struct wsi_feed feed;
     struct wsi_blob *frame = NULL;
 
     (void)state;
     begin();
+    wsi_feed_init(&feed, &rules);
     set("max_backlog_bytes", "10");
     assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT, "12345678", 8), 0);
     peer.write_room = 0;
-    assert_true(wsi_conn_deliver(conn, &(struct wsi_frames){.plain = frame}));
-    assert_false(wsi_conn_deliver(conn, &(struct wsi_frames){.plain = frame}));
+    assert_true(
+        wsi_conn_deliver(conn, &feed, &(struct wsi_frames){.plain = frame}, NULL));
+    assert_false(
+        wsi_conn_deliver(conn, &feed, &(struct wsi_frames){.plain = frame}, NULL));
     wsi_blob_unref(frame);
     stage_settle(&stage);
     assert_int_equal(wsi_conn_buffered(conn), 10);
