@@ -314,24 +314,18 @@ static const char usage[] =
     "  --depth D        messages sent at once (1)\n"
     "  --connections N  of the echo (200)\n"
     "  --seconds S      length of the measured window (1)\n"
-    "  --warmup S       the same before it (0.2)\n"
-    "  --group NAME     of the key exchange (OpenSSL's own choice)\n"
-    "  --resume         resume sessions\n"
-    "  --tls12          speak TLS 1.2, instead of 1.3\n"
+    "  --warmup S       the same before it (0.2)\n" TLS_USAGE
     "  --json           print the result as one JSON object\n";
 
-/* The options in the order of their values; from RESUME on they take no argument. */
-enum { GROUPS, PAYLOAD, DEPTH, CONNECTIONS, SECONDS, WARMUP, RESUME, TLS12, JSON, HELP };
+enum { PAYLOAD = TLS_VALUES, DEPTH, CONNECTIONS, SECONDS, WARMUP, JSON, HELP };
 
 static const struct option option_table[] = {
-    {"groups", required_argument, NULL, GROUPS},
     {"payload", required_argument, NULL, PAYLOAD},
     {"depth", required_argument, NULL, DEPTH},
     {"connections", required_argument, NULL, CONNECTIONS},
     {"seconds", required_argument, NULL, SECONDS},
     {"warmup", required_argument, NULL, WARMUP},
-    {"resume", no_argument, NULL, RESUME},
-    {"tls12", no_argument, NULL, TLS12},
+    TLS_OPTION_TABLE,
     {"json", no_argument, NULL, JSON},
     {"help", no_argument, NULL, HELP},
     {0},
@@ -339,37 +333,21 @@ static const struct option option_table[] = {
 
 static void parse(struct options *o, int argc, char **argv)
 {
-    double values[HELP + 1] = {
-        [DEPTH] = 1, [CONNECTIONS] = 200, [SECONDS] = 1, [WARMUP] = 0.2};
-    const char *groups = NULL;
-    int opt;
+    const char *values[HELP + 1] = {NULL};
+    const char *certificate = parse_options(values, option_table, usage, argc, argv);
 
-    while ((opt = getopt_long(argc, argv, "", option_table, NULL)) != -1) {
-        if (opt == '?') {
-            fputs(usage, stderr);
-            exit(2);
-        }
-        if (opt == GROUPS)
-            groups = optarg;
-        else
-            values[opt] = opt < RESUME ? parse_number(optarg) : 1;
-    }
-    if (values[HELP] != 0 || optind != argc - 1) {
-        fputs(usage, values[HELP] != 0 ? stdout : stderr);
-        exit(values[HELP] != 0 ? 0 : 2);
-    }
     *o = (struct options){
-        .client = {.version = values[TLS12] != 0 ? TLS1_2_VERSION : TLS1_3_VERSION,
-                   .groups = groups,
-                   .on_session = values[RESUME] != 0 ? on_session : NULL},
-        .certificate = argv[optind],
-        .connections = (size_t)values[CONNECTIONS],
-        .payload = (size_t)values[PAYLOAD],
-        .depth = (size_t)values[DEPTH],
-        .seconds = values[SECONDS],
-        .warmup = values[WARMUP],
-        .json = values[JSON] != 0,
+        .client = client_of(values, on_session),
+        .certificate = certificate,
+        .connections = (size_t)number_or(values[CONNECTIONS], 200),
+        .payload = (size_t)number_or(values[PAYLOAD], 0),
+        .depth = (size_t)number_or(values[DEPTH], 1),
+        .seconds = number_or(values[SECONDS], 1),
+        .warmup = number_or(values[WARMUP], 0.2),
+        .json = values[JSON] != NULL,
     };
+    if (certificate == NULL)
+        die("the certificate is missing (--help lists the options)");
     if (o->depth == 0 || o->depth > 65536 || o->payload > 64 << 20 || o->connections == 0)
         die("--depth must be 1 to 65536, --payload at most 64 MiB");
 }

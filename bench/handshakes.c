@@ -32,8 +32,8 @@ struct options {
     size_t in_flight;
     double seconds;
     double warmup;
-    uint64_t count; /* 0: run by time */
-    pid_t pid;      /* 0: do not read a server's clock */
+    size_t count; /* 0: run by time */
+    pid_t pid;    /* 0: do not read a server's clock */
     bool resume;
     bool json;
 };
@@ -52,28 +52,22 @@ struct slot {
 };
 
 struct shaker {
+    struct generator generator; /* first */
     const struct options *options;
     SSL_CTX *context;
     struct slot *slots;
     char request[RESPONSE_MAX];
     size_t request_len;
-    uint64_t left;  /* connections that may still begin */
-    uint64_t done;  /* that opened */
-    uint64_t agile; /* of them, with a key exchange of their own (forward secrecy) */
-    size_t active;
-    size_t holding; /* of them */
+    size_t left;    /* connections that may still begin */
+    size_t holding; /* of the active ones */
     int epoll_fd;
 };
 
-struct sample {
-    struct clocks clocks;
-    uint64_t done, agile;
-};
-
-static struct sample take_sample(const struct shaker *shaker)
+/* What was done is connections that opened; extra are those among them with a key
+ * exchange of their own (forward secrecy). A round is a connection of any slot. */
+static struct shaker *shaker_of(struct generator *g)
 {
-    return (struct sample){read_clocks(shaker->options->pid), shaker->done,
-                           shaker->agile};
+    return (struct shaker *)(void *)g;
 }
 
 /* One connection */
@@ -133,7 +127,7 @@ static void begin(struct shaker *shaker, struct slot *slot)
     if (slot->resumes)
         resume(slot);
     went_on(slot, SSL_do_handshake(slot->ssl));
-    shaker->active++;
+    shaker->generator.active++;
     hold(shaker, slot);
 }
 
@@ -153,7 +147,7 @@ static void note_kind(struct shaker *shaker, const struct slot *slot)
         die(slot->resumes ? "the server did not resume a session"
                           : "a session was resumed");
     if (SSL_get_peer_tmp_key(slot->ssl, &key) == 1)
-        shaker->agile++;
+        shaker->generator.extra++;
     EVP_PKEY_free(key);
 }
 
@@ -166,7 +160,7 @@ static void finish(struct shaker *shaker, struct slot *slot)
         die("the server gave no session to resume");
     SSL_shutdown(slot->ssl);
     slot->over = true;
-    shaker->done++;
+    shaker->generator.done++;
 }
 
 /* As far as it goes with what has been received. */
@@ -261,18 +255,19 @@ static void release_all(struct shaker *shaker)
             continue;
         SSL_free(slot->ssl);
         slot->ssl = NULL;
-        shaker->active--;
+        shaker->generator.active--;
         begin_next(shaker, slot);
     }
 }
 
-static void turn(struct shaker *shaker)
+static void turn(struct generator *g)
 {
+    struct shaker *shaker = shaker_of(g);
     struct epoll_event events[MAX_EVENTS];
     int count;
 
     if (2 * shaker->holding >= shaker->options->in_flight ||
-        shaker->holding == shaker->active) {
+        shaker->holding == shaker->generator.active) {
         release_all(shaker);
         return;
     }
@@ -285,97 +280,57 @@ static void turn(struct shaker *shaker)
         receive(shaker, events[i].data.ptr);
 }
 
-static void begin_all(struct shaker *shaker, uint64_t count)
+static void begin_all(struct generator *g, size_t count)
 {
+    struct shaker *shaker = shaker_of(g);
+
     shaker->left = count;
     for (size_t i = 0; i < shaker->options->in_flight; i++)
         begin_next(shaker, &shaker->slots[i]);
 }
 
-static void finish_all(struct shaker *shaker)
-{
-    while (shaker->active > 0)
-        turn(shaker);
-}
-
-static void turn_until(struct shaker *shaker, int64_t deadline)
-{
-    while (clock_ns(CLOCK_MONOTONIC) < deadline)
-        turn(shaker);
-}
-
-static void run_by_time(struct shaker *shaker, struct sample *from, struct sample *to)
-{
-    const struct options *o = shaker->options;
-
-    begin_all(shaker, UINT64_MAX);
-    turn_until(shaker, clock_ns(CLOCK_MONOTONIC) + (int64_t)(o->warmup * NS_PER_S));
-    *from = take_sample(shaker);
-    turn_until(shaker, from->clocks.wall + (int64_t)(o->seconds * NS_PER_S));
-    *to = take_sample(shaker);
-    shaker->left = 0;
-    finish_all(shaker);
-}
-
-static void run_by_count(struct shaker *shaker, struct sample *from, struct sample *to)
-{
-    *from = take_sample(shaker);
-    begin_all(shaker, shaker->options->count);
-    finish_all(shaker);
-    *to = take_sample(shaker);
-}
-
 static void report(const struct options *o, const struct sample *from,
                    const struct sample *to)
 {
-    const double seconds = (double)(to->clocks.wall - from->clocks.wall) / NS_PER_S;
-    const double own = (double)(to->clocks.own - from->clocks.own) / NS_PER_S;
-    const double server = (double)(to->clocks.server - from->clocks.server) / NS_PER_S;
-    const double done = (double)(to->done - from->done);
+    const struct sample_rates r = between(from, to);
 
     if (o->json) {
         printf("{\"seconds\": %.6f, \"handshakes\": %.0f, \"key_exchanges\": %ju, "
                "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
-               seconds, done, (uintmax_t)(to->agile - from->agile), own);
-        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", server);
+               r.seconds, r.done, (uintmax_t)r.extra, r.own);
+        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", r.server);
         return;
     }
     printf("%.0f handshakes in %.3f s: %.0f a second, %.0f %% with a key exchange; "
            "generator CPU %.1f %%, %.1f us each\n",
-           done, seconds, done / seconds, 100 * (double)(to->agile - from->agile) / done,
-           100 * own / seconds, own * 1e6 / done);
+           r.done, r.seconds, r.done / r.seconds, 100 * r.extra / r.done,
+           100 * r.own / r.seconds, r.own * 1e6 / r.done);
     if (o->pid != 0)
-        printf("server CPU %.1f %%, %.1f us each\n", 100 * server / seconds,
-               server * 1e6 / done);
+        printf("server CPU %.1f %%, %.1f us each\n", 100 * r.server / r.seconds,
+               r.server * 1e6 / r.done);
 }
 
 /* Command line */
 
 static const char usage[] =
     "usage: handshakes [options] wss://ADDRESS:PORT/PATH\n"
-    "  --in-flight N  connections that are opening at one time (32)\n"
-    "  --seconds S    length of the measured window (3)\n"
-    "  --warmup S     handshakes before it (1)\n"
-    "  --count N      exactly N in all, and one in each slot before, instead of a "
+    "  --in-flight N    connections that are opening at one time (32)\n"
+    "  --seconds S      length of the measured window (3)\n"
+    "  --warmup S       handshakes before it (1)\n"
+    "  --count N        exactly N in all, and one in each slot before, instead of a "
     "window\n"
-    "  --pid PID      read the CPU clock of this server at both ends of the window\n"
-    "  --groups LIST  of the key exchange, X25519:P-256 for one (OpenSSL's own)\n"
-    "  --resume       resume sessions\n"
-    "  --tls12        speak TLS 1.2, instead of 1.3\n"
-    "  --json         print the result as one JSON object\n";
+    "  --pid PID        read the CPU clock of this server, too\n" TLS_USAGE
+    "  --json           print the result as one JSON object\n";
 
-/* The options in the order of their values; from RESUME on they take no argument. */
-enum { GROUPS, IN_FLIGHT, SECONDS, WARMUP, COUNT, PID, RESUME, TLS12, JSON, HELP };
+enum { IN_FLIGHT = TLS_VALUES, SECONDS, WARMUP, COUNT, PID, JSON, HELP };
 
 static const struct option option_table[] = {
-    {"groups", required_argument, NULL, GROUPS},
     {"in-flight", required_argument, NULL, IN_FLIGHT},
     {"seconds", required_argument, NULL, SECONDS},
     {"warmup", required_argument, NULL, WARMUP},
     {"count", required_argument, NULL, COUNT},
     {"pid", required_argument, NULL, PID},
-    {"resume", no_argument, NULL, RESUME},
-    {"tls12", no_argument, NULL, TLS12},
+    TLS_OPTION_TABLE,
     {"json", no_argument, NULL, JSON},
     {"help", no_argument, NULL, HELP},
     {0},
@@ -383,38 +338,21 @@ static const struct option option_table[] = {
 
 static void parse(struct options *o, int argc, char **argv)
 {
-    double values[HELP + 1] = {[IN_FLIGHT] = 32, [SECONDS] = 3, [WARMUP] = 1};
-    const char *groups = NULL;
-    int opt;
+    const char *values[HELP + 1] = {NULL};
+    const char *url = parse_options(values, option_table, usage, argc, argv);
 
-    while ((opt = getopt_long(argc, argv, "", option_table, NULL)) != -1) {
-        if (opt == '?') {
-            fputs(usage, stderr);
-            exit(2);
-        }
-        if (opt == GROUPS)
-            groups = optarg;
-        else
-            values[opt] = opt < RESUME ? parse_number(optarg) : 1;
-    }
-    if (values[HELP] != 0 || optind != argc - 1) {
-        fputs(usage, values[HELP] != 0 ? stdout : stderr);
-        exit(values[HELP] != 0 ? 0 : 2);
-    }
     *o = (struct options){
-        .client = {.version = values[TLS12] != 0 ? TLS1_2_VERSION : TLS1_3_VERSION,
-                   .groups = groups,
-                   .on_session = values[RESUME] != 0 ? on_session : NULL},
+        .client = client_of(values, on_session),
         .target = {.extensions = ""},
-        .in_flight = (size_t)values[IN_FLIGHT],
-        .seconds = values[SECONDS],
-        .warmup = values[WARMUP],
-        .count = (uint64_t)values[COUNT],
-        .pid = (pid_t)values[PID],
-        .resume = values[RESUME] != 0,
-        .json = values[JSON] != 0,
+        .in_flight = (size_t)number_or(values[IN_FLIGHT], 32),
+        .seconds = number_or(values[SECONDS], 3),
+        .warmup = number_or(values[WARMUP], 1),
+        .count = (size_t)number_or(values[COUNT], 0),
+        .pid = (pid_t)number_or(values[PID], 0),
+        .resume = values[TLS_RESUME] != NULL,
+        .json = values[JSON] != NULL,
     };
-    parse_url(&o->target, argv[optind]);
+    parse_url(&o->target, url);
     if (!o->target.tls || o->in_flight == 0 || o->in_flight > 1000)
         die("the URL must be one of wss, --in-flight 1 to 1000");
 }
@@ -426,18 +364,23 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     parse(&options, argc, argv);
+    shaker.generator = (struct generator){.begin = begin_all,
+                                          .turn = turn,
+                                          .warmup = options.warmup,
+                                          .seconds = options.seconds,
+                                          .pid = options.pid};
     shaker.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (shaker.epoll_fd < 0)
         die_errno("epoll_create1");
     shaker.context = client_context(&options.client);
     shaker.slots = must_alloc(options.in_flight, sizeof *shaker.slots);
     shaker.request_len = put_request(shaker.request, &options.target);
-    begin_all(&shaker, options.in_flight); /* each slot gets a session */
-    finish_all(&shaker);
+    begin_all(&shaker.generator, options.in_flight); /* each slot gets a session */
+    finish_all(&shaker.generator);
     if (options.count > 0)
-        run_by_count(&shaker, &from, &to);
+        run_by_count(&shaker.generator, options.count, &from, &to);
     else
-        run_by_time(&shaker, &from, &to);
+        run_by_time(&shaker.generator, &from, &to);
     report(&options, &from, &to);
     for (size_t i = 0; i < options.in_flight; i++)
         SSL_SESSION_free(shaker.slots[i].session);

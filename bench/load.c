@@ -48,26 +48,21 @@ struct conn {
 };
 
 struct load {
+    struct generator generator; /* first */
     const struct options *options;
     struct conn *conns;
     unsigned char *batch, *replies;
     size_t batch_len, replies_len, reply_len;
-    uint64_t received; /* bytes of replies */
-    size_t active;     /* connections inside a batch */
     int epoll_fd;
 };
 
-struct sample {
-    struct clocks clocks;
-    uint64_t received;
-};
+/* What was done is bytes of replies; a round is a batch. */
+static struct load *load_of(struct generator *g)
+{
+    return (struct load *)(void *)g;
+}
 
 static unsigned char buffer[BUFFER_BYTES];
-
-static struct sample take_sample(const struct load *load)
-{
-    return (struct sample){read_clocks(load->options->pid), load->received};
-}
 
 /* Frames */
 
@@ -144,7 +139,7 @@ static void begin_batch(struct load *load, struct conn *conn)
     conn->left--;
     conn->unsent = load->batch_len;
     conn->owed = load->replies_len;
-    load->active++;
+    load->generator.active++;
     send_rest(load, conn);
 }
 
@@ -155,16 +150,16 @@ static void begin_fan_out(struct load *load)
         return;
     for (size_t i = 1; i < load->options->connections; i++)
         load->conns[i].owed = load->replies_len;
-    load->active += load->options->connections - 1;
+    load->generator.active += load->options->connections - 1;
     begin_batch(load, &load->conns[0]);
 }
 
 static void end_batch(struct load *load, struct conn *conn)
 {
-    load->active--;
+    load->generator.active--;
     if (!load->options->fan_out)
         begin_batch(load, conn);
-    else if (load->active == 0)
+    else if (load->generator.active == 0)
         begin_fan_out(load);
 }
 
@@ -188,7 +183,7 @@ static void receive(struct load *load, struct conn *conn)
                 0)
             die("a reply differs from what was sent");
         conn->owed -= (size_t)n;
-        load->received += (size_t)n;
+        load->generator.done += (size_t)n;
         if (conn->owed == 0) {
             end_batch(load, conn);
             return;
@@ -196,8 +191,9 @@ static void receive(struct load *load, struct conn *conn)
     } while (conn->wire.ssl != NULL || (size_t)n == sizeof buffer);
 }
 
-static void turn(struct load *load)
+static void turn(struct generator *g)
 {
+    struct load *load = load_of(g);
     struct epoll_event events[MAX_EVENTS];
     int count = epoll_wait(load->epoll_fd, events, MAX_EVENTS, STALL_MS);
 
@@ -215,11 +211,13 @@ static void turn(struct load *load)
     }
 }
 
-static void begin_all(struct load *load, size_t batches)
+static void begin_all(struct generator *g, size_t batches)
 {
+    struct load *load = load_of(g);
+
     if (load->options->fan_out) {
         load->conns[0].left = batches;
-        if (load->active == 0)
+        if (load->generator.active == 0)
             begin_fan_out(load);
         return;
     }
@@ -230,66 +228,29 @@ static void begin_all(struct load *load, size_t batches)
     }
 }
 
-static void finish_all(struct load *load)
-{
-    while (load->active > 0)
-        turn(load);
-}
-
-static void turn_until(struct load *load, int64_t deadline)
-{
-    while (clock_ns(CLOCK_MONOTONIC) < deadline)
-        turn(load);
-}
-
-static void run_by_time(struct load *load, struct sample *from, struct sample *to)
-{
-    const struct options *o = load->options;
-
-    begin_all(load, SIZE_MAX);
-    turn_until(load, clock_ns(CLOCK_MONOTONIC) + (int64_t)(o->warmup * NS_PER_S));
-    *from = take_sample(load);
-    turn_until(load, from->clocks.wall + (int64_t)(o->seconds * NS_PER_S));
-    *to = take_sample(load);
-    begin_all(load, 0);
-    finish_all(load);
-}
-
-static void run_by_count(struct load *load, struct sample *from, struct sample *to)
-{
-    const struct options *o = load->options;
-
-    *from = take_sample(load);
-    begin_all(load, o->messages / (o->depth * o->connections));
-    finish_all(load);
-    *to = take_sample(load);
-}
-
 static void report(const struct load *load, const struct sample *from,
                    const struct sample *to)
 {
     const struct options *o = load->options;
-    double seconds = (double)(to->clocks.wall - from->clocks.wall) / NS_PER_S;
-    double messages = (double)(to->received - from->received) / (double)load->reply_len;
-    double own = (double)(to->clocks.own - from->clocks.own) / NS_PER_S;
-    double server = (double)(to->clocks.server - from->clocks.server) / NS_PER_S;
+    const struct sample_rates r = between(from, to);
+    const double messages = r.done / (double)load->reply_len;
 
     if (o->json) {
         printf("{\"connections\": %zu, \"payload\": %zu, \"depth\": %zu, "
                "\"seconds\": %.6f, \"messages\": %.0f, \"messages_per_second\": %.0f, "
                "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
-               o->connections, o->payload, o->depth, seconds, messages,
-               messages / seconds, own);
-        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", server);
+               o->connections, o->payload, o->depth, r.seconds, messages,
+               messages / r.seconds, r.own);
+        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", r.server);
         return;
     }
     printf("%.0f messages in %.3f s: %.0f messages/s; generator CPU %.1f %%, %.0f ns a "
            "message\n",
-           messages, seconds, messages / seconds, 100 * own / seconds,
-           own * 1e9 / messages);
+           messages, r.seconds, messages / r.seconds, 100 * r.own / r.seconds,
+           r.own * 1e9 / messages);
     if (o->pid != 0)
-        printf("server CPU %.1f %%, %.0f ns a message\n", 100 * server / seconds,
-               server * 1e9 / messages);
+        printf("server CPU %.1f %%, %.0f ns a message\n", 100 * r.server / r.seconds,
+               r.server * 1e9 / messages);
 }
 
 static void hold_idle(void)
@@ -321,7 +282,6 @@ static const char usage[] =
     "  --json           print the result as one JSON object\n"
     "Runs end before the server's first ping (25 s): a ping counts as a wrong reply.\n";
 
-/* The options in the order of their values; from RAW on they take no argument. */
 enum {
     CONNECTIONS,
     PAYLOAD,
@@ -365,35 +325,23 @@ static void check(const struct options *o)
 
 static void parse(struct options *o, int argc, char **argv)
 {
-    double values[HELP + 1] = {
-        [CONNECTIONS] = 200, [PAYLOAD] = 32, [DEPTH] = 1, [SECONDS] = 3, [WARMUP] = 1};
-    int opt;
+    const char *values[HELP + 1] = {NULL};
+    const char *url = parse_options(values, option_table, usage, argc, argv);
 
-    while ((opt = getopt_long(argc, argv, "", option_table, NULL)) != -1) {
-        if (opt == '?') {
-            fputs(usage, stderr);
-            exit(2);
-        }
-        values[opt] = opt < RAW ? parse_number(optarg) : 1;
-    }
-    if (values[HELP] != 0 || optind != argc - 1) {
-        fputs(usage, values[HELP] != 0 ? stdout : stderr);
-        exit(values[HELP] != 0 ? 0 : 2);
-    }
     *o = (struct options){
-        .connections = (size_t)values[CONNECTIONS],
-        .payload = (size_t)values[PAYLOAD],
-        .depth = (size_t)values[DEPTH],
-        .seconds = values[SECONDS],
-        .warmup = values[WARMUP],
-        .messages = (size_t)values[MESSAGES],
-        .pid = (pid_t)values[PID],
-        .target = {.raw = values[RAW] != 0, .extensions = ""},
-        .fan_out = values[FAN_OUT] != 0,
-        .idle = values[IDLE] != 0,
-        .json = values[JSON] != 0,
+        .connections = (size_t)number_or(values[CONNECTIONS], 200),
+        .payload = (size_t)number_or(values[PAYLOAD], 32),
+        .depth = (size_t)number_or(values[DEPTH], 1),
+        .seconds = number_or(values[SECONDS], 3),
+        .warmup = number_or(values[WARMUP], 1),
+        .messages = (size_t)number_or(values[MESSAGES], 0),
+        .pid = (pid_t)number_or(values[PID], 0),
+        .target = {.raw = values[RAW] != NULL, .extensions = ""},
+        .fan_out = values[FAN_OUT] != NULL,
+        .idle = values[IDLE] != NULL,
+        .json = values[JSON] != NULL,
     };
-    parse_url(&o->target, argv[optind]);
+    parse_url(&o->target, url);
     check(o);
 }
 
@@ -404,6 +352,11 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     parse(&options, argc, argv);
+    load.generator = (struct generator){.begin = begin_all,
+                                        .turn = turn,
+                                        .warmup = options.warmup,
+                                        .seconds = options.seconds,
+                                        .pid = options.pid};
     if (load.epoll_fd < 0)
         die_errno("epoll_create1");
     raise_fd_limit();
@@ -413,9 +366,11 @@ int main(int argc, char **argv)
         hold_idle();
     } else {
         if (options.messages > 0)
-            run_by_count(&load, &from, &to);
+            run_by_count(&load.generator,
+                         options.messages / (options.depth * options.connections), &from,
+                         &to);
         else
-            run_by_time(&load, &from, &to);
+            run_by_time(&load.generator, &from, &to);
         report(&load, &from, &to);
     }
     for (size_t i = 0; i < options.connections; i++)

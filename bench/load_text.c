@@ -58,6 +58,7 @@ struct conn {
 };
 
 struct load {
+    struct generator generator; /* first */
     const struct text_options *options;
     struct target target;
     struct corpus corpus;
@@ -65,35 +66,17 @@ struct load {
     unsigned char *frames; /* of the whole set, one behind the other */
     size_t *frame_at;      /* count + 1 of them: where each begins, and the end */
     unsigned char *text;   /* --verify: room for an inflated answer */
-    uint64_t messages, bytes_out;
-    size_t active;        /* connections inside a batch */
-    int64_t idle_since;   /* by the own CPU clock; 0: not idle */
-    int64_t silent_since; /* the same moment on the clock */
-    int64_t idle;         /* ns in all, before that */
+    int64_t silent_since;  /* on the clock, of generator.idle_since */
     int epoll_fd;
 };
 
-struct sample {
-    struct clocks clocks;
-    int64_t idle;
-    uint64_t messages, bytes_out;
-};
+/* What was done is messages, and bytes that left for them; a round is a batch. */
+static struct load *load_of(struct generator *g)
+{
+    return (struct load *)(void *)g;
+}
 
 static unsigned char buffer[BUFFER_BYTES];
-
-static struct sample take_sample(const struct load *load)
-{
-    struct sample s = {
-        .clocks = read_clocks(load->options->pid),
-        .idle = load->idle,
-        .messages = load->messages,
-        .bytes_out = load->bytes_out,
-    };
-
-    if (load->idle_since != 0)
-        s.idle += s.clocks.own - load->idle_since;
-    return s;
-}
 
 static unsigned first_byte(const struct load *load)
 {
@@ -209,7 +192,7 @@ static void begin_batch(struct load *load, struct conn *conn)
     conn->left--;
     conn->owed = depth;
     conn->unsent = load->frame_at[conn->next + depth] - load->frame_at[conn->next];
-    load->active++;
+    load->generator.active++;
     send_rest(load, conn);
 }
 
@@ -218,7 +201,7 @@ static void end_batch(struct load *load, struct conn *conn)
     if (conn->unsent > 0)
         die("an answer came before its message was sent");
     conn->next = (conn->next + load->options->depth) % load->corpus.count;
-    load->active--;
+    load->generator.active--;
     begin_batch(load, conn);
 }
 
@@ -280,7 +263,7 @@ static void finish_frame(struct load *load, struct conn *conn)
         verify_answer(load, conn);
     if (conn->owed == 0)
         die("an answer came that nothing asked for");
-    load->messages++;
+    load->generator.done++;
     conn->owed--;
 }
 
@@ -308,7 +291,7 @@ static void begin_frame(struct load *load, struct reader *reader)
     for (size_t i = 2; i < size; i++)
         reader->payload_left = reader->payload_left << 8 | reader->header[i];
     if ((byte0 & BYTE0_CONTROL) == 0)
-        load->bytes_out += reader->payload_left;
+        load->generator.extra += reader->payload_left;
 }
 
 /* @return false while the header is not whole. */
@@ -372,20 +355,22 @@ static void receive(struct load *load, struct conn *conn)
 /* Idle time is CPU time too, so that other programs on the core do not matter. */
 static void note_idleness(struct load *load, bool idle)
 {
-    if (idle && load->idle_since == 0) {
-        load->idle_since = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    if (idle && load->generator.idle_since == 0) {
+        load->generator.idle_since = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         load->silent_since = clock_ns(CLOCK_MONOTONIC);
-    } else if (!idle && load->idle_since != 0) {
-        load->idle += clock_ns(CLOCK_PROCESS_CPUTIME_ID) - load->idle_since;
-        load->idle_since = 0;
+    } else if (!idle && load->generator.idle_since != 0) {
+        load->generator.idle += clock_ns(CLOCK_PROCESS_CPUTIME_ID) -
+                                load->generator.idle_since;
+        load->generator.idle_since = 0;
     } else if (idle && clock_ns(CLOCK_MONOTONIC) - load->silent_since >
                            (int64_t)STALL_MS * (NS_PER_S / 1000)) {
         die("no answer came for 10 s");
     }
 }
 
-static void turn(struct load *load)
+static void turn(struct generator *g)
 {
+    struct load *load = load_of(g);
     struct epoll_event events[MAX_EVENTS];
     int count = epoll_wait(load->epoll_fd, events, MAX_EVENTS, 0);
 
@@ -404,8 +389,10 @@ static void turn(struct load *load)
 
 /* Runs */
 
-static void begin_all(struct load *load, size_t batches)
+static void begin_all(struct generator *g, size_t batches)
 {
+    struct load *load = load_of(g);
+
     for (size_t i = 0; i < load->options->connections; i++) {
         load->conns[i].left = batches;
         if (load->conns[i].owed == 0)
@@ -413,64 +400,26 @@ static void begin_all(struct load *load, size_t batches)
     }
 }
 
-static void finish_all(struct load *load)
-{
-    while (load->active > 0)
-        turn(load);
-}
-
-static void turn_until(struct load *load, int64_t deadline)
-{
-    while (clock_ns(CLOCK_MONOTONIC) < deadline)
-        turn(load);
-}
-
-static void run_by_time(struct load *load, struct sample *from, struct sample *to)
-{
-    const struct text_options *o = load->options;
-
-    begin_all(load, SIZE_MAX);
-    turn_until(load, clock_ns(CLOCK_MONOTONIC) + (int64_t)(o->warmup * NS_PER_S));
-    *from = take_sample(load);
-    turn_until(load, from->clocks.wall + (int64_t)(o->seconds * NS_PER_S));
-    *to = take_sample(load);
-    begin_all(load, 0);
-    finish_all(load);
-}
-
-static void run_once_through(struct load *load, struct sample *from, struct sample *to)
-{
-    *from = take_sample(load);
-    begin_all(load, load->corpus.count / load->options->depth);
-    finish_all(load);
-    *to = take_sample(load);
-}
-
 static void report(const struct load *load, const struct sample *from,
                    const struct sample *to)
 {
     const struct text_options *o = load->options;
-    double seconds = (double)(to->clocks.wall - from->clocks.wall) / NS_PER_S;
-    double messages = (double)(to->messages - from->messages);
-    double bytes_out = (double)(to->bytes_out - from->bytes_out);
-    double own = (double)(to->clocks.own - from->clocks.own - (to->idle - from->idle)) /
-                 NS_PER_S;
-    double server = (double)(to->clocks.server - from->clocks.server) / NS_PER_S;
+    const struct sample_rates r = between(from, to);
 
     if (o->json) {
         printf("{\"seconds\": %.6f, \"messages\": %.0f, \"bytes_out\": %.0f, "
                "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
-               seconds, messages, bytes_out, own);
-        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", server);
+               r.seconds, r.done, r.extra, r.own);
+        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", r.server);
         return;
     }
     printf("%.0f messages in %.3f s: %.0f messages/s, %.4f bytes out a byte; generator "
            "CPU %.1f %%\n",
-           messages, seconds, messages / seconds,
-           bytes_out / (messages * (double)o->size), 100 * own / seconds);
+           r.done, r.seconds, r.done / r.seconds, r.extra / (r.done * (double)o->size),
+           100 * r.own / r.seconds);
     if (o->pid != 0)
-        printf("server CPU %.1f %%, %.2f us a message\n", 100 * server / seconds,
-               server * 1e6 / messages);
+        printf("server CPU %.1f %%, %.2f us a message\n", 100 * r.server / r.seconds,
+               r.server * 1e6 / r.done);
 }
 
 static void load_fini(struct load *load)
@@ -495,8 +444,11 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     text_options_parse(&options, argc, argv);
-    if (options.url == NULL)
-        die("the URL is missing (--help lists the options)");
+    load.generator = (struct generator){.begin = begin_all,
+                                        .turn = turn,
+                                        .warmup = options.warmup,
+                                        .seconds = options.seconds,
+                                        .pid = options.pid};
     if (load.epoll_fd < 0)
         die_errno("epoll_create1");
     raise_fd_limit();
@@ -510,9 +462,9 @@ int main(int argc, char **argv)
     build_frames(&load);
     open_connections(&load);
     if (options.verify)
-        run_once_through(&load, &from, &to);
+        run_by_count(&load.generator, options.count / options.depth, &from, &to);
     else
-        run_by_time(&load, &from, &to);
+        run_by_time(&load.generator, &from, &to);
     report(&load, &from, &to);
     load_fini(&load);
     return 0;

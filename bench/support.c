@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,14 +58,95 @@ struct clocks read_clocks(pid_t server_pid)
     return c;
 }
 
-double parse_number(const char *text)
+/* Runs */
+
+static struct sample take_sample(const struct generator *g)
+{
+    struct sample s = {read_clocks(g->pid), g->done, g->extra, g->idle};
+
+    if (g->idle_since != 0)
+        s.idle += s.clocks.own - g->idle_since;
+    return s;
+}
+
+void finish_all(struct generator *g)
+{
+    while (g->active > 0)
+        g->turn(g);
+}
+
+static void turn_until(struct generator *g, int64_t deadline)
+{
+    while (clock_ns(CLOCK_MONOTONIC) < deadline)
+        g->turn(g);
+}
+
+void run_by_time(struct generator *g, struct sample *from, struct sample *to)
+{
+    g->begin(g, SIZE_MAX);
+    turn_until(g, clock_ns(CLOCK_MONOTONIC) + (int64_t)(g->warmup * NS_PER_S));
+    *from = take_sample(g);
+    turn_until(g, from->clocks.wall + (int64_t)(g->seconds * NS_PER_S));
+    *to = take_sample(g);
+    g->begin(g, 0);
+    finish_all(g);
+}
+
+void run_by_count(struct generator *g, size_t rounds, struct sample *from,
+                  struct sample *to)
+{
+    *from = take_sample(g);
+    g->begin(g, rounds);
+    finish_all(g);
+    *to = take_sample(g);
+}
+
+struct sample_rates between(const struct sample *from, const struct sample *to)
+{
+    const int64_t idle = to->idle - from->idle;
+
+    return (struct sample_rates){
+        .seconds = (double)(to->clocks.wall - from->clocks.wall) / NS_PER_S,
+        .own = (double)(to->clocks.own - from->clocks.own - idle) / NS_PER_S,
+        .server = (double)(to->clocks.server - from->clocks.server) / NS_PER_S,
+        .done = (double)(to->done - from->done),
+        .extra = (double)(to->extra - from->extra),
+    };
+}
+
+/* Command lines */
+
+double number_or(const char *text, double otherwise)
 {
     char *end;
-    double value = strtod(text, &end);
+    double value;
 
+    if (text == NULL)
+        return otherwise;
+    value = strtod(text, &end);
     if (end == text || *end != '\0' || !(value >= 0) || value > 1e15)
         die("a number is malformed (--help lists the options)");
     return value;
+}
+
+const char *parse_options(const char **values, const struct option *table,
+                          const char *usage, int argc, char **argv)
+{
+    int opt, at = 0;
+
+    while ((opt = getopt_long(argc, argv, "", table, &at)) != -1) {
+        if (opt != '?' && strcmp(table[at].name, "help") == 0) {
+            fputs(usage, stdout);
+            exit(0);
+        }
+        if (opt == '?')
+            break;
+        values[opt] = optarg != NULL ? optarg : "";
+    }
+    if (opt != '?' && optind >= argc - 1)
+        return argv[optind];
+    fputs(usage, stderr);
+    exit(2);
 }
 
 void parse_url(struct target *target, const char *url)
@@ -72,6 +154,8 @@ void parse_url(struct target *target, const char *url)
     unsigned port = 0;
     int used = 0;
 
+    if (url == NULL)
+        die("the URL is missing (--help lists the options)");
     target->tls = strncmp(url, "wss:", 4) == 0;
     if (sscanf(url, target->tls ? "wss://%63[0-9.]:%u%n" : "ws://%63[0-9.]:%u%n",
                target->host, &port, &used) != 2 ||

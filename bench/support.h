@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the C programs of the benchmarks share: they give up with one line, read clocks,
- * know the heads that open a WebSocket connection, and write the headers of frames.
+ * What the C programs of the benchmarks share: they give up with one line, read clocks
+ * and command lines, measure runs, know the heads that open a WebSocket connection, and
+ * write the headers of frames.
  */
 #ifndef BENCH_SUPPORT_H
 #define BENCH_SUPPORT_H
@@ -47,11 +48,58 @@ void *must_alloc(size_t count, size_t size);
 /** @param server_pid 0: do not read a server's clock. */
 struct clocks read_clocks(pid_t server_pid);
 
+/* What makes traffic: rounds of asking and answering on connections. */
+struct generator {
+    /** Every connection may begin so many more: SIZE_MAX for no end, 0 for no more. */
+    void (*begin)(struct generator *g, size_t rounds);
+    /** Wait for what comes, and go on with it. */
+    void (*turn)(struct generator *g);
+    size_t active; /* connections inside a round */
+    double warmup, seconds;
+    pid_t pid;            /* 0: do not read a server's clock */
+    uint64_t done, extra; /* what was done so far, in the program's own units */
+    int64_t idle;         /* ns of the own CPU clock that were spent without work */
+    int64_t idle_since;   /* and more from this moment on; 0: it works */
+};
+
+/* Both ends of what is measured. */
+struct sample {
+    struct clocks clocks;
+    uint64_t done, extra;
+    int64_t idle;
+};
+
+void finish_all(struct generator *g);
+/** Warm up, measure for some seconds while rounds go on, let them end. */
+void run_by_time(struct generator *g, struct sample *from, struct sample *to);
+/** Measure so many rounds, from the first to the last. */
+void run_by_count(struct generator *g, size_t rounds, struct sample *from,
+                  struct sample *to);
+
+struct sample_rates {
+    double seconds, own, server; /* CPU seconds */
+    double done, extra;
+};
+struct sample_rates between(const struct sample *from, const struct sample *to);
+
 int64_t clock_ns(clockid_t id);
 
-/** A number of the command line, not negative. */
-double parse_number(const char *text);
+/** A number of the command line, not negative. @param text NULL: not given. */
+double number_or(const char *text, double otherwise);
 
+struct option;
+
+/**
+ * Parse the command line. Wrong usage and --help print how it is, and end the program.
+ *
+ * @param values (out) what each option was given, by its val; "" for a flag, NULL for
+ *               what is not there.
+ * @return the one plain argument, NULL when there is none.
+ */
+const char *parse_options(const char **values, const struct option *table,
+                          const char *usage, int argc, char **argv);
+
+/** @param url NULL: it was not given. */
 void parse_url(struct target *target, const char *url);
 
 /** @param key four bytes of mask, or NULL. @return the header's length. */

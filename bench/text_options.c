@@ -30,7 +30,6 @@ static const char usage[] =
 
 static const char *const modes[] = {"plain", "shared", "dedicated"};
 
-/* The options in the order of their values; from VERIFY on they take no argument. */
 enum {
     CONNECTIONS,
     DEPTH,
@@ -70,13 +69,15 @@ static const struct option option_table[] = {
     {0},
 };
 
-static int parse_mode(const char *text)
+static enum text_mode parse_mode(const char *text)
 {
+    if (text == NULL)
+        return MODE_SHARED;
     for (int i = 0; i <= MODE_DEDICATED; i++)
         if (strcmp(text, modes[i]) == 0)
-            return i;
+            return (enum text_mode)i;
     die("the mode is plain, shared or dedicated");
-    return -1;
+    return MODE_SHARED;
 }
 
 static void check(const struct text_options *o)
@@ -91,41 +92,26 @@ static void check(const struct text_options *o)
 
 void text_options_parse(struct text_options *options, int argc, char **argv)
 {
-    double values[HELP + 1] = {
-        [CONNECTIONS] = 16, [DEPTH] = 1,    [SIZE] = 1024,       [COUNT] = 256,
-        [SEED] = 1,         [LEVEL] = 6,    [MEMORY_LEVEL] = 8,  [WINDOW_BITS] = 15,
-        [SECONDS] = 1,      [WARMUP] = 0.2, [MODE] = MODE_SHARED};
-    int opt;
+    const char *values[HELP + 1] = {NULL};
+    const char *url = parse_options(values, option_table, usage, argc, argv);
 
-    while ((opt = getopt_long(argc, argv, "", option_table, NULL)) != -1) {
-        if (opt == '?') {
-            fputs(usage, stderr);
-            exit(2);
-        }
-        values[opt] = opt == MODE    ? parse_mode(optarg)
-                      : opt < VERIFY ? parse_number(optarg)
-                                     : 1;
-    }
-    if (values[HELP] != 0 || optind < argc - 1) {
-        fputs(usage, values[HELP] != 0 ? stdout : stderr);
-        exit(values[HELP] != 0 ? 0 : 2);
-    }
     *options = (struct text_options){
-        .mode = (enum text_mode)values[MODE],
-        .settings = {(int)values[LEVEL], (int)values[MEMORY_LEVEL],
-                     (int)values[WINDOW_BITS]},
-        .connections = (size_t)values[CONNECTIONS],
-        .depth = (size_t)values[DEPTH],
-        .size = (size_t)values[SIZE],
-        .count = (size_t)values[COUNT],
-        .seed = (uint64_t)values[SEED],
-        .seconds = values[SECONDS],
-        .warmup = values[WARMUP],
-        .pid = (pid_t)values[PID],
-        .verify = values[VERIFY] != 0,
-        .inflate_only = values[INFLATE_ONLY] != 0,
-        .json = values[JSON] != 0,
-        .url = argv[optind],
+        .mode = parse_mode(values[MODE]),
+        .settings = {(int)number_or(values[LEVEL], 6),
+                     (int)number_or(values[MEMORY_LEVEL], 8),
+                     (int)number_or(values[WINDOW_BITS], 15)},
+        .connections = (size_t)number_or(values[CONNECTIONS], 16),
+        .depth = (size_t)number_or(values[DEPTH], 1),
+        .size = (size_t)number_or(values[SIZE], 1024),
+        .count = (size_t)number_or(values[COUNT], 256),
+        .seed = (uint64_t)number_or(values[SEED], 1),
+        .seconds = number_or(values[SECONDS], 1),
+        .warmup = number_or(values[WARMUP], 0.2),
+        .pid = (pid_t)number_or(values[PID], 0),
+        .verify = values[VERIFY] != NULL,
+        .inflate_only = values[INFLATE_ONLY] != NULL,
+        .json = values[JSON] != NULL,
+        .url = url,
     };
     check(options);
 }

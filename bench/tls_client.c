@@ -16,6 +16,16 @@ void die_tls(const char *what)
     die(text);
 }
 
+struct tls_client client_of(const char *const *values,
+                            int (*on_session)(SSL *ssl, SSL_SESSION *session))
+{
+    return (struct tls_client){
+        .version = values[TLS_TLS12] != NULL ? TLS1_2_VERSION : TLS1_3_VERSION,
+        .groups = values[TLS_GROUPS],
+        .on_session = values[TLS_RESUME] != NULL ? on_session : NULL,
+    };
+}
+
 SSL_CTX *client_context(const struct tls_client *client)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());

@@ -15,6 +15,23 @@ struct tls_client {
     int (*on_session)(SSL *ssl, SSL_SESSION *session);
 };
 
+/* What a command line says of it: `values` of parse_options() begin with these. */
+enum { TLS_GROUPS, TLS_RESUME, TLS_TLS12, TLS_VALUES };
+#define TLS_OPTION_TABLE                             \
+    {"groups", required_argument, NULL, TLS_GROUPS}, \
+        {"resume", no_argument, NULL, TLS_RESUME},   \
+    {                                                \
+        "tls12", no_argument, NULL, TLS_TLS12        \
+    }
+#define TLS_USAGE                                                                    \
+    "  --groups LIST    of the key exchange, X25519:P-256 for one (OpenSSL's own)\n" \
+    "  --resume         resume sessions\n"                                           \
+    "  --tls12          speak TLS 1.2, instead of 1.3\n"
+
+/** @param on_session for --resume. */
+struct tls_client client_of(const char *const *values,
+                            int (*on_session)(SSL *ssl, SSL_SESSION *session));
+
 SSL_CTX *client_context(const struct tls_client *client);
 
 /** A connection that is to begin, without anything to read from or to write to. */

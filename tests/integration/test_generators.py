@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""The load generators of bench/, each for a moment: they count what they are told to, and
+notice what is wrong."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import unittest
+
+BENCH = os.environ["BENCH"]
+CERTIFICATE = os.environ.get("CERTIFICATES", "") + "/together.pem"
+TIMEOUT = 60  # seconds; what takes so long has failed
+WINDOW = ("--warmup", "0.02", "--seconds", "0.1")
+
+
+def program(name):
+    return os.path.join(BENCH, name)
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class EchoServer:
+    """From the block's begin to its end. Another program may take the free port first."""
+
+    def __init__(self, *args, scheme="ws"):
+        self.command = [program("echo_server"), *args]
+        self.scheme = scheme
+
+    def __enter__(self):
+        for _ in range(5):
+            self.url = f"{self.scheme}://127.0.0.1:{free_port()}"
+            self.process = subprocess.Popen([*self.command, self.url], stdout=subprocess.PIPE,
+                                            text=True)
+            if self.process.stdout.readline() == "ready\n":
+                return self
+            self.__exit__()
+        raise AssertionError("the server does not start")
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=TIMEOUT)
+
+
+def run(name, *args):
+    return subprocess.run([program(name), *args], capture_output=True, text=True,
+                          timeout=TIMEOUT, check=False)
+
+
+class Generators(unittest.TestCase):
+    def result(self, name, *args):
+        done = run(name, "--json", *args)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return json.loads(done.stdout)
+
+    def test_load_counts_messages_or_measures_a_window(self):
+        with EchoServer() as server:
+            some = ("--connections", "3", "--depth", "2", "--payload", "300", server.url + "/echo")
+            exact = self.result("load", "--messages", "60", *some)
+            self.assertEqual((exact["messages"], exact["server_cpu_seconds"]), (60, None))
+            window = self.result("load", *WINDOW, "--pid", str(server.process.pid), *some)
+            self.assertGreater(window["messages"], 0)
+            self.assertGreater(window["server_cpu_seconds"], 0)
+            self.assertLess(0.09, window["seconds"])
+
+    def test_with_fan_out_all_receive_what_one_sends(self):
+        with EchoServer() as server:
+            some = ("--fan-out", "--connections", "5", "--depth", "3", server.url + "/room")
+            self.assertEqual(self.result("load", "--messages", "150", *some)["messages"], 150)
+            self.assertGreater(self.result("load", *WINDOW, *some)["messages"], 0)
+            alone = run("load", "--connections", "5", "--messages", "50", server.url + "/room")
+        self.assertEqual(alone.returncode, 1)  # they get what the others send, too
+        self.assertIn("a reply differs from what was sent", alone.stderr)
+
+    def test_load_text_inflates_what_comes_back(self):
+        for mode in ("plain", "shared", "dedicated"):
+            with self.subTest(mode), EchoServer("--set", f"compression={mode}" if mode != "plain"
+                                                else "compression=off") as server:
+                some = ("--mode", mode, "--connections", "2", "--count", "8", server.url + "/echo")
+                self.assertEqual(self.result("load_text", "--verify", *some)["messages"], 16)
+                self.assertGreater(self.result("load_text", *WINDOW, *some)["messages"], 0)
+
+    @unittest.skipUnless(os.path.exists(CERTIFICATE), "a build without TLS")
+    def test_handshakes_are_counted_new_and_resumed(self):
+        with EchoServer("--set", f"tls_certificate={CERTIFICATE}", scheme="wss") as server:
+            for kind in ((), ("--resume",), ("--tls12",), ("--tls12", "--resume")):
+                with self.subTest(kind):
+                    some = ("--in-flight", "2", *kind, server.url + "/echo")
+                    self.assertEqual(self.result("handshakes", "--count", "6", *some)
+                                     ["handshakes"], 6)
+            self.assertGreater(self.result("handshakes", *WINDOW, *some)["handshakes"], 0)
+            self.assertEqual(self.result("load", "--messages", "20", "--connections", "2",
+                                         server.url + "/echo")["messages"], 20)
+
+    @unittest.skipUnless(os.path.exists(CERTIFICATE), "a build without TLS")
+    def test_bare_tls_counts_what_it_does(self):
+        for args, what in (((), "handshakes"), (("--payload", "10", "--connections", "2"),
+                                                "messages")):
+            self.assertGreater(self.result("bare_tls", *WINDOW, *args, CERTIFICATE)[what], 0)
+
+    def test_command_lines(self):
+        for name in ("load", "load_text", "bare_zlib"):
+            with self.subTest(name):
+                told = run(name, "--help")
+                self.assertEqual((told.returncode, told.stderr), (0, ""))
+                self.assertIn("usage: load" if name != "bare_zlib" else "bare_zlib", told.stdout)
+                wrong = run(name, "--nonsense")
+                self.assertEqual((wrong.returncode, wrong.stdout), (2, ""))
+                self.assertIn("usage: ", wrong.stderr)
+                self.assertIn("malformed", run(name, "--seconds", "soon", "ws://x").stderr)
+        self.assertEqual(run("load", "ws://127.0.0.1:1/", "ws://127.0.0.1:2/").returncode, 2)
+        self.assertIn("the URL is missing", run("load").stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
