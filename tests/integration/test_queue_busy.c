@@ -228,57 +228,71 @@ static void who_has_another_queue_or_none_does_not_notice(void **state)
     busy_end(&busy);
 }
 
+/* ---- one peer of a host that sleeps ---- */
+
+struct met {
+    struct busy busy;
+    struct side peer;
+    wsock_client *client;
+};
+
+/* @param sets pairs of options and values of the server, NULL at the end. */
+static void met_begin(struct met *met, const char *const *sets)
+{
+    memset(&met->peer, 0, sizeof met->peer);
+    busy_begin(&met->busy, 1);
+    for (; *sets != NULL; sets += 2)
+        set(&met->busy, sets[0], sets[1]);
+    met->client = world_client(&met->busy.world, &met->peer);
+    world_connect_queued(&met->busy.world, met->client, &met->peer);
+    flood_with(&met->busy, 1);
+}
+
+static void met_end(struct met *met)
+{
+    side_fini(&met->peer);
+    wsock_client_unref(met->client);
+    busy_end(&met->busy);
+}
+
 /* ---- time ---- */
 
 static void peers_of_a_sleeping_host_are_not_timed_out(void **state)
 {
-    struct busy busy;
-    struct side peer = {0};
-    wsock_client *client;
+    static const char *const sets[] = {
+        "idle_timeout", "400ms", "ping_interval", "100ms", "pong_timeout", "100ms", NULL};
+    struct met met;
+    struct world *world = &met.busy.world;
     int none = 0;
 
     (void)state;
-    busy_begin(&busy, 1);
-    set(&busy, "idle_timeout", "400ms");
-    set(&busy, "ping_interval", "100ms");
-    set(&busy, "pong_timeout", "100ms");
-    client = world_client(&busy.world, &peer);
-    world_connect_queued(&busy.world, client, &peer);
-    flood_with(&busy, 1);
+    met_begin(&met, sets);
     assert_true(stays_below(&none, 1, 1500));
-    dispatch_until(busy.world.queue, &busy.in_order, FLOOD);
-    assert_int_equal(told(&busy.world.side.closed), 0);
-    assert_int_equal(told(&peer.closed), 0);
-    assert_int_equal(wsock_conn_close(peer.conn, 1000, NULL), 0);
-    dispatch_until(busy.world.queue, &busy.world.side.closed, 1);
-    assert_int_equal(busy.world.side.code, 1000);
-    side_fini(&peer);
-    wsock_client_unref(client);
-    busy_end(&busy);
+    dispatch_until(world->queue, &met.busy.in_order, FLOOD);
+    assert_int_equal(told(&world->side.closed), 0);
+    assert_int_equal(told(&met.peer.closed), 0);
+    assert_int_equal(wsock_conn_close(met.peer.conn, 1000, NULL), 0);
+    dispatch_until(world->queue, &world->side.closed, 1);
+    assert_int_equal(world->side.code, 1000);
+    met_end(&met);
 }
 
 /* The peer answers the close at once; that is read when the host has woken. */
 static void a_close_is_not_timed_out_while_the_host_sleeps(void **state)
 {
-    struct busy busy;
-    struct side peer = {0};
-    wsock_client *client;
+    static const char *const sets[] = {"close_timeout", "400ms", NULL};
+    struct met met;
+    struct world *world = &met.busy.world;
     int none = 0;
 
     (void)state;
-    busy_begin(&busy, 1);
-    set(&busy, "close_timeout", "400ms");
-    client = world_client(&busy.world, &peer);
-    world_connect_queued(&busy.world, client, &peer);
-    flood_with(&busy, 1);
-    assert_int_equal(wsock_conn_close(busy.world.side.conn, 4000, "enough"), 0);
+    met_begin(&met, sets);
+    assert_int_equal(wsock_conn_close(world->side.conn, 4000, "enough"), 0);
     assert_true(stays_below(&none, 1, 800));
-    dispatch_until(busy.world.queue, &busy.world.side.closed, 1);
-    assert_int_equal(busy.world.side.cause, WSOCK_CAUSE_CLOSED);
-    assert_int_equal(busy.world.side.code, 4000);
-    side_fini(&peer);
-    wsock_client_unref(client);
-    busy_end(&busy);
+    dispatch_until(world->queue, &world->side.closed, 1);
+    assert_int_equal(world->side.cause, WSOCK_CAUSE_CLOSED);
+    assert_int_equal(world->side.code, 4000);
+    met_end(&met);
 }
 
 /* But the socket is not kept for a host that never does. */

@@ -418,3 +418,36 @@ void stage_saw(struct stage *stage, const char *events)
     free(stage->seen.text);
     stage->seen = (struct test_transcript){0};
 }
+
+struct wsock_conn *stage_begin_server(struct stage *stage, struct script_peer *peer)
+{
+    struct wsock_conn *conn;
+
+    stage_begin(stage, 1);
+    conn = stage_accept_open(stage, peer);
+    stage_saw(stage, "open");
+    return conn;
+}
+
+struct wsock_conn *stage_begin_client(struct stage *stage, struct script_peer *peer)
+{
+    struct wsock_conn *conn;
+
+    stage_begin(stage, 1);
+    conn = stage_connect_open(stage, peer);
+    stage_saw(stage, "open");
+    return conn;
+}
+
+void stage_finish(struct stage *stage, struct wsock_conn *conn, struct script_peer *peer)
+{
+    stage_drop(stage, conn, peer);
+    stage_saw(stage, "closed RESET 1006");
+    stage_end(stage);
+}
+
+void stage_set(struct stage *stage, const char *name, const char *value)
+{
+    assert_int_equal(
+        wsi_options_set(&stage->endpoint.options, name, value, true, NULL, 0), 0);
+}

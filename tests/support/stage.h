@@ -37,6 +37,16 @@ void stage_begin(struct stage *stage, unsigned workers);
 /** Everything must have ended. Fails when something is still held. */
 void stage_end(struct stage *stage);
 
+/** The same with one worker, and a connection that has just opened; the transcript has
+ * said so. */
+struct wsock_conn *stage_begin_server(struct stage *stage, struct script_peer *peer);
+struct wsock_conn *stage_begin_client(struct stage *stage, struct script_peer *peer);
+/** It is open still: reset it, see it told, and end the stage. */
+void stage_finish(struct stage *stage, struct wsock_conn *conn, struct script_peer *peer);
+
+/** An option of the endpoint, from now on. */
+void stage_set(struct stage *stage, const char *name, const char *value);
+
 /** Bytes that the worker's random source gives next: 0, 1, 2, ... */
 void stage_fix_random(struct stage *stage);
 

@@ -16,16 +16,12 @@ static struct wsock_conn *conn;
 
 static void begin(void)
 {
-    stage_begin(&stage, 1);
-    conn = stage_accept_open(&stage, &peer);
-    stage_saw(&stage, "open");
+    conn = stage_begin_server(&stage, &peer);
 }
 
 static void begin_client(void)
 {
-    stage_begin(&stage, 1);
-    conn = stage_connect_open(&stage, &peer);
-    stage_saw(&stage, "open");
+    conn = stage_begin_client(&stage, &peer);
 }
 
 /* The peer ends its socket; then this is told. */

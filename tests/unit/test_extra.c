@@ -27,8 +27,7 @@ static const char *const modes[] = {"shared", "dedicated"};
 
 static void set(const char *name, const char *value)
 {
-    assert_int_equal(wsi_options_set(&stage.endpoint.options, name, value, true, NULL, 0),
-                     0);
+    stage_set(&stage, name, value);
 }
 
 static void begin(int mode)

@@ -69,8 +69,7 @@ static int count(void)
 
 static void set(const char *name, const char *value)
 {
-    assert_int_equal(wsi_options_set(&stage.endpoint.options, name, value, true, NULL, 0),
-                     0);
+    stage_set(&stage, name, value);
 }
 
 static void fill(char *out, size_t len, uint32_t seed)

@@ -19,29 +19,22 @@ static struct wsock_conn *conn;
 
 static void begin(void)
 {
-    stage_begin(&stage, 1);
-    conn = stage_accept_open(&stage, &peer);
-    stage_saw(&stage, "open");
+    conn = stage_begin_server(&stage, &peer);
 }
 
 static void begin_client(void)
 {
-    stage_begin(&stage, 1);
-    conn = stage_connect_open(&stage, &peer);
-    stage_saw(&stage, "open");
+    conn = stage_begin_client(&stage, &peer);
 }
 
 static void finish(void)
 {
-    stage_drop(&stage, conn, &peer);
-    stage_saw(&stage, "closed RESET 1006");
-    stage_end(&stage);
+    stage_finish(&stage, conn, &peer);
 }
 
 static void set(const char *name, const char *value)
 {
-    assert_int_equal(wsi_options_set(&stage.endpoint.options, name, value, true, NULL, 0),
-                     0);
+    stage_set(&stage, name, value);
 }
 
 /* ---- cuts ---- */

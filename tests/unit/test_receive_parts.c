@@ -106,8 +106,7 @@ static void get_part(wsock_conn *from, int type, const void *data, size_t len, i
 
 static void set(const char *name, const char *value)
 {
-    assert_int_equal(wsi_options_set(&stage.endpoint.options, name, value, true, NULL, 0),
-                     0);
+    stage_set(&stage, name, value);
 }
 
 static void on_part(wsock_part_fn fn)

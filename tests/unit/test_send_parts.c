@@ -33,9 +33,7 @@ static struct script_bytes got; /* what parts_got() put together */
 
 static void begin(void)
 {
-    stage_begin(&stage, 1);
-    conn = stage_accept_open(&stage, &peer);
-    stage_saw(&stage, "open");
+    conn = stage_begin_server(&stage, &peer);
 }
 
 static void finish(void)
@@ -49,8 +47,7 @@ static void finish(void)
 
 static void set(const char *name, const char *value)
 {
-    assert_int_equal(wsi_options_set(&stage.endpoint.options, name, value, true, NULL, 0),
-                     0);
+    stage_set(&stage, name, value);
 }
 
 static int start(int type)
