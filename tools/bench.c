@@ -278,7 +278,7 @@ static void note_end(struct bench *b, const wsock_conn *conn,
     const char *detail = info->detail[0] != '\0' ? info->detail
                                                  : wsock_cause_text(info->cause);
     const char *hint = way_hint(conn, info);
-    char text[640];
+    char text[sizeof b->first_error];
 
     if (info->code == 1009 && info->began == WSOCK_BY_PEER)
         snprintf(text, sizeof text,
