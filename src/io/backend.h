@@ -30,8 +30,8 @@ struct wsi_backend {
     int (*init)(struct wsi_loop *loop, void **state);
     void (*fini)(struct wsi_loop *loop, void *state);
     /** Wait, call wsi_loop_woke() once (loop_internal.h), and then
-     * wsi_loop_stream_ready() and wsi_loop_listener_ready() for what is ready. Negative:
-     * no time limit. */
+     * wsi_loop_stream_ready() and wsi_loop_listener_ready() for what is ready, at most
+     * once for each. Negative: no time limit. */
     void (*wait)(void *state, int timeout_ms);
     /** From any thread: make wait return. */
     void (*wake)(void *state);

@@ -7,10 +7,11 @@
  * take, and what a filter says while it decodes, waits in filter->pending, and leaves
  * before anything else, in one system call with what follows it.
  *
- * At the end of a turn all that is to be sent is encoded first, and then sent: the code
- * of a cipher and that of the kernel's sockets do not fit into the nearest cache
+ * The code of a cipher and that of the kernel's sockets do not fit into the nearest cache
  * together, and to take turns with each stream costs a seventh of what TLS does for small
- * messages.
+ * messages. So what a turn brings goes in stages: all streams that are ready are read,
+ * then all that was read is decoded and delivered; and at the end all that is to be sent
+ * is encoded, and then sent.
  *
  * Filters that are used again soon are warm: they keep their buffers, as to get them and
  * give them back each time costs a tenth of what TLS does for a small message. There is
@@ -179,24 +180,87 @@ static bool is_deaf(const struct wsi_stream *stream)
            stream->filter->finished;
 }
 
+static bool takes_more(const struct wsi_stream *stream)
+{
+    return (stream->flags & (WSI_S_ENDED | WSI_S_PAUSED | WSI_S_EOF)) == 0;
+}
+
+/* A handler may have closed streams that come behind its own. */
+void wsi_filter_deliver_staged(struct wsi_loop *loop)
+{
+    struct wsi_stage *stage = loop->stage;
+    const unsigned count = loop->staged;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct wsi_staged *staged = &stage->staged[i];
+
+        if (!is_deaf(staged->stream))
+            deliver(staged->stream, stage->data + staged->at, staged->len);
+    }
+    loop->staged = 0;
+    stage->used = 0;
+}
+
+/* Read what waits to be decoded until the other streams of the turn are read, too.
+ * @return whether there is so much that it should be read at once: nothing waits then. */
+static bool read_staged(struct wsi_stream *stream)
+{
+    struct wsi_loop *loop = stream->loop;
+    struct wsi_stage *stage = loop->stage;
+    ssize_t n;
+
+    if (loop->staged == WSI_STAGED_MAX || stage->used > WSI_STAGE_SIZE - WSI_STAGED_READ)
+        wsi_filter_deliver_staged(loop);
+    n = wsi_stream_read(stream, stage->data + stage->used, WSI_STAGED_READ);
+    if (n <= 0)
+        return false;
+    stage->staged[loop->staged++] = (struct wsi_staged){stream, stage->used, (uint32_t)n};
+    stage->used += (uint32_t)n;
+    if (n < WSI_STAGED_READ)
+        return false;
+    wsi_filter_deliver_staged(loop);
+    return takes_more(stream);
+}
+
+/* Who asks is told of what is delivered before it is read again, so nothing of it may
+ * wait. */
+static bool may_stage(const struct wsi_stream *stream)
+{
+    return stream->filter->ready && !(stream->flags & WSI_S_ASKS) && !is_deaf(stream);
+}
+
 void wsi_filter_receive(struct wsi_stream *stream)
 {
     struct wsi_loop *loop = stream->loop;
     uint8_t *in = loop->receive;
 
-    if (!stream->filter->ready && !is_deaf(stream) && !wsi_loop_may_handshake(loop))
+    if (may_stage(stream)) {
+        if (!read_staged(stream))
+            return;
+    } else if (!stream->filter->ready && !is_deaf(stream) &&
+               !wsi_loop_may_handshake(loop)) {
         return;
+    }
     for (int i = 0; i < WSI_FULL_READS_MAX; i++) {
-        const ssize_t n = wsi_stream_read(stream, in);
+        const ssize_t n = wsi_stream_read(stream, in, WSI_RECEIVE_SIZE);
 
         if (n <= 0)
             return;
         if (!is_deaf(stream))
             deliver(stream, in, (size_t)n);
-        if (n < WSI_RECEIVE_SIZE ||
-            (stream->flags & (WSI_S_ENDED | WSI_S_PAUSED | WSI_S_EOF)) != 0)
+        if (n < WSI_RECEIVE_SIZE || !takes_more(stream))
             return;
     }
+}
+
+/* What a loop with filters needs and others do not. */
+static bool equip(struct wsi_loop *loop)
+{
+    if (loop->record == NULL)
+        loop->record = wsi_alloc(WSI_FILTER_RECORD_MAX);
+    if (loop->stage == NULL)
+        loop->stage = wsi_zalloc(sizeof *loop->stage);
+    return loop->record != NULL && loop->stage != NULL;
 }
 
 void wsi_stream_expect_filter(struct wsi_stream *stream)
@@ -213,9 +277,7 @@ int wsi_stream_start_filter(struct wsi_stream *stream, struct wsi_filter *filter
 
     assert(stream->filter == NULL && stream->head == NULL);
     assert(early_len <= WSI_RECEIVE_SIZE);
-    if (loop->record == NULL)
-        loop->record = wsi_alloc(WSI_FILTER_RECORD_MAX);
-    if (loop->record == NULL) {
+    if (!equip(loop)) {
         filter->ops->free(filter);
         return WSOCK_ENOMEM;
     }

@@ -84,6 +84,7 @@ void wsi_loop_free(struct wsi_loop *loop)
     wsi_buf_fini(&loop->sealed);
     wsi_buf_fini(&loop->ahead);
     wsi_free(loop->record);
+    wsi_free(loop->stage);
     wsi_free(loop);
 }
 
@@ -129,6 +130,8 @@ void wsi_loop_turn(struct wsi_loop *loop, int64_t max_wait_ms)
             limit = 0;
     }
     loop->backend->wait(loop->backend_state, limit);
+    if (loop->staged > 0)
+        wsi_filter_deliver_staged(loop);
     if (loop->now_ms >= wsi_wheel_next_ms(&loop->wheel))
         wsi_wheel_advance(&loop->wheel, loop->now_ms);
     if (!wsi_mailbox_is_empty(&loop->mailbox))

@@ -24,6 +24,9 @@ enum {
      * take what a thousand messages do. The others stay ready, and have their turn in the
      * next. */
     WSI_HANDSHAKES_A_TURN = 16,
+    WSI_STAGE_SIZE = 128 * 1024,
+    WSI_STAGED_MAX = 256,
+    WSI_STAGED_READ = 32 * 1024, /* who has more is read by itself */
 };
 
 /* wsi_stream.flags */
@@ -48,6 +51,16 @@ enum {
     WSI_S_ASKS = 1 << 16, /* may_receive, before it is read */
 };
 
+/* What streams with filters have received in this turn and is not decoded yet. */
+struct wsi_stage {
+    uint32_t used; /* of data */
+    struct wsi_staged {
+        struct wsi_stream *stream;
+        uint32_t at, len;
+    } staged[WSI_STAGED_MAX];
+    uint8_t data[WSI_STAGE_SIZE];
+};
+
 struct wsi_stream_list {
     struct wsi_stream *first, **end;
 };
@@ -61,11 +74,13 @@ struct wsi_loop {
     uint8_t *receive; /* WSI_RECEIVE_SIZE bytes */
 
     /* Of filters. */
-    uint8_t *decoded;      /* begins WSI_FILTER_HELD_MAX before `receive` */
-    struct wsi_buf sealed; /* encoded, about to be sent */
-    struct wsi_buf ahead;  /* the same, of all that are to be flushed now */
-    unsigned handshakes;   /* received for in this turn */
-    uint8_t *record; /* (nullable) WSI_FILTER_RECORD_MAX bytes, gathered to encode */
+    uint8_t *decoded;        /* begins WSI_FILTER_HELD_MAX before `receive` */
+    struct wsi_buf sealed;   /* encoded, about to be sent */
+    struct wsi_buf ahead;    /* the same, of all that are to be flushed now */
+    struct wsi_stage *stage; /* (nullable) */
+    unsigned staged;         /* in it */
+    unsigned handshakes;     /* received for in this turn */
+    uint8_t *record;      /* (nullable) WSI_FILTER_RECORD_MAX bytes, gathered to encode */
     struct wsi_list warm; /* those that keep their buffers */
     unsigned warm_count;
     struct wsi_timer cooling; /* runs while there are any */
@@ -168,11 +183,11 @@ void wsi_stream_end(struct wsi_stream *stream, int error);
 void wsi_stream_end_input(struct wsi_stream *stream);
 
 /** Receive once. @return what came; 0 or less when nothing did: the stream knows. */
-static inline ssize_t wsi_stream_read(struct wsi_stream *stream, uint8_t *data)
+static inline ssize_t wsi_stream_read(struct wsi_stream *stream, uint8_t *data,
+                                      size_t len)
 {
     const struct wsi_loop *loop = stream->loop;
-    const ssize_t n = loop->backend->receive(loop->backend_state, stream, data,
-                                             WSI_RECEIVE_SIZE);
+    const ssize_t n = loop->backend->receive(loop->backend_state, stream, data, len);
 
     if (n == 0)
         wsi_stream_end_input(stream);
@@ -209,8 +224,11 @@ void wsi_filter_flush(struct wsi_stream *stream);
 /** Encode what the dirty streams have to send; their flush follows, before any callback.
  */
 void wsi_filter_encode_dirty(struct wsi_loop *loop);
-/** Receive, decode, deliver. */
+/** Receive, decode, deliver; or receive, and leave the rest for
+ * wsi_filter_deliver_staged(). */
 void wsi_filter_receive(struct wsi_stream *stream);
+/** Decode and deliver what was received only; while loop->staged > 0. */
+void wsi_filter_deliver_staged(struct wsi_loop *loop);
 /** The queue is empty and a FIN follows: say so. @return false when that still waits. */
 bool wsi_filter_end(struct wsi_stream *stream);
 bool wsi_filter_has_pending(const struct wsi_stream *stream);

@@ -149,7 +149,7 @@ static void receive(struct wsi_stream *stream)
         !wsi_loop_may_handshake(stream->loop))
         return;
     for (int i = 0; i < WSI_FULL_READS_MAX; i++) {
-        const ssize_t n = wsi_stream_read(stream, data);
+        const ssize_t n = wsi_stream_read(stream, data, WSI_RECEIVE_SIZE);
 
         if (n <= 0)
             return;

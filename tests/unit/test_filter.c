@@ -180,6 +180,7 @@ struct side {
     bool truncated;
     enum wsi_close_mode mode;        /* how it closes when the filter has failed */
     void (*then)(struct side *side); /* (nullable) in on_data */
+    size_t seen;                     /* what a test noted */
 };
 
 static struct script script;
@@ -220,6 +221,12 @@ static void on_data(struct wsi_stream *stream, uint8_t *data, size_t len)
         side->then(side);
 }
 
+static bool may_receive(struct wsi_stream *stream)
+{
+    side_of(stream)->seen = one.got.len;
+    return true;
+}
+
 static void on_eof(struct wsi_stream *stream)
 {
     side_of(stream)->eof++;
@@ -256,6 +263,7 @@ static void on_closed(struct wsi_stream *stream, int error)
 }
 
 static const struct wsi_stream_events events = {
+    .may_receive = may_receive,
     .on_data = on_data,
     .on_eof = on_eof,
     .on_writable = on_writable,
@@ -761,6 +769,104 @@ static void a_paused_stream_decodes_nothing(void **state)
     finish();
 }
 
+/* ---- stages of a turn ---- */
+
+static void note_receives(struct side *side)
+{
+    side->seen = one.peer.receives + two.peer.receives;
+}
+
+static void all_that_are_ready_are_read_before_any_is_decoded(void **state)
+{
+    unsigned before;
+
+    (void)state;
+    begin_two();
+    one.then = two.then = note_receives;
+    feed(&one, DATA, "to one", 6);
+    feed(&two, DATA, "to two", 6);
+    before = one.peer.receives + two.peer.receives;
+    wsi_loop_turn(loop, 0);
+    assert_got(&one, "to one");
+    assert_got(&two, "to two");
+    assert_int_equal(one.seen, before + 2);
+    assert_int_equal(two.seen, before + 2);
+    finish_two();
+}
+
+static void close_two(struct side *side)
+{
+    (void)side;
+    wsi_stream_close(&two.stream, two.mode);
+}
+
+static void what_was_read_of_a_stream_that_another_closes_is_dropped(void **state)
+{
+    static const enum wsi_close_mode modes[] = {WSI_CLOSE_NOW, WSI_CLOSE_LINGER,
+                                                WSI_CLOSE_RESET};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        begin_two();
+        one.then = close_two;
+        two.mode = modes[i];
+        feed(&one, DATA, "x", 1);
+        feed(&two, DATA, "gone", 4);
+        feed(&two, BAD, "", 0);
+        wsi_loop_turn(loop, 0);
+        assert_got(&one, "x");
+        assert_got(&two, "");
+        assert_int_equal(two.failed, 0);
+        assert_int_equal(two.closed, modes[i] != WSI_CLOSE_LINGER);
+        assert_sent(&two, modes[i] == WSI_CLOSE_LINGER ? "E" : "", ""); /* no alert */
+        finish_two();
+    }
+}
+
+/* Each brings less than is read at a time, and all of them more than waits at a time. */
+static void more_than_may_wait_is_delivered_in_between(void **state)
+{
+    enum { SIDES = 6, SIZE = 30000 };
+    static struct side sides[SIDES];
+    uint8_t *data = calloc(1, SIZE);
+
+    (void)state;
+    begin();
+    for (int i = 0; i < SIDES; i++) {
+        open_side(&sides[i]);
+        secure(&sides[i]);
+    }
+    for (int i = 0; i < SIDES; i++) {
+        memset(data, 'a' + i, SIZE);
+        for (size_t at = 0; at < SIZE; at += 10000)
+            feed(&sides[i], DATA, data + at, 10000);
+    }
+    wsi_loop_turn(loop, 0);
+    for (int i = 0; i < SIDES; i++) {
+        assert_int_equal(sides[i].got.len, SIZE);
+        for (size_t k = 0; k < SIZE; k++)
+            assert_int_equal(sides[i].got.data[k], 'a' + i);
+        close_side(&sides[i]);
+    }
+    free(data);
+    finish();
+}
+
+static void who_asks_is_delivered_before_the_next_is_asked(void **state)
+{
+    (void)state;
+    begin_two();
+    wsi_stream_ask(&one.stream);
+    wsi_stream_ask(&two.stream);
+    feed(&one, DATA, "to one", 6);
+    feed(&two, DATA, "to two", 6);
+    wsi_loop_turn(loop, 0);
+    assert_int_equal(one.seen, 0);
+    assert_int_equal(two.seen, strlen("to one"));
+    assert_got(&two, "to two");
+    finish_two();
+}
+
 /* ---- what the socket does not take ---- */
 
 static void short_writes_lose_nothing(void **state)
@@ -1211,6 +1317,10 @@ int main(void)
         TEST(the_input_may_be_cut_anywhere),
         TEST(data_of_many_reads_arrives_whole),
         TEST(a_paused_stream_decodes_nothing),
+        TEST(all_that_are_ready_are_read_before_any_is_decoded),
+        TEST(what_was_read_of_a_stream_that_another_closes_is_dropped),
+        TEST(more_than_may_wait_is_delivered_in_between),
+        TEST(who_asks_is_delivered_before_the_next_is_asked),
         TEST(short_writes_lose_nothing),
         TEST(encoded_bytes_wait_while_the_queue_is_empty),
         TEST(a_blocked_stream_encodes_no_more_than_a_batch),
