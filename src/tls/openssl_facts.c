@@ -217,7 +217,8 @@ static struct wsi_tls_facts *facts_from(const struct gathering *g)
     if (facts == NULL)
         return NULL;
     texts = (char *)(facts + 1);
-    memcpy(texts, data, size);
+    if (size > 0) /* else `data` may be NULL */
+        memcpy(texts, data, size);
     for (int i = 0; i < WSI_TLS_FACTS; i++)
         if (g->at[i] > 0)
             facts->text[i] = texts + g->at[i] - 1;
