@@ -312,7 +312,8 @@ WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn,
                                                  const char *name);
 /**
  * Walk through the header fields of the server's answer, repeated names included; also of
- * an answer that refuses (cause REFUSED), once the connection has ended.
+ * an answer that refuses (cause REFUSED) or agrees to what was not asked for (cause
+ * HANDSHAKE), once the connection has ended.
  *
  * @param name  (out, borrowed from conn)
  * @param value (out, borrowed from conn)

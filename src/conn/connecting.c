@@ -266,13 +266,17 @@ static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head)
                                    wsi_address_text(&conn->opening->peer, address), head);
 }
 
-/* What it says can be read when the connection has ended: without memory for that, only
- * its status. */
-static void refused(struct wsock_conn *conn, const struct wsi_http_head *head,
-                    const struct wsi_http_refusal *refusal, size_t head_end)
+/* What it says can be read when the connection has ended, if there is memory for that. */
+static void note_bad_answer(struct wsock_conn *conn, const struct wsi_http_head *head)
 {
     if (note_facts(conn, head) < 0)
         conn->facts = NULL;
+}
+
+static void refused(struct wsock_conn *conn, const struct wsi_http_head *head,
+                    const struct wsi_http_refusal *refusal, size_t head_end)
+{
+    note_bad_answer(conn, head);
     if (conn->stream.filter != NULL)
         (void)wsi_conn_note_tls(conn);
     begin_refusal(conn, head, refusal, head_end);
@@ -286,11 +290,13 @@ static int check_answer(struct wsock_conn *conn, size_t head_end)
     struct wsi_http_refusal refusal;
 
     if (check_upgrade(conn, head, &refusal) < 0) {
-        if (refusal.status != 0 && !wsi_moving_follow(conn, head))
+        if (refusal.status != 0 && !wsi_moving_follow(conn, head)) {
             refused(conn, head, &refusal, head_end);
-        else if (refusal.status == 0)
+        } else if (refusal.status == 0) {
+            note_bad_answer(conn, head);
             wsi_connecting_fail(conn, WSOCK_CAUSE_HANDSHAKE, "the server's answer: %s",
                                 refusal.why);
+        }
         return -1;
     }
     if (note_facts(conn, head) < 0 ||

@@ -12,7 +12,9 @@ from ..exceptions import (ConnectionClosed, ConnectionClosedError, ConnectionClo
                           InvalidHandshake, InvalidMessage, InvalidStatus, PayloadTooBig,
                           ProtocolError, ProxyError, SecurityError)
 from ..frames import Close, CloseCode
-from ..http11 import Response
+from ..http11 import Request
+from .faults import fault_of
+from .handshake import answer_of, offered_subprotocols
 
 # WSOCK_CAUSE_*, of wsock/conn.h.
 CLOSED, LOST, PROTOCOL, LIMIT = range(4)
@@ -72,8 +74,8 @@ class Ending:
         return exc
 
 
-def failure_to_open(info: Any, response: Optional[Response] = None) -> Exception:
-    """Why a client's connection did not open."""
+def failure_to_open(native: Any, info: Any, request: Request) -> Exception:
+    """Why a client's connection did not open. `request` is what it asked."""
     cause, detail = info.cause, info.detail
     if cause == RESOLVE:
         return socket.gaierror(socket.EAI_NONAME, detail)
@@ -91,8 +93,12 @@ def failure_to_open(info: Any, response: Optional[Response] = None) -> Exception
     if cause == REFUSED:
         if info.http_status in (301, 302, 303, 307, 308):
             return SecurityError(detail)
-        assert response is not None
-        return InvalidStatus(response)
+        return InvalidStatus(answer_of(native, info.http_status))
+    if cause == HANDSHAKE:
+        headers = answer_of(native).headers
+        if headers:
+            return fault_of(detail, headers, offered_subprotocols(request),
+                            native._owner.get("compression") != 0)
     if cause in (HANDSHAKE, LOST):
         return InvalidMessage(detail)
     return InvalidHandshake(detail)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
 from .._clients import Client
-from .._compat.closing import REFUSED, failure_to_open
+from .._compat.closing import failure_to_open
 from .._compat.handshake import answer_of
 from .._compat.reaching import (CONNECT_MORE, Destination, backoff, client_options,
                                 headers_of, process_exception)
@@ -170,8 +170,8 @@ def _listen(client: Client, queue: LoopQueue, connection: ClientConnection,
         queue.unwatch()
         connection._ended(info)
         if not opening.done():
-            response = answer_of(native, info.http_status) if info.cause == REFUSED else None
-            opening.set_exception(failure_to_open(info, response))
+            assert connection.request is not None
+            opening.set_exception(failure_to_open(native, info, connection.request))
 
     connect_hooks(client._hooks)
     client.on_open(opened)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional, Union
 
 from .._clients import Client
-from .._compat.closing import REFUSED, failure_to_open
+from .._compat.closing import failure_to_open
 from .._compat.handshake import answer_of
 from .._compat.reaching import CONNECT_MORE, Destination, client_options, headers_of
 from .._compat.settings import Limit, Limits, logger_of, refuse_unknown, tls_of
@@ -82,9 +82,8 @@ class _Opening:
     def _ended(self, native: Any, info: Any) -> None:
         with self._ready:
             if not self._connection._opened:
-                refused = info.cause == REFUSED
-                response = answer_of(native, info.http_status) if refused else None
-                self._failure = failure_to_open(info, response)
+                assert self._connection.request is not None
+                self._failure = failure_to_open(native, info, self._connection.request)
             self._connection._ended(info)
         self._done.set()
 
