@@ -146,6 +146,7 @@ struct wpy_queue {
     struct wpy_kept kept;   /* the head */
     unsigned long thread;   /* that dispatches, 0: none */
     bool lets_out;          /* the dispatch that is under way lets exceptions out */
+    bool for_tests;         /* a wait is none: the library has its own time pass */
 };
 
 extern PyTypeObject wpy_queue_type;

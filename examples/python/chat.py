@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Chat rooms by path, "/chat/{room}": python chat.py [URL]
+"""Chat rooms by path, "/chat/{room}": python chat.py [URL]; test_chat.py tests it.
 
 Who connects says a name in the query ("/chat/lobby?name=ann") and sends JSON: {"say": "hi"}.
 """
@@ -9,12 +9,15 @@ from typing import Any
 
 import wsock
 
+CODEC = (json.dumps, json.loads)
 
-def main(url: str) -> None:
-    server = wsock.Server(url, codec=(json.dumps, json.loads))
+
+def make(url: str, **options: Any) -> wsock.Server:
+    """The server; options as those of wsock.Server."""
+    server = wsock.Server(url, codec=CODEC, **options)
 
     def room_of(conn: wsock.Connection) -> wsock.Room:
-        return server.room(conn.params["room"], codec=(json.dumps, json.loads))
+        return server.room(conn.params["room"], codec=CODEC)
 
     @server.on_open("/chat/{room}")
     def joined(conn: wsock.Connection) -> None:
@@ -32,6 +35,11 @@ def main(url: str) -> None:
     def left(conn: wsock.Connection, info: wsock.CloseInfo) -> None:
         room_of(conn).broadcast({"left": conn.data})
 
+    return server
+
+
+def main(url: str) -> None:
+    server = make(url)
     print("listening on", *server.urls, flush=True)
     server.run()
 

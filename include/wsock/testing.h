@@ -34,7 +34,8 @@
  * **Chance** (delays before a client comes back, masks, keys) follows from the seed. Not
  * the same in each run are the numbers of connections, and what OpenSSL draws.
  *
- * All answer WSOCK_ENOTSUP for a runtime, or a connection of one, that is not for tests.
+ * All answer WSOCK_ENOTSUP for a runtime, or a connection of one, that is not for tests;
+ * wsock_runtime_error() says why a call on a runtime failed.
  */
 #ifndef WSOCK_TESTING_H
 #define WSOCK_TESTING_H

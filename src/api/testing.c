@@ -56,11 +56,13 @@ static int pass(wsock_runtime *runtime, uint64_t ms, bool dispatches)
         return WSOCK_EINVAL;
     pool = &runtime->pool;
     if (pool->memory == NULL)
-        return WSOCK_ENOTSUP;
+        return wsi_fail(&runtime->failure, WSOCK_ENOTSUP,
+                        "this runtime is not for tests");
     if (!wsi_pool_may_wait(pool))
         return WSOCK_EDEADLK;
     if (ms > ADVANCE_MAX_MS)
-        return WSOCK_ERANGE;
+        return wsi_fail(&runtime->failure, WSOCK_ERANGE, "%llu ms are too many at once",
+                        (unsigned long long)ms);
     before_us = now_us(pool);
     until_us = before_us + ms * 1000;
     for (;;) {
@@ -73,7 +75,8 @@ static int pass(wsock_runtime *runtime, uint64_t ms, bool dispatches)
         if (now_us(pool) != before_us)
             rounds = 0;
         else if (++rounds == ROUNDS_MAX)
-            return WSOCK_ETIMEDOUT;
+            return wsi_fail(&runtime->failure, WSOCK_ETIMEDOUT,
+                            "there is more to do after %d rounds", ROUNDS_MAX);
         before_us = now_us(pool);
     }
 }
@@ -121,12 +124,14 @@ int wsock_testing_next_ms(wsock_runtime *runtime, int64_t *out)
 /* ---- the network ---- */
 
 /* @return 0 and the network, or why there is none. */
-static int network_of(const wsock_runtime *runtime, struct wsi_memory **out)
+static int network_of(wsock_runtime *runtime, struct wsi_memory **out)
 {
     if (runtime == NULL)
         return WSOCK_EINVAL;
     *out = runtime->pool.memory;
-    return *out != NULL ? 0 : WSOCK_ENOTSUP;
+    return *out != NULL ? 0
+                        : wsi_fail(&runtime->failure, WSOCK_ENOTSUP,
+                                   "this runtime is not for tests");
 }
 
 int wsock_testing_set_delay(wsock_runtime *runtime, uint64_t delay_ms)
@@ -137,7 +142,8 @@ int wsock_testing_set_delay(wsock_runtime *runtime, uint64_t delay_ms)
     if (r < 0)
         return r;
     if (delay_ms > DELAY_MAX_MS)
-        return WSOCK_ERANGE;
+        return wsi_fail(&runtime->failure, WSOCK_ERANGE, "a delay of %llu ms is too long",
+                        (unsigned long long)delay_ms);
     wsi_memory_set_delay(memory, delay_ms);
     return 0;
 }
@@ -160,7 +166,8 @@ int wsock_testing_set_room(wsock_runtime *runtime, size_t room_bytes)
     if (r < 0)
         return r;
     if (room_bytes == 0)
-        return WSOCK_ERANGE;
+        return wsi_fail(&runtime->failure, WSOCK_ERANGE,
+                        "without room nothing could be sent");
     wsi_memory_set_room(memory, room_bytes);
     return 0;
 }
@@ -172,7 +179,12 @@ int wsock_testing_set_source(wsock_runtime *runtime, const char *address)
 
     if (r < 0)
         return r;
-    return address != NULL && wsi_memory_set_source(memory, address) ? 0 : WSOCK_EINVAL;
+    if (address == NULL)
+        return WSOCK_EINVAL;
+    return wsi_memory_set_source(memory, address)
+               ? 0
+               : wsi_fail(&runtime->failure, WSOCK_EINVAL, "%s is no numeric address",
+                          address);
 }
 
 int wsock_testing_hold(wsock_runtime *runtime, int held)

@@ -164,6 +164,14 @@ def test_ticker_to_a_thousand_subscribers(queue):
         assert all(conn.is_open for conn in conns)
 
 
+def test_the_chat_has_a_test_of_its_own():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p",
+         "wsock.pytest_plugin", "test_chat.py"],
+        cwd=EXAMPLES, stdout=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize("version", ["3.9", "3.13"])
 def test_examples_and_package_pass_mypy_strict(tmp_path, version):
     package = pathlib.Path(wsock.__file__).parent

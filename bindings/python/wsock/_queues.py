@@ -27,11 +27,14 @@ class Runtime:
     def __init__(self, **options: Any) -> None:
         _options.check(options, _options.RUNTIME)
         _wsock.reap()
-        self._handle = _wsock.runtime_new()
+        self._handle = self._make()
         self._log = _wsock.log_open(self._handle)
         self._queues: "weakref.WeakSet[Queue]" = weakref.WeakSet()
         _options.apply(_wsock.runtime_set, self._handle, options)
         _runtimes.add(self)
+
+    def _make(self) -> Any:
+        return _wsock.runtime_new()
 
     def set(self, name: str, value: Any) -> None:
         """Set an option of scope runtime."""
