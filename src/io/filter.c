@@ -60,9 +60,9 @@ static void on_cooling(struct wsi_timer *timer)
         struct wsi_filter *filter = WSI_CONTAINER_OF(node, struct wsi_filter, warmth);
 
         if (loop->now_ms - filter->used_ms > WSI_FILTER_WARM_MS) {
+            /* Its place goes, too, where a record has begun and holds the buffer. */
             filter->ops->keep(filter, false);
-            forget_warm(loop,
-                        filter); /* or a peer that stops in a record kept its place */
+            forget_warm(loop, filter);
         }
     }
     if (loop->warm_count > 0)
