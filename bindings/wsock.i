@@ -47,6 +47,8 @@
 %ignore wsock_server_make_room;
 %ignore wsock_room_publish;
 %ignore wsock_publish;
+%ignore wsock_room_join_with;
+%ignore wsock_join;
 %ignore wsock_option_at;
 %ignore wsock_option_info;
 %ignore wsock_close_info;

@@ -50,7 +50,8 @@ extern "C" {
     X(EHANDSHAKE, -24, "the opening handshake failed")                  \
     X(EPROTOCOL, -25, "the peer broke the protocol")                    \
     X(ESYSTEM, -26, "a system call failed")                             \
-    X(ETLS, -27, "a certificate, key or setting of TLS is not usable")
+    X(ETLS, -27, "a certificate, key or setting of TLS is not usable")  \
+    X(ERATE, -28, "more often than a limit of rate allows")
 
 #define WSOCK_ERROR_CONSTANT_(name, value, text) WSOCK_##name = (value),
 enum { WSOCK_ERROR_MAP(WSOCK_ERROR_CONSTANT_) };

@@ -78,6 +78,142 @@ WSOCK_API int wsock_server_send_to(wsock_server *server, const char *identity, i
 WSOCK_API int wsock_server_disconnect(wsock_server *server, const char *identity,
                                       int code, const char *reason);
 
+/* ---- in a room ---- */
+
+/** Why a member left, as on_leave is told. */
+enum {
+    WSOCK_LEFT_BY_CALL = 1,  /**< wsock_room_leave() */
+    WSOCK_LEFT_BY_END = 2,   /**< its connection ended, or began to */
+    WSOCK_LEFT_BY_KICK = 3,  /**< wsock_room_kick(), wsock_room_kick_conn() */
+    WSOCK_LEFT_BY_CLOSE = 4, /**< wsock_room_close() */
+};
+
+/** A member that comes or goes. Later versions may add members at the end: look at size.
+ */
+typedef struct wsock_member {
+    size_t size;          /**< of this struct, in the library that filled it */
+    wsock_conn *conn;     /**< (borrowed until return) its connection */
+    const char *identity; /**< when it joined; "" when it had none */
+    const void *info;     /**< what it joined with; NULL when that was nothing */
+    size_t info_len;      /**< of info */
+    const char *reason;   /**< of on_leave: what the kick or close said, else "" */
+    int32_t first;        /**< of on_join: 1 when nobody of its identity was there; one
+                               without identity is always the first, and the last */
+    int32_t last;         /**< of on_leave: 1 when nobody of its identity is left */
+    int32_t how;          /**< of on_leave: WSOCK_LEFT_BY_* */
+    int32_t reserved;     /**< 0 */
+} wsock_member;
+
+/** A member joined, or left. @param room (borrowed until return) @param member (borrowed
+ *  until return) */
+typedef void (*wsock_presence_fn)(wsock_room *room, const wsock_member *member,
+                                  void *user);
+
+/** A message to a room. Later versions may add members at the end: look at size. */
+typedef struct wsock_room_message {
+    size_t size;      /**< of this struct, in the library that filled it */
+    const void *data; /**< (borrowed until return) */
+    size_t len;       /**< of data */
+    int32_t type;     /**< WSOCK_TEXT or WSOCK_BINARY */
+    int32_t reserved; /**< 0 */
+} wsock_room_message;
+
+/** Something was said in a room. @param room (borrowed until return) @param message
+ *  (borrowed until return) */
+typedef void (*wsock_room_message_fn)(wsock_room *room, const wsock_room_message *message,
+                                      void *user);
+
+/**
+ * Hear who joins a room and who leaves it: each member once, in the order of the room,
+ * one call at a time, also with those of on_message. They run on the server's queue, if
+ * it has one, else on a worker, which need not be that of the connection. Of members that
+ * joined before the first of these handlers was set nothing is told. Handlers go with the
+ * room: hold a handle as long as they are wanted.
+ *
+ * @param fn   (nullable) NULL: none from now on.
+ * @param user (owned) if there is a free_user.
+ * @return 0; WSOCK_ECLOSED when the room has ended; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_room_on_join(wsock_room *room, wsock_presence_fn fn, void *user,
+                                 wsock_free_fn free_user);
+/** As wsock_room_on_join(). */
+WSOCK_API int wsock_room_on_leave(wsock_room *room, wsock_presence_fn fn, void *user,
+                                  wsock_free_fn free_user);
+/** The same of messages: each that is broadcast to the room, whoever the members are that
+ *  it is for. While 16 MiB of them wait for the handler broadcasts answer WSOCK_EAGAIN.
+ */
+WSOCK_API int wsock_room_on_message(wsock_room *room, wsock_room_message_fn fn,
+                                    void *user, wsock_free_fn free_user);
+
+/** Somebody in a room. Later versions may add members at the end: look at size. */
+typedef struct wsock_person {
+    size_t size;          /**< of this struct, in the library that filled it */
+    const char *identity; /**< never "" */
+    const void *info;     /**< of the connection that joined last; NULL for none */
+    size_t info_len;      /**< of info */
+    size_t conns;         /**< how many connections of it are members */
+} wsock_person;
+
+/** @param person (borrowed until return) @return 0 to go on, else to stop. */
+typedef int (*wsock_person_fn)(const wsock_person *person, void *user);
+
+/**
+ * The people of a room at this moment: identities, however many connections they have.
+ * Members without identity are not among them; wsock_room_members() has all connections.
+ *
+ * @param fn   (nullable) called here for each, without locks held, in no order.
+ * @param user (borrowed until return)
+ * @return how many there are; WSOCK_ENOMEM.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_room_people(wsock_room *room, wsock_person_fn fn, void *user);
+
+/** What a member joined with. @param out (out, nullable if size is 0) @return its length,
+ *  0 when that was nothing; WSOCK_ETOOBIG when size is too small; WSOCK_ENOENT when it is
+ *  no member. Thread: any. Since: 1.0 */
+WSOCK_API int wsock_room_info(wsock_room *room, wsock_conn *conn, void *out, size_t size);
+
+/** As wsock_server_send_to(), to its connections that are members. It has no order with
+ *  what is broadcast. */
+WSOCK_API int wsock_room_send_to(wsock_room *room, const char *identity, int type,
+                                 const void *data, size_t len);
+
+/**
+ * Have all connections of an identity leave the room. They stay open, and may join again:
+ * who is not to come back is for the application to know.
+ *
+ * @param reason (borrowed until return, nullable) for on_leave; UTF-8, at most 255 bytes.
+ * @return how many left; WSOCK_ETOOBIG, WSOCK_EUTF8 for the reason; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_room_kick(wsock_room *room, const char *identity, const char *reason);
+/** The same of one connection. @return 0; WSOCK_ENOENT when it is no member; else as
+ *  above. */
+WSOCK_API int wsock_room_kick_conn(wsock_room *room, wsock_conn *conn,
+                                   const char *reason);
+
+/**
+ * End a room: all members leave, nobody joins any more, and its handles answer
+ * WSOCK_ECLOSED. What was broadcast before still arrives. Its name may be that of another
+ * room from then on.
+ *
+ * @param reason (borrowed until return, nullable) as above.
+ * @return 0; WSOCK_ECLOSED when it has ended; WSOCK_ETOOBIG, WSOCK_EUTF8 for the reason;
+ *         WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_room_close(wsock_room *room, const char *reason);
+
+/**
+ * For who has members publish: count one more message of a member, by the room's option
+ * max_publish_rate. One second's worth may come at once.
+ *
+ * @return 0; WSOCK_ERATE when it is too much (and does not count); WSOCK_ENOENT when it
+ * is no member. Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_room_may_publish(wsock_room *room, wsock_conn *conn);
+
 #ifdef __cplusplus
 }
 #endif

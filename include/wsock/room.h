@@ -98,6 +98,21 @@ WSOCK_API const char *wsock_room_name(const wsock_room *room);
  */
 WSOCK_API int wsock_room_join(wsock_room *room, wsock_conn *conn);
 
+/** How a connection joins. Zero is what is not said. Later versions may add members at
+ * the end. */
+typedef struct wsock_join {
+    size_t size;      /**< set it to sizeof */
+    const void *info; /**< (borrowed until return, nullable) what others may know of this
+                           member, copied: see member.h */
+    size_t info_len;  /**< of info */
+} wsock_join;
+
+/** As wsock_room_join(), with more that is said of it. @param how (borrowed until return)
+ *  @return as wsock_room_join(); WSOCK_ETOOBIG at the room's option max_info_bytes too;
+ *  WSOCK_EINVAL for a size that is smaller than that of 1.0. Thread: any. Since: 1.0 */
+WSOCK_API int wsock_room_join_with(wsock_room *room, wsock_conn *conn,
+                                   const wsock_join *how);
+
 /** Nothing broadcast after this reaches it. @return 0; WSOCK_ENOENT when it is no member.
  *  Thread: any. Since: 1.0 */
 WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);

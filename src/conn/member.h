@@ -6,8 +6,6 @@
 #ifndef WSI_CONN_MEMBER_H
 #define WSI_CONN_MEMBER_H
 
-#include <stdbool.h>
-
 #include "core/list.h"
 
 struct wsock_conn;

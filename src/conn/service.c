@@ -87,8 +87,7 @@ void wsi_service_task_done(struct wsi_service *service)
         service->finished(service);
 }
 
-/* A task more, unless the last one has ended. */
-static bool take_task(struct wsi_service *service)
+bool wsi_service_try_task(struct wsi_service *service)
 {
     size_t tasks = atomic_load(&service->tasks);
 
@@ -135,7 +134,7 @@ void wsi_service_stop(struct wsi_service *service, uint64_t timeout_ms)
     struct wsi_farewell *farewell;
 
     if (before >= sizeof service->farewells / sizeof service->farewells[0] ||
-        !take_task(service))
+        !wsi_service_try_task(service))
         return;
     wsi_owner_ref(&service->owner);
     farewell = &service->farewells[before];

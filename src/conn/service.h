@@ -60,6 +60,8 @@ void wsi_service_init(struct wsi_service *service, struct wsi_pool *pool,
 void wsi_service_fini(struct wsi_service *service);
 
 void wsi_service_task(struct wsi_service *service);
+/** The same unless it has stopped. @return whether there is one more. */
+bool wsi_service_try_task(struct wsi_service *service);
 void wsi_service_task_done(struct wsi_service *service);
 
 /** Send every connection away (1001), and cut off what is left in timeout_ms. The

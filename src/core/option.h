@@ -289,7 +289,14 @@
     X(SLOW_QUEUE_BYTES, "slow_queue_bytes", WSI_SCOPE_ROOMS,                             \
       BYTES, WSI_MIB, 1, WSI_TIB, 1, "",                                                 \
       "Bytes of them; those of all its rooms together also have to stay below "          \
-      "max_backlog_bytes of the connection")
+      "max_backlog_bytes of the connection")                                             \
+    X(MAX_INFO_BYTES, "max_info_bytes", WSI_SCOPE_ROOMS,                                 \
+      BYTES, 4 * WSI_KIB, 1, WSI_MIB, 1, "",                                             \
+      "What a member may say of itself when it joins")                                   \
+    X(MAX_PUBLISH_RATE, "max_publish_rate", WSI_SCOPE_ROOMS,                             \
+      COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
+      "Messages a second of one member, where the application asks "                     \
+      "wsock_room_may_publish()")
 /* clang-format on */
 
 /*

@@ -20,7 +20,8 @@ enum { KEY_MAX_BYTES = 255 };
 
 static size_t ops_size(size_t shards)
 {
-    const size_t size = sizeof(struct wsi_envelope) + shards * sizeof(struct wsi_room_op);
+    const size_t size = sizeof(struct wsi_envelope) +
+                        (shards + 1) * sizeof(struct wsi_room_op);
 
     return (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
 }
@@ -67,7 +68,7 @@ static struct wsi_envelope *envelope_new(unsigned shards, size_t extra)
     memset(envelope, 0, sizeof *envelope);
     wsi_ref_init(&envelope->ref);
     envelope->shards = shards;
-    for (unsigned i = 0; i < shards; i++)
+    for (unsigned i = 0; i <= shards; i++)
         envelope->ops[i] = (struct wsi_room_op){.kind = WSI_ROOM_MESSAGE,
                                                 .subject = envelope};
     return envelope;
@@ -111,7 +112,7 @@ static bool is_full(const wsock_room *room)
     for (unsigned i = 0; i < room->shard_count; i++)
         if (room->shards[i].pending_bytes >= WSI_ROOM_PENDING_MAX)
             return true;
-    return false;
+    return room->herald != NULL && room->herald->pending_bytes >= WSI_ROOM_PENDING_MAX;
 }
 
 /* With the lock held. @return 0; WSOCK_ENOMEM, and those from before are there. */
@@ -239,6 +240,15 @@ static size_t append_to_shard(struct wsi_shard *shard, struct wsi_envelope *enve
     return meant;
 }
 
+/* With the lock held. @return whether wsi_herald_post() is due. */
+static bool announce(wsock_room *room, struct wsi_envelope *envelope, size_t bytes)
+{
+    if (!wsi_herald_tells(room->herald, WSI_TELL_MESSAGE))
+        return false;
+    wsi_ref_take(&envelope->ref);
+    return wsi_herald_append(room->herald, &envelope->ops[envelope->shards], bytes);
+}
+
 /* The lock is given back. */
 static void post_all(wsock_room *room, const struct wsi_envelope *envelope,
                      const bool *post)
@@ -258,7 +268,7 @@ static void post_all(wsock_room *room, const struct wsi_envelope *envelope,
 static int queue(wsock_room *room, struct wsi_envelope *envelope)
 {
     const size_t bytes = wsi_frames_bytes(&envelope->frames) + sizeof *envelope;
-    bool post[WSI_WORKERS_MAX] = {false};
+    bool post[WSI_WORKERS_MAX] = {false}, tell = false;
     int r;
 
     pthread_mutex_lock(&room->lock);
@@ -268,10 +278,13 @@ static int queue(wsock_room *room, struct wsi_envelope *envelope)
         r = is_full(room) ? WSOCK_EAGAIN : 0;
         for (unsigned i = 0; r >= 0 && i < room->shard_count; i++)
             r += (int)append_to_shard(&room->shards[i], envelope, bytes, &post[i]);
+        tell = r >= 0 && announce(room, envelope, bytes);
     }
     pthread_mutex_unlock(&room->lock);
     if (r > 0)
         post_all(room, envelope, post);
+    if (tell)
+        wsi_herald_post(room->herald);
     wsi_envelope_unref(envelope);
     return r;
 }

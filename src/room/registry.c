@@ -27,6 +27,7 @@ int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,
     registry->closed = false;
     wsi_list_init(&registry->rules);
     wsi_groups_init(&registry->groups);
+    wsi_hash_key_init(&registry->key);
     pthread_mutex_init(&registry->lock, NULL);
     return 0;
 }
@@ -98,6 +99,7 @@ static void link_room(struct wsi_registry *registry, wsock_room *room, size_t ha
     room->hash = hash;
     room->next = *bucket;
     *bucket = room;
+    room->listed = true;
     registry->count++;
 }
 
@@ -219,6 +221,27 @@ void wsi_registry_close(struct wsi_registry *registry)
     }
 }
 
+/* With the lock held, if it is still there. */
+static void unlink_room(struct wsi_registry *registry, wsock_room *room)
+{
+    wsock_room **link = bucket_of(registry, room->hash);
+
+    if (!room->listed)
+        return;
+    while (*link != room)
+        link = &(*link)->next;
+    *link = room->next;
+    room->listed = false;
+    registry->count--;
+}
+
+void wsi_registry_remove(struct wsi_registry *registry, wsock_room *room)
+{
+    pthread_mutex_lock(&registry->lock);
+    unlink_room(registry, room);
+    pthread_mutex_unlock(&registry->lock);
+}
+
 void wsi_registry_drop(struct wsi_registry *registry, wsock_room *room)
 {
     bool last;
@@ -227,14 +250,8 @@ void wsi_registry_drop(struct wsi_registry *registry, wsock_room *room)
         return;
     pthread_mutex_lock(&registry->lock);
     last = wsi_ref_drop(&room->ref);
-    if (last) {
-        wsock_room **link = bucket_of(registry, room->hash);
-
-        while (*link != room)
-            link = &(*link)->next;
-        *link = room->next;
-        registry->count--;
-    }
+    if (last)
+        unlink_room(registry, room);
     pthread_mutex_unlock(&registry->lock);
     if (last)
         wsi_room_free(room);

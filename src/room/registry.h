@@ -30,6 +30,7 @@ struct wsi_registry {
     struct wsi_list rules; /* options by pattern: options.h */
     bool closed;           /* no room is made any more */
     struct wsi_groups groups;
+    struct wsi_hash_key key; /* of what peers choose in rooms */
 };
 
 /** @param options (borrowed) defaults of the rooms. @return 0; WSOCK_ENOMEM. */
@@ -60,6 +61,9 @@ int wsi_registry_set_default(struct wsi_registry *registry, const char *pattern,
 
 /** The server has ended: close every room, and have none stay for its own sake. */
 void wsi_registry_close(struct wsi_registry *registry);
+
+/** Its name may come to mean another room. */
+void wsi_registry_remove(struct wsi_registry *registry, wsock_room *room);
 
 /** Drop a reference to a room of the table. */
 void wsi_registry_drop(struct wsi_registry *registry, wsock_room *room);

@@ -41,6 +41,8 @@ void wsi_room_free(wsock_room *room)
 
     pthread_mutex_destroy(&room->lock);
     wsi_matches_unref(room->matches);
+    wsi_table_fini(&room->people);
+    wsi_herald_free(room->herald);
     wsi_free(room->shards);
     wsi_free(room);
     wsi_owner_unref(owner);
@@ -79,6 +81,7 @@ static struct wsi_member *member_of_local(struct wsi_list *node)
 
 static void free_member(struct wsi_member *member)
 {
+    wsi_attendance_unref(member->attendance);
     wsock_conn_unref(member->conn);
     wsock_room_unref(member->room);
     wsi_free(member);
@@ -249,6 +252,18 @@ bool wsi_room_has(wsock_room *room, wsock_conn *conn)
     return wsi_membership_find(conn, room) != NULL;
 }
 
+static struct wsi_member *member_of(struct wsi_membership *membership)
+{
+    return WSI_CONTAINER_OF(membership, struct wsi_member, membership);
+}
+
+struct wsi_member *wsi_room_member(wsock_room *room, wsock_conn *conn)
+{
+    struct wsi_membership *membership = wsi_membership_find(conn, room);
+
+    return membership != NULL ? member_of(membership) : NULL;
+}
+
 /* With the room's lock held. */
 static int may_join(const wsock_room *room)
 {
@@ -259,18 +274,12 @@ static int may_join(const wsock_room *room)
                : 0;
 }
 
-int wsock_room_join(wsock_room *room, wsock_conn *conn)
+static struct wsi_member *new_member(wsock_room *room, wsock_conn *conn)
 {
-    struct wsi_member *member;
-    struct wsi_shard *shard = NULL;
-    bool post = false;
-    int r;
+    struct wsi_member *member = wsi_zalloc(sizeof *member);
 
-    if (room == NULL || conn == NULL || conn->worker->pool != room->registry->owner->pool)
-        return WSOCK_EINVAL;
-    member = wsi_zalloc(sizeof *member);
     if (member == NULL)
-        return WSOCK_ENOMEM;
+        return NULL;
     member->membership.of = room;
     member->membership.leave = leave_by_end;
     member->room = wsock_room_ref(room);
@@ -280,31 +289,104 @@ int wsock_room_join(wsock_room *room, wsock_conn *conn)
     wsi_list_init(&member->membership.node);
     wsi_list_init(&member->local);
     wsi_feed_init(&member->feed, &room->slow);
-    pthread_mutex_lock(&room->lock);
-    r = may_join(room);
+    return member;
+}
+
+static void append_op(struct wsi_shard *shard, struct wsi_room_op *op,
+                      struct wsi_room_posts *posts)
+{
+    const size_t index = (size_t)(shard - shard->room->shards);
+
+    if (wsi_shard_append(shard, op))
+        posts->shards[index / 64] |= UINT64_C(1) << index % 64;
+}
+
+/* With the room's lock held. */
+static int begin(struct wsi_member *member, const wsock_join *how)
+{
+    wsock_room *room = member->room;
+    int r = may_join(room);
+
     if (r == 0)
         r = wsi_room_make_shards(room);
     if (r == 0)
-        r = wsi_membership_begin(&member->membership, conn);
-    if (r == 0) {
-        shard = &room->shards[conn->worker->index];
-        wsi_list_append(&room->members, &member->node);
-        room->count++;
-        wsi_windows_count(&room->windows, conn, true);
-        shard->count++;
-        post = wsi_shard_append(shard, &member->join);
+        r = wsi_presence_prepare(room, &member->attendance, member->conn, how);
+    if (r == 0)
+        r = wsi_membership_begin(&member->membership, member->conn);
+    if (r < 0) {
+        wsi_presence_cancel(room, member->attendance);
+        member->attendance = NULL;
     }
+    return r;
+}
+
+/* With the room's lock held. */
+static void link_member(struct wsi_member *member, struct wsi_room_posts *posts)
+{
+    wsock_room *room = member->room;
+    struct wsi_shard *shard = &room->shards[member->conn->worker->index];
+
+    wsi_list_append(&room->members, &member->node);
+    room->count++;
+    wsi_windows_count(&room->windows, member->conn, true);
+    shard->count++;
+    append_op(shard, &member->join, posts);
+    posts->herald |= wsi_presence_join(room, member->attendance);
+}
+
+static int join(wsock_room *room, wsock_conn *conn, const wsock_join *how)
+{
+    struct wsi_room_posts posts = {0};
+    struct wsi_member *member;
+    int r;
+
+    if (conn->worker->pool != room->registry->owner->pool)
+        return WSOCK_EINVAL;
+    member = new_member(room, conn);
+    if (member == NULL)
+        return WSOCK_ENOMEM;
+    pthread_mutex_lock(&room->lock);
+    r = begin(member, how);
+    if (r == 0)
+        link_member(member, &posts);
     pthread_mutex_unlock(&room->lock);
-    if (post)
-        wsi_shard_post(shard);
-    if (r < 0)
+    if (r == 0)
+        wsi_room_post(room, &posts);
+    else
         free_member(member);
     return r;
 }
 
-/* With the room's lock held, by who unlinked the membership from its connection. @return
- * (nullable) the shard whose mail must be posted once the lock is given back. */
-static struct wsi_shard *end_member(struct wsi_member *member)
+int wsock_room_join(wsock_room *room, wsock_conn *conn)
+{
+    return room != NULL && conn != NULL ? join(room, conn, NULL) : WSOCK_EINVAL;
+}
+
+/* Sizes of wsock_join by version. */
+enum { JOIN_SIZE_1_0 = offsetof(wsock_join, info_len) + sizeof(size_t) };
+_Static_assert(sizeof(wsock_join) == JOIN_SIZE_1_0, "no tail padding");
+
+int wsock_room_join_with(wsock_room *room, wsock_conn *conn, const wsock_join *how)
+{
+    if (room == NULL || conn == NULL || how == NULL || how->size < JOIN_SIZE_1_0 ||
+        (how->info == NULL && how->info_len > 0))
+        return WSOCK_EINVAL;
+    return join(room, conn, how);
+}
+
+void wsi_room_post(wsock_room *room, const struct wsi_room_posts *posts)
+{
+    for (unsigned i = 0; i < WSI_WORKERS_MAX / 64; i++)
+        for (unsigned bit = 0; posts->shards[i] >> bit != 0; bit++)
+            if ((posts->shards[i] >> bit & 1) != 0)
+                wsi_shard_post(&room->shards[64 * i + bit]);
+    if (posts->herald)
+        wsi_herald_post(room->herald);
+}
+
+/* With the room's lock held, by who unlinked the membership. */
+static void end(struct wsi_member *member, int how, struct wsi_blob *reason,
+                struct wsi_room_posts *posts)
 {
     wsock_room *room = member->room;
     struct wsi_shard *shard = &room->shards[member->conn->worker->index];
@@ -313,41 +395,54 @@ static struct wsi_shard *end_member(struct wsi_member *member)
     room->count--;
     wsi_windows_count(&room->windows, member->conn, false);
     shard->count--;
-    return wsi_shard_append(shard, &member->leave) ? shard : NULL;
+    posts->herald |= wsi_presence_leave(room, member->attendance, how, reason);
+    append_op(shard, &member->leave, posts);
 }
 
 /* The connection is ending, so it cannot join again. */
 static void leave_by_end(struct wsi_membership *membership)
 {
-    struct wsi_member *member = WSI_CONTAINER_OF(membership, struct wsi_member,
-                                                 membership);
-    wsock_room *room = member->room;
-    struct wsi_shard *post;
+    struct wsi_member *member = member_of(membership);
+    wsock_room *room = wsock_room_ref(member->room);
+    struct wsi_room_posts posts = {0};
 
     pthread_mutex_lock(&room->lock);
-    post = end_member(member);
+    end(member, WSOCK_LEFT_BY_END, NULL, &posts);
     pthread_mutex_unlock(&room->lock);
-    if (post != NULL)
-        wsi_shard_post(post);
+    wsi_room_post(room, &posts);
+    wsock_room_unref(room);
+}
+
+int wsock_room_leave(wsock_room *room, wsock_conn *conn)
+{
+    return room != NULL && conn != NULL
+               ? wsi_room_remove(room, conn, WSOCK_LEFT_BY_CALL, NULL)
+               : WSOCK_EINVAL;
 }
 
 /* The room's lock is held all the while: a join between the two steps would make the
  * connection a member twice, and it would hear what is broadcast meanwhile twice. */
-int wsock_room_leave(wsock_room *room, wsock_conn *conn)
+bool wsi_room_end_member(wsock_room *room, wsock_conn *conn, int how,
+                         struct wsi_blob *reason, struct wsi_room_posts *posts)
 {
-    struct wsi_membership *membership;
-    struct wsi_shard *post = NULL;
+    struct wsi_membership *membership = wsi_membership_end(conn, room);
 
-    if (room == NULL || conn == NULL)
-        return WSOCK_EINVAL;
+    if (membership == NULL)
+        return false;
+    end(member_of(membership), how, reason, posts);
+    return true;
+}
+
+int wsi_room_remove(wsock_room *room, wsock_conn *conn, int how, struct wsi_blob *reason)
+{
+    struct wsi_room_posts posts = {0};
+    bool was_there;
+
     pthread_mutex_lock(&room->lock);
-    membership = wsi_membership_end(conn, room);
-    if (membership != NULL)
-        post = end_member(WSI_CONTAINER_OF(membership, struct wsi_member, membership));
+    was_there = wsi_room_end_member(room, conn, how, reason, &posts);
     pthread_mutex_unlock(&room->lock);
-    if (post != NULL)
-        wsi_shard_post(post);
-    return membership != NULL ? 0 : WSOCK_ENOENT;
+    wsi_room_post(room, &posts);
+    return was_there ? 0 : WSOCK_ENOENT;
 }
 
 /* ---- looking ---- */
@@ -377,15 +472,9 @@ const char *wsock_room_name(const wsock_room *room)
     return room != NULL ? room->name : "";
 }
 
-static struct wsi_member *member_of(struct wsi_membership *membership)
-{
-    return WSI_CONTAINER_OF(membership, struct wsi_member, membership);
-}
-
 int64_t wsock_room_dropped(wsock_room *room, wsock_conn *conn)
 {
-    const atomic_uint_least64_t *dropped;
-    struct wsi_membership *membership;
+    const struct wsi_member *member;
     int64_t count = WSOCK_ENOENT;
 
     if (room == NULL)
@@ -393,11 +482,10 @@ int64_t wsock_room_dropped(wsock_room *room, wsock_conn *conn)
     if (conn == NULL)
         return (int64_t)atomic_load_explicit(&room->slow.dropped, memory_order_relaxed);
     pthread_mutex_lock(&room->lock);
-    membership = wsi_membership_find(conn, room);
-    if (membership != NULL) {
-        dropped = &member_of(membership)->feed.dropped;
-        count = (int64_t)atomic_load_explicit(dropped, memory_order_relaxed);
-    }
+    member = wsi_room_member(room, conn);
+    if (member != NULL)
+        count = (int64_t)atomic_load_explicit(&member->feed.dropped,
+                                              memory_order_relaxed);
     pthread_mutex_unlock(&room->lock);
     return count;
 }

@@ -31,20 +31,16 @@
 #include "core/blob.h"
 #include "core/list.h"
 #include "core/ref.h"
+#include "core/table.h"
 #include "room/group.h"
+#include "room/herald.h"
+#include "room/op.h"
 #include "room/options.h"
+#include "room/presence.h"
 #include "room/registry.h"
 
 /* A worker may be so far behind with one room; then broadcasts answer EAGAIN. */
 enum { WSI_ROOM_PENDING_MAX = 16 * 1024 * 1024 };
-
-enum wsi_room_op_kind { WSI_ROOM_JOIN, WSI_ROOM_LEAVE, WSI_ROOM_MESSAGE };
-
-struct wsi_room_op {
-    struct wsi_room_op *next;
-    uint8_t kind;
-    void *subject; /* struct wsi_member or struct wsi_envelope */
-};
 
 /* A connection in a room. */
 struct wsi_member {
@@ -55,6 +51,8 @@ struct wsi_member {
     struct wsi_list local;            /* shard->members, on the shard's worker */
     struct wsi_feed feed;             /* what waits for it; as `local` */
     struct wsi_room_op join, leave;
+    struct wsi_attendance *attendance; /* a reference, nullable */
+    uint64_t published_us; /* what it published is paid for until then; under the lock */
 };
 
 /* Connections. */
@@ -74,7 +72,7 @@ struct wsi_envelope {
     struct wsi_matches *matches; /* a reference, nullable */
     uint64_t serial;             /* if there are matches: group.h */
     unsigned shards;
-    struct wsi_room_op ops[]; /* one for each shard */
+    struct wsi_room_op ops[]; /* one for each shard, then that of the herald */
 };
 
 /* The members on one worker. */
@@ -92,7 +90,8 @@ struct wsi_shard {
 struct wsock_room {
     struct wsi_ref ref; /* handles, members, mail under way; itself, while kept */
     struct wsi_registry *registry;
-    wsock_room *next;        /* in its bucket */
+    wsock_room *next; /* in its bucket... */
+    bool listed;      /* ...as long as it is in the table; under the table's lock */
     wsock_room *next_closed; /* on the way out of wsi_registry_close() */
     size_t hash;
     struct wsi_room_options options; /* from the moment when it was made */
@@ -105,6 +104,8 @@ struct wsock_room {
     struct wsi_window_counts windows; /* of the members */
     struct wsi_matches *matches;      /* (owned, nullable) who listens by pattern... */
     uint64_t generation;              /* ...as of then */
+    struct wsi_table people;          /* struct wsi_present */
+    struct wsi_herald *herald;        /* (owned, nullable) */
     struct wsi_shard *shards;         /* (owned, nullable) made for the first member */
     unsigned shard_count;
     char name[];
@@ -131,6 +132,23 @@ void wsi_shard_push(struct wsi_shard *shard, struct wsi_room_op *op);
 
 /** With the lock held: there are shards from now on. @return 0; WSOCK_ENOMEM. */
 int wsi_room_make_shards(wsock_room *room);
+
+/* What is to be posted when the lock is given back. Zero-initialise. */
+struct wsi_room_posts {
+    uint64_t shards[WSI_WORKERS_MAX / 64]; /* bits */
+    bool herald;
+};
+/** By who holds the room. */
+void wsi_room_post(wsock_room *room, const struct wsi_room_posts *posts);
+
+/** With the lock held: have a connection leave. @param how WSOCK_LEFT_*. @param reason
+ * (nullable) @return false when it is no member, or its end waits for the lock. */
+bool wsi_room_end_member(wsock_room *room, wsock_conn *conn, int how,
+                         struct wsi_blob *reason, struct wsi_room_posts *posts);
+/** The same, without the lock. @return 0; WSOCK_ENOENT when it is no member. */
+int wsi_room_remove(wsock_room *room, wsock_conn *conn, int how, struct wsi_blob *reason);
+/** With the lock held. @return (nullable) one that stays as long as the lock is. */
+struct wsi_member *wsi_room_member(wsock_room *room, wsock_conn *conn);
 
 /** Is it a member now? Takes the worker's lock. */
 bool wsi_room_has(wsock_room *room, wsock_conn *conn);

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens in a room, as an entry of a queue: of a shard, or of what is told to the
+ * application. It lies in what it is about. */
+#ifndef WSI_ROOM_OP_H
+#define WSI_ROOM_OP_H
+
+#include <stdint.h>
+
+enum wsi_room_op_kind { WSI_ROOM_JOIN, WSI_ROOM_LEAVE, WSI_ROOM_MESSAGE };
+
+struct wsi_room_op {
+    struct wsi_room_op *next;
+    uint8_t kind;
+    void *subject; /* a message: struct wsi_envelope; else struct wsi_member, or to the
+                      application struct wsi_attendance */
+};
+
+#endif
