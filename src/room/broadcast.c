@@ -154,11 +154,12 @@ static struct wsi_envelope *envelope_with_frame(unsigned shards,
     const size_t key_len = what->key != NULL ? strlen(what->key) : 0;
     struct wsi_envelope *envelope = envelope_new(
         shards, inner_size(capacity) + (what->key != NULL ? inner_size(key_len) : 0));
-    char *inner = (char *)envelope + ops_size(shards);
     struct wsi_blob *frame;
+    char *inner;
 
     if (envelope == NULL)
         return NULL;
+    inner = (char *)envelope + ops_size(shards);
     frame = init_inner(envelope, inner, capacity, release_frame);
     frame->len = wsi_encode_frame(frame->data, what->type, what->data, what->len);
     envelope->frames.plain = frame;

@@ -84,17 +84,17 @@ static struct wsi_pattern_node *child_of(const struct wsi_patterns *patterns,
                                          const struct wsi_pattern_node *parent,
                                          const struct token *token)
 {
-    struct wsi_table_node *found = wsi_table_find(&patterns->edges,
-                                                  hash_of(parent, token));
+    struct wsi_table_node *edge = wsi_table_find(&patterns->edges,
+                                                 hash_of(parent, token));
 
-    while (found != NULL) {
-        struct wsi_pattern_node *node = WSI_CONTAINER_OF(found, struct wsi_pattern_node,
+    while (edge != NULL) {
+        struct wsi_pattern_node *node = WSI_CONTAINER_OF(edge, struct wsi_pattern_node,
                                                          node);
 
         if (node->parent == parent && node->len == token->len &&
             memcmp(node->token, token->text, token->len) == 0)
             return node;
-        found = wsi_table_find_next(found);
+        edge = wsi_table_find_next(edge);
     }
     return NULL;
 }

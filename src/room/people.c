@@ -132,7 +132,7 @@ int wsock_room_info(wsock_room *room, wsock_conn *conn, void *out, size_t size)
         info = member->attendance->info;
     if (info != NULL && info->len > size)
         r = WSOCK_ETOOBIG;
-    else if (info != NULL)
+    else if (info != NULL && out != NULL) /* it is never empty */
         memcpy(out, info->data, (size_t)(r = (int)info->len));
     pthread_mutex_unlock(&room->lock);
     return r;
