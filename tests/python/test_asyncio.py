@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 import wsock
-from wsock.asyncio.client import connect, unix_connect
+from wsock.asyncio.client import ClientConnection, connect, unix_connect
 from wsock.asyncio.server import basic_auth, broadcast, serve, unix_serve
 from wsock.datastructures import Headers
 from wsock.exceptions import (ConcurrencyError, ConnectionClosed, ConnectionClosedError,
@@ -167,6 +167,37 @@ def test_cancelled_recv_loses_nothing(run):
     run(main())
 
 
+def test_recv_that_is_cancelled_within_a_message_loses_nothing(run):
+    async def main():
+        began, go_on = asyncio.Event(), asyncio.Event()
+
+        class Watched(ClientConnection):
+            def _on_part(self, *part):
+                super()._on_part(*part)
+                began.set()
+
+        async def pieces():
+            yield "one "
+            await go_on.wait()
+            yield "two"
+
+        async def send_slowly(connection):
+            await connection.send(pieces())
+
+        async with serve(send_slowly, "127.0.0.1", 0) as server:
+            async with connect(at(server), create_connection=Watched) as ws:
+                task = asyncio.ensure_future(ws.recv())
+                await began.wait()
+                await asyncio.sleep(0)  # it has seen the first piece
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                go_on.set()
+                assert await ws.recv() == "one two"
+
+    run(main())
+
+
 def test_two_receivers_are_a_concurrency_error(run):
     async def main():
         async with serve(echo, "127.0.0.1", 0) as server, connect(at(server)) as ws:
@@ -200,6 +231,19 @@ def test_pings(run):
     run(main())
 
 
+def test_a_pong_that_nobody_asked_for_arrives(run):
+    async def main():
+        got = asyncio.get_running_loop().create_future()
+        async with wsock.asyncio.Server("ws://127.0.0.1:0") as server:
+            server.on_pong("/")(lambda conn, data: got.set_result(data))
+            server.start()
+            async with connect(server.urls[0] + "/") as ws:
+                await ws.pong("alive")
+                assert await got == b"alive"
+
+    run(main())
+
+
 def test_a_slow_receiver_holds_memory_and_gets_all(run):
     count = 3000
 
@@ -208,9 +252,20 @@ def test_a_slow_receiver_holds_memory_and_gets_all(run):
             await connection.send(f"{i:1000}")
 
     async def main():
+        paused = asyncio.Event()
+
+        class Watched(ClientConnection):
+            def _pause(self):
+                super()._pause()
+                paused.set()
+
         async with serve(flood, "127.0.0.1", 0) as server:
-            async with connect(at(server), max_queue=4, compression=None) as ws:
-                await asyncio.sleep(0.2)
+            async with connect(at(server), max_queue=4, compression=None,
+                               create_connection=Watched) as ws:
+                await paused.wait()
+                async with connect(at(server), compression=None) as other:
+                    for _ in range(count):  # more goes on meanwhile than would fit
+                        await other.recv()
                 assert len(ws._messages) < 40
                 for i in range(count):
                     assert int(await ws.recv()) == i
@@ -403,15 +458,18 @@ def test_limits_close_with_their_cause(run):
 def test_broadcast_reaches_all_and_waits_for_none(run):
     connections = set()
 
-    async def join(connection):
-        connections.add(connection)
-        await connection.wait_closed()
-
     async def main():
+        joined = asyncio.Semaphore(0)
+
+        async def join(connection):
+            connections.add(connection)
+            joined.release()
+            await connection.wait_closed()
+
         async with serve(join, "127.0.0.1", 0, write_limit=1000) as server:
             clients = [await connect(at(server)) for _ in range(5)]
-            while len(connections) < 5:
-                await asyncio.sleep(0.001)
+            for _ in range(5):
+                await joined.acquire()
             assert server.connections == connections
             for i in range(100):
                 broadcast(connections, f"{i:1000}")
@@ -447,8 +505,8 @@ def test_server_close_tells_clients(run):
         url = at(server)
         ws = await connect(url)
         server.close(close_connections=False)
-        await asyncio.sleep(0.05)
-        await ws.send("x")
+        await asyncio.sleep(0)  # closing begins
+        await ws.send("x")  # and is behind the listener's end, at the worker
         assert await ws.recv() == "x"
         with pytest.raises(OSError):
             await connect(url)
@@ -568,18 +626,19 @@ def test_wrong_arguments_say_what_is_right():
         connect("ws://localhost", compression="bzip2")
 
 
-def test_interrupt_comes_out_of_run(run):
+def test_interrupt_comes_out_of_run(run, caplog):
     async def interrupted(connection):
         raise KeyboardInterrupt
 
     async def main():
         async with serve(interrupted, "127.0.0.1", 0) as server:
             await connect(at(server))
-            await asyncio.sleep(10)
+            await asyncio.Event().wait()
 
     with pytest.raises(KeyboardInterrupt):
         run(main())
-    assert isinstance(wsock.Error(wsock.ECLOSED), Exception)
+    gc.collect()
+    assert not caplog.records, caplog.text  # none was destroyed, or never retrieved
 
 
 @pytest.mark.parametrize("compression", ["deflate", None])

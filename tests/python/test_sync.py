@@ -2,14 +2,15 @@
 """wsock.sync: servers and clients in threads."""
 import logging
 import threading
-import time
 
 import pytest
 
+import wsock
 from programs import at, running
 from wsock.exceptions import (ConcurrencyError, ConnectionClosedError, ConnectionClosedOK,
                               InvalidStatus)
-from wsock.sync.client import connect, unix_connect
+from wsock.protocol import State
+from wsock.sync.client import ClientConnection, connect, unix_connect
 from wsock.sync.server import basic_auth, broadcast, serve, unix_serve
 
 
@@ -59,12 +60,19 @@ def test_ends_are_told():
 
 
 def test_one_thread_receives_at_a_time():
-    with running(serve(echo, "127.0.0.1", 0)) as server, connect(at(server)) as ws:
+    began = threading.Event()
+
+    class Watched(ClientConnection):
+        def _start_receiving(self, call):
+            super()._start_receiving(call)
+            began.set()
+
+    with running(serve(echo, "127.0.0.1", 0)) as server, \
+            connect(at(server), create_connection=Watched) as ws:
         got = []
         thread = threading.Thread(target=lambda: got.append(ws.recv()))
         thread.start()
-        while not ws._receiving:
-            time.sleep(0)
+        assert began.wait(20)
         with pytest.raises(ConcurrencyError):
             ws.recv()
         ws.send("x")
@@ -152,3 +160,39 @@ def test_shutdown_says_what_happens(caplog):
                 ws.recv()
     told = [r.message for r in caplog.records if r.levelname == "INFO"]
     assert "server closing" in told and "connection open" in told
+
+
+def test_a_close_frame_is_heard_behind_what_nobody_receives():
+    sent = threading.Event()
+
+    def flood(connection):
+        if connection.request.path == "/echo":
+            return echo(connection)
+        for i in range(100):
+            connection.send(str(i))
+        connection._close_soon(4000, "done")
+        sent.set()
+        connection.wait_closed()
+
+    with running(serve(flood, "127.0.0.1", 0)) as server:
+        with connect(at(server), max_queue=2) as ws, connect(at(server, "/echo")) as other:
+            assert ws.recv() == "0" and sent.wait(20)
+            other.send("x")  # what comes back is behind all that was not held back
+            assert other.recv() == "x"
+            assert ws.state is State.OPEN and ws.close_code is None
+            assert list(map(int, (ws.recv() for _ in range(99)))) == list(range(1, 100))
+            with pytest.raises(ConnectionClosedError, match="4000"):
+                ws.recv()
+
+
+def test_a_pong_that_nobody_asked_for_arrives():
+    got = []
+    server = wsock.Server("ws://127.0.0.1:0", workers=1)
+    server.endpoint("/", on_pong=lambda conn, data: (got.append(data), server.stop()))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    with connect(server.urls[0] + "/") as ws:
+        ws.pong("alive")
+        thread.join(20)
+    server.close()
+    assert got == [b"alive"]

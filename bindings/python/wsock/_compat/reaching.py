@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
 import socket
 from collections.abc import Generator, Mapping
@@ -113,6 +114,15 @@ class Destination:
 
 def _with_port(address: Any, port: Any) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def unix_arguments(path: Any, uri: Optional[str], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `unix_connect` as those of `connect`."""
+    if path is None:
+        raise TypeError("unix_connect() takes a path")
+    if uri is None:
+        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
+    return {"uri": uri, "_unix_path": os.fspath(path), **kwargs}
 
 
 def headers_of(origin: Optional[str], user_agent: Optional[str], additional: Any) -> Headers:

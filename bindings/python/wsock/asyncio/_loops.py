@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Coroutine
+from typing import Any
 
 from .. import _wsock
 from .._compat.runtime import runtime
@@ -65,3 +67,21 @@ def queue_of(loop: asyncio.AbstractEventLoop) -> LoopQueue:
     if queue is None or not queue.queue._is_live():
         queue = _queues[loop] = LoopQueue(loop)
     return queue
+
+
+def spawn(loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[None]],
+          work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Begin a task that stays in `tasks` until it is done."""
+    task = loop.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    task.add_done_callback(_done)
+    return task
+
+
+def _done(task: asyncio.Task[None]) -> None:
+    failure = None if task.cancelled() else task.exception()
+    if isinstance(failure, Exception):
+        task.get_loop().call_exception_handler(
+            {"message": "a task of a server failed", "exception": failure, "task": task})
+    # KeyboardInterrupt and its like have come out of the loop already.

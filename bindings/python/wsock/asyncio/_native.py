@@ -13,7 +13,7 @@ from .._connections import Connection, Request
 from .._errors import Error, log_and_close
 from .._servers import Endpoint
 from .._servers import Server as NativeServer
-from ._loops import queue_of
+from ._loops import queue_of, spawn
 
 # Calls of one connection that wait for the one before, until it is not read any more.
 _AHEAD = 64
@@ -101,10 +101,7 @@ class Server(NativeServer):
         self._watched.watch()
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return spawn(self._loop, self._tasks, coroutine)
 
     def _line(self, connection: Connection) -> _Line:
         line = self._lines.get(connection)

@@ -13,7 +13,7 @@ from .._clients import Client
 from .._compat.closing import failure_to_open
 from .._compat.handshake import answer_of
 from .._compat.reaching import (CONNECT_MORE, Destination, backoff, client_options,
-                                headers_of, process_exception)
+                                headers_of, process_exception, unix_arguments)
 from .._compat.settings import Limit, Limits, logger_of, refuse_unknown, tls_of
 from ..datastructures import HeadersLike
 from ..http11 import USER_AGENT
@@ -182,8 +182,4 @@ def unix_connect(path: Union[str, os.PathLike[str], None] = None, uri: Optional[
                  **kwargs: Any) -> connect:
     """Connect to a Unix socket; the arguments are those of `connect`. What `uri` says
     beside its host, `ws://localhost/` unless given, is asked for there."""
-    if path is None:
-        raise TypeError("unix_connect() takes a path")
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    return connect(uri, _unix_path=os.fspath(path), **kwargs)
+    return connect(**unix_arguments(path, uri, kwargs))

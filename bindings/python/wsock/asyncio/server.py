@@ -13,10 +13,8 @@ from collections.abc import Awaitable, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
-from .._compat import handshake
-from .._compat.base import ECLOSED
-from .._compat.deciding import rejection_of
-from .._compat.listening import (Host, Listening, listening_at, network_error)
+from .._compat.hosting import BaseServer, Hosted
+from .._compat.listening import Host, Listening, listening_at, network_error
 from .._compat.serving import Settings, settings_of
 from .._compat.settings import Limit
 from .._errors import Error
@@ -25,28 +23,20 @@ from ..exceptions import InvalidState
 from ..frames import CloseCode
 from ..headers import build_www_authenticate_basic, parse_authorization_basic
 from ..http11 import SERVER, Request, Response
-from ..typing import DataLike, LoggerLike, Origin, StatusLike, Subprotocol
-from ._loops import queue_of
+from ..typing import DataLike, LoggerLike, Origin, Subprotocol
+from ._loops import queue_of, spawn
 from .connection import Connection, connect_hooks
 
 __all__ = ["Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
 
-class ServerConnection(Connection):
+class ServerConnection(Hosted, Connection):
     """A connection of a server; what handlers get."""
-
-    #: Set by `basic_auth`: who it is.
-    username: str
 
     def __init__(self, loop: asyncio.AbstractEventLoop, server: Server, logger: LoggerLike,
                  max_queue: Limit = 16) -> None:
         super().__init__(loop, logger, max_queue)
         self.server = server
-        self._handler: Any = None
-
-    def respond(self, status: StatusLike, text: str) -> Response:
-        """A plain text answer, for `process_request` and `process_response` to return."""
-        return handshake.plain_response(status, text)
 
 
 Handler = Callable[[ServerConnection], Awaitable[Any]]
@@ -58,20 +48,15 @@ SelectSubprotocol = Callable[[ServerConnection, Sequence[Subprotocol]],
                              Optional[Subprotocol]]
 
 
-class Server:
+class Server(BaseServer[ServerConnection]):
     """What `serve` returns: `await` it, or enter it with `async with`, and it serves."""
 
     def __init__(self, settings: Settings) -> None:
-        self.logger = settings.logger
-        self._settings = settings
-        self._decider = settings.decider
-        self._create = settings.create_connection or ServerConnection
+        super().__init__(settings, ServerConnection)
         self._native: Optional[NativeServer] = None
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._is_serving = False
-        self._connections: dict[ServerConnection, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sockets: tuple[Listening, ...] = ()
         self._stopped: Optional[asyncio.Future[None]] = None
         self._closing: Optional[asyncio.Task[None]] = None
 
@@ -95,7 +80,7 @@ class Server:
         queue = queue_of(self._loop)
         native = NativeServer(queue=queue.queue, tls=self._settings.tls, **self._settings.options)
         try:
-            self._register(native)
+            self._register(native, connect_hooks)
             # A name may have to be looked up.
             self._sockets = await self._loop.run_in_executor(None, self._listen, native)
         except BaseException:
@@ -103,10 +88,7 @@ class Server:
             raise
         self._native = native
         queue.watch()
-        for listening in self._sockets:
-            name = listening.getsockname()
-            at = name if isinstance(name, str) else "%s:%d" % name[:2]
-            self.logger.info("server listening on %s", at)
+        self._say_where(self._sockets)
         if self._settings.start_serving:
             await self.start_serving()
         return self
@@ -118,17 +100,6 @@ class Server:
         except Error as error:
             raise network_error(error) from error
         return listening_at(native.urls)
-
-    def _register(self, native: NativeServer) -> None:
-        native.on_http(lambda request: self._on_request(request, None))
-        native.on_stopped(lambda _: self._has_stopped())
-        for pattern, handler in self._settings.handlers.items():
-            endpoint = native.endpoint(pattern)
-            connect_hooks(endpoint._hooks)
-            endpoint.on_request(
-                lambda request, handler=handler: self._on_request(request, handler))
-            endpoint.on_open(self._on_open)
-            endpoint.on_close(self._on_close)
 
     async def start_serving(self) -> None:
         """Accept connections; only needed after `serve(start_serving=False)`."""
@@ -148,59 +119,24 @@ class Server:
             await self.wait_closed()
             raise
 
-    # -- handshakes
+    # -- connections
 
-    def _on_request(self, native: Any, handler: Optional[Handler]) -> None:
+    def _new_connection(self) -> ServerConnection:
         assert self._loop is not None
-        native.defer()
-        connection = self._create(self._loop, self, self.logger,
-                                  self._settings.max_queue)
-        connection._native_request = native
-        connection._handler = handler
-        if self._decider.is_simple and handler is not None:
-            self._answer(native, connection, self._decider.accept_simply(connection))
-        else:
-            self._spawn(self._handshake(native, connection))
+        return self._create(self._loop, self, self.logger, self._settings.max_queue)
+
+    def _begin_handshake(self, native: Any, connection: ServerConnection) -> None:
+        self._spawn(self._handshake(native, connection))
 
     async def _handshake(self, native: Any, connection: ServerConnection) -> None:
         try:
             response = await self._decider.decide(connection)
         except Exception as exc:
-            response, is_failure = rejection_of(exc)
-            if is_failure:
-                connection.logger.error("opening handshake failed", exc_info=True)
-            self._decider.add_server_header(response)
+            response = self._response_to(connection, exc)
         self._answer(native, connection, response)
 
-    def _answer(self, native: Any, connection: ServerConnection, response: Response) -> None:
-        connection.response = response
-        try:
-            if response.status_code == 101:
-                handshake.accept(native, connection, response)
-            else:
-                connection._log(logging.INFO, "connection rejected (%d %s)",
-                                response.status_code, response.reason_phrase)
-                handshake.respond(native, response)
-        except Error as error:
-            if error.code != ECLOSED:  # else it is gone, or the server stops
-                raise
-
-    # -- connections
-
-    def _on_open(self, native: Any) -> None:
-        connection = native.info
-        native.info = None
-        native.data = connection
-        connection._native = native
-        connection._opened = True
-        self._connections[connection] = None
+    def _begin(self, connection: ServerConnection) -> None:
         self._spawn(self._run(connection))
-
-    def _on_close(self, native: Any, info: Any) -> None:
-        connection = native.data
-        if connection is not None:
-            connection._ended(info)
-            self._connections.pop(connection, None)
 
     async def _run(self, connection: ServerConnection) -> None:
         connection._log(logging.INFO, "connection open")
@@ -220,9 +156,7 @@ class Server:
 
     def _spawn(self, work: Any) -> None:
         assert self._loop is not None
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        spawn(self._loop, self._tasks, work)
 
     # -- ending
 
@@ -239,9 +173,7 @@ class Server:
     async def _close(self, native: NativeServer, close_connections: bool,
                      code: Union[CloseCode, int], reason: str) -> None:
         assert self._loop is not None and self._stopped is not None
-        self.logger.info("server closing")
-        for url in list(native.urls):
-            native.unlisten(url)
+        self._accept_no_more(native)
         self._sockets = ()
         if close_connections:
             for connection in list(self._connections):
@@ -267,16 +199,6 @@ class Server:
             await asyncio.shield(self._closing)
 
     # -- attributes
-
-    @property
-    def connections(self) -> set[ServerConnection]:
-        """The connections that are open."""
-        return {c for c in self._connections if c._native.is_open}
-
-    @property
-    def sockets(self) -> tuple[Listening, ...]:
-        """What it listens at: each has `getsockname()`; () before it does, and after."""
-        return self._sockets
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The event loop it belongs to."""

@@ -11,7 +11,8 @@ from typing import Any, Callable, Optional, Union
 from .._clients import Client
 from .._compat.closing import failure_to_open
 from .._compat.handshake import answer_of
-from .._compat.reaching import CONNECT_MORE, Destination, client_options, headers_of
+from .._compat.reaching import (CONNECT_MORE, Destination, client_options, headers_of,
+                                unix_arguments)
 from .._compat.settings import Limit, Limits, logger_of, refuse_unknown, tls_of
 from ..datastructures import HeadersLike
 from ..http11 import USER_AGENT
@@ -104,8 +105,4 @@ class _Opening:
 def unix_connect(path: Union[str, os.PathLike[str], None] = None, uri: Optional[str] = None,
                  **kwargs: Any) -> ClientConnection:
     """Connect to a Unix socket; as `wsock.asyncio.client.unix_connect`."""
-    if path is None:
-        raise TypeError("unix_connect() takes a path")
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    return connect(uri, _unix_path=os.fspath(path), **kwargs)
+    return connect(**unix_arguments(path, uri, kwargs))

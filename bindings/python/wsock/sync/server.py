@@ -12,10 +12,9 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
-from .._compat import handshake
-from .._compat.base import ECLOSED
 from .._compat.broadcasting import broadcast as broadcast_to
-from .._compat.deciding import checker_of, rejection_of
+from .._compat.deciding import checker_of
+from .._compat.hosting import BaseServer, Hosted
 from .._compat.listening import Host, Listening, listening_at, network_error
 from .._compat.serving import Settings, settings_of
 from .._compat.settings import Limit
@@ -24,64 +23,41 @@ from .._servers import Server as NativeServer
 from ..frames import CloseCode
 from ..headers import build_www_authenticate_basic, parse_authorization_basic
 from ..http11 import SERVER, Request, Response
-from ..typing import DataLike, LoggerLike, Origin, StatusLike, Subprotocol
+from ..typing import DataLike, LoggerLike, Origin, Subprotocol
 from . import _hub
 from .connection import Connection, connect_hooks
 
 __all__ = ["Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
 
-class ServerConnection(Connection):
+class ServerConnection(Hosted, Connection):
     """A connection of a server; what handlers get."""
-
-    #: Set by `basic_auth`: who it is.
-    username: str
 
     def __init__(self, server: Server, logger: LoggerLike, max_queue: Limit = 16) -> None:
         super().__init__(logger, max_queue)
         self.server = server
-        self._handler: Any = None
-
-    def respond(self, status: StatusLike, text: str) -> Response:
-        """A plain text answer, for `process_request` and `process_response` to return."""
-        return handshake.plain_response(status, text)
 
 
 Handler = Callable[[ServerConnection], Any]
 
 
-class Server:
+class Server(BaseServer[ServerConnection]):
     """What `serve` returns: it listens; `serve_forever()` accepts connections."""
 
     def __init__(self, settings: Settings) -> None:
-        self.logger = settings.logger
-        self._settings = settings
-        self._create = settings.create_connection or ServerConnection
-        self._connections: dict[ServerConnection, None] = {}
+        super().__init__(settings, ServerConnection)
         self._threads: set[threading.Thread] = set()
         self._stopped = threading.Event()
         self._is_closing = False
         self._native = NativeServer(queue=_hub.queue(), tls=settings.tls, **settings.options)
         try:
-            self._register()
+            self._register(self._native, connect_hooks)
             for url in settings.urls():
                 self._native.listen(url)
             self._sockets = listening_at(self._native.urls)
         except Error as error:
             self._native._handle._drop()
             raise network_error(error) from error
-
-    def _register(self) -> None:
-        native = self._native
-        native.on_http(lambda request: self._on_request(request, None))
-        native.on_stopped(lambda _: self._stopped.set())
-        for pattern, handler in self._settings.handlers.items():
-            endpoint = native.endpoint(pattern)
-            connect_hooks(endpoint._hooks)
-            endpoint.on_request(
-                lambda request, handler=handler: self._on_request(request, handler))
-            endpoint.on_open(self._on_open)
-            endpoint.on_close(self._on_close)
 
     def __enter__(self) -> Server:
         return self
@@ -92,31 +68,17 @@ class Server:
 
     # -- what the library tells, on the thread of _hub.py
 
-    def _on_request(self, native: Any, handler: Optional[Handler]) -> None:
-        native.defer()
-        connection = self._create(self, self.logger, self._settings.max_queue)
-        connection._native_request = native
-        connection._handler = handler
-        if self._settings.decider.is_simple and handler is not None:
-            response = self._settings.decider.accept_simply(connection)
-            self._answer(native, connection, response)
-        else:
-            self._start(self._handshake, native, connection)
+    def _new_connection(self) -> ServerConnection:
+        return self._create(self, self.logger, self._settings.max_queue)
 
-    def _on_open(self, native: Any) -> None:
-        connection = native.info
-        native.info = None
-        native.data = connection
-        connection._native = native
-        connection._opened = True
-        self._connections[connection] = None
+    def _begin_handshake(self, native: Any, connection: ServerConnection) -> None:
+        self._start(self._handshake, native, connection)
+
+    def _begin(self, connection: ServerConnection) -> None:
         self._start(self._run, connection)
 
-    def _on_close(self, native: Any, info: Any) -> None:
-        connection = native.data
-        if connection is not None:
-            self._connections.pop(connection, None)
-            connection._ended(info)
+    def _has_stopped(self) -> None:
+        self._stopped.set()
 
     # -- threads
 
@@ -132,28 +94,11 @@ class Server:
         thread.start()
 
     def _handshake(self, native: Any, connection: ServerConnection) -> None:
-        decider = self._settings.decider
         try:
-            response = decider.decide_now(connection)
+            response = self._decider.decide_now(connection)
         except Exception as exc:
-            response, is_failure = rejection_of(exc)
-            if is_failure:
-                connection.logger.error("opening handshake failed", exc_info=True)
-            decider.add_server_header(response)
+            response = self._response_to(connection, exc)
         self._answer(native, connection, response)
-
-    def _answer(self, native: Any, connection: ServerConnection, response: Response) -> None:
-        connection.response = response
-        try:
-            if response.status_code == 101:
-                handshake.accept(native, connection, response)
-            else:
-                connection._log(logging.INFO, "connection rejected (%d %s)",
-                                response.status_code, response.reason_phrase)
-                handshake.respond(native, response)
-        except Error as error:
-            if error.code != ECLOSED:  # else it is gone, or the server stops
-                raise
 
     def _run(self, connection: ServerConnection) -> None:
         connection._log(logging.INFO, "connection open")
@@ -170,10 +115,7 @@ class Server:
 
     def serve_forever(self) -> None:
         """Accept connections, until `shutdown()` was called on another thread."""
-        for listening in self._sockets:
-            name = listening.getsockname()
-            at = name if isinstance(name, str) else "%s:%d" % name[:2]
-            self.logger.info("server listening on %s", at)
+        self._say_where(self._sockets)
         self._native.start()
         self._stopped.wait()
 
@@ -182,9 +124,7 @@ class Server:
         """Close it, with its connections, and wait for that and for the handlers."""
         if not self._is_closing:
             self._is_closing = True
-            self.logger.info("server closing")
-            for url in list(self._native.urls):
-                self._native.unlisten(url)
+            self._accept_no_more(self._native)
             for connection in list(self._connections):
                 connection._close_soon(code, reason)
             self._native.stop()
@@ -195,19 +135,9 @@ class Server:
         self._native._handle._drop()
 
     @property
-    def sockets(self) -> tuple[Listening, ...]:
-        """What it listens at: each has `getsockname()`."""
-        return self._sockets
-
-    @property
     def socket(self) -> Listening:
         """The first of them."""
         return self._sockets[0]
-
-    @property
-    def connections(self) -> set[ServerConnection]:
-        """The connections that are open."""
-        return {c for c in list(self._connections) if c._native.is_open}
 
 
 def serve(handler: Optional[Handler] = None, host: Host = None, port: Optional[int] = None, *,
