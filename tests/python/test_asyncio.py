@@ -490,6 +490,34 @@ def test_broadcast_reaches_all_and_waits_for_none(run):
     run(main())
 
 
+def test_closing_drops_what_comes_in_parts(run, caplog):
+    async def flood(connection):
+        for _ in range(8):
+            await connection.send(["x" * 100_000] * 10)
+
+    async def stream(ws, heard):
+        async for part in ws.recv_streaming():
+            heard.append(len(part))
+            await asyncio.sleep(0.001)
+
+    async def main(is_streamed):
+        async with serve(flood, "127.0.0.1", 0, compression=None) as server:
+            async with connect(at(server), max_queue=1, compression=None) as ws:
+                heard = []
+                streaming = asyncio.ensure_future(stream(ws, heard)) if is_streamed else None
+                while is_streamed and not heard:
+                    await asyncio.sleep(0)
+                await ws.close()
+                assert ws.close_code == 1000
+            if is_streamed:  # the end may come inside the message
+                await asyncio.wait([streaming])
+                assert isinstance(streaming.exception(), (ConnectionClosed, type(None)))
+
+    for is_streamed in (False, True):
+        run(main(is_streamed))
+    assert "a handler failed" not in caplog.text
+
+
 def test_server_close_tells_clients(run):
     async def main():
         server = await serve(echo, "127.0.0.1", 0)

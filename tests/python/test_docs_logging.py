@@ -233,7 +233,7 @@ def test_warnings_of_broadcasts(caplog):
         run(main())
     warned = [record for record in caplog.records
               if record.message.startswith("skipped broadcast: ")]
-    assert warned and all(record.levelno == logging.WARNING for record in warned)
+    assert warned and {record.levelno for record in caplog.records} == {logging.WARNING}
     assert hasattr(warned[0], "websocket")
 
 

@@ -210,11 +210,20 @@ class BaseConnection:
 
     def _pause(self) -> None:
         if self._sent_close is not None:
-            # Nobody may be there to receive it, and the close frame comes behind it.
-            self._messages.pop()
+            self._drop_last()
         elif not self._paused:
             self._paused = True
             _wsock.conn_pause_read(self._native)
+
+    def _drop_last(self) -> None:
+        """Nobody may be there to receive it, and the close frame comes behind it."""
+        last = self._messages[-1] if self._messages else None
+        if isinstance(last, Incoming):
+            if last.wanted_whole:
+                return
+            last.is_wanted = False  # nor are the parts that it still has
+        if last is not None:  # else somebody streams it
+            self._messages.pop()
 
     def _resume(self) -> None:
         self._paused = False
