@@ -163,6 +163,11 @@ static void receive(struct wsi_stream *stream)
     }
 }
 
+/* With one of these there is more to think of than the data that came. */
+enum {
+    NOT_JUST_READ = WSI_S_ENDED | WSI_S_EOF | WSI_S_CONNECTING | WSI_S_PAUSED | WSI_S_ASKS
+};
+
 /* Of a stream that is paused, or that asks. What comes while it lingers is thrown away.
  */
 static bool may_receive(struct wsi_stream *stream)
@@ -174,10 +179,16 @@ static bool may_receive(struct wsi_stream *stream)
 
 void wsi_loop_stream_ready(struct wsi_stream *stream, unsigned ready)
 {
-    const unsigned watch = watched(stream);
+    unsigned watch;
 
+    if (ready == WSI_WATCH_READ && stream->filter == NULL &&
+        !(stream->flags & NOT_JUST_READ)) {
+        receive(stream); /* nearly always */
+        return;
+    }
     if (stream->flags & WSI_S_ENDED)
         return;
+    watch = watched(stream);
     if (ready & WSI_READY_HANGUP) {
         /* Who reads or writes finds out what it is. Nobody does: when the input has been
          * read to its end there is nothing left to wait for; a paused stream is told
