@@ -134,7 +134,8 @@ struct wlua_state {
     int hooks_ref;                     /* weak table: index to hooks */
     int function_refs[WLUA_FUNCTIONS]; /* of wsock.lua, for what is not called directly */
     int next_hooks;
-    bool spent; /* it must not be resumed any more */
+    bool for_tests; /* the runtime: its clock is the one that counts */
+    bool spent;     /* co must not be resumed any more */
     bool dispatching;
     bool pending; /* nobody has taken the event yet */
     struct wlua_event event;

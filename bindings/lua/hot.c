@@ -13,24 +13,40 @@ enum { STEP = 64, MANY = 1024 };
 
 /* ---- time ---- */
 
-static double now(void)
+static double now(const struct wlua_state *state)
 {
     struct timespec t;
 
+    if (state->for_tests)
+        return (double)wsock_testing_now_ms(state->runtime) / 1e3;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static int push_now(lua_State *L)
 {
-    lua_pushnumber(L, now());
+    lua_pushnumber(L, now(wlua_state_of(L)));
     return 1;
 }
 
-static void sleep_until(double until)
+/* A clock of a test's goes by milliseconds, the last of which it takes whole, and stands
+ * while handlers wait. */
+static void let_pass(struct wlua_state *state, double until)
+{
+    const double left_ms = (until - now(state)) * 1e3;
+
+    if (left_ms > 1e-6)
+        wsock_testing_wait(state->runtime, (uint64_t)(left_ms + 1 - 1e-6));
+}
+
+static void sleep_until(struct wlua_state *state, double until)
 {
     struct timespec t = {.tv_sec = (time_t)until};
 
+    if (state->for_tests) {
+        let_pass(state, until);
+        return;
+    }
     t.tv_nsec = (long)((until - (double)t.tv_sec) * 1e9);
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
@@ -79,10 +95,10 @@ static int dispatch(lua_State *L)
 /* Handlers until the moment comes, at most max of them; then the rest of the time passes.
  * When the moment was before, one round still runs: a host that is always late would else
  * never hear of its connections. */
-static int dispatch_until(wsock_queue *queue, double until, int64_t max)
+static int dispatch_until(struct wlua_state *state, double until, int64_t max)
 {
     int64_t total = 0;
-    double left = until - now();
+    double left = until - now(state);
     int r;
 
     do {
@@ -90,18 +106,18 @@ static int dispatch_until(wsock_queue *queue, double until, int64_t max)
         const int64_t step = left > 0 ? STEP : MANY;
 
         if (room == 0) {
-            sleep_until(until);
+            sleep_until(state, until);
             break;
         }
         /* Whole milliseconds only; the last one passes without waiting for events. */
-        r = wsock_queue_dispatch(queue, (size_t)(step < room ? step : room),
+        r = wsock_queue_dispatch(state->queue, (size_t)(step < room ? step : room),
                                  left > 0 ? (int64_t)(left * 1e3) : 0);
         if (r < 0)
             return r;
         total += r;
-        left = until - now();
+        left = until - now(state);
         if (r == 0 && left > 0 && left < 1e-3) {
-            sleep_until(until);
+            sleep_until(state, until);
             left = 0;
         }
     } while (left > 0);
@@ -116,17 +132,17 @@ static int tick_until(lua_State *L)
     const int64_t max = lua_isnoneornil(L, 2) ? INT32_MAX : wlua_integer(L, 2, 0, INT32_MAX);
     int r;
 
-    if (!(until <= now() + 1e9))
+    if (!(until <= now(state) + 1e9))
         return luaL_argerror(L, 1, "no such moment");
     r = enter(L, state);
     if (r == 0) {
-        r = dispatch_until(state->queue, until, max);
+        r = dispatch_until(state, until, max);
         leave(state);
     }
     if (r < 0)
         return wlua_fail(L, r);
     lua_pushinteger(L, r);
-    lua_pushnumber(L, now() - until);
+    lua_pushnumber(L, now(state) - until);
     return 2;
 }
 

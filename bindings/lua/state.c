@@ -120,6 +120,7 @@ int wlua_start(struct wlua_state *state)
         state->runtime = NULL;
         state->queue = NULL;
         state->kept = NULL;
+        state->for_tests = false;
         state->dispatching = false;
         state->process = wlua_process;
     }
@@ -157,6 +158,7 @@ void wlua_end(struct wlua_state *state)
         return;
     state->runtime = NULL;
     state->queue = NULL;
+    state->for_tests = false;
     wsock_queue_close(queue);
     for (; state->kept != NULL; state->kept = next) {
         next = state->kept->next;
@@ -262,6 +264,40 @@ static int get_runtime(lua_State *L)
     return 2;
 }
 
+/* test_runtime(seed): in place of the one that would be made when first needed. */
+static int test_runtime(lua_State *L)
+{
+    struct wlua_state *state = wlua_state_of(L);
+    const uint64_t seed = (uint64_t)wlua_integer(L, 1, 0, INT64_MAX);
+    int r = WSOCK_EBUSY;
+
+    if (state->process != wlua_process || state->runtime == NULL) {
+        wsock_runtime *made = NULL;
+
+        r = wsock_testing_new(&made, seed);
+        if (r == 0) {
+            state->process = wlua_process;
+            state->kept = NULL;
+            state->dispatching = false;
+            state->runtime = made;
+            state->queue = NULL;
+            state->for_tests = true;
+        }
+    }
+    if (r < 0)
+        return wlua_fail(L, r);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int is_for_tests(lua_State *L)
+{
+    const struct wlua_state *state = wlua_state_of(L);
+
+    lua_pushboolean(L, state->for_tests && state->process == wlua_process);
+    return 1;
+}
+
 static int end_runtime(lua_State *L)
 {
     struct wlua_state *state = wlua_state_of(L);
@@ -320,6 +356,8 @@ static int let_go(lua_State *L)
 
 const luaL_Reg wlua_state_functions[] = {
     {"runtime", get_runtime},
+    {"test_runtime", test_runtime},
+    {"is_for_tests", is_for_tests},
     {"end_runtime", end_runtime},
     {"keep", keep},
     {"let_go", let_go},
