@@ -72,7 +72,8 @@ struct wlua_slot {
     wsock_conn *conn;         /* (nullable) of a timer; what ref refers to keeps it */
     int ref;                  /* in the registry; of hooks: in the table of hooks */
     bool is_hooks;
-    bool busy; /* a handler of the connection yielded, so its messages wait */
+    bool adopted; /* ref is the object of a connection, not what its request carries */
+    bool busy;    /* a handler of the connection yielded, so its messages wait */
 };
 
 /** What a handler is to be called for. The numbers are the keys of a table of hooks. */
@@ -157,6 +158,8 @@ int wlua_start(struct wlua_state *state);
 struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int index);
 /** The same for what the caller has found a place for. */
 struct wlua_slot *wlua_slot_of(struct wlua_state *state, int ref);
+/** The slot of a connection that has an object; NULL for another. */
+struct wlua_slot *wlua_adopted(const wsock_conn *conn);
 /** The wsock_free_fn of slots. */
 void wlua_slot_release(void *slot);
 /** Free what wlua_slot_release() could not. */

@@ -25,10 +25,21 @@ static void push_request(lua_State *L, wsock_request *request)
     *handle = wsock_request_ref(request);
 }
 
+/* What its request carries, or its object, if a client has made that; or nil. */
+static void push_carried(lua_State *L, wsock_conn *conn)
+{
+    const struct wlua_slot *slot = wsock_conn_get_user(conn);
+
+    if (slot != NULL)
+        lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+    else
+        lua_pushnil(L);
+}
+
 /* The object of a connection, or nil; where there is none yet, a handle if asked for. */
 static void push_conn(lua_State *L, wsock_conn *conn, bool or_handle)
 {
-    const struct wlua_slot *slot = wsock_conn_get_user(conn);
+    const struct wlua_slot *slot = wlua_adopted(conn);
 
     if (slot != NULL)
         lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
@@ -72,7 +83,7 @@ static void abandon(const struct wlua_event *event)
 {
     if (event->kind == WLUA_REQUEST || event->kind == WLUA_HTTP)
         wsock_request_reject(event->object, 500, NULL);
-    else if (event->kind == WLUA_OPEN && wsock_conn_get_user(event->object) == NULL)
+    else if (event->kind == WLUA_OPEN && wlua_adopted(event->object) == NULL)
         wsock_conn_close(event->object, 1011, NULL);
 }
 
@@ -92,7 +103,7 @@ static int replace(lua_State *L)
     lua_pushvalue(L, 1);
     lua_pushinteger(L, event->kind);
     if (event->kind <= WLUA_OF_CONNS) {
-        struct wlua_slot *slot = wsock_conn_get_user(event->object);
+        struct wlua_slot *slot = wlua_adopted(event->object);
 
         if (slot != NULL) {
             slot->busy = slot->busy || parked;
@@ -325,7 +336,7 @@ static void push_state_info(lua_State *L, const wsock_state_info *info)
 
 static int take_message(lua_State *L, const struct wlua_event *event, bool has_hooks)
 {
-    const struct wlua_slot *slot = wsock_conn_get_user(event->object);
+    const struct wlua_slot *slot = wlua_adopted(event->object);
 
     if (!has_hooks || slot == NULL)
         return 0;
@@ -348,7 +359,7 @@ static int push_rest(lua_State *L, const struct wlua_event *event)
     switch (event->kind) {
     case WLUA_OPEN:
         push_handle(L, event->object);
-        push_conn(L, event->object, false);
+        push_carried(L, event->object);
         return 2;
     case WLUA_CLOSE:
         push_conn(L, event->object, true);

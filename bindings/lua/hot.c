@@ -181,11 +181,13 @@ static int adopt(lua_State *L)
         lua_pushvalue(L, 2);
         luaL_unref(L, LUA_REGISTRYINDEX, slot->ref);
         slot->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        slot->adopted = true;
         return 0;
     }
     slot = wlua_slot_new(L, state, 2);
     if (slot == NULL)
         return luaL_error(L, "not enough memory");
+    slot->adopted = true;
     wsock_conn_set_user(conn, slot, wlua_slot_release);
     return 0;
 }
@@ -315,7 +317,7 @@ static int broadcast_binary(lua_State *L)
  * before, since it may raise an error, and nothing here can. */
 static int is_chosen(wsock_conn *conn, void *user)
 {
-    const struct wlua_slot *slot = wsock_conn_get_user(conn);
+    const struct wlua_slot *slot = wlua_adopted(conn);
     lua_State *L = user;
     bool chosen;
 
@@ -396,7 +398,7 @@ static int room_members(lua_State *L)
     luaL_checkstack(L, 8, NULL);
     lua_createtable(L, (int)members->count, 0);
     for (size_t i = 0; i < members->count; i++) {
-        const struct wlua_slot *slot = wsock_conn_get_user(members->conns[i]);
+        const struct wlua_slot *slot = wlua_adopted(members->conns[i]);
 
         if (slot == NULL || slot->ref == LUA_NOREF)
             continue;

@@ -56,6 +56,13 @@ struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int inde
     return slot;
 }
 
+struct wlua_slot *wlua_adopted(const wsock_conn *conn)
+{
+    struct wlua_slot *slot = wsock_conn_get_user(conn);
+
+    return slot != NULL && slot->adopted ? slot : NULL;
+}
+
 void wlua_slot_release(void *user)
 {
     struct wlua_slot *slot = user;

@@ -303,7 +303,8 @@ end
 
 -- ---- dispatching ----
 
-local unstarted = {} -- servers that listen and accept nothing before handlers can run
+-- Servers that listen and accept nothing before handlers can run.
+local unstarted = setmetatable({}, { __mode = "k" })
 
 --- Have a server accept from the next dispatch on.
 function M.accept_later(server)

@@ -51,7 +51,12 @@ function M.anchor(object)
   if M.live[object] then return end
   M.live[object] = true
   M.live_count = M.live_count + 1
-  core.keep(object[1])
+  local ok, err = pcall(core.keep, object[1])
+  if not ok then -- without memory
+    M.live[object] = nil
+    M.live_count = M.live_count - 1
+    error(err, 0)
+  end
 end
 
 function M.unanchor(object)
@@ -114,8 +119,8 @@ function Server:endpoint(pattern, options)
   return endpoint
 end
 
---- Open a listener. It accepts once handlers can run: from the next tick, poll or loop on.
-function Server:listen(url)
+-- The caller anchors it: last, so that what fails before is collected and listens no more.
+local function listen(self, url)
   local ok, message, code
   if not self._accepts then
     ok, message, code = core.server_pause_accept(self[1])
@@ -123,12 +128,18 @@ function Server:listen(url)
   end
   ok, message, code = core.server_listen(self[1], url)
   if not ok then return nil, core.server_error(self[1]) or message, code end
-  M.anchor(self)
   if not self._accepts then
-    self._accepts = true
     events.accept_later(self)
+    self._accepts = true
   end
   return true
+end
+
+--- Open a listener. It accepts once handlers can run: from the next tick, poll or loop on.
+function Server:listen(url)
+  local ok, message, code = listen(self, url)
+  if ok then M.anchor(self) end
+  return ok, message, code
 end
 
 function Server:unlisten(url)
@@ -268,9 +279,10 @@ local function set_up(self, options)
     if ok then ok, message, code = self:endpoint(pattern, endpoint) end
   end
   for _, url in ipairs(urls) do
-    if ok then ok, message, code = self:listen(url) end
+    if ok then ok, message, code = listen(self, url) end
   end
   if not ok then return nil, message, code end
+  if urls[1] then M.anchor(self) end
   return self
 end
 

@@ -1,0 +1,189 @@
+-- SPDX-License-Identifier: MIT
+-- For the host of failing memory: every call, and every event, with each of its allocations
+-- failing in turn. A call raises a memory error, answers nil and a text, or works; what an
+-- event was about does not hang; and nothing is left.
+
+if rawget(_G, "jit") then jit.off() end -- compiling is not ours
+
+local wsock = require "wsock"
+local t = require "support"
+local Conn = require "wsock.conn"
+local Server = require "wsock.server"
+
+local FOR_EVER = 1000000000
+local handler = function() end
+local steps, failures = 0, 0
+
+local function sound(what, ok, first, second)
+  if ok then
+    if not first and type(second) ~= "string" then
+      error(what .. " answered " .. tostring(first) .. ", " .. tostring(second))
+    end
+  elseif first ~= "not enough memory" and not tostring(first):find("not enough memory", 1, true)
+    and not tostring(first):find("no memory", 1, true)
+    and not tostring(first):find(wsock.strerror(wsock.ENOMEM), 1, true) then
+    error(what .. " raised " .. tostring(first))
+  end
+  if not ok or not first then failures = failures + 1 end
+end
+
+-- act(subject) with one allocation behind the other failing, until none is left that could:
+-- each alone, and with all that follow.
+local function walk(what, prepare, act, undo)
+  for _, of in ipairs { "lua", "library" } do
+    for _, count in ipairs { 1, FOR_EVER } do
+      local n = 0
+      repeat
+        local subject = prepare and prepare()
+        fail_at(n, count, of)
+        local ok, first, second = pcall(act, subject)
+        local failed = stop_failing()
+        local now = ("%s, %d of %s, %d"):format(what, n, of, count)
+        sound(now, ok, first, second)
+        if undo then undo(subject, ok and first or nil, now) end
+        n, steps = n + 1, steps + 1
+      until not failed
+      assert(n < 2000, what)
+    end
+  end
+end
+
+local function await_none(live, what)
+  t.await("all connections end: " .. what, function() return Conn.open_count == 0 end)
+  t.await("all servers end: " .. what, function() return Server.live_count == live end)
+end
+
+-- ---- calls ----
+
+walk("server", nil, function()
+  return wsock.server { listen = "ws://127.0.0.1:0", stop_timeout = "1s", on_error = handler,
+    endpoints = { ["/{id}"] = { on_request = handler, on_request_cancelled = handler,
+      on_message = handler, on_pong = handler, codec = { encode = tostring, decode = tostring } } } }
+end, function(_, server, what)
+  if server then server:stop() end
+  collectgarbage()
+  await_none(0, what)
+end)
+
+local url
+local server = assert(wsock.server { listen = "ws://127.0.0.1:0", on_http = handler })
+assert(server:endpoint("/{id}", {
+  on_request = function(req) return { identity = req.params.id } end,
+  on_message = function(conn, data) conn:send(data) end,
+  on_pong = handler, on_drain = handler, on_close = handler,
+}))
+url = server.url .. "/x"
+
+walk("client", nil, function()
+  return wsock.client { url = url, headers = { ["X-A"] = "b" }, subprotocols = { "a" },
+    on_message = handler, on_state = handler }
+end)
+walk("connect", function() return assert(wsock.client { url = url }) end,
+  function(client) return client:connect() end,
+  function(_, conn, what)
+    if conn then conn:reset() end
+    await_none(1, what)
+  end)
+walk("start", function() return assert(wsock.client { url = url }) end,
+  function(client) return client:start() end,
+  function(client, _, what)
+    client:stop()
+    await_none(1, what)
+  end)
+
+local conn = t.connect(url)
+t.await("the server's", function() return #server.conns == 1 end)
+local peer = server.conns[1]
+local room = assert(server:room("r"))
+local message = assert(wsock.message("x"))
+local function cancel(_, timer)
+  if timer then timer:cancel() end
+end
+local function leave() room:leave(peer) end
+for what, act in pairs {
+  send = function() return conn:send("x") end,
+  send_message = function() return conn:send(message) end,
+  send_binary = function() return conn:send_binary("x") end,
+  ping = function() return conn:ping("x") end,
+  pause = function() return conn:pause() end,
+  resume = function() return conn:resume() end,
+  message = function() return wsock.message(("x"):rep(1000), { uncompressed = true }) end,
+  room = function() return server:room("another") end,
+  find_room = function() return server:find_room("r") end,
+  broadcast = function() return room:broadcast("x") end,
+  broadcast_message = function() return room:broadcast(message, peer) end,
+  broadcast_if = function() return room:broadcast_if(function() return true end, "x") end,
+  with = function() return room:with { encode = tostring } end,
+  members = function() return room:members() end,
+  facts = function() return conn.remote_address, conn.extensions, peer.request, peer.params end,
+  request = function()
+    local req = peer.request
+    return req.headers, req.query, req.cookies, req.path, req.subprotocols
+  end,
+  server_facts = function() return server.urls, server.conns end,
+  set = function() return server:set("max_message_bytes", 70000) end,
+  get = function() return server:get("max_message_bytes") end,
+  runtime_set = function() return wsock.set("log_level", "warn") end,
+  call = function() return wsock.call(handler, 1, 2) end,
+  conn_call = function() return conn:call(handler, 1, 2) end,
+  unlisten = function() return server:unlisten("ws://127.0.0.1:1") end,
+  resume_coroutine = function() return wsock.resume(coroutine.create(handler)) end,
+} do
+  walk(what, nil, act)
+  repeat until wsock.poll() == 0
+end
+walk("after", nil, function() return wsock.after(1000, handler) end, cancel)
+walk("every", nil, function() return wsock.every(1000, handler) end, cancel)
+walk("conn.after", nil, function() return conn:after(1000, handler) end, cancel)
+walk("join", nil, function() return room:join(peer) end, leave)
+walk("leave", function() room:join(peer) end, function() return room:leave(peer) end, leave)
+conn:reset() -- it may be paused, and would not hear of a close
+await_none(1, "calls")
+
+-- ---- events ----
+
+-- A connection from its request to its end; a handler that fails closes it, by default.
+local function live()
+  return wsock.connect {
+    url = url,
+    on_open = function(c)
+      c:send("x")
+      c:ping("p")
+      c:after(0.001, function(own) own:call(function() own:send("last") end) end)
+    end,
+    on_message = function(c, data) if data == "last" then c:close() end end,
+    on_pong = handler,
+    on_close = handler,
+  }
+end
+
+local function until_ended()
+  local deadline = wsock.now() + 0.05
+  repeat wsock.wait(0.005) until Conn.open_count == 0 or wsock.now() > deadline
+end
+
+local function quietly(fn)
+  local stderr = io.stderr
+  io.stderr = { write = handler }
+  fn()
+  io.stderr = stderr
+end
+
+quietly(function()
+  for _, count in ipairs { 1, 3, 30 } do
+    local n, failed = 0, true
+    while failed do
+      assert(live())
+      fail_at(n, count, "lua")
+      pcall(until_ended)
+      failed = stop_failing()
+      await_none(1, ("events, %d, %d"):format(n, count))
+      n, steps = n + 1, steps + 1
+      assert(n < 3000)
+    end
+  end
+end)
+
+server:stop()
+await_none(0, "the last")
+assert(steps > 600 and failures > 300, steps .. " " .. failures)
