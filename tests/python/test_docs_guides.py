@@ -380,7 +380,8 @@ class Proxy:
 
 
 def test_through_a_proxy_of_the_environment_or_of_the_argument(monkeypatch):
-    for name in ("ws_proxy", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    for name in ("ws_proxy", "http_proxy", "https_proxy", "socks_proxy", "all_proxy",
+                 "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     proxy, refusing = Proxy(), Proxy(b"403 Forbidden")
@@ -400,9 +401,16 @@ def test_through_a_proxy_of_the_environment_or_of_the_argument(monkeypatch):
             assert "Basic YW5uOnNlY3JldA==" in proxy.asked[0]
             monkeypatch.setenv("http_proxy", proxy.url)
             assert await talk(at(server)) == 2
-            assert await talk(at(server), proxy=None) == 2
+            monkeypatch.setenv("https_proxy", proxy.url)
+            monkeypatch.setenv("http_proxy", refusing.url)
+            assert await talk(at(server)) == 3
+            monkeypatch.setenv("ws_proxy", proxy.url)
+            monkeypatch.setenv("https_proxy", refusing.url)
+            assert await talk(at(server)) == 4
+            assert await talk(at(server), proxy=None) == 4
+            monkeypatch.delenv("ws_proxy")
             monkeypatch.setenv("no_proxy", "127.0.0.1")
-            assert await talk(at(server)) == 2
+            assert await talk(at(server)) == 4
             with pytest.raises(ProxyError, match="403"):
                 await talk(at(server), proxy=refusing.url)
             loop = asyncio.get_running_loop()

@@ -46,6 +46,8 @@ class Destination:
                 self.tls = TLS()
         elif self.tls is not None:
             raise ValueError("ssl is given, and the URI is ws://")
+        if self.options.get("proxy") == "" and self.unix_path is None:
+            self.options.update(_proxy_of_others(self.parsed.secure))
 
     @property
     def looks_up(self) -> bool:
@@ -146,6 +148,19 @@ def client_options(options: dict[str, Any], proxy: Union[str, bool, None],
         max_redirects=number_from_environment("WSOCK_MAX_REDIRECTS", 10),
         proxy="" if proxy is True else "none" if not proxy else proxy)
     return options
+
+
+def _proxy_of_others(secure: bool) -> dict[str, Any]:
+    """What the library does not take from the environment, and `websockets` does: a proxy of
+    socks_proxy, and for ws: that of https_proxy, where there is none for WebSockets alone."""
+    def variable(name: str) -> str:
+        return os.environ.get(name) or os.environ.get(name.upper()) or ""
+
+    if variable("wss_proxy" if secure else "ws_proxy"):
+        return {}
+    proxy = variable("socks_proxy") or variable("https_proxy")
+    # no_proxy counts by itself for what the library finds itself.
+    return {"proxy": proxy, "no_proxy": variable("no_proxy")} if proxy else {}
 
 
 def is_passing(exc: Exception) -> bool:
