@@ -155,6 +155,8 @@ typedef struct wsock_publish {
     wsock_conn *const *excluded; /**< (borrowed until return, nullable) nor do these; who
                                   is no member, or NULL, is passed over */
     size_t excluded_count;       /**< of excluded */
+    const char *except_identity; /**< (borrowed until return, nullable) nor does any
+                                      connection that the server has of this identity */
     wsock_member_fn only; /**< (nullable) only members that it accepts receive it */
     void *only_user;      /**< (borrowed until return) its argument */
     int32_t type;         /**< WSOCK_TEXT or WSOCK_BINARY, with or without

@@ -33,17 +33,12 @@ int wsock_request_set_identity(wsock_request *request, const char *identity)
     return wsi_conn_set_identity(wsi_conn_of_request(request), identity);
 }
 
-static size_t list_conns(void *identities, wsock_conn **out, size_t max, const char *name)
-{
-    return wsi_identities_conns(identities, out, max, name);
-}
-
 /* @return 0, and *crowd is to be dropped; WSOCK_EINVAL; WSOCK_ENOMEM. */
 static int find(struct wsi_crowd *crowd, wsock_server *server, const char *identity)
 {
     if (server == NULL || identity == NULL)
         return WSOCK_EINVAL;
-    return wsi_crowd_take(crowd, list_conns, &server->service.identities, identity);
+    return wsi_crowd_of_identity(crowd, &server->service.identities, identity);
 }
 
 size_t wsock_server_identity_conns(wsock_server *server, wsock_conn **out, size_t max,

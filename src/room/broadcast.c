@@ -12,6 +12,7 @@
 #include "conn/service.h"
 #include "core/alloc.h"
 #include "proto/utf8.h"
+#include "room/crowd.h"
 #include "room/room.h"
 
 enum { KEY_MAX_BYTES = 255 };
@@ -336,19 +337,43 @@ static void sort_conns(struct wsi_conns *conns)
 }
 
 /* @param out (out) zero on failure. */
-static int copy_excluded(struct wsi_conns *out, const wsock_publish *what)
+static int copy_excluded(struct wsi_conns *out, const wsock_publish *what,
+                         const struct wsi_crowd *same)
 {
+    const size_t count = what->excluded_count + same->count;
+
     *out = (struct wsi_conns){0};
-    if (what->excluded_count == 0)
+    if (count == 0)
         return 0;
-    out->conns = wsi_alloc_array(what->excluded_count, sizeof(wsock_conn *));
+    out->conns = wsi_alloc_array(count, sizeof(wsock_conn *));
     if (out->conns == NULL)
         return WSOCK_ENOMEM;
     for (size_t i = 0; i < what->excluded_count; i++)
         if (what->excluded[i] != NULL)
             out->conns[out->count++] = wsock_conn_ref(what->excluded[i]);
+    for (size_t i = 0; i < same->count; i++)
+        out->conns[out->count++] = wsock_conn_ref(same->conns[i]);
     sort_conns(out);
     return 0;
+}
+
+/* All who are left out by name, of themselves or of their identity. */
+static int exclude(wsock_room *room, struct wsi_conns *out, const wsock_publish *what)
+{
+    struct wsi_service *service = wsi_service_of(room->registry->owner);
+    struct wsi_crowd same = {0};
+    int r = 0;
+
+    if (what->except_identity != NULL)
+        r = wsi_crowd_of_identity(&same, &service->identities, what->except_identity);
+    if (r < 0) {
+        *out = (struct wsi_conns){0};
+        return r;
+    }
+    r = copy_excluded(out, what, &same);
+    if (what->except_identity != NULL)
+        wsi_crowd_drop(&same);
+    return r;
 }
 
 /* All members of this moment. */
@@ -431,7 +456,7 @@ int wsi_room_publish(wsock_room *room, const wsock_publish *what,
                      const struct wsi_frames *frames)
 {
     struct wsi_conns only = {0}, excluded;
-    int r = copy_excluded(&excluded, what);
+    int r = exclude(room, &excluded, what);
 
     if (r == 0 && what->only != NULL)
         r = choose(room, what, &excluded, &only);

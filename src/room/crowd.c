@@ -9,6 +9,7 @@
 
 #include "conn/closing.h"
 #include "conn/encode.h"
+#include "conn/identity.h"
 #include "conn/send.h"
 #include "core/alloc.h"
 
@@ -33,6 +34,18 @@ int wsi_crowd_take(struct wsi_crowd *crowd, wsi_crowd_fn list, void *of, const c
             return WSOCK_ENOMEM;
     }
     return 0;
+}
+
+static size_t list_identity(void *identities, wsock_conn **out, size_t max,
+                            const char *identity)
+{
+    return wsi_identities_conns(identities, out, max, identity);
+}
+
+int wsi_crowd_of_identity(struct wsi_crowd *crowd, struct wsi_identities *identities,
+                          const char *identity)
+{
+    return wsi_crowd_take(crowd, list_identity, identities, identity);
 }
 
 void wsi_crowd_drop(struct wsi_crowd *crowd)

@@ -7,6 +7,8 @@
 
 #include <wsock/types.h>
 
+struct wsi_identities;
+
 enum { WSI_CROWD_FEW = 16 };
 
 struct wsi_crowd {
@@ -21,6 +23,9 @@ typedef size_t (*wsi_crowd_fn)(void *of, wsock_conn **out, size_t max, const cha
 /** @return 0; WSOCK_ENOMEM, and there is nothing to drop. */
 int wsi_crowd_take(struct wsi_crowd *crowd, wsi_crowd_fn list, void *of,
                    const char *name);
+/** The open connections of an identity. */
+int wsi_crowd_of_identity(struct wsi_crowd *crowd, struct wsi_identities *identities,
+                          const char *identity);
 void wsi_crowd_drop(struct wsi_crowd *crowd);
 
 /** Send a message to each that is open. @return to how many; when it was refused to all

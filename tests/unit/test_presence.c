@@ -329,6 +329,29 @@ static void direct_messages_go_to_members_of_that_identity(void **state)
     finish();
 }
 
+static void identity_may_be_left_out_with_all_of_its_connections(void **state)
+{
+    wsock_publish what = {.size = sizeof what, .type = WSOCK_TEXT, .data = "x", .len = 1};
+    int r = 0;
+
+    (void)state;
+    begin();
+    join_all();
+    what.except_identity = "ann";
+    what.except = conn[0];
+    assert_int_equal(wsock_room_publish(room, &what), 2);
+    what.except_identity = "eve";
+    assert_int_equal(wsock_room_publish(room, &what), 3);
+    settle();
+    stage_sent(&peer[0], "");
+    stage_sent(&peer[1], "\x81\x01x");
+    for (int i = 2; i < CONNS; i++)
+        stage_sent(&peer[i], "\x81\x01x\x81\x01x");
+    what.except_identity = "ann";
+    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what), settle());
+    finish();
+}
+
 /* ---- sending away ---- */
 
 static void kicked_identity_leaves_with_all_of_its_connections(void **state)
@@ -493,6 +516,7 @@ int main(void)
         TEST(people_are_identities_with_what_they_said),
         TEST(info_has_a_limit),
         TEST(direct_messages_go_to_members_of_that_identity),
+        TEST(identity_may_be_left_out_with_all_of_its_connections),
         TEST(kicked_identity_leaves_with_all_of_its_connections),
         TEST(closed_room_is_over_and_its_name_is_free),
         TEST(persistent_room_goes_when_it_is_closed),
