@@ -11,6 +11,7 @@
 #ifndef WSOCK_MEMBER_H
 #define WSOCK_MEMBER_H
 
+#include <wsock/history.h>
 #include <wsock/types.h>
 
 #ifdef __cplusplus
@@ -108,15 +109,6 @@ typedef struct wsock_member {
  *  until return) */
 typedef void (*wsock_presence_fn)(wsock_room *room, const wsock_member *member,
                                   void *user);
-
-/** A message to a room. Later versions may add members at the end: look at size. */
-typedef struct wsock_room_message {
-    size_t size;      /**< of this struct, in the library that filled it */
-    const void *data; /**< (borrowed until return) */
-    size_t len;       /**< of data */
-    int32_t type;     /**< WSOCK_TEXT or WSOCK_BINARY */
-    int32_t reserved; /**< 0 */
-} wsock_room_message;
 
 /** Something was said in a room. @param room (borrowed until return) @param message
  *  (borrowed until return) */

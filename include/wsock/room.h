@@ -6,10 +6,10 @@
  * encoded once and shared. What is sent to one connection by itself (wsock_conn_send())
  * may come before or after a message to the room, whichever was called first.
  *
- * **Lifetime.** A room exists while it has members, somebody holds its handle, or its
- * option persistent is set; a handle never comes to mean another room. A connection that
- * ends leaves its rooms by itself. When the server has ended, so have its rooms: handles
- * of them answer WSOCK_ECLOSED.
+ * **Lifetime.** A room exists while it has members, somebody holds its handle, it keeps
+ * messages (history.h), or its option persistent is set; a handle never comes to mean
+ * another room. A connection that ends leaves its rooms by itself. When the server has
+ * ended, so have its rooms: handles of them answer WSOCK_ECLOSED.
  *
  * **Options** (docs/options.md, "Servers and rooms") are a room's from the moment when it
  * is made, and for good: those of the server, changed by what was said for names of its
@@ -19,6 +19,7 @@
 #ifndef WSOCK_ROOM_H
 #define WSOCK_ROOM_H
 
+#include <wsock/history.h>
 #include <wsock/types.h>
 
 #ifdef __cplusplus
@@ -105,13 +106,17 @@ typedef struct wsock_join {
     const void *info; /**< (borrowed until return, nullable) what others may know of this
                            member, copied: see member.h */
     size_t info_len;  /**< of info */
+    const wsock_position *since; /**< (borrowed until return, nullable) what was said
+                                      behind it comes before what is new: see
+                                      wsock_room_join_since() */
 } wsock_join;
 
 /** As wsock_room_join(), with more that is said of it. @param how (borrowed until return)
+ *  @param out (out, nullable) how it went with `since`; all but size is 0 without that.
  *  @return as wsock_room_join(); WSOCK_ETOOBIG at the room's option max_info_bytes too;
  *  WSOCK_EINVAL for a size that is smaller than that of 1.0. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_room_join_with(wsock_room *room, wsock_conn *conn,
-                                   const wsock_join *how);
+                                   const wsock_join *how, wsock_joined *out);
 
 /** Nothing broadcast after this reaches it. @return 0; WSOCK_ENOENT when it is no member.
  *  Thread: any. Since: 1.0 */
@@ -169,11 +174,14 @@ typedef struct wsock_publish {
  * short forms of it.
  *
  * @param what (borrowed until return)
+ * @param out  (out, nullable) in a room with history: where the message is; else, and for
+ *             one with `only`, epoch and offset are 0.
  * @return as wsock_room_broadcast(); WSOCK_ETOOBIG, WSOCK_EUTF8 for the key too;
  *         WSOCK_EINVAL for a size that is smaller than that of 1.0.
  * Thread: any. From a handler: yes. Since: 1.0
  */
-WSOCK_API int wsock_room_publish(wsock_room *room, const wsock_publish *what);
+WSOCK_API int wsock_room_publish(wsock_room *room, const wsock_publish *what,
+                                 wsock_position *out);
 
 /** The same to all but one, who need not be a member. @param except (borrowed, nullable)
  */

@@ -95,5 +95,5 @@ int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
     if (r < 0)
         return r;
     wsi_message_pack(message, wsi_service_options(room->registry->owner), windows);
-    return wsi_room_publish(room, &what, &message->frames);
+    return wsi_room_publish(room, &what, &message->frames, NULL);
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include <wsock/error.h>
+
 #include "conn/conn.h"
 #include "conn/extra.h"
 #include "conn/send_parts.h"
@@ -17,11 +19,12 @@ enum {
 
 struct item {
     struct wsi_list node;    /* queue->items */
-    struct wsi_list sibling; /* feed->waiting */
+    struct wsi_list sibling; /* feed->waiting, or feed->missed */
     struct wsi_list keyed;   /* one of queue->keys */
     struct wsi_feed *feed;   /* (nullable) NULL when that has ended */
     struct wsi_blob *frame;  /* a reference */
     struct wsi_blob *key;    /* (nullable) a reference */
+    bool is_missed;          /* it counts for nothing */
 };
 
 struct slab {
@@ -34,6 +37,7 @@ struct wsi_droppable {
     struct wsi_list unused;     /* items of the slabs, by `node` */
     struct slab *slabs;         /* (owned) while something waits */
     struct wsi_list *keys;      /* (owned, nullable) items with a key, by its bytes */
+    size_t missed_bytes;        /* held for those that are missed */
     atomic_size_t count, bytes; /* of the frames */
 };
 
@@ -106,13 +110,20 @@ static void free_slabs(struct wsi_droppable *queue)
     queue->keys = NULL;
 }
 
+static size_t held_by(const struct item *item)
+{
+    return item->frame->len + sizeof *item;
+}
+
 static void leave_feed(struct item *item)
 {
     if (item->feed == NULL)
         return;
     wsi_list_remove(&item->sibling);
-    item->feed->count--;
-    item->feed->bytes -= item->frame->len;
+    if (!item->is_missed) {
+        item->feed->count--;
+        item->feed->bytes -= item->frame->len;
+    }
     item->feed = NULL;
 }
 
@@ -123,6 +134,8 @@ static struct wsi_blob *take_out(struct wsi_droppable *queue, struct item *item)
     wsi_list_remove(&item->node);
     wsi_list_remove(&item->keyed);
     wsi_blob_unref(item->key);
+    if (item->is_missed)
+        queue->missed_bytes -= held_by(item);
     set(&queue->count, get(&queue->count) - 1);
     set(&queue->bytes, get(&queue->bytes) - item->frame->len);
     wsi_list_append(&queue->unused, &item->node);
@@ -165,16 +178,34 @@ void wsi_droppable_free(struct wsi_droppable *queue)
 void wsi_feed_init(struct wsi_feed *feed, struct wsi_feed_rules *rules)
 {
     feed->rules = rules;
+    wsi_list_init(&feed->missed);
     wsi_list_init(&feed->waiting);
     feed->count = feed->bytes = 0;
     atomic_init(&feed->dropped, 0);
 }
 
-void wsi_feed_end(struct wsi_feed *feed)
+static struct item *sibling_of(struct wsi_list *node)
 {
+    return WSI_CONTAINER_OF(node, struct item, sibling);
+}
+
+static void drop_all(struct wsi_droppable *queue, struct wsi_list *list)
+{
+    while (!wsi_list_is_empty(list))
+        wsi_blob_unref(take_out(queue, sibling_of(list->next)));
+}
+
+void wsi_feed_end(struct wsock_conn *conn, struct wsi_feed *feed)
+{
+    if (!wsi_list_is_empty(&feed->missed)) {
+        struct wsi_droppable *queue = queue_of(conn);
+
+        drop_all(queue, &feed->missed);
+        drop_all(queue, &feed->waiting);
+    }
     WSI_LIST_EACH(node, &feed->waiting)
     {
-        leave_feed(WSI_CONTAINER_OF(node, struct item, sibling));
+        leave_feed(sibling_of(node));
     }
 }
 
@@ -227,7 +258,7 @@ static struct item *find(struct wsi_droppable *queue, const struct wsi_feed *fee
     WSI_LIST_EACH(node, list)
     {
         struct item *item = key != NULL ? WSI_CONTAINER_OF(node, struct item, keyed)
-                                        : WSI_CONTAINER_OF(node, struct item, sibling);
+                                        : sibling_of(node);
 
         if (item->feed == feed &&
             (key != NULL ? is_same(item->key, key) : item->key == NULL))
@@ -236,13 +267,36 @@ static struct item *find(struct wsi_droppable *queue, const struct wsi_feed *fee
     return NULL;
 }
 
-static bool fits(const struct wsock_conn *conn, const struct wsi_feed *feed)
+static bool fits(const struct wsock_conn *conn, const struct wsi_droppable *queue,
+                 const struct wsi_feed *feed)
 {
     const int64_t mark = wsi_option(&conn->profile->options, WSI_OPT_MAX_BACKLOG_BYTES);
+    const size_t held = wsi_droppable_held_bytes(conn) - queue->missed_bytes;
 
     return feed->count < feed->rules->max_messages &&
            feed->bytes < feed->rules->max_bytes &&
-           wsi_conn_buffered(conn) + wsi_droppable_held_bytes(conn) < (size_t)mark;
+           wsi_conn_buffered(conn) + held < (size_t)mark;
+}
+
+/* @return (nullable) an item at the end, of a feed's list; NULL without memory. */
+static struct item *add_item(struct wsi_droppable *queue, struct wsi_feed *feed,
+                             struct wsi_list *siblings, struct wsi_blob *frame)
+{
+    struct item *item;
+
+    if (wsi_list_is_empty(&queue->unused) && !add_slab(queue))
+        return NULL;
+    item = item_of(wsi_list_pop(&queue->unused));
+    item->feed = feed;
+    item->frame = wsi_blob_ref(frame);
+    item->key = NULL;
+    item->is_missed = false;
+    wsi_list_append(&queue->items, &item->node);
+    wsi_list_append(siblings, &item->sibling);
+    wsi_list_init(&item->keyed);
+    set(&queue->count, get(&queue->count) + 1);
+    set(&queue->bytes, get(&queue->bytes) + frame->len);
+    return item;
 }
 
 static bool append(struct wsi_droppable *queue, struct wsi_feed *feed,
@@ -252,21 +306,15 @@ static bool append(struct wsi_droppable *queue, struct wsi_feed *feed,
 
     if (key != NULL && !make_keys(queue))
         return false;
-    if (wsi_list_is_empty(&queue->unused) && !add_slab(queue))
+    item = add_item(queue, feed, &feed->waiting, frame);
+    if (item == NULL)
         return false;
-    item = item_of(wsi_list_pop(&queue->unused));
-    item->feed = feed;
-    item->frame = wsi_blob_ref(frame);
-    item->key = key != NULL ? wsi_blob_ref(key) : NULL;
-    wsi_list_append(&queue->items, &item->node);
-    wsi_list_append(&feed->waiting, &item->sibling);
-    wsi_list_init(&item->keyed);
-    if (key != NULL)
-        wsi_list_append(list_of_key(queue, feed, key), &item->keyed);
     feed->count++;
     feed->bytes += frame->len;
-    set(&queue->count, get(&queue->count) + 1);
-    set(&queue->bytes, get(&queue->bytes) + frame->len);
+    if (key != NULL) {
+        item->key = wsi_blob_ref(key);
+        wsi_list_append(list_of_key(queue, feed, key), &item->keyed);
+    }
     return true;
 }
 
@@ -298,11 +346,11 @@ static bool make_room(struct wsock_conn *conn, struct wsi_droppable *queue,
 {
     const enum wsi_slow slow = feed->rules->slow;
 
-    while (!fits(conn, feed)) {
+    while (!fits(conn, queue, feed)) {
         if ((slow != WSI_SLOW_DROP_OLDEST && slow != WSI_SLOW_LATEST_ONLY) ||
             wsi_list_is_empty(&feed->waiting))
             return false;
-        drop_item(queue, WSI_CONTAINER_OF(feed->waiting.next, struct item, sibling));
+        drop_item(queue, sibling_of(feed->waiting.next));
     }
     return true;
 }
@@ -340,6 +388,21 @@ bool wsi_droppable_put(struct wsock_conn *conn, struct wsi_feed *feed,
     }
     wait(conn);
     return true;
+}
+
+int wsi_droppable_put_missed(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame)
+{
+    struct wsi_droppable *queue = make_queue(conn);
+    struct item *item = queue != NULL ? add_item(queue, feed, &feed->missed, frame)
+                                      : NULL;
+
+    if (item == NULL)
+        return WSOCK_ENOMEM;
+    item->is_missed = true;
+    queue->missed_bytes += held_by(item);
+    wait(conn);
+    return 0;
 }
 
 /* ---- leaving ---- */

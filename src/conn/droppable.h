@@ -51,8 +51,9 @@ struct wsi_feed_rules {
 /* What one room has waiting for one connection. */
 struct wsi_feed {
     struct wsi_feed_rules *rules;
-    struct wsi_list waiting;       /* the oldest first */
-    uint64_t count, bytes;         /* of those */
+    struct wsi_list missed;        /* said before it joined; not to be dropped */
+    struct wsi_list waiting;       /* and since; the oldest first */
+    uint64_t count, bytes;         /* of `waiting` */
     atomic_uint_least64_t dropped; /* any thread may look */
 };
 
@@ -68,13 +69,20 @@ static inline void wsi_feed_rules_init(struct wsi_feed_rules *rules, int64_t slo
 }
 
 void wsi_feed_init(struct wsi_feed *feed, struct wsi_feed_rules *rules);
-/** It gets nothing more: what waits leaves in its turn. */
-void wsi_feed_end(struct wsi_feed *feed);
+/** It gets nothing more: what waits leaves in its turn; but not while it is still being
+ *  told what it missed, or who joins and leaves again and again would have that wait many
+ *  times. */
+void wsi_feed_end(struct wsock_conn *conn, struct wsi_feed *feed);
 
 /** Let a message wait, as the rules allow; the connection is open. @param key (nullable)
  *  of LATEST_ONLY. @return false when it was dropped itself. */
 bool wsi_droppable_put(struct wsock_conn *conn, struct wsi_feed *feed,
                        struct wsi_blob *frame, struct wsi_blob *key);
+
+/** Let a message wait that was missed, whatever the rules say. @return 0;
+ *  WSOCK_ENOMEM. */
+int wsi_droppable_put_missed(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame);
 
 /** A message of a feed was lost, and not by its rules. */
 void wsi_feed_missed(struct wsi_feed *feed);

@@ -527,3 +527,19 @@ bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_feed *feed,
     look_at_backlog(conn);
     return true;
 }
+
+void wsi_conn_deliver_missed(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame)
+{
+    int r;
+
+    if (wsi_conn_state(conn) != WSI_CONN_OPEN)
+        return;
+    if (wsi_droppable_is_passed(conn))
+        r = wsi_conn_write_frame(conn, frame);
+    else
+        r = wsi_droppable_put_missed(conn, feed, frame);
+    if (r == WSOCK_ENOMEM)
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
+                     "out of memory for what a room kept for it");
+}

@@ -36,4 +36,9 @@ int wsi_conn_send_control(struct wsock_conn *conn, unsigned opcode, const void *
 bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_feed *feed,
                       const struct wsi_frames *frames, struct wsi_blob *key);
 
+/** One that it missed before it joined: it leaves, or waits, and is not dropped. Without
+ *  memory the connection ends. */
+void wsi_conn_deliver_missed(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame);
+
 #endif

@@ -10,6 +10,9 @@ struct wsi_clock {
     void *user;
 };
 
+/** Milliseconds since 1970, UTC: for people, as it may jump. */
+int64_t wsi_calendar_ms(void);
+
 /** CLOCK_MONOTONIC in microseconds. */
 extern const struct wsi_clock wsi_clock_system;
 

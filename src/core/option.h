@@ -71,6 +71,10 @@
     X(MAX_ROOMS, "max_rooms", WSOCK_SCOPE_SERVER,                                        \
       COUNT, 100000, 1, WSI_LOTS, 1, "off",                                              \
       "Rooms at one time")                                                               \
+    X(MAX_HISTORY_BYTES, "max_history_bytes", WSOCK_SCOPE_SERVER,                        \
+      BYTES, 64 * WSI_MIB, WSI_KIB, WSI_TIB, 1, "",                                      \
+      "What all rooms together keep of their last messages; above it the room that has " \
+      "most drops its oldest")                                                           \
     X(REQUEST_TIMEOUT, "request_timeout", WSOCK_SCOPE_SERVER,                            \
       MS, 30 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time that the application may take to answer a request")                          \
@@ -296,7 +300,16 @@
     X(MAX_PUBLISH_RATE, "max_publish_rate", WSI_SCOPE_ROOMS,                             \
       COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
       "Messages a second of one member, where the application asks "                     \
-      "wsock_room_may_publish()")
+      "wsock_room_may_publish()")                                                        \
+    X(HISTORY_MESSAGES, "history_messages", WSI_SCOPE_ROOMS,                             \
+      COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
+      "The room keeps so many of its last messages")                                     \
+    X(HISTORY_TIME, "history_time", WSI_SCOPE_ROOMS,                                     \
+      MS, 0, 1, 30 * WSI_DAY, 1, "off",                                                  \
+      "The room keeps its messages for so long")                                         \
+    X(HISTORY_BYTES, "history_bytes", WSI_SCOPE_ROOMS,                                   \
+      BYTES, 0, 1, WSI_TIB, 1, "off",                                                    \
+      "The room keeps so many bytes of its last messages, with some 300 for each")
 /* clang-format on */
 
 /*

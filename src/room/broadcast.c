@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages to a room: encoded once, in one allocation, and queued under the room's lock.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,10 @@
 #include "room/crowd.h"
 #include "room/room.h"
 
-enum { KEY_MAX_BYTES = 255 };
+enum {
+    KEY_MAX_BYTES = 255,
+    ONCE_MORE = INT_MIN, /* no error of the library's */
+};
 
 /* ---- envelopes ---- */
 
@@ -154,7 +158,7 @@ static struct wsi_envelope *envelope_with_frame(unsigned shards,
     const size_t capacity = what->len + WSI_FRAME_HEADER_MAX;
     const size_t key_len = what->key != NULL ? strlen(what->key) : 0;
     struct wsi_envelope *envelope = envelope_new(
-        shards, inner_size(capacity) + (what->key != NULL ? inner_size(key_len) : 0));
+        shards, inner_size(capacity) + (what->key != NULL ? inner_size(key_len + 1) : 0));
     struct wsi_blob *frame;
     char *inner;
 
@@ -166,9 +170,9 @@ static struct wsi_envelope *envelope_with_frame(unsigned shards,
     envelope->frames.plain = frame;
     if (what->key != NULL) {
         wsi_blob_ref(frame);
-        envelope->key = init_inner(envelope, inner + inner_size(capacity), key_len,
+        envelope->key = init_inner(envelope, inner + inner_size(capacity), key_len + 1,
                                    release_key);
-        memcpy(envelope->key->data, what->key, key_len);
+        memcpy(envelope->key->data, what->key, key_len + 1);
         envelope->key->len = key_len;
     }
     return envelope;
@@ -265,28 +269,49 @@ static void post_all(wsock_room *room, const struct wsi_envelope *envelope,
     }
 }
 
+/* With the lock held. @return 0 when the message may be queued, else what to answer. */
+static int may_queue(wsock_room *room, struct wsi_envelope *envelope)
+{
+    const int r = room->closed ? WSOCK_ECLOSED : match(room, envelope);
+
+    if (r < 0)
+        return r;
+    if (room->shard_count > envelope->shards) /* there are only now */
+        return ONCE_MORE;
+    if (is_full(room))
+        return WSOCK_EAGAIN;
+    return envelope->keeps ? wsi_history_reserve(room->history) : 0;
+}
+
 /* @param envelope (consumed) @return how many members are meant; WSOCK_EAGAIN;
- * WSOCK_ECLOSED. */
+ * WSOCK_ECLOSED; WSOCK_ENOMEM; ONCE_MORE. */
 static int queue(wsock_room *room, struct wsi_envelope *envelope)
 {
     const size_t bytes = wsi_frames_bytes(&envelope->frames) + sizeof *envelope;
-    bool post[WSI_WORKERS_MAX] = {false}, tell = false;
+    bool post[WSI_WORKERS_MAX] = {false}, start = false, drop = false, tell = false;
     int r;
 
     pthread_mutex_lock(&room->lock);
-    r = room->closed ? WSOCK_ECLOSED : match(room, envelope);
-    if (r == 0 && room->shard_count <= envelope->shards) {
-        /* else the first member came since the message was made */
-        r = is_full(room) ? WSOCK_EAGAIN : 0;
-        for (unsigned i = 0; r >= 0 && i < room->shard_count; i++)
-            r += (int)append_to_shard(&room->shards[i], envelope, bytes, &post[i]);
-        tell = r >= 0 && announce(room, envelope, bytes);
+    r = may_queue(room, envelope);
+    for (unsigned i = 0; r >= 0 && i < room->shard_count; i++)
+        r += (int)append_to_shard(&room->shards[i], envelope, bytes, &post[i]);
+    tell = r >= 0 && announce(room, envelope, bytes);
+    if (r >= 0 && envelope->keeps) {
+        envelope->time_ms = wsi_calendar_ms();
+        start = wsi_history_append(room->history, &envelope->frames, envelope->key, bytes,
+                                   envelope->time_ms);
+        envelope->offset = room->history->last;
+        drop = wsi_room_look_at_kept(room);
     }
     pthread_mutex_unlock(&room->lock);
     if (r > 0)
         post_all(room, envelope, post);
     if (tell)
         wsi_herald_post(room->herald);
+    if (start)
+        wsi_history_start(room->history);
+    if (drop)
+        wsock_room_unref(room);
     wsi_envelope_unref(envelope);
     return r;
 }
@@ -448,12 +473,13 @@ static int send_out(wsock_room *room, const wsock_publish *what,
         envelope->except = wsock_conn_ref(what->except);
     envelope->only = *only;
     envelope->excluded = *excluded;
+    envelope->keeps = room->history != NULL && what->only == NULL;
     *only = *excluded = (struct wsi_conns){0};
     return queue_less(room, envelope);
 }
 
-int wsi_room_publish(wsock_room *room, const wsock_publish *what,
-                     const struct wsi_frames *frames)
+static int publish(wsock_room *room, const wsock_publish *what,
+                   const struct wsi_frames *frames)
 {
     struct wsi_conns only = {0}, excluded;
     int r = exclude(room, &excluded, what);
@@ -464,6 +490,43 @@ int wsi_room_publish(wsock_room *room, const wsock_publish *what,
         r = send_out(room, what, frames, &only, &excluded);
     drop_conns(&only);
     drop_conns(&excluded);
+    return r;
+}
+
+/* Offsets, and what comes to be in their order, are given out one by one. */
+static int publish_kept(wsock_room *room, const wsock_publish *what,
+                        const struct wsi_frames *frames, wsock_position *position)
+{
+    struct wsi_registry *registry = room->registry;
+    struct wsi_history *history = room->history;
+    int r;
+
+    pthread_mutex_lock(&history->publish);
+    do
+        r = publish(room, what, frames);
+    while (r == ONCE_MORE);
+    position->epoch = history->epoch;
+    position->offset = history->last;
+    pthread_mutex_unlock(&history->publish);
+    wsi_histories_trim(&registry->histories,
+                       wsi_option(registry->options, WSI_OPT_MAX_HISTORY_BYTES));
+    return r;
+}
+
+int wsi_room_publish(wsock_room *room, const wsock_publish *what,
+                     const struct wsi_frames *frames, wsock_position *out)
+{
+    wsock_position position = {.size = sizeof position};
+    int r;
+
+    if (room->history != NULL && what->only == NULL)
+        r = publish_kept(room, what, frames, &position);
+    else
+        r = publish(room, what, frames);
+    if (r == ONCE_MORE) /* the first member came since the message was made */
+        r = 0;
+    if (r >= 0 && out != NULL)
+        *out = position;
     return r;
 }
 
@@ -486,14 +549,14 @@ static int check(const wsock_publish *what)
     return wsi_utf8_is_valid(what->key, strlen(what->key)) ? 0 : WSOCK_EUTF8;
 }
 
-int wsock_room_publish(wsock_room *room, const wsock_publish *what)
+int wsock_room_publish(wsock_room *room, const wsock_publish *what, wsock_position *out)
 {
     int r;
 
-    if (room == NULL || what == NULL)
+    if (room == NULL || what == NULL || (out != NULL && out->size < sizeof *out))
         return WSOCK_EINVAL;
     r = check(what);
-    return r < 0 ? r : wsi_room_publish(room, what, NULL);
+    return r < 0 ? r : wsi_room_publish(room, what, NULL, out);
 }
 
 int wsock_room_broadcast(wsock_room *room, int type, const void *data, size_t len)
@@ -507,7 +570,7 @@ int wsock_room_broadcast_except(wsock_room *room, wsock_conn *except, int type,
     const wsock_publish what = {
         .size = sizeof what, .data = data, .len = len, .except = except, .type = type};
 
-    return wsock_room_publish(room, &what);
+    return wsock_room_publish(room, &what, NULL);
 }
 
 int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts, void *user,
@@ -520,5 +583,5 @@ int wsock_room_broadcast_if(wsock_room *room, wsock_member_fn accepts, void *use
                                 .only_user = user,
                                 .type = type};
 
-    return accepts != NULL ? wsock_room_publish(room, &what) : WSOCK_EINVAL;
+    return accepts != NULL ? wsock_room_publish(room, &what, NULL) : WSOCK_EINVAL;
 }

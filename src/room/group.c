@@ -159,7 +159,7 @@ static void run_gone(struct wsi_mail *mail)
     pthread_mutex_lock(&subscription->group->lock);
     wsi_list_remove(&subscription->node);
     pthread_mutex_unlock(&subscription->group->lock);
-    wsi_feed_end(&subscription->feed);
+    wsi_feed_end(subscription->conn, &subscription->feed);
     free_subscription(subscription);
 }
 

@@ -58,10 +58,16 @@ static void tell_message(wsock_room *room, const struct wsi_room_handler *handle
 {
     const struct wsi_blob *frame = envelope->frames.plain;
     const struct wsi_payload payload = wsi_encoded_payload(frame);
+    const bool kept = envelope->keeps;
     const wsock_room_message message = {
         .size = sizeof message,
         .data = payload.data,
         .len = payload.len,
+        .key = envelope->key != NULL ? (const char *)envelope->key->data : NULL,
+        .epoch = kept ? room->history->epoch : 0,
+        .offset = envelope->offset,
+        .prev = kept ? envelope->offset - 1 : 0,
+        .time_ms = envelope->time_ms,
         .type = frame->data[0] & 0x0f,
     };
 

@@ -243,15 +243,13 @@ int wsock_room_kick_conn(wsock_room *room, wsock_conn *conn, const char *reason)
     return r;
 }
 
-/* With the room's lock held. @param kept (out) whether it held itself. */
+/* With the room's lock held. */
 static int close_room(wsock_room *room, struct wsi_blob *reason,
-                      struct wsi_room_posts *posts, bool *kept)
+                      struct wsi_room_posts *posts, struct wsi_room_debts *debts)
 {
     if (room->closed)
         return WSOCK_ECLOSED;
-    *kept = room->kept;
-    room->kept = false;
-    room->closed = true;
+    *debts = wsi_room_begin_close(room);
     WSI_LIST_EACH(node, &room->members)
     {
         wsi_room_end_member(room, WSI_CONTAINER_OF(node, struct wsi_member, node)->conn,
@@ -264,7 +262,7 @@ int wsock_room_close(wsock_room *room, const char *reason)
 {
     struct wsi_room_posts posts = {0};
     struct wsi_blob *text;
-    bool kept = false;
+    struct wsi_room_debts debts = {0};
     int r;
 
     if (room == NULL)
@@ -274,12 +272,11 @@ int wsock_room_close(wsock_room *room, const char *reason)
         return r;
     wsi_registry_remove(room->registry, room);
     pthread_mutex_lock(&room->lock);
-    r = close_room(room, text, &posts, &kept);
+    r = close_room(room, text, &posts, &debts);
     pthread_mutex_unlock(&room->lock);
     wsi_room_post(room, &posts);
     wsi_blob_unref(text);
-    if (kept)
-        wsock_room_unref(room);
+    wsi_room_finish_close(room, debts);
     return r;
 }
 

@@ -26,6 +26,7 @@ int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,
     registry->options = options;
     registry->closed = false;
     wsi_list_init(&registry->rules);
+    wsi_histories_init(&registry->histories);
     wsi_groups_init(&registry->groups);
     wsi_hash_key_init(&registry->key);
     pthread_mutex_init(&registry->lock, NULL);
@@ -35,6 +36,7 @@ int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,
 void wsi_registry_fini(struct wsi_registry *registry)
 {
     wsi_room_rules_fini(&registry->rules);
+    wsi_histories_fini(&registry->histories);
     wsi_groups_fini(&registry->groups);
     wsi_free(registry->buckets);
     pthread_mutex_destroy(&registry->lock);
@@ -191,33 +193,35 @@ int wsi_registry_set_default(struct wsi_registry *registry, const char *pattern,
     return r;
 }
 
-/* With the lock held, which no room is made without any more: close those of a bucket.
- * @return (owned) the first of those that held themselves, by wsock_room.next_closed. */
-static wsock_room *close_bucket(wsock_room *bucket, wsock_room *kept)
+/* With the lock held. @return (owned) all rooms, by wsock_room.next_closed. */
+static wsock_room *list_all(struct wsi_registry *registry)
 {
-    for (wsock_room *room = bucket; room != NULL; room = room->next) {
-        if (wsi_room_close(room)) {
-            room->next_closed = kept;
-            kept = room;
+    wsock_room *first = NULL;
+
+    for (size_t i = 0; i < registry->bucket_count; i++) {
+        for (wsock_room *room = registry->buckets[i]; room != NULL; room = room->next) {
+            wsi_ref_take(&room->ref);
+            room->next_closed = first;
+            first = room;
         }
     }
-    return kept;
+    return first;
 }
 
 void wsi_registry_close(struct wsi_registry *registry)
 {
-    wsock_room *kept = NULL;
+    wsock_room *room;
 
     pthread_mutex_lock(&registry->lock);
     registry->closed = true;
-    for (size_t i = 0; i < registry->bucket_count; i++)
-        kept = close_bucket(registry->buckets[i], kept);
+    room = list_all(registry);
     pthread_mutex_unlock(&registry->lock);
-    while (kept != NULL) {
-        wsock_room *next = kept->next_closed;
+    while (room != NULL) {
+        wsock_room *next = room->next_closed;
 
-        wsi_registry_drop(registry, kept);
-        kept = next;
+        wsi_room_close(room);
+        wsi_registry_drop(registry, room);
+        room = next;
     }
 }
 

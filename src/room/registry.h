@@ -20,6 +20,7 @@
 #include "core/list.h"
 #include "core/option.h"
 #include "room/group.h"
+#include "room/history.h"
 
 struct wsi_registry {
     struct wsi_owner *owner;           /* the server; rooms keep it */
@@ -28,7 +29,8 @@ struct wsi_registry {
     wsock_room **buckets; /* chains by wsock_room.next */
     size_t bucket_count, count;
     struct wsi_list rules; /* options by pattern: options.h */
-    bool closed;           /* no room is made any more */
+    struct wsi_histories histories;
+    bool closed; /* no room is made any more */
     struct wsi_groups groups;
     struct wsi_hash_key key; /* of what peers choose in rooms */
 };

@@ -7,6 +7,7 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/send.h"
 #include "core/alloc.h"
 
 static void leave_by_end(struct wsi_membership *membership);
@@ -26,9 +27,15 @@ wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name,
     wsi_feed_rules_init(&room->slow, wsi_room_option(options, WSI_OPT_SLOW_MEMBERS),
                         wsi_room_option(options, WSI_OPT_SLOW_QUEUE_MESSAGES),
                         wsi_room_option(options, WSI_OPT_SLOW_QUEUE_BYTES));
-    room->kept = wsi_room_option(options, WSI_OPT_PERSISTENT) != 0;
-    if (room->kept)
-        wsi_ref_take(&room->ref);
+    if (wsi_history_is_on(options)) {
+        room->history = wsi_history_new(room);
+        if (room->history == NULL) {
+            wsi_free(room);
+            return NULL;
+        }
+        room->slow.in_order = true; /* of offsets */
+    }
+    wsi_room_look_at_kept(room);
     pthread_mutex_init(&room->lock, NULL);
     wsi_list_init(&room->members);
     wsi_owner_ref(registry->owner);
@@ -43,21 +50,53 @@ void wsi_room_free(wsock_room *room)
     wsi_matches_unref(room->matches);
     wsi_table_fini(&room->people);
     wsi_herald_free(room->herald);
+    wsi_history_free(room->history);
     wsi_free(room->shards);
     wsi_free(room);
     wsi_owner_unref(owner);
 }
 
-bool wsi_room_close(wsock_room *room)
+bool wsi_room_look_at_kept(wsock_room *room)
 {
-    bool was_kept;
+    const bool keep = !room->closed &&
+                      (wsi_room_option(&room->options, WSI_OPT_PERSISTENT) != 0 ||
+                       (room->history != NULL && room->history->count > 0));
+
+    if (keep == room->kept)
+        return false;
+    room->kept = keep;
+    if (keep)
+        wsi_ref_take(&room->ref);
+    return !keep;
+}
+
+struct wsi_room_debts wsi_room_begin_close(wsock_room *room)
+{
+    struct wsi_room_debts debts = {0};
+
+    room->closed = true;
+    if (room->history != NULL)
+        debts.stop = wsi_history_clear(room->history);
+    debts.drop = wsi_room_look_at_kept(room);
+    return debts;
+}
+
+void wsi_room_finish_close(wsock_room *room, struct wsi_room_debts debts)
+{
+    if (debts.stop)
+        wsi_history_stop(room->history);
+    if (debts.drop)
+        wsock_room_unref(room);
+}
+
+void wsi_room_close(wsock_room *room)
+{
+    struct wsi_room_debts debts;
 
     pthread_mutex_lock(&room->lock);
-    was_kept = room->kept;
-    room->kept = false;
-    room->closed = true;
+    debts = wsi_room_begin_close(room);
     pthread_mutex_unlock(&room->lock);
-    return was_kept;
+    wsi_room_finish_close(room, debts);
 }
 
 wsock_room *wsock_room_ref(wsock_room *room)
@@ -82,6 +121,7 @@ static struct wsi_member *member_of_local(struct wsi_list *node)
 static void free_member(struct wsi_member *member)
 {
     wsi_attendance_unref(member->attendance);
+    wsi_missed_free(member->missed);
     wsock_conn_unref(member->conn);
     wsock_room_unref(member->room);
     wsi_free(member);
@@ -126,6 +166,15 @@ static void deliver_matched(struct wsi_shard *shard, struct wsi_envelope *envelo
     wsi_envelope_unref(envelope);
 }
 
+/* What was said before the join. */
+static void deliver_missed(struct wsi_member *member)
+{
+    for (size_t i = 0; member->missed != NULL && i < member->missed->count; i++)
+        wsi_conn_deliver_missed(member->conn, &member->feed, member->missed->frames[i]);
+    wsi_missed_free(member->missed);
+    member->missed = NULL;
+}
+
 static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
 {
     while (op != NULL) {
@@ -144,10 +193,11 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
             break;
         case WSI_ROOM_JOIN:
             wsi_list_append(&shard->members, &member->local);
+            deliver_missed(member);
             break;
         default:
             wsi_list_remove(&member->local);
-            wsi_feed_end(&member->feed);
+            wsi_feed_end(member->conn, &member->feed);
             free_member(member);
             break;
         }
@@ -302,7 +352,7 @@ static void append_op(struct wsi_shard *shard, struct wsi_room_op *op,
 }
 
 /* With the room's lock held. */
-static int begin(struct wsi_member *member, const wsock_join *how)
+static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined *joined)
 {
     wsock_room *room = member->room;
     int r = may_join(room);
@@ -313,6 +363,12 @@ static int begin(struct wsi_member *member, const wsock_join *how)
         r = wsi_presence_prepare(room, &member->attendance, member->conn, how);
     if (r == 0)
         r = wsi_membership_begin(&member->membership, member->conn);
+    if (r == 0 && how != NULL && how->since != NULL && room->history != NULL) {
+        r = wsi_history_since(room->history, &member->missed, joined, how->since,
+                              member->conn);
+        if (r < 0) /* nobody has seen it yet */
+            wsi_membership_end(member->conn, room);
+    }
     if (r < 0) {
         wsi_presence_cancel(room, member->attendance);
         member->attendance = NULL;
@@ -334,7 +390,8 @@ static void link_member(struct wsi_member *member, struct wsi_room_posts *posts)
     posts->herald |= wsi_presence_join(room, member->attendance);
 }
 
-static int join(wsock_room *room, wsock_conn *conn, const wsock_join *how)
+static int join(wsock_room *room, wsock_conn *conn, const wsock_join *how,
+                wsock_joined *joined)
 {
     struct wsi_room_posts posts = {0};
     struct wsi_member *member;
@@ -346,7 +403,7 @@ static int join(wsock_room *room, wsock_conn *conn, const wsock_join *how)
     if (member == NULL)
         return WSOCK_ENOMEM;
     pthread_mutex_lock(&room->lock);
-    r = begin(member, how);
+    r = begin(member, how, joined);
     if (r == 0)
         link_member(member, &posts);
     pthread_mutex_unlock(&room->lock);
@@ -359,19 +416,40 @@ static int join(wsock_room *room, wsock_conn *conn, const wsock_join *how)
 
 int wsock_room_join(wsock_room *room, wsock_conn *conn)
 {
-    return room != NULL && conn != NULL ? join(room, conn, NULL) : WSOCK_EINVAL;
+    return room != NULL && conn != NULL ? join(room, conn, NULL, NULL) : WSOCK_EINVAL;
 }
 
 /* Sizes of wsock_join by version. */
-enum { JOIN_SIZE_1_0 = offsetof(wsock_join, info_len) + sizeof(size_t) };
+enum { JOIN_SIZE_1_0 = offsetof(wsock_join, since) + sizeof(const wsock_position *) };
 _Static_assert(sizeof(wsock_join) == JOIN_SIZE_1_0, "no tail padding");
 
-int wsock_room_join_with(wsock_room *room, wsock_conn *conn, const wsock_join *how)
+static bool is_valid(const wsock_join *how, const wsock_joined *out)
 {
-    if (room == NULL || conn == NULL || how == NULL || how->size < JOIN_SIZE_1_0 ||
-        (how->info == NULL && how->info_len > 0))
+    return how->size >= JOIN_SIZE_1_0 && (how->info != NULL || how->info_len == 0) &&
+           (how->since == NULL || how->since->size >= sizeof *how->since) &&
+           (out == NULL || out->size >= sizeof *out);
+}
+
+int wsock_room_join_with(wsock_room *room, wsock_conn *conn, const wsock_join *how,
+                         wsock_joined *out)
+{
+    wsock_joined joined = {.size = sizeof joined};
+    int r;
+
+    if (room == NULL || conn == NULL || how == NULL || !is_valid(how, out))
         return WSOCK_EINVAL;
-    return join(room, conn, how);
+    r = join(room, conn, how, &joined);
+    if (r == 0 && out != NULL)
+        *out = joined;
+    return r;
+}
+
+int wsock_room_join_since(wsock_room *room, wsock_conn *conn, const wsock_position *since,
+                          wsock_joined *out)
+{
+    const wsock_join how = {.size = sizeof how, .since = since};
+
+    return wsock_room_join_with(room, conn, &how, out);
 }
 
 void wsi_room_post(wsock_room *room, const struct wsi_room_posts *posts)

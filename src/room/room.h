@@ -34,6 +34,7 @@
 #include "core/table.h"
 #include "room/group.h"
 #include "room/herald.h"
+#include "room/history.h"
 #include "room/op.h"
 #include "room/options.h"
 #include "room/presence.h"
@@ -50,6 +51,7 @@ struct wsi_member {
     struct wsi_list node;             /* room->members, under the room's lock */
     struct wsi_list local;            /* shard->members, on the shard's worker */
     struct wsi_feed feed;             /* what waits for it; as `local` */
+    struct wsi_missed *missed;        /* (owned, nullable) it comes before all else */
     struct wsi_room_op join, leave;
     struct wsi_attendance *attendance; /* a reference, nullable */
     uint64_t published_us; /* what it published is paid for until then; under the lock */
@@ -72,6 +74,9 @@ struct wsi_envelope {
     struct wsi_matches *matches; /* a reference, nullable */
     uint64_t serial;             /* if there are matches: group.h */
     unsigned shards;
+    bool keeps;               /* it becomes a part of the room's history, and then has */
+    uint64_t offset;          /* a place there, */
+    int64_t time_ms;          /* and a time */
     struct wsi_room_op ops[]; /* one for each shard, then that of the herald */
 };
 
@@ -96,6 +101,7 @@ struct wsock_room {
     size_t hash;
     struct wsi_room_options options; /* from the moment when it was made */
     struct wsi_feed_rules slow;      /* as they say */
+    struct wsi_history *history;     /* (owned, nullable) if they say so */
     pthread_mutex_t lock;            /* what follows */
     bool closed;
     bool kept; /* it holds a reference to itself */
@@ -117,9 +123,22 @@ wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name,
                          const struct wsi_room_options *options);
 void wsi_room_free(wsock_room *room);
 
-/** Nobody joins it any more and nothing reaches it. @return whether it held itself: then
- *  the caller has that reference. */
-bool wsi_room_close(wsock_room *room);
+/** Nobody joins it any more, nothing reaches it, and it keeps nothing. The caller has a
+ *  reference. */
+void wsi_room_close(wsock_room *room);
+
+/* What is due when it has been closed. */
+struct wsi_room_debts {
+    bool stop; /* the timer of its history */
+    bool drop; /* the reference that it held to itself */
+};
+/** The two halves of it: with the lock held, and when it is given back. */
+struct wsi_room_debts wsi_room_begin_close(wsock_room *room);
+void wsi_room_finish_close(wsock_room *room, struct wsi_room_debts debts);
+
+/** With the lock held: should it hold a reference to itself? @return true when it did,
+ * and the caller has that reference now, to drop once the lock is given back. */
+bool wsi_room_look_at_kept(wsock_room *room);
 
 /** With the room's lock held: queue an operation. @return true when the shard's mail must
  * be posted, with wsi_shard_post(), once the lock is given back. */
@@ -166,7 +185,7 @@ int wsi_room_may_pack(wsock_room *room, unsigned *windows);
 /** As wsock_room_publish(), of what was checked. @param frames (nullable) a message in
  * the forms that it has, in place of type, data and key. */
 int wsi_room_publish(wsock_room *room, const wsock_publish *what,
-                     const struct wsi_frames *frames);
+                     const struct wsi_frames *frames, wsock_position *out);
 void wsi_envelope_unref(struct wsi_envelope *envelope);
 /** On its worker: to who is there and may hear it, unless it is left out. */
 void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn,

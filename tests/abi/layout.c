@@ -16,10 +16,12 @@
                   #type ": padding behind " #last)
 
 GROWS_AT_THE_TAIL(wsock_close_info, tls_alert);
-GROWS_AT_THE_TAIL(wsock_join, info_len);
+GROWS_AT_THE_TAIL(wsock_join, since);
 GROWS_AT_THE_TAIL(wsock_member, reserved);
 GROWS_AT_THE_TAIL(wsock_option_info, reserved);
+GROWS_AT_THE_TAIL(wsock_joined, reserved);
 GROWS_AT_THE_TAIL(wsock_person, conns);
+GROWS_AT_THE_TAIL(wsock_position, offset);
 GROWS_AT_THE_TAIL(wsock_publish, reserved);
 GROWS_AT_THE_TAIL(wsock_room_message, reserved);
 GROWS_AT_THE_TAIL(wsock_state_info, attempt);

@@ -44,7 +44,7 @@ static void finish(void)
     stage_drop(&stage, conn, &peer);
     assert_int_equal(feed.count, 0);
     assert_int_equal(feed.bytes, 0);
-    wsi_feed_end(&feed);
+    wsi_feed_end(conn, &feed);
     stage_end(&stage);
 }
 
@@ -386,7 +386,7 @@ static void what_a_room_said_leaves_after_the_leave(void **state)
     begin(WSI_SLOW_DROP_OLDEST, 1);
     skip = block();
     assert_true(deliver("1"));
-    wsi_feed_end(&feed);
+    wsi_feed_end(conn, &feed);
     assert_int_equal(feed.count, 0);
     assert_true(deliver("2")); /* as a member anew */
     assert_true(deliver("3"));

@@ -264,7 +264,7 @@ static void join_with(int i, const char *info)
 {
     const wsock_join how = {.size = sizeof how, .info = info, .info_len = strlen(info)};
 
-    assert_int_equal(wsock_room_join_with(room, conn[i], &how), 0);
+    assert_int_equal(wsock_room_join_with(room, conn[i], &how, NULL), 0);
 }
 
 static void people_are_identities_with_what_they_said(void **state)
@@ -302,13 +302,13 @@ static void info_has_a_limit(void **state)
 
     (void)state;
     begin();
-    assert_int_equal(wsock_room_join_with(room, conn[0], &how), WSOCK_ETOOBIG);
+    assert_int_equal(wsock_room_join_with(room, conn[0], &how, NULL), WSOCK_ETOOBIG);
     assert_int_equal(wsock_room_count(room), 0);
     how.info_len--;
-    assert_int_equal(wsock_room_join_with(room, conn[0], &how), 0);
-    assert_int_equal(wsock_room_join_with(room, conn[0], &how), WSOCK_EEXIST);
+    assert_int_equal(wsock_room_join_with(room, conn[0], &how, NULL), 0);
+    assert_int_equal(wsock_room_join_with(room, conn[0], &how, NULL), WSOCK_EEXIST);
     how.size--;
-    assert_int_equal(wsock_room_join_with(room, conn[1], &how), WSOCK_EINVAL);
+    assert_int_equal(wsock_room_join_with(room, conn[1], &how, NULL), WSOCK_EINVAL);
     assert_int_equal(room->people.count, 1);
     finish();
 }
@@ -339,16 +339,16 @@ static void identity_may_be_left_out_with_all_of_its_connections(void **state)
     join_all();
     what.except_identity = "ann";
     what.except = conn[0];
-    assert_int_equal(wsock_room_publish(room, &what), 2);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 2);
     what.except_identity = "eve";
-    assert_int_equal(wsock_room_publish(room, &what), 3);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 3);
     settle();
     stage_sent(&peer[0], "");
     stage_sent(&peer[1], "\x81\x01x");
     for (int i = 2; i < CONNS; i++)
         stage_sent(&peer[i], "\x81\x01x\x81\x01x");
     what.except_identity = "ann";
-    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what), settle());
+    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what, NULL), settle());
     finish();
 }
 
@@ -476,7 +476,7 @@ static void join_without_memory_leaves_nobody_behind(void **state)
     listen_to_all();
     assert_int_equal(wsock_room_join(room, conn[2]), 0); /* what the room makes once */
     was_told("+bob! ");
-    FOR_EACH_OOM(r, r = wsock_room_join_with(room, conn[0], &how), {
+    FOR_EACH_OOM(r, r = wsock_room_join_with(room, conn[0], &how, NULL), {
         assert_int_equal(wsock_room_leave(room, conn[0]), 0);
         settle();
     });

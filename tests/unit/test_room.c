@@ -371,14 +371,14 @@ static void several_may_be_left_out(void **state)
     what.excluded_count = 5;
     what.excluded = (wsock_conn *const[]){conn[2], NULL, conn[1], conn[2], conn[5]};
     join(0, 4);
-    assert_int_equal(wsock_room_publish(room, &what), 2);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 2);
     what.except = conn[1]; /* twice */
-    assert_int_equal(wsock_room_publish(room, &what), 3);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 3);
     what.only = is_late;
     what.only_user = &(int){0};
     what.excluded = (wsock_conn *const[]){conn[3]};
     what.excluded_count = 1;
-    assert_int_equal(wsock_room_publish(room, &what), 1);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 1);
     settle();
     stage_sent(&peer[0], "\x81\x01x");
     stage_sent(&peer[1], "");
@@ -398,20 +398,20 @@ static void what_is_published_is_checked(void **state)
     join(0, 0);
     memset(longest, 'k', sizeof longest);
     longest[256] = '\0';
-    assert_int_equal(wsock_room_publish(NULL, &what), WSOCK_EINVAL);
-    assert_int_equal(wsock_room_publish(room, NULL), WSOCK_EINVAL);
+    assert_int_equal(wsock_room_publish(NULL, &what, NULL), WSOCK_EINVAL);
+    assert_int_equal(wsock_room_publish(room, NULL, NULL), WSOCK_EINVAL);
     what.size--;
-    assert_int_equal(wsock_room_publish(room, &what), WSOCK_EINVAL);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), WSOCK_EINVAL);
     what.size++;
     what.excluded_count = 1;
-    assert_int_equal(wsock_room_publish(room, &what), WSOCK_EINVAL);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), WSOCK_EINVAL);
     what.excluded_count = 0;
     what.key = longest;
-    assert_int_equal(wsock_room_publish(room, &what), WSOCK_ETOOBIG);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), WSOCK_ETOOBIG);
     what.key = "\xff";
-    assert_int_equal(wsock_room_publish(room, &what), WSOCK_EUTF8);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), WSOCK_EUTF8);
     what.key = longest + 1;
-    assert_int_equal(wsock_room_publish(room, &what), 1);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 1);
     settle();
     stage_sent(&peer[0], "\x81\x01x");
     finish();
@@ -427,15 +427,15 @@ static void message_with_a_key_is_one_block_too(void **state)
     begin();
     join(0, 2);
     settle();
-    assert_int_equal(wsock_room_publish(room, &what), 3);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 3);
     settle();
     test_fail_allocation(2, 1);
-    assert_int_equal(wsock_room_publish(room, &what), 3);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 3);
     settle();
     assert_int_equal(test_stop_failing(), 0);
     what.excluded = (wsock_conn *const[]){conn[2], conn[1]};
     what.excluded_count = 2;
-    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what), settle());
+    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what, NULL), settle());
     for (int i = 0; i < 3; i++)
         peer[i].output.len = 0;
     finish();
@@ -494,7 +494,7 @@ static void shared_message_is_not_copied(void **state)
     for (int i = 0; i < MEMBERS; i++)
         peer[i].write_room = 0;
     assert_int_equal(wsi_room_publish(room, &(wsock_publish){.except = conn[3]},
-                                      &(struct wsi_frames){.plain = frame}),
+                                      &(struct wsi_frames){.plain = frame}, NULL),
                      MEMBERS - 1);
     settle();
     assert_int_equal(atomic_load(&frame->ref.count), MEMBERS); /* queued by reference */
@@ -576,9 +576,9 @@ static void compressed_forms_fill_a_room_as_well(void **state)
     assert_int_equal(wsi_frames_bytes(&frames), half + 3);
     begin();
     join(0, 0);
-    assert_int_equal(wsi_room_publish(room, &to_all, &frames), 1);
-    assert_int_equal(wsi_room_publish(room, &to_all, &frames), 1);
-    assert_int_equal(wsi_room_publish(room, &to_all, &frames), WSOCK_EAGAIN);
+    assert_int_equal(wsi_room_publish(room, &to_all, &frames, NULL), 1);
+    assert_int_equal(wsi_room_publish(room, &to_all, &frames, NULL), 1);
+    assert_int_equal(wsi_room_publish(room, &to_all, &frames, NULL), WSOCK_EAGAIN);
     settle();
     stage_sent(&peer[0], "\x81\x01x\x81\x01x");
     finish();
@@ -664,10 +664,10 @@ static void latest_value_of_a_key_reaches_slow_members(void **state)
     for (int i = 0; i < 3; i++) {
         what.key = "a";
         what.data = &"123"[i];
-        assert_int_equal(wsock_room_publish(room, &what), 2);
+        assert_int_equal(wsock_room_publish(room, &what, NULL), 2);
         what.key = "b";
         what.data = &"789"[i];
-        assert_int_equal(wsock_room_publish(room, &what), 2);
+        assert_int_equal(wsock_room_publish(room, &what, NULL), 2);
         settle();
     }
     assert_int_equal(wsock_room_dropped(room, conn[0]), 4);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The last messages of a room, by reference, as a ring whose offsets have no gap.
+ *
+ *   publish: history->publish held over all of this, so that offsets, forms that tell
+ *            them, and the order of the members are one
+ *     encode --> room->lock: offset, to the shards, append --> unlock
+ *   join since a position: room->lock: references to what was missed, and the join into
+ *            the shard, between the same two messages
+ *
+ * What is too old is dropped by whoever comes, and by a timer on one of the workers when
+ * nobody does. What is too much for the server is dropped from the room that has most.
+ *
+ * Locks: history->publish, room->lock, histories->lock.
+ */
+#ifndef WSI_ROOM_HISTORY_H
+#define WSI_ROOM_HISTORY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <wsock/history.h>
+#include <wsock/types.h>
+
+#include "conn/frames.h"
+#include "core/blob.h"
+#include "core/list.h"
+#include "core/mailbox.h"
+#include "io/timer.h"
+#include "room/options.h"
+
+/* Of a server. */
+struct wsi_histories {
+    _Atomic int64_t bytes; /* that all rooms keep */
+    pthread_mutex_t lock;
+    struct wsi_list rooms; /* wsi_history.node of those that keep something */
+};
+
+/* A message that is kept. */
+struct wsi_past {
+    struct wsi_frames frames; /* references */
+    struct wsi_blob *key;     /* a reference, nullable */
+    int64_t time_ms;          /* of the calendar */
+    uint64_t at_ms;           /* of the workers' clock */
+    size_t bytes;             /* that it counts for */
+};
+
+struct wsi_history {
+    pthread_mutex_t publish; /* one message at a time */
+    wsock_room *room;
+    uint64_t epoch;
+    uint64_t last;         /* the newest offset; under the room's lock, as what follows */
+    struct wsi_past *ring; /* (owned, nullable) the oldest at first % capacity */
+    size_t capacity, first, count;
+    _Atomic int64_t bytes;
+    struct wsi_list node;   /* histories->rooms; under its lock too */
+    bool timed;             /* the timer runs, or will, with a reference to the room */
+    struct wsi_timer timer; /* on the worker that wsi_history_worker() tells */
+    struct wsi_mail start, stop;
+};
+
+/* What a member has missed: frames in the forms that it takes. */
+struct wsi_missed {
+    size_t count;
+    struct wsi_blob *frames[]; /* references */
+};
+
+void wsi_histories_init(struct wsi_histories *histories);
+void wsi_histories_fini(struct wsi_histories *histories);
+
+/** Whether a room of these options has one. */
+bool wsi_history_is_on(const struct wsi_room_options *options);
+
+/** @return (owned, nullable) NULL without memory. */
+struct wsi_history *wsi_history_new(wsock_room *room);
+/** It keeps nothing. @param history (nullable) */
+void wsi_history_free(struct wsi_history *history);
+
+/* ---- with the room's lock held ---- */
+
+/** Have room for one more. @return 0; WSOCK_ENOMEM. */
+int wsi_history_reserve(struct wsi_history *history);
+/** Append, which cannot fail then. @param bytes what it counts for. @param time_ms of the
+ *  calendar. @return true when wsi_history_start() is to be called once the lock is given
+ * back. */
+bool wsi_history_append(struct wsi_history *history, const struct wsi_frames *frames,
+                        struct wsi_blob *key, size_t bytes, int64_t time_ms);
+/** Drop everything. @return true when wsi_history_stop() is to be called, as above. */
+bool wsi_history_clear(struct wsi_history *history);
+
+/**
+ * What was said behind a position.
+ *
+ * @param missed (out, owned, nullable) NULL when there is nothing, or it is not
+ *               recovered.
+ * @param out    (out) how it goes; size is the caller's.
+ * @return 0; WSOCK_ENOMEM.
+ */
+int wsi_history_since(struct wsi_history *history, struct wsi_missed **missed,
+                      wsock_joined *out, const wsock_position *since,
+                      const wsock_conn *conn);
+/** @param missed (consumed, nullable) */
+void wsi_missed_free(struct wsi_missed *missed);
+
+/* ---- without ---- */
+
+/** The timer of what becomes too old. */
+void wsi_history_start(struct wsi_history *history);
+void wsi_history_stop(struct wsi_history *history);
+
+/** Drop what is more than max_history_bytes. */
+void wsi_histories_trim(struct wsi_histories *histories, int64_t limit);
+
+#endif
