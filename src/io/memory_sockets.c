@@ -110,7 +110,7 @@ static bool is_here(const struct wsi_memory *memory, const struct wsi_endpoint *
     return !memory->held && !end->held && packet->at_us <= wsi_memory_now_us(memory);
 }
 
-static struct wsi_packet *newest(const struct wsi_endpoint *end)
+static struct wsi_packet *last_of(const struct wsi_endpoint *end)
 {
     return wsi_list_is_empty(&end->incoming)
                ? NULL
@@ -121,7 +121,7 @@ static struct wsi_packet *new_packet(const struct wsi_memory *memory,
                                      const struct wsi_endpoint *to, size_t len)
 {
     struct wsi_packet *packet = wsi_alloc(sizeof *packet + len);
-    const struct wsi_packet *before = newest(to);
+    const struct wsi_packet *before = last_of(to);
 
     if (packet == NULL)
         return NULL;
@@ -186,7 +186,7 @@ bool wsi_memory_is_reset(const struct wsi_memory *memory, const struct wsi_endpo
 
 bool wsi_memory_is_broken(const struct wsi_memory *memory, const struct wsi_endpoint *end)
 {
-    const struct wsi_packet *last = newest(end);
+    const struct wsi_packet *last = last_of(end);
 
     return end->error != 0 ||
            (end->peer == NULL && (last == NULL || is_here(memory, end, last)));
@@ -510,12 +510,14 @@ size_t wsi_memory_room(const struct wsi_memory *memory, const struct wsi_endpoin
     return used < memory->room ? memory->room - used : 0;
 }
 
-static void fill(struct wsi_packet *packet, const struct iovec *iov)
+static void fill(struct wsi_packet *packet, const struct iovec *iov, int count)
 {
-    for (size_t filled = 0; filled < packet->len; iov++) {
-        const size_t n = least(iov->iov_len, packet->len - filled);
+    size_t filled = 0;
 
-        memcpy(packet->data + filled, iov->iov_base, n);
+    for (int i = 0; i < count && filled < packet->len; i++) {
+        const size_t n = least(iov[i].iov_len, packet->len - filled);
+
+        memcpy(packet->data + filled, iov[i].iov_base, n);
         filled += n;
     }
 }
@@ -542,7 +544,7 @@ ssize_t wsi_memory_send_pieces(void *state, struct wsi_stream *stream,
     packet = new_packet(memory, end->peer, len);
     if (packet == NULL)
         return -ENOBUFS;
-    fill(packet, iov);
+    fill(packet, iov, count);
     put(end->peer, packet);
     return (ssize_t)len;
 }

@@ -74,6 +74,15 @@ def test_waiting_for_ever_is_an_error(wsock_world):
     assert wsock_world.now == 3600.5
 
 
+def test_tls_is_spoken_in_memory_too(wsock_world, certificate):
+    server = wsock_world.server("wss://localhost", tls=wsock.TLS(cert=str(certificate)))
+    server.on_message("/")(lambda conn, message: conn.send(message))
+    peer = wsock_world.connect("wss://localhost/", tls=wsock.TLS(ca=str(certificate)))
+    peer.send("hidden")
+    assert peer.receive() == "hidden"
+    assert peer.conn.tls["version"] == "TLSv1.3"
+
+
 def test_timers_run_at_their_time(wsock_world):
     seen = []
     queue = wsock_world.queue
