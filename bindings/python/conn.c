@@ -69,7 +69,8 @@ static PyObject *encoded(const struct wpy_conn *self, PyObject *object)
     return encode != NULL ? PyObject_CallOneArg(encode, object) : Py_NewRef(object);
 }
 
-static PyObject *send_object(struct wpy_conn *self, PyObject *object, PyObject *text)
+static PyObject *send_object(struct wpy_conn *self, PyObject *object, PyObject *text,
+                             PyObject *compress)
 {
     wsock_conn *conn = wpy_pointer((PyObject *)self, WPY_conn);
     struct wpy_bytes bytes;
@@ -86,7 +87,7 @@ static PyObject *send_object(struct wpy_conn *self, PyObject *object, PyObject *
     object = encoded(self, object);
     if (object == NULL)
         return NULL;
-    if (wpy_payload_get(&bytes, object, text) < 0) {
+    if (wpy_payload_get(&bytes, object, text, compress) < 0) {
         Py_DECREF(object);
         return NULL;
     }
@@ -96,20 +97,45 @@ static PyObject *send_object(struct wpy_conn *self, PyObject *object, PyObject *
     return sent(r);
 }
 
-/* send(data, text=None) */
+/* send(data, text=None, compress=True) */
 static PyObject *send(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                       PyObject *keywords)
 {
     const Py_ssize_t named = keywords != NULL ? PyTuple_GET_SIZE(keywords) : 0;
+    PyObject *text = NULL, *compress = NULL;
+    bool is_known = count == 1;
 
-    if (count != 1 || named > 1 ||
-        (named == 1 &&
-         PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), "text") != 0)) {
-        PyErr_SetString(PyExc_TypeError, "send() takes one message, and the keyword text");
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GET_ITEM(keywords, i);
+
+        if (PyUnicode_CompareWithASCIIString(name, "text") == 0)
+            text = arguments[count + i];
+        else if (PyUnicode_CompareWithASCIIString(name, "compress") == 0)
+            compress = arguments[count + i];
+        else
+            is_known = false;
+    }
+    if (!is_known) {
+        PyErr_SetString(PyExc_TypeError,
+                        "send() takes one message, and the keywords text and compress");
         return NULL;
     }
-    return send_object((struct wpy_conn *)self, arguments[0],
-                       named == 1 ? arguments[1] : NULL);
+    return send_object((struct wpy_conn *)self, arguments[0], text, compress);
+}
+
+/* (first, every, function) in seconds */
+static PyObject *start_timer(PyObject *object, PyObject *arguments)
+{
+    struct wpy_conn *self = (struct wpy_conn *)object;
+    wsock_conn *conn = wpy_pointer(object, WPY_conn);
+    double first, every;
+    PyObject *fn;
+
+    if (conn == NULL || !PyArg_ParseTuple(arguments, "ddO", &first, &every, &fn))
+        return NULL;
+    if (self->hooks == NULL)
+        return wpy_raise(WSOCK_ECLOSED, "it has ended");
+    return wpy_timer_start(self->hooks->queue, conn, first, every, fn);
 }
 
 /* close(code=1000, reason="") */
@@ -243,6 +269,7 @@ static void dealloc(PyObject *object)
 }
 
 static PyMethodDef methods[] = {
+    {"_timer", start_timer, METH_VARARGS, "(first, every, fn) in seconds; every 0: once."},
     {"send", (PyCFunction)(void (*)(void))send, METH_FASTCALL | METH_KEYWORDS,
      "send($self, data, /, *, text=None)\n--\n\n"
      "Queue one message: str is text, bytes-like is binary, unless text says otherwise.\n\n"

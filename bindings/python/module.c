@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The module around the wrapped functions: its types, what it must know of the package, the
  * end of runtimes, the table of options, forks. */
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 #include "native.h"
@@ -9,22 +11,83 @@ struct wpy_classes wpy_classes;
 
 /* ---- runtimes that nobody holds ---- */
 
-/* To end a runtime is to wait for its threads, which no deallocation should: so they are
- * told to stop there, and waited for by reap(). */
+/* To end a runtime is to wait for its threads, which no deallocation should: a thread of
+ * its own does, without the GIL, and is itself waited for when it is through, or by
+ * reap(). */
 struct doomed {
     struct doomed *next;
     wsock_runtime *runtime;
+    pthread_t thread;
+    atomic_bool is_through;
 };
-static struct doomed *doomed;
+static struct doomed *doomed; /* with the GIL */
+
+static void *end_runtime(void *user)
+{
+    struct doomed *entry = user;
+
+    wsock_runtime_free(entry->runtime);
+    atomic_store(&entry->is_through, true);
+    return NULL;
+}
+
+/* Signals are for threads of the script's. */
+static int start_ending(struct doomed *entry)
+{
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&entry->thread, NULL, end_runtime, entry);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
+/* Take those that are through out of the list; or all. */
+static struct doomed *take_doomed(bool all)
+{
+    struct doomed **at = &doomed, *taken = NULL;
+
+    while (*at != NULL) {
+        struct doomed *entry = *at;
+
+        if (!all && !atomic_load(&entry->is_through)) {
+            at = &entry->next;
+            continue;
+        }
+        *at = entry->next;
+        entry->next = taken;
+        taken = entry;
+    }
+    return taken;
+}
+
+static void await_doomed(struct doomed *list)
+{
+    while (list != NULL) {
+        struct doomed *entry = list;
+
+        list = entry->next;
+        pthread_join(entry->thread, NULL);
+        free(entry);
+    }
+}
 
 void wpy_runtime_doom(void *runtime)
 {
-    struct doomed *entry = malloc(sizeof *entry);
+    struct doomed *entry = calloc(1, sizeof *entry);
 
+    await_doomed(take_doomed(false));
     wsock_runtime_stop(runtime);
     if (entry == NULL)
         return; /* its threads idle until the process ends */
-    *entry = (struct doomed){doomed, runtime};
+    entry->runtime = runtime;
+    if (start_ending(entry) != 0) {
+        free(entry);
+        return;
+    }
+    entry->next = doomed;
     doomed = entry;
 }
 
@@ -42,20 +105,12 @@ static int free_runtime(wsock_runtime *runtime)
 /* reap(): wait for the end of those that were dropped. */
 static PyObject *reap(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    struct doomed *list = doomed;
+    struct doomed *list = take_doomed(true);
 
-    doomed = NULL;
-    while (list != NULL) {
-        struct doomed *entry = list;
-
-        list = entry->next;
-        if (free_runtime(entry->runtime) < 0) { /* from a handler: another time */
-            entry->next = doomed;
-            doomed = entry;
-        } else {
-            free(entry);
-        }
-    }
+    Py_BEGIN_ALLOW_THREADS
+    await_doomed(list);
+    Py_END_ALLOW_THREADS
+    wpy_graves_empty();
     Py_RETURN_NONE;
 }
 
@@ -161,7 +216,7 @@ static PyMethodDef functions[] = {
     {"log_open", wpy_log_open, METH_O, "(runtime): where its log waits."},
     {"log_tell", wpy_log_tell_all, METH_O, "(log): hand what waits to logging."},
     {"broadcast", (PyCFunction)(void (*)(void))wpy_room_broadcast, METH_FASTCALL,
-     "(room, data, text, exclude, where): how many members it is meant for."},
+     "(room, data, text, exclude, where, compress): how many members it is meant for."},
     {"members", wpy_room_members, METH_O, "(room): the connections in it."},
     {"capsule", wpy_capsule, METH_O, "(handle): a reference for C."},
     {NULL, NULL, 0, NULL},

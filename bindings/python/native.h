@@ -80,7 +80,7 @@ PyObject *wpy_pair(const char *name, const char *value);
 struct wpy_bytes {
     const void *data;
     size_t len;
-    int type; /* WSOCK_TEXT or WSOCK_BINARY */
+    int type; /* WSOCK_TEXT or WSOCK_BINARY, maybe with WSOCK_UNCOMPRESSED */
     bool held;
     Py_buffer view;
 };
@@ -90,8 +90,10 @@ int wpy_bytes_get(struct wpy_bytes *bytes, PyObject *object);
 void wpy_bytes_release(struct wpy_bytes *bytes);
 /* A C string of a str without NULs, or NULL for None. @return 0 or -1 with an exception */
 int wpy_string(const char **out, PyObject *object);
-/* What a script sends: `text` is NULL, None, or whether it is text. */
-int wpy_payload_get(struct wpy_bytes *bytes, PyObject *object, PyObject *text);
+/* What a script sends: `text` is NULL, None, or whether it is text; `compress` is NULL, or
+ * whether it may be compressed. */
+int wpy_payload_get(struct wpy_bytes *bytes, PyObject *object, PyObject *text,
+                    PyObject *compress);
 PyObject *wpy_payload(int type, const void *data, size_t len);
 
 /* ---- what the package tells (module.c) ---- */
@@ -159,8 +161,9 @@ void wpy_failed(struct wpy_queue *queue, PyObject *own, PyObject *subject);
 
 /* Timers and calls (timer.c). */
 extern PyTypeObject wpy_timer_type;
-PyObject *wpy_timer_start(struct wpy_queue *queue, double first, double every,
-                          PyObject *fn);
+/* @param conn (nullable) when it closes, the timer ends */
+PyObject *wpy_timer_start(struct wpy_queue *queue, wsock_conn *conn, double first,
+                          double every, PyObject *fn);
 PyObject *wpy_call_soon(struct wpy_queue *queue, PyObject *fn);
 
 /* ---- the graveyard (graveyard.c) ---- */

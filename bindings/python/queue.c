@@ -334,7 +334,7 @@ static PyObject *timer(PyObject *self, PyObject *arguments)
 
     if (!PyArg_ParseTuple(arguments, "ddO", &first, &every, &fn))
         return NULL;
-    return wpy_timer_start((struct wpy_queue *)self, first, every, fn);
+    return wpy_timer_start((struct wpy_queue *)self, NULL, first, every, fn);
 }
 
 static PyObject *kept_count(PyObject *object, PyObject *Py_UNUSED(ignored))

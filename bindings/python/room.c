@@ -38,7 +38,7 @@ static int send_to(wsock_room *room, wsock_conn *except, PyObject *where,
 
 /* @return the count, or a code, or 1 with an exception */
 static int broadcast_object(wsock_room *room, wsock_conn *except, PyObject *where,
-                            PyObject *data, PyObject *text)
+                            PyObject *data, PyObject *text, PyObject *compress)
 {
     struct wpy_bytes bytes;
     int r;
@@ -49,7 +49,7 @@ static int broadcast_object(wsock_room *room, wsock_conn *except, PyObject *wher
 
         return message != NULL ? wsock_room_broadcast_message(room, except, message) : 1;
     }
-    if (wpy_payload_get(&bytes, data, text) < 0)
+    if (wpy_payload_get(&bytes, data, text, compress) < 0)
         return 1;
     r = send_to(room, except, where, &bytes);
     wpy_bytes_release(&bytes);
@@ -63,8 +63,8 @@ PyObject *wpy_room_broadcast(PyObject *Py_UNUSED(module), PyObject *const *argum
     wsock_room *room;
     int r;
 
-    if (count != 5) {
-        PyErr_SetString(PyExc_TypeError, "(room, data, text, exclude, where)");
+    if (count != 6) {
+        PyErr_SetString(PyExc_TypeError, "(room, data, text, exclude, where, compress)");
         return NULL;
     }
     room = wpy_pointer(arguments[0], WPY_room);
@@ -75,7 +75,7 @@ PyObject *wpy_room_broadcast(PyObject *Py_UNUSED(module), PyObject *const *argum
         if (except == NULL)
             return NULL;
     }
-    r = broadcast_object(room, except, arguments[4], arguments[1], arguments[2]);
+    r = broadcast_object(room, except, arguments[4], arguments[1], arguments[2], arguments[5]);
     if (PyErr_Occurred())
         return NULL;
     /* A worker is far behind: nobody got it. */

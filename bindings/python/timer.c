@@ -115,7 +115,8 @@ static int milliseconds(uint64_t *out, double seconds)
     return 0;
 }
 
-PyObject *wpy_timer_start(struct wpy_queue *self, double first, double every, PyObject *fn)
+PyObject *wpy_timer_start(struct wpy_queue *self, wsock_conn *conn, double first,
+                          double every, PyObject *fn)
 {
     wsock_queue *queue = wpy_pointer((PyObject *)self, WPY_queue);
     uint64_t first_ms, every_ms;
@@ -139,7 +140,10 @@ PyObject *wpy_timer_start(struct wpy_queue *self, double first, double every, Py
     timer->missed = 0;
     timer->ticket = ticket;
     ticket->timer = timer;
-    r = wsock_queue_timer(queue, &made, first_ms, every_ms, run_timer, ticket, ticket_freed);
+    r = conn != NULL ? wsock_conn_timer(conn, &made, first_ms, every_ms, run_timer, ticket,
+                                        ticket_freed)
+                     : wsock_queue_timer(queue, &made, first_ms, every_ms, run_timer, ticket,
+                                         ticket_freed);
     if (r < 0) {
         bury(&ticket->grave);
         Py_DECREF(timer);

@@ -74,19 +74,27 @@ int wpy_string(const char **out, PyObject *object)
     return 0;
 }
 
-int wpy_payload_get(struct wpy_bytes *bytes, PyObject *object, PyObject *text)
+/* @return a truth, or what stands for none, or -1 with an exception */
+static int truth_of(PyObject *object, int none)
 {
+    return object == NULL || object == Py_None ? none : PyObject_IsTrue(object);
+}
+
+int wpy_payload_get(struct wpy_bytes *bytes, PyObject *object, PyObject *text,
+                    PyObject *compress)
+{
+    int is_text, may_compress;
+
     if (wpy_bytes_get(bytes, object) < 0)
         return -1;
-    if (text != NULL && text != Py_None) {
-        const int is_text = PyObject_IsTrue(text);
-
-        if (is_text < 0) {
-            wpy_bytes_release(bytes);
-            return -1;
-        }
-        bytes->type = is_text ? WSOCK_TEXT : WSOCK_BINARY;
+    is_text = truth_of(text, bytes->type == WSOCK_TEXT);
+    may_compress = is_text >= 0 ? truth_of(compress, 1) : -1;
+    if (may_compress < 0) {
+        wpy_bytes_release(bytes);
+        return -1;
     }
+    bytes->type = (is_text ? WSOCK_TEXT : WSOCK_BINARY) |
+                  (may_compress ? 0 : WSOCK_UNCOMPRESSED);
     return 0;
 }
 

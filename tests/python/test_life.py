@@ -392,10 +392,28 @@ def test_importing_starts_no_thread():
     out, _ = run_script("""
     import os
     import wsock
-    wsock.Runtime()
+    runtime = wsock.Runtime()
     print(len(os.listdir("/proc/self/task")))
     """)
     assert out == "1\n"
+
+
+def test_a_dropped_runtime_ends_by_itself():
+    out, _ = run_script("""
+    import gc, os, time
+    import wsock
+    threads = lambda: len(os.listdir("/proc/self/task"))
+    server = wsock.Server("ws://127.0.0.1:0", workers=3)
+    server.start()
+    begun = threads()
+    del server
+    gc.collect()
+    end = time.monotonic() + 20
+    while threads() > 1 and time.monotonic() < end:
+        time.sleep(0.01)
+    print(begun, threads())
+    """)
+    assert out == "4 1\n"
 
 
 def test_descriptors_are_given_back():

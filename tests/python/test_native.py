@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Servers, clients and connections of the native API."""
 import logging
+import socket
 import threading
 import time
 
@@ -394,3 +395,86 @@ def test_a_log_handler_that_raises_is_as_a_handler_that_does(caplog):
         logging.getLogger("wsock").setLevel(logging.NOTSET)
         logging.getLogger("wsock").removeFilter(failing)
     assert [(str(error), subject) for error, subject in errors] == [("filter", None)]
+
+
+def test_timers_of_a_connection_end_with_it(world):
+    ticks, late = [], []
+
+    @world.server.on_open("/")
+    def opened(conn):
+        conn.data = conn.every(0.001, lambda: ticks.append(conn))
+        conn.after(0, lambda: ticks.append("once"))
+        conn.after(1000, lambda: late.append("late"))
+
+    world.server.start()
+    conn = world.client().connect()
+    world.until(lambda: len(ticks) > 3)
+    server_side = next(tick for tick in ticks if tick != "once")
+    assert ticks.count("once") == 1 and server_side.data.active
+    conn.close()
+    world.until(lambda: server_side.close_info is not None)
+    world.until(lambda: world.queue._kept() == 0)  # nor are the functions kept any more
+    assert not server_side.data.active and not late
+    with pytest.raises(wsock.Error) as caught:
+        server_side.after(1, print)
+    assert caught.value.code == wsock.ECLOSED
+    with pytest.raises(ValueError):
+        conn.every(0, print)
+
+
+def frames_of(data):
+    """What a server says: (whether it is compressed, length) of each whole frame."""
+    frames, at = [], 0
+    while len(data) >= at + 4:
+        size, begin = data[at + 1], at + 2
+        if size == 126:
+            size, begin = int.from_bytes(data[at + 2:at + 4], "big"), at + 4
+        if len(data) < begin + size:
+            break
+        frames.append((bool(data[at] & 0x40), size))
+        at = begin + size
+    return frames
+
+
+def test_what_is_secret_is_not_compressed(world):
+    data = "x" * 10000
+    world.server.set("compression", "shared")
+    room = world.server.room("room")
+    ways = (
+        lambda conn, **how: conn.send(data, **how),
+        lambda conn, **how: room.broadcast(data, **how),
+        lambda conn, **how: room.broadcast(data, where=lambda member: True, **how),
+        lambda conn, **how: conn.send(world.server.message(data, **how)),
+    )
+
+    @world.server.on_open("/")
+    def opened(conn):
+        room.join(conn)
+        for way in ways:
+            for how in ({}, {"compress": True}, {"compress": False}):
+                way(conn, **how)
+
+    world.server.start()
+    host, port = world.url.rpartition("/")[2].split(":")
+    with socket.create_connection((host, int(port))) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+                     b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                     b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+        came = bytearray()
+
+        def read():
+            while len(frames_of(came.partition(b"\r\n\r\n")[2])) < 3 * len(ways):
+                came.extend(peer.recv(65536))
+            world.queue.wake()
+
+        peer.settimeout(20)
+        thread = threading.Thread(target=read)
+        thread.start()
+        world.until(lambda: len(frames_of(came.partition(b"\r\n\r\n")[2])) == 3 * len(ways))
+        thread.join()
+    frames = frames_of(came.partition(b"\r\n\r\n")[2])
+    assert [compressed for compressed, _ in frames] == [True, True, False] * len(ways)
+    assert all(size == 10000 for compressed, size in frames if not compressed)
+    with pytest.raises(TypeError, match="compress"):
+        world.client().connect().send("x", compres=False)

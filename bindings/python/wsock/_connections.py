@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Connections, and the requests that open them."""
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from . import _wsock
 from ._errors import Error
@@ -286,6 +286,16 @@ class Connection(_wsock.Conn):
         except Error as error:
             if error.code != _wsock.ECLOSED:
                 raise
+
+    def after(self, seconds: float, fn: Callable[[], Any]) -> "_wsock.Timer":
+        """Call fn once, in that many seconds, unless it begins to close before that."""
+        return self._timer(seconds, 0.0, fn)
+
+    def every(self, seconds: float, fn: Callable[[], Any]) -> "_wsock.Timer":
+        """Call fn again and again until it begins to close; see Queue.every."""
+        if not seconds > 0:
+            raise ValueError("every() takes more than 0 seconds")
+        return self._timer(seconds, seconds, fn)
 
     def pause(self) -> None:
         """Stop reading, by count: as many resume() let it go on."""

@@ -26,7 +26,6 @@ class Runtime:
 
     def __init__(self, **options: Any) -> None:
         _options.check(options, _options.RUNTIME)
-        _wsock.reap()
         self._handle = self._make()
         self._log = _wsock.log_open(self._handle)
         self._queues: "weakref.WeakSet[Queue]" = weakref.WeakSet()
@@ -197,11 +196,13 @@ class Queue(_wsock.Queue):
     def on_error(self, fn: Optional[ErrorHandler]) -> None:
         self._set_on_error(fn)
 
-    def message(self, data: Any, *, text: Optional[bool] = None) -> "_wsock.Handle":
+    def message(self, data: Any, *, text: Optional[bool] = None,
+                compress: bool = True) -> "_wsock.Handle":
         """A message that is encoded once, to be sent to many."""
         is_text = isinstance(data, str) if text is None else text
+        kind = _wsock.TEXT if is_text else _wsock.BINARY
         message: _wsock.Handle = _wsock.runtime_message(
-            self.runtime._handle, _wsock.TEXT if is_text else _wsock.BINARY, data)
+            self.runtime._handle, kind if compress else kind | _wsock.UNCOMPRESSED, data)
         return message
 
     # ---- life ----

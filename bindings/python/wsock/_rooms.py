@@ -42,17 +42,18 @@ class Room:
 
     def broadcast(self, data: Any, *, text: Optional[bool] = None,
                   exclude: Optional[Connection] = None,
-                  where: Optional[Callable[[Connection], Any]] = None) -> int:
+                  where: Optional[Callable[[Connection], Any]] = None,
+                  compress: bool = True) -> int:
         """Send a message to all members, or to all but one, or to those that a function
         accepts. Returns for how many it is meant; members whose backlog is full miss it,
         and 0 is the answer when a worker is too far behind to take it."""
         if exclude is not None and where is not None:
             accepts = where
-            return self.broadcast(data, text=text,
+            return self.broadcast(data, text=text, compress=compress,
                                   where=lambda conn: conn is not exclude and accepts(conn))
         if self._encode is not None and not isinstance(data, _wsock.Handle):
             data = self._encode(data)
-        return int(_wsock.broadcast(self._handle, data, text, exclude, where))
+        return int(_wsock.broadcast(self._handle, data, text, exclude, where, compress))
 
     @property
     def members(self) -> List[Connection]:

@@ -268,9 +268,10 @@ class Server(Hosted):
                 raise
         return None
 
-    def message(self, data: Any, *, text: Optional[bool] = None) -> "_wsock.Handle":
+    def message(self, data: Any, *, text: Optional[bool] = None,
+                compress: bool = True) -> "_wsock.Handle":
         """A message that is encoded once, to be sent to many."""
-        return self.queue.message(data, text=text)
+        return self.queue.message(data, text=text, compress=compress)
 
     @property
     def connection_count(self) -> int:

@@ -63,8 +63,11 @@ class Conn(Handle):
         """The Request that opened it; None for a client's connection."""
     @property
     def _owner(self) -> Any: ...
-    def send(self, data: Any, /, *, text: Optional[bool] = None) -> bool:
+    def _timer(self, first: float, every: float, fn: Callable[[], Any], /) -> Timer: ...
+    def send(self, data: Any, /, *, text: Optional[bool] = None,
+             compress: bool = True) -> bool:
         """Queue one message: str is text, bytes-like is binary, unless text says otherwise.
+        compress=False leaves it as it is where others are compressed, for secrets.
         True, or False when the backlog is full. Any thread."""
     def close(self, code: int = 1000, reason: str = "") -> bool:
         """Begin the closing handshake. False when closing began before. Any thread."""
