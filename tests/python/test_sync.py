@@ -147,8 +147,10 @@ def test_unix_sockets_and_wrong_arguments(tmp_path):
         assert ws.recv() == "x"
     with pytest.raises(TypeError, match="did you mean 'max_size'"):
         connect("ws://localhost", max_siz=1)
+    with pytest.raises(ValueError, match="legacy"):
+        connect("ws://localhost", legacy=False)
     with pytest.raises(OSError):
-        connect("ws://127.0.0.1:1/")
+        connect("ws://127.0.0.1:1/", legacy=True)
 
 
 def test_shutdown_says_what_happens(caplog):

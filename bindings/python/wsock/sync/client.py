@@ -39,9 +39,12 @@ def connect(uri: str, *, origin: Optional[str] = None,
             write_limit: Union[int, tuple[int, Optional[int]]] = 2**15,
             logger: Optional[LoggerLike] = None,
             create_connection: Optional[Callable[..., ClientConnection]] = None,
-            **kwargs: Any) -> ClientConnection:
+            legacy: Optional[bool] = None, **kwargs: Any) -> ClientConnection:
     """Connect to a server: `with connect(uri) as connection: ...`. The arguments are those
-    of `wsock.asyncio.client.connect`."""
+    of `wsock.asyncio.client.connect`, and `legacy`, which says of newer versions of
+    `websockets` what holds here anyway: that this is a connection, to use without `with`."""
+    if legacy is False:
+        raise ValueError("connect() returns a connection: legacy is None or True")
     refuse_unknown("connect", [k for k in kwargs if k not in (*CONNECT_MORE, "_unix_path")],
                    [*connect.__annotations__, *CONNECT_MORE])
     limits = Limits(open_timeout, ping_interval, ping_timeout, close_timeout, max_size,
