@@ -166,8 +166,31 @@ static void setting_up_needs_memory(void **state)
 
 struct exchange {
     struct side client, server;
+    wsock_server *host;
     wsock_room *room;
+    int came, went, said; /* as the room's handlers were told */
 };
+
+static void on_join(wsock_room *room, const wsock_member *member, void *user)
+{
+    (void)room;
+    CHECK(member->info_len == 2);
+    tell(&((struct exchange *)user)->came);
+}
+
+static void on_leave(wsock_room *room, const wsock_member *member, void *user)
+{
+    (void)room;
+    CHECK(strcmp(member->identity, "ann") == 0);
+    tell(&((struct exchange *)user)->went);
+}
+
+static void on_said(wsock_room *room, const wsock_room_message *said, void *user)
+{
+    (void)room;
+    CHECK(said->type == WSOCK_BINARY);
+    tell(&((struct exchange *)user)->said);
+}
 
 static void on_request(wsock_request *req, void *user)
 {
@@ -178,9 +201,12 @@ static void on_request(wsock_request *req, void *user)
 
 static void on_server_open(wsock_conn *conn, void *user)
 {
+    const wsock_join how = {.size = sizeof how, .info = "it", .info_len = 2};
     struct exchange *exchange = user;
 
-    if (wsock_room_join(exchange->room, conn) < 0)
+    if (wsock_conn_set_identity(conn, "ann") < 0 ||
+        wsock_server_subscribe(exchange->host, conn, ">") < 0 ||
+        wsock_room_join_with(exchange->room, conn, &how, NULL) < 0)
         wsock_conn_reset(conn);
     tell(&exchange->server.opened);
 }
@@ -298,7 +324,11 @@ static void exchange_without_memory(bool is_queued)
     wsock_endpoint_on_open(world.endpoint, on_server_open, &exchange, NULL);
     wsock_endpoint_on_message(world.endpoint, on_server_message, &exchange, NULL);
     wsock_endpoint_on_close(world.endpoint, on_server_close, &exchange, NULL);
+    exchange.host = world.server;
     assert_int_equal(wsock_server_room(world.server, &exchange.room, "r"), 0);
+    assert_int_equal(wsock_room_on_join(exchange.room, on_join, &exchange, NULL), 0);
+    assert_int_equal(wsock_room_on_leave(exchange.room, on_leave, &exchange, NULL), 0);
+    assert_int_equal(wsock_room_on_message(exchange.room, on_said, &exchange, NULL), 0);
     world_listen(&world, NULL);
     client = exchange_client(&world);
     if (is_queued) {
@@ -334,6 +364,8 @@ static void exchange_without_memory(bool is_queued)
     wsock_client_unref(client);
     world_end(&world);
     assert_int_equal(exchange.server.closed, exchange.server.opened);
+    assert_int_equal(exchange.came, exchange.went);
+    assert_true(exchange.said > 2);
 }
 
 static void exchange_without_memory_ends_cleanly(void **state)

@@ -243,11 +243,45 @@ static void room_is_told_of_on_the_queue(void **state)
     room_is_told_of(&world);
 }
 
+/* What waits for a queue that is closed is not told, and holds nothing. */
+static void closed_queue_is_told_nothing_of_rooms(void **state)
+{
+    struct world world;
+    wsock_room *room;
+    int freed = 0;
+
+    (void)state;
+    room_log = (struct log){.thread = pthread_self(), .is_queued = true};
+    world_begin_queued(&world, 1);
+    world_listen(&world, NULL);
+    assert_int_equal(wsock_server_room(world.server, &room, "r"), 0);
+    assert_int_equal(wsock_room_on_message(room, on_room_message, &freed, free_counted),
+                     0);
+    for (int i = 0; i < 3; i++) {
+        const int text[2] = {0, i};
+
+        assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, text, sizeof text), 0);
+        if (i == 1)
+            dispatch_until(world.queue, &room_log.messages, 2);
+    }
+    wsock_queue_close(world.queue);
+    wsock_room_broadcast(room, WSOCK_BINARY, &freed, sizeof freed);
+    wsock_room_unref(room);
+    wsock_endpoint_unref(world.endpoint);
+    wsock_server_free(world.server);
+    assert_int_equal(wsock_runtime_free(world.runtime), 0);
+    wsock_queue_unref(world.queue);
+    assert_int_equal(told(&room_log.messages), 2);
+    assert_int_equal(freed, 1);
+    harness_checked();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(room_is_told_of_on_a_worker),
         TEST(room_is_told_of_on_the_queue),
+        TEST(closed_queue_is_told_nothing_of_rooms),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
