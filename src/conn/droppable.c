@@ -12,7 +12,6 @@
 #include "core/alloc.h"
 
 enum {
-    WIRE_MAX = 64 * 1024,
     SLAB_ITEMS = 32, /* a message that waits allocates nothing, but one in so many */
     KEY_LISTS = 64,
 };
@@ -359,7 +358,7 @@ static bool make_room(struct wsock_conn *conn, struct wsi_droppable *queue,
 static void wait(struct wsock_conn *conn)
 {
     if (wsi_droppable_held_bytes(conn) + wsi_stream_queued(&conn->stream) >
-        conn->accounted + WIRE_MAX)
+        conn->accounted + WSI_DROPPABLE_WIRE_MAX)
         wsi_conn_account(conn);
     wsi_stream_want_writable(&conn->stream);
 }
@@ -407,27 +406,11 @@ int wsi_droppable_put_missed(struct wsock_conn *conn, struct wsi_feed *feed,
 
 /* ---- leaving ---- */
 
-/* Less than half of the mark, so that who waits for on_drain comes to his turn. */
-static bool wire_has_room(const struct wsock_conn *conn)
+bool wsi_droppable_holds(const struct wsock_conn *conn)
 {
-    const int64_t mark = wsi_option(&conn->profile->options, WSI_OPT_MAX_BACKLOG_BYTES);
-    const int64_t half = (mark + 1) / 2;
+    const struct wsi_droppable *queue = queue_of(conn);
 
-    return (int64_t)wsi_stream_queued(&conn->stream) <
-           (half < WIRE_MAX ? half : WIRE_MAX);
-}
-
-bool wsi_droppable_is_passed(const struct wsock_conn *conn)
-{
-    const struct wsi_extra *extra = wsi_extra_of(conn);
-
-    if (extra != NULL) {
-        const struct wsi_droppable *queue = queue_of(conn);
-
-        if ((queue != NULL && get(&queue->count) > 0) || wsi_outgoing_is_open(conn))
-            return false;
-    }
-    return wire_has_room(conn);
+    return (queue != NULL && get(&queue->count) > 0) || wsi_outgoing_is_open(conn);
 }
 
 /* @return false when the stream takes nothing any more. */
@@ -457,7 +440,7 @@ void wsi_droppable_move(struct wsock_conn *conn)
 
     if (queue == NULL || wsi_list_is_empty(&queue->items) || wsi_outgoing_is_open(conn))
         return;
-    while (!wsi_list_is_empty(&queue->items) && wire_has_room(conn))
+    while (!wsi_list_is_empty(&queue->items) && wsi_droppable_wire_has_room(conn))
         if (!move_first(conn, queue))
             return;
     rest(queue);

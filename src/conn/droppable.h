@@ -25,11 +25,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conn/conn.h"
 #include "core/blob.h"
 #include "core/list.h"
 
 struct wsi_droppable;
 struct wsock_conn;
+
+enum { WSI_DROPPABLE_WIRE_MAX = 64 * 1024 };
 
 /* What happens where no more may wait; as the words of the option slow_members. */
 enum wsi_slow {
@@ -87,8 +90,28 @@ int wsi_droppable_put_missed(struct wsock_conn *conn, struct wsi_feed *feed,
 /** A message of a feed was lost, and not by its rules. */
 void wsi_feed_missed(struct wsi_feed *feed);
 
-/** True when a message of a room may go to the stream at once. */
-bool wsi_droppable_is_passed(const struct wsock_conn *conn);
+/** True while messages of rooms have to wait, whatever room the wire has: others do, or
+ *  one is leaving in parts. */
+bool wsi_droppable_holds(const struct wsock_conn *conn);
+
+/** The wire has less than half of the mark, so that who waits for on_drain comes to his
+ *  turn, and less than 64 KiB. */
+static inline bool wsi_droppable_wire_has_room(const struct wsock_conn *conn)
+{
+    const int64_t mark = wsi_option(&conn->profile->options, WSI_OPT_MAX_BACKLOG_BYTES);
+    const int64_t half = (int64_t)(((uint64_t)mark + 1) / 2);
+    const int64_t queued = (int64_t)wsi_stream_queued(&conn->stream);
+
+    return queued < half && queued < WSI_DROPPABLE_WIRE_MAX;
+}
+
+/** True when a message of a room may go to the stream at once: asked for each message and
+ *  member, most of whom have nothing that could hold it. */
+static inline bool wsi_droppable_is_passed(const struct wsock_conn *conn)
+{
+    return (wsi_extra_of(conn) == NULL || !wsi_droppable_holds(conn)) &&
+           wsi_droppable_wire_has_room(conn);
+}
 
 /** The wire may have room again: move there what it takes. */
 void wsi_droppable_move(struct wsock_conn *conn);

@@ -512,18 +512,26 @@ void wsi_kept_send(struct wsock_conn *conn, struct wsi_posted *kept)
     wsi_posted_post(conn, kept, frame_size(conn, kept->len));
 }
 
+/* Without memory for it. */
+static __attribute__((noinline, cold)) bool missed(struct wsi_feed *feed)
+{
+    wsi_feed_missed(feed);
+    return false;
+}
+
 bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_feed *feed,
                       const struct wsi_frames *frames, struct wsi_blob *key)
 {
+    struct wsi_blob *frame;
+
     /* A close that has begun has not been sent yet: this comes before it. */
     if (wsi_conn_state(conn) != WSI_CONN_OPEN)
         return false;
+    frame = wsi_frames_for(frames, conn);
     if (!wsi_droppable_is_passed(conn))
-        return wsi_droppable_put(conn, feed, wsi_frames_for(frames, conn), key);
-    if (wsi_conn_write_frame(conn, wsi_frames_for(frames, conn)) < 0) {
-        wsi_feed_missed(feed);
-        return false;
-    }
+        return wsi_droppable_put(conn, feed, frame, key);
+    if (wsi_conn_write_frame(conn, frame) < 0)
+        return missed(feed);
     look_at_backlog(conn);
     return true;
 }

@@ -202,7 +202,7 @@ static bool is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
 void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn,
                           struct wsi_feed *feed)
 {
-    if (is_for(envelope, conn))
+    if (!envelope->chooses || is_for(envelope, conn))
         wsi_conn_deliver(conn, feed, &envelope->frames, envelope->key);
 }
 
@@ -474,6 +474,8 @@ static int send_out(wsock_room *room, const wsock_publish *what,
     envelope->only = *only;
     envelope->excluded = *excluded;
     envelope->keeps = room->history != NULL && what->only == NULL;
+    envelope->chooses = envelope->except != NULL || only->count > 0 ||
+                        excluded->count > 0;
     *only = *excluded = (struct wsi_conns){0};
     return queue_less(room, envelope);
 }

@@ -69,6 +69,7 @@ struct wsi_envelope {
     struct wsi_frames frames; /* `plain` may lie inside this very allocation */
     struct wsi_blob *key;     /* a reference (nullable), inside as well */
     wsock_conn *except;       /* (owned, nullable) */
+    bool chooses;             /* one of these three is set */
     struct wsi_conns only;    /* if there are any */
     struct wsi_conns excluded;
     struct wsi_matches *matches; /* a reference, nullable */

@@ -63,11 +63,43 @@ static void rooms_end_with_their_server(void **state)
     world_end(&world);
 }
 
+static void what_was_said_before_the_threads_began_is_kept(void **state)
+{
+    static const char *const keeps[] = {"history_messages", "2", "history_time", "1h",
+                                        NULL};
+    const wsock_position first = {.size = sizeof first};
+    wsock_joined joined = {.size = sizeof joined};
+    struct side side = {0};
+    struct world world;
+    wsock_client *client;
+    wsock_room *room = NULL;
+
+    (void)state;
+    world_begin(&world, 0);
+    assert_int_equal(wsock_server_make_room(world.server, &room, "early", keeps), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, &"abc"[i], 1), 0);
+    world_listen(&world, NULL);
+    client = world_client(&world, &side);
+    world_connect(&world, client, &side);
+    assert_int_equal(wsock_room_join_since(room, world.side.conn, &first, &joined), 0);
+    assert_int_equal(joined.count, 2);
+    assert_int_equal(joined.recovered, 0); /* the first is gone */
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, "d", 1), 1);
+    await(&side.messages, 3);
+    assert_string_equal(side.data, "d");
+    wsock_room_unref(room);
+    wsock_client_unref(client);
+    side_fini(&side);
+    world_end(&world); /* while a timer runs for the room */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(options_of_a_room_are_of_its_making),
         TEST(rooms_end_with_their_server),
+        TEST(what_was_said_before_the_threads_began_is_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,6 +135,35 @@ static void subscriber_hears_rooms_that_match_and_no_others(void **state)
     finish();
 }
 
+/* With the server's policy, whatever the rooms have. */
+static void slow_subscriber_loses_by_the_options_of_the_server(void **state)
+{
+    char *large = calloc(1, 70000);
+
+    (void)state;
+    begin();
+    assert_int_equal(wsi_options_set(&stage.service.profile.options,
+                                     "slow_queue_messages", "3", true, NULL, 0),
+                     0);
+    assert_int_equal(wsi_options_set(&stage.service.profile.options, "slow_members",
+                                     "latest_only", true, NULL, 0),
+                     0);
+    assert_int_equal(subscribe(0, "match.>"), 0);
+    peer[0].write_room = 0;
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, large, 70000), 1);
+    for (int i = 1; i <= 5; i++)
+        say_to(i % 2 == 0 ? room : other, (char[]){(char)('0' + i), '\0'});
+    settle();
+    assert_int_equal(unsubscribe(0, "match.>"), 0);
+    settle();
+    peer[0].write_room = SCRIPT_UNLIMITED;
+    settle();
+    assert_int_equal(peer[0].output.len, 70010 + 3 * 3);
+    peer[0].output.len = 0;
+    finish();
+    free(large);
+}
+
 static void patterns_that_come_later_are_found(void **state)
 {
     (void)state;
@@ -438,6 +467,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(subscriber_hears_rooms_that_match_and_no_others),
+        TEST(slow_subscriber_loses_by_the_options_of_the_server),
         TEST(patterns_that_come_later_are_found),
         TEST(who_matches_twice_hears_once),
         TEST(count_is_of_members_and_subscriptions),
