@@ -21,6 +21,9 @@
 #include "core/alloc.h"
 #include "io/memory.h"
 
+/* The first moment of 2000, UTC: when worlds of tests begin. */
+#define TEST_BEGIN_MS INT64_C(946684800000)
+
 _Thread_local struct wsi_worker *wsi_worker_current;
 _Thread_local const struct wsi_pool *wsi_pool_calling;
 
@@ -253,6 +256,24 @@ bool wsi_pool_step(struct wsi_pool *pool, uint64_t until_us)
     turned = wsi_memory_turn(pool->memory, until_us);
     wsi_worker_current = before;
     return turned;
+}
+
+void wsi_pool_random(struct wsi_pool *pool, void *out, size_t len)
+{
+    struct wsi_random once;
+
+    if (pool->memory == NULL) {
+        wsi_random_system(out, len);
+        return;
+    }
+    wsi_random_repeat(&once, pool->seed + 1 + atomic_fetch_add(&pool->draws, 1));
+    wsi_random_bytes(&once, out, len);
+}
+
+int64_t wsi_pool_calendar_ms(const struct wsi_pool *pool)
+{
+    return pool->memory != NULL ? TEST_BEGIN_MS + (int64_t)wsi_memory_now_ms(pool->memory)
+                                : wsi_calendar_ms();
 }
 
 void wsi_pool_end(struct wsi_pool *pool)

@@ -74,6 +74,7 @@ struct wsi_pool {
     const struct wsi_clock *clock;
     struct wsi_memory *memory; /* (owned, nullable) for tests: see wsi_pool_step() */
     uint64_t seed;             /* of its randomness */
+    atomic_uint draws;         /* wsi_pool_random() */
 
     pthread_mutex_t sweep; /* recursive: who runs mail of workers that have ended */
     pthread_mutex_t lock;
@@ -137,6 +138,11 @@ void wsi_pool_end(struct wsi_pool *pool);
  *         the worker: false.
  */
 bool wsi_pool_step(struct wsi_pool *pool, uint64_t until_us);
+
+/** Random bytes where there is no worker, and the date: wsi_random_system() and
+ * wsi_calendar_ms(), or for tests what follows from seed and clock. Any thread. */
+void wsi_pool_random(struct wsi_pool *pool, void *out, size_t len);
+int64_t wsi_pool_calendar_ms(const struct wsi_pool *pool);
 
 /** True when this thread is a worker of the pool. */
 static inline bool wsi_pool_is_here(const struct wsi_pool *pool)

@@ -297,7 +297,7 @@ static int queue(wsock_room *room, struct wsi_envelope *envelope)
         r += (int)append_to_shard(&room->shards[i], envelope, bytes, &post[i]);
     tell = r >= 0 && announce(room, envelope, bytes);
     if (r >= 0 && envelope->keeps) {
-        envelope->time_ms = wsi_calendar_ms();
+        envelope->time_ms = wsi_pool_calendar_ms(room->registry->owner->pool);
         start = wsi_history_append(room->history, &envelope->frames, envelope->key, bytes,
                                    envelope->time_ms);
         envelope->offset = room->history->last;

@@ -10,7 +10,6 @@
 #include "conn/conn.h"
 #include "conn/encode.h"
 #include "core/alloc.h"
-#include "core/random.h"
 #include "room/room.h"
 
 enum {
@@ -51,7 +50,8 @@ struct wsi_history *wsi_history_new(wsock_room *room)
         return NULL;
     history->room = room;
     while (history->epoch == 0)
-        wsi_random_system(&history->epoch, sizeof history->epoch);
+        wsi_pool_random(room->registry->owner->pool, &history->epoch,
+                        sizeof history->epoch);
     pthread_mutex_init(&history->publish, NULL);
     wsi_list_init(&history->node);
     wsi_timer_init(&history->timer, run_timer);

@@ -464,6 +464,41 @@ static void each_run_is_like_the_last(void **state)
     free(other);
 }
 
+static int look_at_kept(const wsock_room_message *message, void *user)
+{
+    wsock_room_message *kept = user;
+
+    *kept = *message;
+    return 0;
+}
+
+static wsock_room_message keep_one(uint64_t seed)
+{
+    static const char *const options[] = {"history_messages", "10", NULL};
+    wsock_room_message kept = {0};
+    wsock_room *room = NULL;
+
+    begin(seed, false);
+    assert_int_equal(wsock_server_make_room(world.server, &room, "log", options), 0);
+    advance(1500);
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, "x", 1), 0);
+    assert_int_equal(wsock_room_history(room, 0, 1, look_at_kept, &kept), 1);
+    wsock_room_unref(room);
+    end_world();
+    return kept;
+}
+
+static void history_repeats_its_epoch_and_dates(void **state)
+{
+    const wsock_room_message first = keep_one(7);
+
+    (void)state;
+    assert_int_equal(first.time_ms, INT64_C(946684801500));
+    assert_true(first.epoch != 0);
+    assert_true(first.epoch == keep_one(7).epoch);
+    assert_true(first.epoch != keep_one(8).epoch);
+}
+
 /* ---- faults ---- */
 
 static void both_ends_find_a_cut(void **state)
@@ -779,6 +814,7 @@ int main(void)
         TEST(delay_is_what_the_way_takes),
         TEST(client_comes_back_without_our_waiting),
         TEST(each_run_is_like_the_last),
+        TEST(history_repeats_its_epoch_and_dates),
         TEST(both_ends_find_a_cut),
         TEST(held_bytes_arrive_once_they_are_let_go),
         TEST(held_network_tells_nobody_of_an_end),
