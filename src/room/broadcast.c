@@ -192,18 +192,11 @@ static bool is_among(const struct wsi_conns *conns, const wsock_conn *conn)
                                        compare_addresses) != NULL;
 }
 
-static bool is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
+bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
 {
     if (envelope->except == conn || is_among(&envelope->excluded, conn))
         return false;
     return envelope->only.count == 0 || is_among(&envelope->only, conn);
-}
-
-void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn,
-                          struct wsi_feed *feed)
-{
-    if (!envelope->chooses || is_for(envelope, conn))
-        wsi_conn_deliver(conn, feed, &envelope->frames, envelope->key);
 }
 
 /* ---- queueing ---- */

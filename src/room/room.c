@@ -455,9 +455,8 @@ int wsock_room_join_since(wsock_room *room, wsock_conn *conn, const wsock_positi
 void wsi_room_post(wsock_room *room, const struct wsi_room_posts *posts)
 {
     for (unsigned i = 0; i < WSI_WORKERS_MAX / 64; i++)
-        for (unsigned bit = 0; posts->shards[i] >> bit != 0; bit++)
-            if ((posts->shards[i] >> bit & 1) != 0)
-                wsi_shard_post(&room->shards[64 * i + bit]);
+        for (uint64_t left = posts->shards[i]; left != 0; left &= left - 1)
+            wsi_shard_post(&room->shards[64 * i + (unsigned)__builtin_ctzll(left)]);
     if (posts->herald)
         wsi_herald_post(room->herald);
 }

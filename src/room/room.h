@@ -27,6 +27,7 @@
 #include "conn/droppable.h"
 #include "conn/frames.h"
 #include "conn/member.h"
+#include "conn/send.h"
 #include "conn/worker.h"
 #include "core/blob.h"
 #include "core/list.h"
@@ -188,8 +189,15 @@ int wsi_room_may_pack(wsock_room *room, unsigned *windows);
 int wsi_room_publish(wsock_room *room, const wsock_publish *what,
                      const struct wsi_frames *frames, wsock_position *out);
 void wsi_envelope_unref(struct wsi_envelope *envelope);
+/** Of one that chooses: whether this connection is meant. */
+bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn);
+
 /** On its worker: to who is there and may hear it, unless it is left out. */
-void wsi_envelope_deliver(const struct wsi_envelope *envelope, wsock_conn *conn,
-                          struct wsi_feed *feed);
+static inline void wsi_envelope_deliver(const struct wsi_envelope *envelope,
+                                        wsock_conn *conn, struct wsi_feed *feed)
+{
+    if (!envelope->chooses || wsi_envelope_is_for(envelope, conn))
+        wsi_conn_deliver(conn, feed, &envelope->frames, envelope->key);
+}
 
 #endif
