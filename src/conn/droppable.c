@@ -147,9 +147,10 @@ static void account_for_drop(struct wsi_feed *feed)
     atomic_fetch_add_explicit(&feed->rules->dropped, 1, memory_order_relaxed);
 }
 
-static void drop_item(struct wsi_droppable *queue, struct item *item)
+static void drop_item(struct wsi_droppable *queue, struct wsi_feed *feed,
+                      struct item *item)
 {
-    account_for_drop(item->feed);
+    account_for_drop(feed);
     wsi_blob_unref(take_out(queue, item));
 }
 
@@ -238,8 +239,11 @@ static bool make_keys(struct wsi_droppable *queue)
     return queue->keys != NULL;
 }
 
+/* @param a, b (nullable) */
 static bool is_same(const struct wsi_blob *a, const struct wsi_blob *b)
 {
+    if (a == NULL || b == NULL)
+        return a == b;
     return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
 }
 
@@ -259,8 +263,7 @@ static struct item *find(struct wsi_droppable *queue, const struct wsi_feed *fee
         struct item *item = key != NULL ? WSI_CONTAINER_OF(node, struct item, keyed)
                                         : sibling_of(node);
 
-        if (item->feed == feed &&
-            (key != NULL ? is_same(item->key, key) : item->key == NULL))
+        if (item->feed == feed && is_same(item->key, key))
             return item;
     }
     return NULL;
@@ -319,11 +322,11 @@ static bool append(struct wsi_droppable *queue, struct wsi_feed *feed,
 
 /* In the place of the older one, and not at the end: of keys that change all the time,
  * those at the end would never leave. */
-static void replace(struct wsi_droppable *queue, struct item *item,
+static void replace(struct wsi_droppable *queue, struct wsi_feed *feed, struct item *item,
                     struct wsi_blob *frame)
 {
-    account_for_drop(item->feed);
-    item->feed->bytes += frame->len - item->frame->len;
+    account_for_drop(feed);
+    feed->bytes += frame->len - item->frame->len;
     set(&queue->bytes, get(&queue->bytes) + frame->len - item->frame->len);
     wsi_blob_unref(item->frame);
     item->frame = wsi_blob_ref(frame);
@@ -349,7 +352,7 @@ static bool make_room(struct wsock_conn *conn, struct wsi_droppable *queue,
         if ((slow != WSI_SLOW_DROP_OLDEST && slow != WSI_SLOW_LATEST_ONLY) ||
             wsi_list_is_empty(&feed->waiting))
             return false;
-        drop_item(queue, sibling_of(feed->waiting.next));
+        drop_item(queue, feed, sibling_of(feed->waiting.next));
     }
     return true;
 }
@@ -373,11 +376,11 @@ bool wsi_droppable_put(struct wsock_conn *conn, struct wsi_feed *feed,
     if (queue != NULL && slow == WSI_SLOW_LATEST_ONLY)
         older = find(queue, feed, key);
     if (older != NULL && !feed->rules->in_order) {
-        replace(queue, older, frame);
+        replace(queue, feed, older, frame);
         return true;
     }
     if (older != NULL)
-        drop_item(queue, older);
+        drop_item(queue, feed, older);
     if (queue == NULL || !make_room(conn, queue, feed) ||
         !append(queue, feed, frame, slow == WSI_SLOW_LATEST_ONLY ? key : NULL)) {
         account_for_drop(feed);
