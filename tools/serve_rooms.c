@@ -304,7 +304,11 @@ static void raw_message(struct session *session, int type, const void *data, siz
         .raw_len = len,
     };
 
-    room_publish(session->home, session, &post);
+    /* There is no way to tell a raw member, and to drop what it says would be worse. */
+    if (wsock_room_may_publish(session->home->handle, session->conn) == WSOCK_ERATE)
+        wsock_conn_close(session->conn, 1008, "more than max_publish_rate");
+    else
+        room_publish(session->home, session, &post);
 }
 
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len,

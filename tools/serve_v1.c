@@ -341,6 +341,10 @@ static void take_pub(struct session *session, const json_t *request, const json_
 
     if (member == NULL)
         return;
+    if (wsock_room_may_publish(member->room->handle, session->conn) == WSOCK_ERATE) {
+        reply_error(session, id, "rate", wsock_strerror(WSOCK_ERATE), 1);
+        return;
+    }
     if (event != NULL)
         post.event = short_string(event, EVENT_MAX_BYTES);
     if (post.event == NULL || data == NULL) {

@@ -234,6 +234,31 @@ class Frames(Rooms):
         self.assertIn("ok", client.ask(type="hello"))
 
 
+class Rate(Rooms):
+    args = ("--set", "max_publish_rate=3")
+
+    def test_a_v1_member_is_told_that_it_is_too_much(self):
+        client = self.v1()
+        client.enter("Ann")
+        for _ in range(3):
+            client.put(type="pub", room="lobby", data=1)
+        client.put(type="pub", room="lobby", data=1, id=9)
+        frames = [client.take() for _ in range(4)]
+        self.assertEqual([f["data"] for f in frames if f.get("type") == "msg"], [1, 1, 1])
+        answer = next(f for f in frames if f.get("re") == 9)
+        self.assert_error(answer, "rate")
+        self.assertIs(answer["err"]["retry"], True)
+
+    def test_a_raw_member_is_sent_away(self):
+        client = self.raw()
+        for _ in range(4):
+            client.send(TEXT, "x")
+        answer = client.receive_message()
+        while answer == "x":  # the close may overtake what it said to the room
+            answer = client.receive_message()
+        self.assertEqual(answer, 1008)
+
+
 class Both(Rooms):
     args = ("--workers", "4", "--set", "max_backlog_bytes=64MiB")
 
