@@ -262,7 +262,7 @@ static void every_member_hears_each_offset_once_in_order(void **state)
            "vain, %d too slow\n",
            seed, told(chaos_cuts(chaos)), end.offset, recovered + lost, lost,
            told(&story.slow));
-    assert_true(recovered > 0 && lost > 0);
+    assert_true(recovered > 0); /* how many were not depends on the machine */
     free(story.said);
     wsock_room_unref(story.room);
     world_end(&world);

@@ -439,6 +439,98 @@ static void dropping_leaves_contexts_right(void **state)
     finish();
 }
 
+/* Take the next frame of the peer's. @return its payload; NULL at the end. */
+static const char *next_frame(size_t *pos)
+{
+    const uint8_t *at = (const uint8_t *)peer.output.data + *pos;
+    size_t len, header;
+
+    if (*pos == peer.output.len)
+        return NULL;
+    len = at[1] < 126 ? at[1] : (size_t)at[2] << 8 | at[3];
+    header = at[1] < 126 ? 2 : 4;
+    *pos += header + len;
+    assert_true(*pos <= peer.output.len);
+    return (const char *)at + header;
+}
+
+/* Two rooms and messages of its own ('0', '1', '2'), each numbered from 1. */
+static void hear_all(const unsigned *said, uint64_t lost)
+{
+    unsigned last[3] = {0}, heard = 0;
+    const char *text;
+    size_t pos = 0;
+
+    while ((text = next_frame(&pos)) != NULL) {
+        const unsigned who = (unsigned)(text[0] - '0');
+        const unsigned number = (unsigned)strtoul(text + 1, NULL, 10);
+
+        assert_true(who < 3);
+        assert_true(number > last[who]); /* in its order, once */
+        if (who == 2)
+            assert_int_equal(number, last[who] + 1); /* none is dropped */
+        last[who] = number;
+        heard++;
+    }
+    assert_int_equal(last[2], said[2]);
+    assert_int_equal(heard + lost, said[0] + said[1] + said[2]);
+    peer.output.len = 0;
+}
+
+static void act(uint32_t *seed, struct wsi_feed *feeds, unsigned *said)
+{
+    static const char *const keys[] = {NULL, "a", "b", "c"};
+    const unsigned what = (unsigned)(test_random(seed) % 16);
+    const unsigned who = (unsigned)(test_random(seed) % 2);
+    char text[3000];
+
+    memset(text, ' ', sizeof text);
+    if (what < 11) {
+        sprintf(text, "%u%u", who, ++said[who]);
+        text[strlen(text)] = ' ';
+        deliver_to(&feeds[who], text, 10 + test_random(seed) % 2900,
+                   keys[test_random(seed) % 4]);
+    } else if (what < 13) {
+        sprintf(text, "2%u", ++said[2]);
+        text[strlen(text)] = ' ';
+        assert_int_equal(wsi_conn_send(conn, WSOCK_TEXT, text, 20), 0);
+    } else if (what == 13) {
+        wsi_feed_end(conn, &feeds[who]);
+    } else {
+        peer.write_room = test_random(seed) % 20000;
+        stage_settle(&stage);
+    }
+}
+
+static void each_message_is_heard_in_order_or_counted(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 60; seed++) {
+        struct wsi_feed feeds[2];
+        unsigned said[3] = {0};
+        uint32_t random = seed;
+
+        begin((enum wsi_slow)(seed % 3), 1 + seed % 7);
+        rules.in_order = true;
+        wsi_feed_init(&feeds[0], &rules);
+        wsi_feed_init(&feeds[1], &rules);
+        block();
+        peer.write_room = 70010;
+        stage_settle(&stage);
+        peer.output.len = 0;
+        peer.write_room = 0;
+        for (int i = 0; i < 400; i++)
+            act(&random, feeds, said);
+        peer.write_room = SCRIPT_UNLIMITED;
+        stage_settle(&stage);
+        hear_all(said, atomic_load(&rules.dropped));
+        assert_int_equal(feeds[0].count + feeds[1].count, 0);
+        wsi_feed_end(conn, &feeds[0]);
+        wsi_feed_end(conn, &feeds[1]);
+        finish();
+    }
+}
+
 /* ---- memory ---- */
 
 static void few_of_those_that_wait_allocate(void **state)
@@ -524,6 +616,7 @@ int main(void)
         TEST(what_waits_leaves_before_a_close),
         TEST(what_a_room_said_leaves_after_the_leave),
         TEST(dropping_leaves_contexts_right),
+        TEST(each_message_is_heard_in_order_or_counted),
         TEST(few_of_those_that_wait_allocate),
         TEST(without_memory_a_message_is_missed),
         TEST(end_lets_go_of_what_waits),
