@@ -162,7 +162,10 @@ static void run_all(bool share)
     shared = share;
     finals = 0;
     world_begin(&world, WORKERS);
+    /* Whoever is slow shall miss nothing. */
     assert_int_equal(wsock_server_set(world.server, "max_backlog_bytes", "64MiB"), 0);
+    assert_int_equal(wsock_server_set(world.server, "slow_queue_messages", "1000000"), 0);
+    assert_int_equal(wsock_server_set(world.server, "slow_queue_bytes", "32MiB"), 0);
     world_listen(&world, NULL);
     connect_all(&world);
     for (int t = 0; t < THREADS; t++) {
