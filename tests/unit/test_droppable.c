@@ -362,6 +362,26 @@ static void who_waits_for_drain_comes_to_his_turn(void **state)
     finish();
 }
 
+/* There may be room on the wire before what waits has been moved there. */
+static void message_does_not_pass_those_that_wait(void **state)
+{
+    (void)state;
+    begin(WSI_SLOW_DROP_NEWEST, 10);
+    set("max_backlog_bytes", "200");
+    peer.write_room = 0;
+    assert_int_equal(wsi_conn_send(conn, WSOCK_BINARY, (char[98]){0}, 98), 0);
+    assert_true(deliver("1"));
+    assert_int_equal(feed.count, 1);
+    set("max_backlog_bytes", "100000");
+    assert_true(deliver("2"));
+    assert_int_equal(feed.count, 2);
+    unblock(100);
+    stage_sent(&peer, "\x81\x01"
+                      "1\x81\x01"
+                      "2");
+    finish();
+}
+
 static void what_waits_leaves_before_a_close(void **state)
 {
     size_t skip;
@@ -613,6 +633,7 @@ int main(void)
         TEST(wire_gets_a_little_at_a_time),
         TEST(own_messages_and_control_frames_pass_what_waits),
         TEST(who_waits_for_drain_comes_to_his_turn),
+        TEST(message_does_not_pass_those_that_wait),
         TEST(what_waits_leaves_before_a_close),
         TEST(what_a_room_said_leaves_after_the_leave),
         TEST(dropping_leaves_contexts_right),
