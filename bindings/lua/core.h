@@ -70,7 +70,7 @@ struct wlua_slot {
     struct wlua_state *state; /* (owned) a reference */
     struct wlua_slot *next;   /* of state->dead */
     wsock_conn *conn;         /* (nullable) of a timer; what ref refers to keeps it */
-    int ref;                  /* in the registry; of hooks: in the table of hooks */
+    int ref; /* see wlua_ref(); of hooks: a weak table, whose field 1 they are */
     bool is_hooks;
     bool adopted; /* ref is the object of a connection, not what its request carries */
     bool busy;    /* a handler of the connection yielded, so its messages wait */
@@ -127,14 +127,14 @@ struct wlua_state {
     struct wlua_kept *kept;
     struct wlua_handle *handles; /* all that were not collected */
 
-    lua_State *L;  /* that called dispatch */
-    lua_State *co; /* handlers run on it, until one yields or fails */
+    lua_State *L;     /* that called dispatch */
+    lua_State *store; /* its stack holds the table of references */
+    int store_len, store_free; /* how many it has; the first that is free, or 0 */
+    lua_State *co;    /* handlers run on it, until one yields or fails */
     int co_ref;
     int replace_ref, replace_spent_ref; /* functions of events.c */
     int run_ref;                       /* of wsock.lua: runs what core.take() tells */
-    int hooks_ref;                     /* weak table: index to hooks */
     int function_refs[WLUA_FUNCTIONS]; /* of wsock.lua, for what is not called directly */
-    int next_hooks;
     bool for_tests; /* the runtime: its clock is the one that counts */
     bool spent;     /* co must not be resumed any more */
     bool dispatching;
@@ -152,6 +152,12 @@ struct wlua_state *wlua_state_of(lua_State *L);
 struct wlua_state *wlua_state_found(lua_State *L);
 /** Make the state; leaves its box on the stack, upvalue 1 of the module's functions. */
 void wlua_open_state(lua_State *L);
+/** Refer to the value on top, and pop it. @return its number, above 0 */
+int wlua_ref(lua_State *L, struct wlua_state *state);
+/** Forget what it refers to; does nothing for 0. Takes no memory, as the next does not. */
+void wlua_unref(struct wlua_state *state, int ref);
+/** Push what it refers to; L may be any thread of Lua's. */
+void wlua_push(lua_State *L, const struct wlua_state *state, int ref);
 /** Make runtime and queue unless they are there. @return 0 or a code */
 int wlua_start(struct wlua_state *state);
 /** A slot for what index holds. @return NULL without memory */
@@ -163,7 +169,7 @@ struct wlua_slot *wlua_adopted(const wsock_conn *conn);
 /** The wsock_free_fn of slots. */
 void wlua_slot_release(void *slot);
 /** Free what wlua_slot_release() could not. */
-void wlua_bury(lua_State *L, struct wlua_state *state);
+void wlua_bury(struct wlua_state *state);
 /** End all that runs, and wait for it. */
 void wlua_end(struct wlua_state *state);
 

@@ -9,6 +9,9 @@
 
 #include <stdio.h>
 
+/* The metatable of what refers to hooks. */
+#define WEAK "wsock.weak"
+
 /* ---- connections, as values ---- */
 
 static void push_handle(lua_State *L, wsock_conn *conn)
@@ -31,7 +34,7 @@ static void push_carried(lua_State *L, wsock_conn *conn)
     const struct wlua_slot *slot = wsock_conn_get_user(conn);
 
     if (slot != NULL)
-        lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+        wlua_push(L, slot->state, slot->ref);
     else
         lua_pushnil(L);
 }
@@ -42,7 +45,7 @@ static void push_conn(lua_State *L, wsock_conn *conn, bool or_handle)
     const struct wlua_slot *slot = wlua_adopted(conn);
 
     if (slot != NULL)
-        lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+        wlua_push(L, slot->state, slot->ref);
     else if (or_handle)
         push_handle(L, conn);
     else
@@ -69,10 +72,10 @@ static int resume(lua_State *co, lua_State *from)
 static void renew(lua_State *L, struct wlua_state *state)
 {
     lua_State *fresh = lua_newthread(L);
-    const int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    const int ref = wlua_ref(L, state);
 
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->co_ref);
-    luaL_unref(L, LUA_REGISTRYINDEX, state->co_ref);
+    wlua_push(L, state, state->co_ref);
+    wlua_unref(state, state->co_ref);
     state->co = fresh;
     state->co_ref = ref;
     state->spent = false;
@@ -97,8 +100,7 @@ static int replace(lua_State *L)
     if (!parked)
         abandon(event);
     renew(L, state);
-    lua_rawgeti(L, LUA_REGISTRYINDEX,
-                state->function_refs[parked ? WLUA_PARKED : WLUA_FAILED]);
+    wlua_push(L, state, state->function_refs[parked ? WLUA_PARKED : WLUA_FAILED]);
     lua_insert(L, -2);
     lua_pushvalue(L, 1);
     lua_pushinteger(L, event->kind);
@@ -107,7 +109,7 @@ static int replace(lua_State *L)
 
         if (slot != NULL) {
             slot->busy = slot->busy || parked;
-            lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+            wlua_push(L, slot->state, slot->ref);
         }
     }
     lua_call(L, lua_gettop(L) - 3, 0);
@@ -132,7 +134,7 @@ static void give_up(struct wlua_state *state)
         return;
     wsock_conn_close(event->object, 1011, NULL);
     if (event->kind == WLUA_CLOSE) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, state->function_refs[WLUA_FORGET]);
+        wlua_push(L, state, state->function_refs[WLUA_FORGET]);
         push_conn(L, event->object, false);
         if (lua_pcall(L, 1, 0, 0) != 0)
             lua_pop(L, 1);
@@ -158,7 +160,7 @@ static bool is_ready(struct wlua_state *state)
 {
     if (!state->spent)
         return true;
-    lua_rawgeti(state->L, LUA_REGISTRYINDEX, state->replace_spent_ref);
+    wlua_push(state->L, state, state->replace_spent_ref);
     return calls(state, 0);
 }
 
@@ -172,14 +174,14 @@ static void run(struct wlua_state *state)
         return;
     }
     co = state->co;
-    lua_rawgeti(co, LUA_REGISTRYINDEX, state->run_ref);
+    wlua_push(co, state, state->run_ref);
     status = resume(co, L);
     if (status == 0) {
         lua_settop(co, 0);
         return;
     }
     state->spent = true;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->replace_ref);
+    wlua_push(L, state, state->replace_ref);
     if (status == LUA_YIELD)
         lua_pushnil(L);
     else
@@ -341,13 +343,12 @@ static int take_message(lua_State *L, const struct wlua_event *event, bool has_h
     if (!has_hooks || slot == NULL)
         return 0;
     if (slot->busy)
-        lua_rawgeti(L, LUA_REGISTRYINDEX,
-                    event->slot->state->function_refs[WLUA_BUSY]);
+        wlua_push(L, slot->state, slot->state->function_refs[WLUA_BUSY]);
     else
         lua_rawgeti(L, -1, WLUA_MESSAGE);
     if (lua_isnil(L, -1))
         return 0;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+    wlua_push(L, slot->state, slot->ref);
     lua_pushlstring(L, event->data, event->len);
     lua_pushboolean(L, event->flags == WSOCK_BINARY);
     return 4;
@@ -390,6 +391,14 @@ static int push_rest(lua_State *L, const struct wlua_event *event)
     }
 }
 
+/* Or nil, when nobody but us knows of them any more. */
+static void push_hooks(lua_State *L, const struct wlua_slot *slot)
+{
+    wlua_push(L, slot->state, slot->ref);
+    lua_rawgeti(L, -1, 1);
+    lua_replace(L, -2);
+}
+
 /* @return function, hooks (for timers and calls: what the slot is of) and arguments;
  *         nothing when nobody wants to know */
 static int take(lua_State *L)
@@ -403,18 +412,15 @@ static int take(lua_State *L)
     state->pending = false;
     luaL_checkstack(L, 8, NULL);
     if (event->kind == WLUA_MESSAGE) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, state->hooks_ref);
-        lua_rawgeti(L, -1, event->slot->ref);
+        push_hooks(L, event->slot);
         return take_message(L, event, lua_istable(L, -1));
     }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->function_refs[event->kind]);
+    wlua_push(L, state, state->function_refs[event->kind]);
     if (event->slot->is_hooks) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, state->hooks_ref);
-        lua_rawgeti(L, -1, event->slot->ref);
-        lua_replace(L, -2);
+        push_hooks(L, event->slot);
         has_hooks = lua_istable(L, -1);
     } else {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, event->slot->ref);
+        wlua_push(L, state, event->slot->ref);
     }
     return has_hooks ? 2 + push_rest(L, event) : 0;
 }
@@ -422,24 +428,25 @@ static int take(lua_State *L)
 /* ---- registering ---- */
 
 /* The table of hooks belongs to the server, endpoint or client, whose handlers refer to it
- * as a rule: if the registry held it as well, such a cycle would never go. */
+ * as a rule: if we held it as well, such a cycle would never go. */
 static struct wlua_slot *hooks_slot(lua_State *L, int index)
 {
     struct wlua_state *state = wlua_state_of(L);
     struct wlua_slot *slot;
 
     luaL_checktype(L, index, LUA_TTABLE);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, state->hooks_ref);
+    lua_createtable(L, 1, 0);
     lua_pushvalue(L, index);
-    lua_rawseti(L, -2, state->next_hooks);
+    lua_rawseti(L, -2, 1);
+    luaL_getmetatable(L, WEAK);
+    lua_setmetatable(L, -2);
+    slot = wlua_slot_new(L, state, lua_gettop(L));
     lua_pop(L, 1);
-    slot = wlua_slot_of(state, state->next_hooks);
     if (slot == NULL) {
         luaL_error(L, "not enough memory"); /* does not return */
         return NULL;
     }
     slot->is_hooks = true;
-    state->next_hooks++;
     return slot;
 }
 
@@ -564,22 +571,23 @@ static int post_call(lua_State *L)
     return registered(L, slot, r);
 }
 
-/* set_functions(run, hooks, {[kind] = function}) */
+/* set_functions(run, {[kind] = function}) */
 static int set_functions(lua_State *L)
 {
     struct wlua_state *state = wlua_state_of(L);
 
+    luaL_newmetatable(L, WEAK);
+    set_text(L, "__mode", "v");
     for (int i = WLUA_PART; i < WLUA_FUNCTIONS; i++) {
-        lua_rawgeti(L, 3, i);
-        state->function_refs[i] = luaL_ref(L, LUA_REGISTRYINDEX);
+        lua_rawgeti(L, 2, i);
+        state->function_refs[i] = wlua_ref(L, state);
     }
-    lua_settop(L, 2);
-    state->hooks_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    state->run_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_settop(L, 1);
+    state->run_ref = wlua_ref(L, state);
     lua_pushcfunction(L, replace);
-    state->replace_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    state->replace_ref = wlua_ref(L, state);
     lua_pushcfunction(L, replace_spent);
-    state->replace_spent_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    state->replace_spent_ref = wlua_ref(L, state);
     return 0;
 }
 

@@ -62,7 +62,7 @@ static int enter(lua_State *L, struct wlua_state *state)
     if (state->dispatching)
         return WSOCK_EBUSY;
     luaL_checkstack(L, 8, NULL);
-    wlua_bury(L, state);
+    wlua_bury(state);
     state->L = L;
     state->dispatching = true;
     return 0;
@@ -178,9 +178,12 @@ static int adopt(lua_State *L)
 
     luaL_checkany(L, 2);
     if (slot != NULL) {
+        int ref;
+
         lua_pushvalue(L, 2);
-        luaL_unref(L, LUA_REGISTRYINDEX, slot->ref);
-        slot->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+        ref = wlua_ref(L, state);
+        wlua_unref(state, slot->ref);
+        slot->ref = ref;
         slot->adopted = true;
         return 0;
     }
@@ -210,8 +213,8 @@ static int release(lua_State *L)
     struct wlua_slot *slot = wsock_conn_get_user(wlua_check(L, 1, WLUA_conn));
 
     if (slot != NULL) {
-        luaL_unref(L, LUA_REGISTRYINDEX, slot->ref);
-        slot->ref = LUA_NOREF;
+        wlua_unref(slot->state, slot->ref);
+        slot->ref = 0;
     }
     return 0;
 }
@@ -323,7 +326,7 @@ static int is_chosen(wsock_conn *conn, void *user)
 
     if (slot == NULL)
         return 0;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+    wlua_push(L, slot->state, slot->ref);
     if (!lua_isnil(L, -1))
         lua_rawget(L, -2);
     chosen = lua_toboolean(L, -1);
@@ -400,9 +403,9 @@ static int room_members(lua_State *L)
     for (size_t i = 0; i < members->count; i++) {
         const struct wlua_slot *slot = wlua_adopted(members->conns[i]);
 
-        if (slot == NULL || slot->ref == LUA_NOREF)
+        if (slot == NULL || slot->ref == 0)
             continue;
-        lua_rawgeti(L, LUA_REGISTRYINDEX, slot->ref);
+        wlua_push(L, slot->state, slot->ref);
         lua_rawseti(L, -2, ++n);
     }
     /* At once, and not when the collector comes to it: a reference keeps a connection. */

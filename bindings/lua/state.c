@@ -13,6 +13,59 @@
 enum { END_MS = 1000 };
 
 #define STATE_KEY "wsock.box"
+#define STORE_KEY "wsock.store"
+
+/* ---- references ---- */
+
+/* The registry will not do: where it grows while memory fails, Lua 5.1 and LuaJIT lose what
+ * moves from a table's hash part to its array. This table has an array alone. Free places
+ * in it hold the number of the next one. */
+enum { REFS = 1 };
+
+int wlua_ref(lua_State *L, struct wlua_state *state)
+{
+    int ref = state->store_free, next = 0;
+
+    lua_pushvalue(state->store, REFS);
+    lua_xmove(state->store, L, 1);
+    lua_insert(L, -2);
+    if (ref != 0) {
+        lua_rawgeti(L, -2, ref);
+        next = (int)lua_tointeger(L, -1);
+        lua_pop(L, 1);
+    } else {
+        ref = state->store_len + 1;
+    }
+    lua_rawseti(L, -2, ref); /* may raise an error: nothing has changed then */
+    lua_pop(L, 1);
+    state->store_free = next;
+    if (ref > state->store_len)
+        state->store_len = ref;
+    return ref;
+}
+
+void wlua_unref(struct wlua_state *state, int ref)
+{
+    if (ref == 0)
+        return;
+    lua_pushinteger(state->store, state->store_free);
+    lua_rawseti(state->store, REFS, ref);
+    state->store_free = ref;
+}
+
+void wlua_push(lua_State *L, const struct wlua_state *state, int ref)
+{
+    lua_rawgeti(state->store, REFS, ref);
+    lua_xmove(state->store, L, 1);
+}
+
+static void open_store(lua_State *L, struct wlua_state *state)
+{
+    state->store = lua_newthread(L);
+    lua_setfield(L, LUA_REGISTRYINDEX, STORE_KEY);
+    lua_newtable(L);
+    lua_xmove(L, state->store, 1);
+}
 
 /* ---- slots ---- */
 
@@ -49,10 +102,10 @@ struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int inde
     int ref;
 
     lua_pushvalue(L, index);
-    ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    ref = wlua_ref(L, state);
     slot = wlua_slot_of(state, ref);
     if (slot == NULL)
-        luaL_unref(L, LUA_REGISTRYINDEX, ref);
+        wlua_unref(state, ref);
     return slot;
 }
 
@@ -92,14 +145,13 @@ static struct wlua_slot *take_dead(struct wlua_state *state, bool closed)
     return dead;
 }
 
-void wlua_bury(lua_State *L, struct wlua_state *state)
+void wlua_bury(struct wlua_state *state)
 {
     struct wlua_slot *slot = take_dead(state, false), *next;
 
     for (; slot != NULL; slot = next) {
         next = slot->next;
-        if (!slot->is_hooks)
-            luaL_unref(L, LUA_REGISTRYINDEX, slot->ref);
+        wlua_unref(state, slot->ref);
         free_slot(slot);
     }
 }
@@ -242,15 +294,16 @@ void wlua_open_state(lua_State *L)
         return;
     }
     *box = state;
+    /* LuaJIT takes memory for the first such pointer into a part of the address space, and
+     * where an event comes in, nothing may raise an error. */
+    lua_pushlightuserdata(L, state);
+    lua_pop(L, 1);
     atomic_init(&state->refs, 1);
     pthread_mutex_init(&state->lock, NULL);
     state->process = wlua_process;
-    state->next_hooks = 1;
+    open_store(L, state);
     state->co = lua_newthread(L);
-    state->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    /* The first luaL_unref() may take memory, and where slots are freed there may be none. */
-    lua_pushboolean(L, 1);
-    luaL_unref(L, LUA_REGISTRYINDEX, luaL_ref(L, LUA_REGISTRYINDEX));
+    state->co_ref = wlua_ref(L, state);
 }
 
 /* ---- functions for wsock.lua ---- */
@@ -312,7 +365,7 @@ static int end_runtime(lua_State *L)
     if (state->dispatching && state->process == wlua_process)
         return wlua_fail(L, WSOCK_EDEADLK);
     wlua_end(state);
-    wlua_bury(L, state);
+    wlua_bury(state);
     lua_pushboolean(L, 1);
     return 1;
 }

@@ -14,7 +14,6 @@ local M = {
   CONN_CALL = 8, REQUEST = 9, CANCELLED = 10, HTTP = 11, STATE = 12, STOPPED = 13, TIMER = 14,
   CALL = 15, BUSY = 16, FAILED = 17, PARKED = 18, FORGET = 19,
   functions = {},
-  hooks = setmetatable({}, { __mode = "v" }),
 }
 
 local take, now = core.take, core.now
@@ -352,7 +351,7 @@ function M.leave_parked()
 end
 
 function M.start()
-  core.set_functions(run, M.hooks, M.functions)
+  core.set_functions(run, M.functions)
 end
 
 return M
