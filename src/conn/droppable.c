@@ -2,6 +2,7 @@
 /* What waits above the wire. */
 #include "conn/droppable.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include <wsock/error.h>
@@ -143,6 +144,7 @@ static struct wsi_blob *take_out(struct wsi_droppable *queue, struct item *item)
 
 static void account_for_drop(struct wsi_feed *feed)
 {
+    assert(feed != NULL);
     atomic_fetch_add_explicit(&feed->dropped, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&feed->rules->dropped, 1, memory_order_relaxed);
 }
@@ -239,12 +241,14 @@ static bool make_keys(struct wsi_droppable *queue)
     return queue->keys != NULL;
 }
 
-/* @param a, b (nullable) */
-static bool is_same(const struct wsi_blob *a, const struct wsi_blob *b)
+/* @param key (nullable) for a message without one. */
+static bool has_key(const struct item *item, const struct wsi_blob *key)
 {
-    if (a == NULL || b == NULL)
-        return a == b;
-    return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+    const struct wsi_blob *own = item->key;
+
+    if (key == NULL || own == NULL)
+        return key == own;
+    return own->len == key->len && memcmp(own->data, key->data, key->len) == 0;
 }
 
 /* @return (borrowed, nullable) the message of the feed that waits with this key; or
@@ -263,7 +267,7 @@ static struct item *find(struct wsi_droppable *queue, const struct wsi_feed *fee
         struct item *item = key != NULL ? WSI_CONTAINER_OF(node, struct item, keyed)
                                         : sibling_of(node);
 
-        if (item->feed == feed && is_same(item->key, key))
+        if (item->feed == feed && has_key(item, key))
             return item;
     }
     return NULL;

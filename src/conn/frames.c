@@ -8,14 +8,15 @@
 void wsi_windows_count(struct wsi_window_counts *windows, const struct wsock_conn *conn,
                        bool joins)
 {
-    const unsigned window = wsi_window_of(conn), set = wsi_windows_set(windows);
+    const unsigned window = wsi_window_of(conn);
+    const unsigned others = wsi_windows_set(windows) & ~window;
     uint32_t *count;
 
     if (window == 0)
         return;
     count = &windows->count[conn->pmd.own_window_bits - WSI_PMD_BITS_MIN];
     *count = joins ? *count + 1 : *count - 1;
-    atomic_store_explicit(&windows->set, *count > 0 ? set | window : set & ~window,
+    atomic_store_explicit(&windows->set, *count > 0 ? others | window : others,
                           memory_order_relaxed);
 }
 
