@@ -328,6 +328,15 @@ WSOCK_API int wsock_conn_response_field_at(const wsock_conn *conn, const char **
  * (borrowed from conn) Thread: any. Since: 1.0 */
 WSOCK_API const char *wsock_conn_remote_address(const wsock_conn *conn);
 /**
+ * The address of this end of it: "192.0.2.1:8080", "[2001:db8::1]:8080",
+ * "unix:/run/x.sock", or "unix:" for a socket without a name. At a listener for all
+ * addresses it is the one that the peer reached; what a proxy tells does not count. ""
+ * before open, and for a client's connection that got no answer.
+ *
+ * @return (borrowed from conn) Thread: any. Since: 1.0
+ */
+WSOCK_API const char *wsock_conn_local_address(const wsock_conn *conn);
+/**
  * Where a client's connection leads: the URL of its client as it was given, with a user
  * and a password if it has them; after redirects (option max_redirects) the last one that
  * was followed, also when the connection failed there. "" before it opened or ended, and

@@ -384,6 +384,17 @@ const char *wsock_conn_remote_address(const wsock_conn *conn)
     return facts != NULL ? wsi_facts_remote(facts) : "";
 }
 
+const char *wsock_conn_local_address(const wsock_conn *conn)
+{
+    const struct wsi_facts *facts = facts_of(conn);
+
+    const char *own = facts != NULL ? wsi_facts_local(facts) : NULL;
+
+    if (own != NULL)
+        return own;
+    return facts != NULL && conn->local != NULL ? (const char *)conn->local->data : "";
+}
+
 const char *wsock_conn_url(const wsock_conn *conn)
 {
     return conn != NULL && wsi_conn_role(conn) == WSI_CLIENT &&

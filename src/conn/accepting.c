@@ -13,6 +13,7 @@
 #include "conn/opening.h"
 #include "conn/service.h"
 #include "core/alloc.h"
+#include "core/blob.h"
 #include "io/sockets.h"
 #include "proto/origin.h"
 #include "proto/url.h"
@@ -32,8 +33,22 @@ static enum wsi_opening_phase first_phase(const struct wsi_service *service,
     return secure ? WSI_OPENING_TLS : WSI_OPENING_HEAD;
 }
 
-void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, int fd,
-                       const struct wsi_address *peer, bool secure)
+static void note_arrival(struct wsock_conn *conn, const struct wsi_arrival *arrival)
+{
+    struct wsi_opening *opening = conn->opening;
+
+    opening->phase = (uint8_t)first_phase(service_of(conn), &arrival->peer,
+                                          arrival->secure);
+    opening->speaks_tls = opening->is_secure = arrival->secure;
+    opening->peer = arrival->peer;
+    if (arrival->local != NULL)
+        conn->local = wsi_blob_ref(arrival->local);
+    else
+        wsi_socket_local(conn->worker->loop, &opening->local, arrival->fd);
+}
+
+void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker,
+                       const struct wsi_arrival *arrival)
 {
     const size_t alive = atomic_fetch_add(&service->alive, 1) + 1;
     const size_t limit = wsi_service_limit(service);
@@ -42,26 +57,24 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
 
     wsi_service_task(service);
     /* Nobody is told over TLS: that would cost a handshake. */
-    if (alive > limit + (secure ? 0 : OVERLOAD_MAX) ||
+    if (alive > limit + (arrival->secure ? 0 : OVERLOAD_MAX) ||
         wsi_conn_new(&conn, worker, &service->owner, NULL, WSI_SERVER) < 0) {
         atomic_fetch_sub(&service->alive, 1);
-        wsi_socket_close(worker->loop, fd);
+        wsi_socket_close(worker->loop, arrival->fd);
         wsi_service_task_done(service);
         return;
     }
     wsi_list_append(&worker->conns, &conn->node);
-    conn->opening->phase = (uint8_t)first_phase(service, peer, secure);
-    conn->opening->speaks_tls = conn->opening->is_secure = secure;
-    conn->opening->peer = *peer;
-    if (wsi_stream_adopt(&conn->stream, worker->loop, fd) < 0) {
-        wsi_socket_close(worker->loop, fd);
+    note_arrival(conn, arrival);
+    if (wsi_stream_adopt(&conn->stream, worker->loop, arrival->fd) < 0) {
+        wsi_socket_close(worker->loop, arrival->fd);
         wsi_conn_closed(conn);
         return;
     }
     if (alive > limit) {
         wsi_log(&worker->pool->log, WSOCK_LOG_WARN, wsi_conn_subject(conn).text,
                 "%s is refused with 503: max_connections (%zu) is reached",
-                wsi_address_text(peer, text), limit);
+                wsi_address_text(&arrival->peer, text), limit);
         wsi_reply_later(conn, "full\n");
         return;
     }
@@ -73,7 +86,7 @@ void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, i
         conn, (uint64_t)wsi_option(&service->profile.options, WSI_OPT_HANDSHAKE_TIMEOUT));
     if (conn->opening->phase != WSI_OPENING_PROXY)
         wsi_opening_begin(conn);
-    else if (secure)
+    else if (arrival->secure)
         wsi_stream_expect_filter(&conn->stream);
 }
 

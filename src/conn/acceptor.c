@@ -10,6 +10,7 @@
 
 #include "conn/conn.h"
 #include "core/alloc.h"
+#include "core/blob.h"
 #include "core/errno_text.h"
 #include "io/sockets.h"
 
@@ -25,6 +26,7 @@ struct wsi_accept_socket {
     struct wsi_service *service; /* a reference and a task */
     struct wsi_worker *worker;
     int fd;
+    struct wsi_blob *local; /* (owned, nullable) its address as text, if just one */
     bool started;
     bool deals; /* connections to all workers in turn */
     bool secure;
@@ -36,9 +38,7 @@ struct dealt {
     struct wsi_mail mail;
     struct wsi_service *service; /* a reference and a task */
     struct wsi_worker *worker;
-    struct wsi_address peer;
-    int fd;
-    bool secure;
+    struct wsi_arrival arrival; /* and a reference to `local` */
 };
 
 /* Any worker's will do for what is not about one of its descriptors. */
@@ -58,27 +58,28 @@ static void run_dealt(struct wsi_mail *mail)
     struct dealt *dealt = WSI_CONTAINER_OF(mail, struct dealt, mail);
     struct wsi_service *service = dealt->service;
 
-    wsi_service_adopt(service, dealt->worker, dealt->fd, &dealt->peer, dealt->secure);
+    wsi_service_adopt(service, dealt->worker, &dealt->arrival);
+    wsi_blob_unref(dealt->arrival.local);
     wsi_free(dealt);
     wsi_service_task_done(service);
     wsi_owner_unref(&service->owner);
 }
 
-static void deal(struct wsi_accept_socket *sock, struct wsi_worker *worker, int fd,
-                 const struct wsi_address *peer)
+static void deal(struct wsi_accept_socket *sock, struct wsi_worker *worker,
+                 const struct wsi_arrival *arrival)
 {
     struct dealt *dealt = wsi_alloc(sizeof *dealt);
 
     if (dealt == NULL) {
-        wsi_socket_close(sock->worker->loop, fd);
+        wsi_socket_close(sock->worker->loop, arrival->fd);
         return;
     }
     dealt->mail.run = run_dealt;
     dealt->service = sock->service;
     dealt->worker = worker;
-    dealt->peer = *peer;
-    dealt->fd = fd;
-    dealt->secure = sock->secure;
+    dealt->arrival = *arrival;
+    if (arrival->local != NULL)
+        wsi_blob_ref(arrival->local);
     wsi_owner_ref(&sock->service->owner);
     wsi_service_task(sock->service);
     wsi_worker_post(worker, &dealt->mail);
@@ -89,13 +90,15 @@ static void on_accept(struct wsi_listener *listener, int fd,
 {
     struct wsi_accept_socket *sock = socket_of(listener);
     struct wsi_worker *worker = sock->worker;
+    const struct wsi_arrival arrival = {
+        .peer = *peer, .local = sock->local, .fd = fd, .secure = sock->secure};
 
     if (sock->deals)
         worker = wsi_pool_pick(worker->pool);
     if (worker == sock->worker)
-        wsi_service_adopt(sock->service, worker, fd, peer, sock->secure);
+        wsi_service_adopt(sock->service, worker, &arrival);
     else
-        deal(sock, worker, fd, peer);
+        deal(sock, worker, &arrival);
 }
 
 static void on_starved(struct wsi_listener *listener, int error)
@@ -114,6 +117,7 @@ static void free_socket(struct wsi_accept_socket *sock)
     if (sock->path != NULL)
         sockets->remove_path(state, sock->path);
     wsi_free(sock->path);
+    wsi_blob_unref(sock->local);
     wsi_free(sock);
     wsi_service_task_done(service);
     wsi_owner_unref(&service->owner);
@@ -269,6 +273,24 @@ static void add_socket(struct wsi_acceptor *acceptor, struct wsi_service *servic
     acceptor->sockets[acceptor->count++] = sock;
 }
 
+/* What its connections share, so that none has to be asked. */
+static int note_local(struct wsi_accept_socket *sock, const struct wsi_sockets *sockets,
+                      void *state)
+{
+    struct wsi_address address;
+    char text[WSI_ADDRESS_TEXT_MAX];
+    size_t size;
+
+    if (sockets->local(state, &address, sock->fd) < 0 || wsi_address_is_any(&address))
+        return 0;
+    size = strlen(wsi_address_text(&address, text)) + 1;
+    sock->local = wsi_blob_new(size);
+    if (sock->local == NULL)
+        return WSOCK_ENOMEM;
+    memcpy(sock->local->data, text, size);
+    return 0;
+}
+
 /* The sockets of one address. */
 static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *service,
                         const struct wsi_address *address, const struct plan *plan,
@@ -302,6 +324,9 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
         add_socket(acceptor, service,
                    plan->reuse_port ? &pool->workers[i] : wsi_pool_pick(pool), sock,
                    plan);
+        r = note_local(sock, sockets, state);
+        if (r < 0)
+            return r;
     }
     return 0;
 }

@@ -80,6 +80,7 @@ static void free_conn(struct wsock_conn *conn)
     wsi_opening_free(conn->opening);
     wsi_session_fini(&conn->session);
     wsi_facts_free(conn->facts);
+    wsi_blob_unref(conn->local);
     wsi_conn_free_extra(conn);
     wsi_free(conn);
     wsi_owner_unref(owner);

@@ -49,6 +49,7 @@
 #include "proto/pmd.h"
 #include "proto/session.h"
 
+struct wsi_blob;
 struct wsi_extra;
 struct wsi_opening;
 struct wsi_queued;
@@ -94,6 +95,7 @@ struct wsock_conn {
     struct wsi_owner *owner;     /* (owned) the server or client */
     struct wsi_profile *profile; /* NULL until an endpoint is found */
     struct wsi_facts *facts;     /* (owned, nullable) of the handshake */
+    struct wsi_blob *local;      /* (owned, nullable) the listener's address as text */
     struct wsi_opening *opening; /* (owned) until open; guarded by worker->lock */
     uint64_t id;
     atomic_size_t posted_bytes; /* accepted, in mails to the worker */

@@ -260,10 +260,11 @@ static int check_upgrade(struct wsock_conn *conn, const struct wsi_http_head *he
 
 static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head)
 {
-    char address[WSI_ADDRESS_TEXT_MAX];
+    const struct wsi_opening *opening = conn->opening;
+    char remote[WSI_ADDRESS_TEXT_MAX], local[WSI_ADDRESS_TEXT_MAX];
 
-    return wsi_facts_from_response(&conn->facts,
-                                   wsi_address_text(&conn->opening->peer, address), head);
+    return wsi_facts_from_response(&conn->facts, wsi_address_text(&opening->peer, remote),
+                                   wsi_address_text(&opening->local, local), head);
 }
 
 /* What it says can be read when the connection has ended, if there is memory for that. */

@@ -26,7 +26,13 @@
 enum { PAIRS_MAX = 256, BYTES_MAX = 1 << 27 };
 
 /* What few have. User and password come last, since they are two strings. */
-enum { EXTRA_PEER = 'p', EXTRA_HOST = 'h', EXTRA_SECURE = 's', EXTRA_BASIC = 'b' };
+enum {
+    EXTRA_LOCAL = 'l',
+    EXTRA_PEER = 'p',
+    EXTRA_HOST = 'h',
+    EXTRA_SECURE = 's',
+    EXTRA_BASIC = 'b',
+};
 
 struct offsets {
     uint32_t method, path, headers, params, query, cookies, extras, protocol, end;
@@ -212,6 +218,8 @@ static void put_extra(struct writer *w, int which, struct wsi_str text)
 
 static void put_whence(struct writer *w, const struct wsi_whence *whence)
 {
+    if (*whence->local != '\0')
+        put_extra(w, EXTRA_LOCAL, wsi_str_of(whence->local));
     if (strcmp(whence->peer, whence->remote) != 0)
         put_extra(w, EXTRA_PEER, wsi_str_of(whence->peer));
     if (whence->host.len > 0)
@@ -303,10 +311,10 @@ int wsi_facts_from_request(struct wsi_facts **out, const struct wsi_whence *when
     return 0;
 }
 
-int wsi_facts_from_response(struct wsi_facts **out, const char *remote,
+int wsi_facts_from_response(struct wsi_facts **out, const char *remote, const char *local,
                             const struct wsi_http_head *head)
 {
-    const struct wsi_whence whence = {.remote = remote, .peer = remote};
+    const struct wsi_whence whence = {.remote = remote, .peer = remote, .local = local};
 
     assert(head->method.len == 0 && head->target.len == 0);
     return wsi_facts_from_request(out, &whence, head, NULL, 0);
@@ -394,6 +402,11 @@ const char *wsi_facts_peer(const struct wsi_facts *facts)
     const char *peer = extra(facts, EXTRA_PEER);
 
     return peer != NULL ? peer : wsi_facts_remote(facts);
+}
+
+const char *wsi_facts_local(const struct wsi_facts *facts)
+{
+    return extra(facts, EXTRA_LOCAL);
 }
 
 const char *wsi_facts_host(const struct wsi_facts *facts)

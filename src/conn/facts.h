@@ -24,6 +24,7 @@ struct wsi_facts;
 struct wsi_whence {
     const char *remote;  /* the client's address, as far as it is known */
     const char *peer;    /* the address of who is connected: the client, or a proxy */
+    const char *local;   /* this end's; "" when many have the same, which is kept apart */
     struct wsi_str host; /* that the client asked for, if the Host header does not say */
     bool is_secure;      /* the client came over TLS */
 };
@@ -41,7 +42,7 @@ int wsi_facts_from_request(struct wsi_facts **out, const struct wsi_whence *when
                            const struct wsi_capture *captures, unsigned capture_count);
 
 /** The same from a server's answer: header fields and subprotocol, all else is empty. */
-int wsi_facts_from_response(struct wsi_facts **out, const char *remote,
+int wsi_facts_from_response(struct wsi_facts **out, const char *remote, const char *local,
                             const struct wsi_http_head *head);
 
 /** Takes NULL. */
@@ -53,6 +54,8 @@ size_t wsi_facts_size(const struct wsi_facts *facts);
 /** The addresses, as they were given; of a response, both are the server's. */
 const char *wsi_facts_remote(const struct wsi_facts *facts);
 const char *wsi_facts_peer(const struct wsi_facts *facts);
+/** This end's address, as it was given; NULL when that was "". */
+const char *wsi_facts_local(const struct wsi_facts *facts);
 /** The host that was asked for, with its port; "" when that was not said. */
 const char *wsi_facts_host(const struct wsi_facts *facts);
 bool wsi_facts_is_secure(const struct wsi_facts *facts);

@@ -79,6 +79,7 @@ struct wsi_opening {
     uint32_t retry_after_s;
 
     struct wsi_address peer; /* server: who connected; client: what is being tried */
+    struct wsi_address local; /* unless it is the listener's; once there is a socket */
     /* Server: what a PROXY header says. */
     struct wsi_address *remote; /* (owned, nullable) the client, if it is named */
     bool is_proxy;              /* the client is unknown, or the proxy itself */

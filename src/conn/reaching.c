@@ -60,6 +60,7 @@ static void on_dialed(void *user, int fd, const struct wsi_address *address, int
         wsi_socket_close(conn->worker->loop, fd);
         connect_failed(conn, error);
     } else {
+        wsi_socket_local(conn->worker->loop, &conn->opening->local, fd);
         wsi_reaching_connected(conn);
     }
 }

@@ -19,6 +19,8 @@
 #include "conn/trust.h"
 #include "io/address.h"
 
+struct wsi_blob;
+
 /* A visit to every worker that sends the connections away. */
 struct wsi_farewell {
     struct wsi_round round;
@@ -69,15 +71,19 @@ void wsi_service_task_done(struct wsi_service *service);
  * it has just stopped. */
 void wsi_service_stop(struct wsi_service *service, uint64_t timeout_ms);
 
-/**
- * Take over an accepted socket, on the worker that it will live on.
- *
- * @param fd     (consumed)
- * @param peer   who it is.
- * @param secure whether it speaks TLS.
- */
-void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker, int fd,
-                       const struct wsi_address *peer, bool secure);
+/** An accepted socket. */
+struct wsi_arrival {
+    struct wsi_address peer;
+    struct wsi_blob *local; /* (borrowed, nullable) this end's address as text, if all of
+                               the listener's connections have the same */
+    int fd;                   /* (owned) */
+    bool secure;              /* it speaks TLS */
+};
+
+/** Take it over, on the worker that it will live on. @param arrival (borrowed until
+ * return) but for its descriptor. */
+void wsi_service_adopt(struct wsi_service *service, struct wsi_worker *worker,
+                       const struct wsi_arrival *arrival);
 
 /** The options of the service that owns a connection. */
 const struct wsi_options *wsi_service_options(struct wsi_owner *owner);

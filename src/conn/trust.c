@@ -203,7 +203,11 @@ void wsi_trust_tell(struct wsi_told *out, const struct wsock_conn *conn,
     wsi_address_text(&opening->peer, out->peer);
     wsi_address_text(remote, out->remote);
     out->whence = (struct wsi_whence){
-        .remote = out->remote, .peer = out->peer, .is_secure = opening->is_secure};
+        .remote = out->remote,
+        .peer = out->peer,
+        .local = wsi_address_text(&opening->local, out->local),
+        .is_secure = opening->is_secure,
+    };
     out->by_fields = false;
     /* For a client that the proxy in front does not know, nobody speaks. */
     if (opening->is_proxy || !lists(&trust->forwarded, remote))

@@ -44,6 +44,7 @@ bool wsi_trust_knows_client(const struct wsock_conn *conn, struct wsi_ip *ip);
 struct wsi_told {
     struct wsi_whence whence;
     char remote[WSI_ADDRESS_TEXT_MAX], peer[WSI_ADDRESS_TEXT_MAX];
+    char local[WSI_ADDRESS_TEXT_MAX];
     bool by_fields; /* the client's address was forwarded: */
     struct wsi_ip ip;
 };

@@ -110,7 +110,7 @@ const char *wsi_address_text(const struct wsi_address *address,
         unix_text(address, out);
         break;
     default:
-        snprintf(out, WSI_ADDRESS_TEXT_MAX, "?");
+        snprintf(out, WSI_ADDRESS_TEXT_MAX, "%s", address->len == 0 ? "" : "?");
         break;
     }
     return out;
@@ -240,6 +240,14 @@ void wsi_address_any(struct wsi_address *out, uint16_t port)
         set_v6(out, in6addr_any, 0, port);
     if (fd >= 0)
         close(fd);
+}
+
+bool wsi_address_is_any(const struct wsi_address *a)
+{
+    if (a->u.any.sa_family == AF_INET)
+        return const_v4(a)->sin_addr.s_addr == htonl(INADDR_ANY);
+    return a->u.any.sa_family == AF_INET6 &&
+           IN6_IS_ADDR_UNSPECIFIED(&const_v6(a)->sin6_addr);
 }
 
 int wsi_address_local(struct wsi_address *out, int fd)

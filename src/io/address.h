@@ -18,8 +18,8 @@ struct wsi_address {
 
 enum { WSI_ADDRESS_TEXT_MAX = 128 };
 
-/** "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock", "unix:" for an unnamed peer. A v4
- * address mapped into v6 reads as the v4 address it is. @return out. */
+/** "127.0.0.1:80", "[::1]:80", "unix:/run/x.sock", "unix:" for an unnamed peer, "" for
+ * length 0. A v4 address mapped into v6 reads as the v4 address it is. @return out. */
 const char *wsi_address_text(const struct wsi_address *address,
                              char out[WSI_ADDRESS_TEXT_MAX]);
 
@@ -35,6 +35,9 @@ int wsi_address_unix(struct wsi_address *out, const char *path);
 
 /** Every address of this machine: dual-stack v6, or v4 where there is no v6. */
 void wsi_address_any(struct wsi_address *out, uint16_t port);
+
+/** What wsi_address_any() makes, and its like of v4. */
+bool wsi_address_is_any(const struct wsi_address *a);
 
 /** Of a socket's own end or its peer. */
 int wsi_address_local(struct wsi_address *out, int fd);

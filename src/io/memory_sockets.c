@@ -277,15 +277,6 @@ static bool is_same(const struct wsi_address *a, const struct wsi_address *b)
     return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
 }
 
-static bool is_any(const struct wsi_address *address)
-{
-    const uint16_t port = wsi_address_port(address);
-    struct wsi_address any;
-
-    return (wsi_address_numeric(&any, "0.0.0.0", port) && is_same(&any, address)) ||
-           (wsi_address_numeric(&any, "::", port) && is_same(&any, address));
-}
-
 static uint16_t take_port(struct wsi_memory *memory)
 {
     const uint16_t port = memory->next_port;
@@ -309,7 +300,7 @@ static struct wsi_endpoint *listener_at(struct wsi_memory *memory,
             continue;
         if (is_same(&end->local, address))
             return end;
-        if (is_any(&end->local) &&
+        if (wsi_address_is_any(&end->local) &&
             wsi_address_port(&end->local) == wsi_address_port(address))
             found = end;
     }

@@ -118,6 +118,12 @@ const struct wsi_sockets wsi_sockets_kernel = {
     .remove_path = kernel_remove_path,
 };
 
+void wsi_socket_local(struct wsi_loop *loop, struct wsi_address *out, int fd)
+{
+    if (loop->backend->sockets->local(loop->backend_state, out, fd) < 0)
+        *out = (struct wsi_address){0};
+}
+
 void wsi_socket_close(struct wsi_loop *loop, int fd)
 {
     loop->backend->sockets->close(loop->backend_state, fd, false);

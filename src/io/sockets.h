@@ -42,6 +42,8 @@ struct wsi_sockets {
 
 extern const struct wsi_sockets wsi_sockets_kernel;
 
+/** The address of a descriptor's own end; of length 0 when there is none to be had. */
+void wsi_socket_local(struct wsi_loop *loop, struct wsi_address *out, int fd);
 /** For who holds a descriptor of a loop and no stream. */
 void wsi_socket_close(struct wsi_loop *loop, int fd);
 

@@ -152,7 +152,8 @@ static void keep(const struct wsi_http_head *head)
 {
     struct wsi_capture captures[WSI_CAPTURES_MAX];
     const unsigned count = match(head->target, captures);
-    const struct wsi_whence whence = {.remote = "127.0.0.1:5", .peer = "127.0.0.1:5"};
+    const struct wsi_whence whence = {
+        .remote = "127.0.0.1:5", .peer = "127.0.0.1:5", .local = "127.0.0.1:6"};
     struct wsi_facts *facts = NULL;
     struct wsi_str protocol;
     unsigned cursor = 0;

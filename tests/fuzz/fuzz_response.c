@@ -43,7 +43,7 @@ static void check_kept(const struct wsi_http_head *head, struct wsi_str protocol
 {
     struct wsi_facts *facts = NULL;
 
-    CHECK(wsi_facts_from_response(&facts, "[::1]:5", head) == 0);
+    CHECK(wsi_facts_from_response(&facts, "[::1]:5", "[::1]:6", head) == 0);
     CHECK(wsi_str_equal(wsi_str_of(wsi_facts_subprotocol(facts)), protocol));
     CHECK(wsi_facts_header(facts, "upgrade") != NULL);
     wsi_facts_free(facts);

@@ -99,6 +99,10 @@ static void handles_outlive_the_runtime(void **state)
     assert_string_equal(wsock_request_path(wsock_conn_request(conn)), "/test");
     assert_non_null(wsock_request_header(wsock_conn_request(conn), "Host"));
     assert_true(strncmp(wsock_conn_remote_address(conn), "127.0.0.1:", 10) == 0);
+    assert_string_equal(wsock_conn_remote_address(conn),
+                        wsock_conn_local_address(side.conn));
+    assert_string_equal(wsock_conn_local_address(conn),
+                        wsock_conn_remote_address(side.conn));
     assert_ptr_equal(wsock_conn_get_user(conn), &user);
     assert_non_null(wsock_conn_response_header(side.conn, "Upgrade"));
     assert_int_equal(user, 0);

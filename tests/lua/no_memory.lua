@@ -116,6 +116,7 @@ for what, act in pairs {
   with = function() return room:with { encode = tostring } end,
   members = function() return room:members() end,
   facts = function() return conn.remote_address, conn.extensions, peer.request, peer.params end,
+  here = function() return conn.local_address, peer.local_address end,
   request = function()
     local req = peer.request
     return req.headers, req.query, req.cookies, req.path, req.subprotocols

@@ -270,6 +270,8 @@ test("the end comes once, with its code, reason and cause", function()
   equal(conn.url, url)
   equal(ends[1][1].url, "")
   assert(ends[1][1].id > 0 and ends[1][1].remote_address:find("127.0.0.1", 1, true))
+  equal(ends[1][1].local_address, conn.remote_address)
+  equal(conn.local_address, ends[1][1].remote_address)
   equal(server.conn_count, 0)
 end)
 

@@ -207,6 +207,10 @@ def test_the_address_to_listen_at():
             async with serve(echo, host, 0) as server:
                 port = server.sockets[0].getsockname()[1]
                 async with connect(f"ws://127.0.0.1:{port}") as websocket:
+                    (other,) = server.connections
+                    assert other.local_address == ("127.0.0.1", port)
+                    assert websocket.remote_address == other.local_address
+                    assert other.remote_address == websocket.local_address
                     await websocket.send("x")
                     assert await websocket.recv() == "x"
         async with serve(echo, ["127.0.0.1", "127.0.0.2"], 0) as server:

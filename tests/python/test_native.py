@@ -83,6 +83,39 @@ def test_request_says_all_and_is_accepted_or_rejected(world):
     assert req.subprotocols == ["one", "two"] and req.basic == ("ann", "secret")
     assert req.method == "GET" and req.is_upgrade and not req.is_secure and req.tls is None
     assert req.remote_address == req.peer_address and req.host in world.url
+    assert joined[0].remote_address == conn.local_address != conn.remote_address
+    assert joined[0].local_address == conn.remote_address == req.host
+
+
+@pytest.mark.parametrize("listen, reach, here", [
+    ("127.0.0.3:0", "127.0.0.3", "127.0.0.3"),
+    ("0.0.0.0:0", "127.0.0.2", "127.0.0.2"),
+    ("*:0", "127.0.0.4", "127.0.0.4"),
+    ("[::]:0", "[::1]", "[::1]"),
+])
+def test_the_address_of_this_end(listen, reach, here):
+    joined = []
+    with wsock.Queue() as queue, wsock.Server(f"ws://{listen}", queue=queue) as server:
+        server.on_open("/")(joined.append)
+        server.start()
+        port = server.urls[0].rpartition(":")[2]
+        conn = wsock.Client(f"ws://{reach}:{port}/", queue=queue).connect()
+        assert conn.local_address == ""
+        queue.run_until(lambda: joined and conn.is_open)
+        assert joined[0].local_address == f"{here}:{port}" == conn.remote_address
+        assert joined[0].remote_address == conn.local_address
+    assert joined[0].local_address == f"{here}:{port}"
+
+
+def test_the_address_of_an_end_at_a_path(tmp_path):
+    url, joined = f"ws+unix:{tmp_path}/s", []
+    with wsock.Queue() as queue, wsock.Server(url, queue=queue) as server:
+        server.on_open("/")(joined.append)
+        server.start()
+        conn = wsock.Client(url, queue=queue).connect()
+        queue.run_until(lambda: joined and conn.is_open)
+        assert joined[0].local_address == f"unix:{tmp_path}/s" == conn.remote_address
+        assert joined[0].remote_address == conn.local_address == "unix:"
 
 
 def test_deferred_request_is_answered_from_a_thread(world):

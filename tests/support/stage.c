@@ -283,12 +283,11 @@ struct wsock_conn *stage_accept(struct stage *stage, struct script_peer *peer,
 {
     struct wsi_worker *on = &stage->pool.workers[worker];
     struct wsi_worker *before = wsi_worker_current;
-    struct wsi_address address;
+    struct wsi_arrival arrival = {.fd = script_peer_init(&stage->script[worker], peer)};
 
-    assert_true(wsi_address_numeric(&address, "127.0.0.1", 7));
+    assert_true(wsi_address_numeric(&arrival.peer, "127.0.0.1", 7));
     wsi_worker_current = on;
-    wsi_service_adopt(&stage->service, on, script_peer_init(&stage->script[worker], peer),
-                      &address, false);
+    wsi_service_adopt(&stage->service, on, &arrival);
     wsi_worker_current = before;
     return newest(on);
 }

@@ -11,7 +11,7 @@
 
 static struct wsi_http_head head;
 static const struct wsi_whence whence = {.remote = "192.0.2.1:4711",
-                                         .peer = "192.0.2.1:4711"};
+                                         .peer = "192.0.2.1:4711", .local = ""};
 
 static const struct wsi_http_head *request(const char *target)
 {
@@ -88,6 +88,7 @@ static void a_plain_request_is_read_back(void **state)
     assert_null(wsi_facts_query(facts, "x"));
     assert_null(wsi_facts_cookie(facts, "x"));
     assert_string_equal(wsi_facts_subprotocol(facts), "");
+    assert_null(wsi_facts_local(facts));
     wsi_facts_free(facts);
 }
 
@@ -346,18 +347,21 @@ static void a_response_tells_fields_and_subprotocol(void **state)
     field("Sec-WebSocket-Accept", "x");
     field("Sec-WebSocket-Protocol", "chat");
     field("Set-Cookie", "a=1");
-    assert_int_equal(wsi_facts_from_response(&facts, "192.0.2.1:80", &head), 0);
+    assert_int_equal(wsi_facts_from_response(&facts, "192.0.2.1:80", "192.0.2.9:4711",
+                                             &head), 0);
     assert_string_equal(wsi_facts_method(facts), "");
     assert_string_equal(wsi_facts_target(facts), "");
     assert_string_equal(wsi_facts_path(facts), "");
     assert_string_equal(wsi_facts_header(facts, "set-cookie"), "a=1");
     assert_string_equal(wsi_facts_subprotocol(facts), "chat");
+    assert_string_equal(wsi_facts_local(facts), "192.0.2.9:4711");
     assert_int_equal(wsi_facts_set_subprotocol(facts, "chat"), 0);
     assert_int_equal(wsi_facts_set_subprotocol(facts, "other"), WSOCK_EINVAL);
     assert_string_equal(wsi_facts_subprotocol(facts), "chat");
     wsi_facts_free(facts);
     head.count = 1;
-    assert_int_equal(wsi_facts_from_response(&facts, "192.0.2.1:80", &head), 0);
+    assert_int_equal(wsi_facts_from_response(&facts, "192.0.2.1:80", "192.0.2.9:4711",
+                                             &head), 0);
     assert_string_equal(wsi_facts_subprotocol(facts), "");
     wsi_facts_free(facts);
 }

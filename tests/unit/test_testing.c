@@ -630,6 +630,7 @@ static void clients_come_from_where_the_test_says(void **state)
     assert_int_equal(wsock_testing_set_source(world.runtime, "2001:db8::1"), 0);
     conn = join();
     assert_string_equal(wsock_conn_remote_address(conn), "10.0.0.1:80");
+    assert_string_equal(wsock_conn_local_address(conn), "[2001:db8::1]:49154");
     saw_exactly("begins | 0 from 127.0.0.1:49152 | 0 server open | 0 client open | "
                 "0 from 203.0.113.9:49153 | 0 server open | 0 client open | "
                 "0 from [2001:db8::1]:49154 | 0 server open | 0 client open");

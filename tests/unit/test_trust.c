@@ -342,13 +342,13 @@ static void origin_is_compared_with_the_host_that_was_asked_for(void **state)
 static void header_before_tls_counts_as_a_handshake(void **state)
 {
     struct wsock_conn *plain = begin("127.0.0.1", ""), *secure;
-    struct wsi_address address;
     struct script_peer other;
+    struct wsi_arrival arrival = {.fd = script_peer_init(&stage.script[0], &other),
+                                  .secure = true};
 
     (void)state;
-    assert_true(wsi_address_numeric(&address, "127.0.0.1", 7));
-    wsi_service_adopt(&stage.service, stage.worker,
-                      script_peer_init(&stage.script[0], &other), &address, true);
+    assert_true(wsi_address_numeric(&arrival.peer, "127.0.0.1", 7));
+    wsi_service_adopt(&stage.service, stage.worker, &arrival);
     secure = WSI_CONTAINER_OF(stage.worker->conns.prev, struct wsock_conn, node);
     assert_false(plain->stream.expects_filter);
     assert_true(secure->stream.expects_filter);

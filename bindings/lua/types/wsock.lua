@@ -305,6 +305,7 @@ function Request:defer() end
 ---@field subprotocol string
 ---@field extensions string
 ---@field remote_address string
+---@field local_address string
 ---@field url string
 ---@field tls table<string, string>?
 ---@field rtt number?

@@ -255,6 +255,11 @@ class Connection(_wsock.Conn):
         return str(_wsock.conn_remote_address(self))
 
     @property
+    def local_address(self) -> str:
+        """The address of this end, "" before it is open."""
+        return str(_wsock.conn_local_address(self))
+
+    @property
     def url(self) -> str:
         """Where a client's connection leads: its URL, or where redirects led; "" at a server."""
         return str(_wsock.conn_url(self))

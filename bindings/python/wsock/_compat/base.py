@@ -107,6 +107,13 @@ class BaseConnection:
         return address_of(_wsock.conn_remote_address(self._native))
 
     @property
+    def local_address(self) -> Address:
+        """The address of this end, likewise."""
+        if self._native is None:
+            return None
+        return address_of(_wsock.conn_local_address(self._native))
+
+    @property
     def latency(self) -> float:
         """Seconds that the last ping took to be answered; 0 before there was one."""
         rtt = None if self._native is None else _wsock.conn_rtt_us(self._native)
