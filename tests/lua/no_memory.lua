@@ -158,6 +158,40 @@ local function live()
   }
 end
 
+-- The same with handlers that wait, and messages and the end waiting behind them.
+local asleep = {}
+
+local function sleep()
+  asleep[coroutine.running()] = true
+  wsock.sleep(0.001)
+end
+
+local function sleepy()
+  return wsock.connect {
+    url = url,
+    on_open = function(c)
+      sleep()
+      c:send("x")
+      c:send("last")
+      c:ping("p")
+    end,
+    on_message = function(c, data)
+      sleep()
+      if data == "last" then c:close() end
+    end,
+    on_pong = sleep,
+    on_close = sleep,
+  }
+end
+
+local function all_awake()
+  for co in pairs(asleep) do
+    if coroutine.status(co) == "suspended" then return false end
+    asleep[co] = nil
+  end
+  return true
+end
+
 local function until_ended()
   local deadline = wsock.now() + 0.05
   repeat wsock.wait(0.005) until Conn.open_count == 0 or wsock.now() > deadline
@@ -170,19 +204,26 @@ local function quietly(fn)
   io.stderr = stderr
 end
 
-quietly(function()
+local function fail_in_each(what, connect)
   for _, count in ipairs { 1, 3, 30 } do
     local n, failed = 0, true
     while failed do
-      assert(live())
+      assert(connect())
       fail_at(n, count, "lua")
       pcall(until_ended)
       failed = stop_failing()
-      await_none(1, ("events, %d, %d"):format(n, count))
+      local now = ("%s, %d, %d"):format(what, n, count)
+      await_none(1, now)
+      t.await("all go on: " .. now, all_awake)
       n, steps = n + 1, steps + 1
       assert(n < 3000)
     end
   end
+end
+
+quietly(function()
+  fail_in_each("events", live)
+  fail_in_each("waiting", sleepy)
 end)
 
 server:stop()

@@ -24,6 +24,8 @@ local unpack = table.unpack or unpack
 -- false. There is one for a connection at most, as what comes behind it waits.
 local parked = {}
 local parked_count = 0
+-- Whether one may have died that still has what waits behind it, for want of memory.
+local stuck = false
 -- Coroutine: the request that it answers, or the connection whose end it tells; by these a
 -- failure finds whom it is about.
 local requests = setmetatable({}, { __mode = "k" })
@@ -41,8 +43,8 @@ end
 
 -- What happens unless on_error says otherwise, and when that fails itself.
 local function default_on_error(err, conn, traceback)
-  complain("error in " .. name_of(conn) .. ": " .. tostring(traceback or err))
   if conn then conn:close(1011) end
+  complain("error in " .. name_of(conn) .. ": " .. tostring(traceback or err))
 end
 
 -- Hand an error to on_error: of the server or client (nil: unknown), else of the module.
@@ -90,11 +92,34 @@ local function park(co, conn)
   if conn then conn._parked = co end
 end
 
--- What waits behind a handler that will not end any more has a coroutine of its own.
-local function run_rest(conn)
+-- What waits behind a handler that will not end any more has a coroutine of its own. Until
+-- there is memory for that the dead one keeps its place.
+local function run_rest(conn, dead)
   local rest = coroutine.create(go_on)
   park(rest, conn)
+  forget(dead)
   M.resume(rest, rest)
+end
+
+local function find_dead()
+  for co in pairs(parked) do
+    if status(co) == "dead" then return co end
+  end
+end
+
+-- Behind a dispatch: nothing may come any more for whom one of them is in the way. Their
+-- connections have missed something.
+local function unstick()
+  for co in find_dead do
+    local conn = parked[co]
+    if conn then
+      core.conn_close(conn[1], 1011, nil)
+      run_rest(conn, co)
+    else
+      forget(co)
+    end
+  end
+  stuck = false
 end
 
 --- Resume a coroutine that yielded inside a handler. Its errors go to on_error.
@@ -108,9 +133,12 @@ function M.resume(co, ...)
     report(nil, err, nil, traceback_of(co, err))
     return false, err
   end
-  local conn = forget(co)
-  failed(co, err, conn or nil)
-  if conn then run_rest(conn) end
+  local conn = parked[co] or nil
+  stuck = true
+  local told, why = pcall(failed, co, err, conn)
+  if not told and conn then core.conn_close(conn[1], 1011, nil) end
+  if conn then run_rest(conn, co) else forget(co) end
+  if not told then error(why, 0) end
   return false, err
 end
 
@@ -119,10 +147,9 @@ function go_on(co)
   local conn = parked[co]
   local queue = conn and conn._waiting
   if queue then
-    while queue.first <= queue.last do
-      local event = queue[queue.first]
-      queue[queue.first] = nil
-      queue.first = queue.first + 1
+    while queue.first do
+      local event = queue.first
+      queue.first = event.behind
       event[1](unpack(event, 2, event.n))
     end
     conn._waiting = nil
@@ -141,24 +168,26 @@ local function run()
   end
 end
 
--- An event of a connection of which a handler is parked.
+-- An event of a connection of which a handler is parked. They are a chain, as that grows
+-- without memory, and nothing is half done when there is none.
 local function wait(conn, handler, ...)
   local queue = conn._waiting
+  local event = { handler, n = select("#", ...) + 1, behind = false, ... }
   if not queue then
-    queue = { first = 1, last = 0 }
-    conn._waiting = queue
+    conn._waiting = { first = event, last = event }
     core.conn_pause_read(conn[1])
+    return
   end
-  queue.last = queue.last + 1
-  queue[queue.last] = { handler, n = select("#", ...) + 1, ... }
+  if queue.first then queue.last.behind = event else queue.first = event end
+  queue.last = event
 end
 
 -- A coroutine may have died otherwise than in M.resume(): closed, or resumed by hand.
 local function is_parked(conn)
   local co = conn._parked
   if co and status(co) == "dead" then
-    forget(co)
-    run_rest(conn)
+    stuck = true
+    run_rest(conn, co)
   end
   return conn._parked ~= nil
 end
@@ -237,9 +266,9 @@ M.functions[M.CONN_TIMER] = function(timer, missed)
   end
 end
 
-local function start(fn, first, every, conn)
+local function start(fn, first, every, conn, co)
   check.fn(fn, "timers take a function", 3)
-  local timer = setmetatable({ fn = fn, conn = conn }, Timer)
+  local timer = setmetatable({ false, fn = fn, conn = conn, _co = co }, Timer)
   local handle, message, code = core.timer(timer, first, every, conn and conn[1])
   if not handle then return nil, message, code end
   timer[1] = handle
@@ -290,13 +319,23 @@ function M.conn_call(conn, fn, ...)
   return core.post({ fn, conn, n = select("#", ...) + 2, ... }, conn[1])
 end
 
+-- Its timer ticks until it was heard, since a tick may be lost for want of memory.
+local AGAIN = 0.1
+
+local function wake(timer)
+  local co = timer._co
+  if co and status(co) == "suspended" then M.resume(co) else timer:cancel() end
+end
+
 --- Inside a handler or coroutine: go on after that many seconds.
 function M.sleep(seconds)
   local co, is_main = running()
   if not co or is_main then error("sleep works inside handlers and coroutines", 2) end
-  local timer, message, code = M.after(seconds, function() M.resume(co) end)
+  local timer, message, code = start(wake, seconds, AGAIN, nil, co)
   if not timer then return nil, message, code end
   yield()
+  timer._co = nil -- before the rest, which may fail
+  timer:cancel()
   return true
 end
 
@@ -318,18 +357,23 @@ local function accept_now()
   end
 end
 
+local function settled(ran, ...)
+  if ran and stuck then unstick() end
+  return ran, ...
+end
+
 --- Run what waits, at most max_events handlers (1,024 unless told).
 -- @return how many; or nil, text and code
 function M.poll(max_events)
   if next(unstarted) then accept_now() end
-  return core.dispatch(max_events == nil and 0 or max_events, 0)
+  return settled(core.dispatch(max_events == nil and 0 or max_events, 0))
 end
 
 --- Run handlers until the moment, of wsock.now(); never shorter.
 -- @return how many, and how many seconds late it became; or nil, text and code
 function M.tick_until(moment, max_events)
   if next(unstarted) then accept_now() end
-  return core.tick_until(moment, max_events)
+  return settled(core.tick_until(moment, max_events))
 end
 
 function M.tick(milliseconds, max_events)
@@ -340,9 +384,10 @@ end
 --- Wait for handlers to run, and run them; for seconds at most, for ever without.
 function M.wait(seconds)
   if next(unstarted) then accept_now() end
-  if seconds == nil then return core.dispatch(0, -1) end
+  if stuck then seconds = 0 end
+  if seconds == nil then return settled(core.dispatch(0, -1)) end
   local limit_ms = math.floor(seconds * 1000 + 0.5)
-  return core.dispatch(0, limit_ms < 0 and 0 or limit_ms)
+  return settled(core.dispatch(0, limit_ms < 0 and 0 or limit_ms))
 end
 
 --- Nothing will resume handlers that wait any more, nor come for whom they are in the way.
