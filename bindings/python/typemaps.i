@@ -115,6 +115,17 @@
     $result = $1 < 0 ? Py_NewRef(Py_None) : wpy_pair(*arg2, *arg3);
 }
 
+%typemap(in, numinputs=0) (const void **data, size_t *len) (const void *bytes = NULL, size_t count = 0)
+{
+    $1 = &bytes;
+    $2 = &count;
+}
+/* Empty when there is none. */
+%typemap(out) int wsock_conn_response_body
+{
+    $result = PyBytes_FromStringAndSize($1 == 0 ? *arg2 : "", $1 == 0 ? (Py_ssize_t)*arg3 : 0);
+}
+
 /* What comes from peers is UTF-8 as a rule only. */
 %typemap(out) const char *
 {

@@ -323,6 +323,17 @@ WSOCK_API const char *wsock_conn_response_header(const wsock_conn *conn,
  */
 WSOCK_API int wsock_conn_response_field_at(const wsock_conn *conn, const char **name,
                                            const char **value, size_t index);
+/**
+ * The body of an answer that refuses (cause REFUSED), once the connection has ended: at
+ * most so many bytes as the option max_refusal_bytes says, and what came of them in time.
+ * A body in chunks (Transfer-Encoding) is not kept.
+ *
+ * @param data (out, borrowed from conn)
+ * @param len  (out) 1 or more.
+ * @return 0; WSOCK_ENOENT when there is none; WSOCK_EINVAL. Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_conn_response_body(const wsock_conn *conn, const void **data,
+                                       size_t *len);
 /** The peer's address; at a server the client's, as wsock_request_remote_address(), also
  * behind proxies that are listed; "" before open. @return
  * (borrowed from conn) Thread: any. Since: 1.0 */

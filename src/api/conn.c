@@ -377,6 +377,20 @@ int wsock_conn_response_field_at(const wsock_conn *conn, const char **name,
     return wsi_facts_field_at(facts, name, value, WSOCK_FIELDS_HEADER, index);
 }
 
+int wsock_conn_response_body(const wsock_conn *conn, const void **data, size_t *len)
+{
+    const struct wsi_extra *extra;
+
+    if (conn == NULL || data == NULL || len == NULL)
+        return WSOCK_EINVAL;
+    extra = wsi_conn_state(conn) == WSI_CONN_CLOSED ? wsi_extra_of(conn) : NULL;
+    if (extra == NULL || extra->body == NULL)
+        return WSOCK_ENOENT;
+    *data = extra->body->data;
+    *len = extra->body->len;
+    return 0;
+}
+
 const char *wsock_conn_remote_address(const wsock_conn *conn)
 {
     const struct wsi_facts *facts = facts_of(conn);

@@ -11,6 +11,7 @@
 
 #include "conn/compress.h"
 #include "conn/conn.h"
+#include "conn/extra.h"
 #include "conn/moving.h"
 #include "conn/opening.h"
 #include "conn/reaching.h"
@@ -18,6 +19,7 @@
 #include "conn/secure.h"
 #include "conn/tunneling.h"
 #include "core/alloc.h"
+#include "core/blob.h"
 #include "core/errno_text.h"
 #include "proto/utf8.h"
 
@@ -147,7 +149,7 @@ static struct wsi_str refusal_line(const struct wsi_opening *opening)
 {
     struct wsi_str line = {(const char *)opening->in.data, 0};
 
-    while (line.len < opening->in.len && line.len < opening->refusal_length &&
+    while (line.len < opening->in.len && line.len < opening->refusal_text &&
            line.ptr[line.len] != '\r' && line.ptr[line.len] != '\n')
         line.len++;
     while (!wsi_utf8_is_valid(line.ptr, line.len)) /* a character that was cut */
@@ -155,9 +157,32 @@ static struct wsi_str refusal_line(const struct wsi_opening *opening)
     return line;
 }
 
+/* Without memory it is not told. */
+static void keep_body(struct wsock_conn *conn)
+{
+    const struct wsi_opening *opening = conn->opening;
+    const size_t len = opening->in.len < opening->refusal_length
+                           ? opening->in.len
+                           : opening->refusal_length;
+    struct wsi_extra *extra;
+    struct wsi_blob *body;
+
+    if (!opening->keeps_body || len == 0)
+        return;
+    extra = wsi_conn_extra(conn);
+    body = extra != NULL ? wsi_blob_new(len) : NULL;
+    if (body == NULL)
+        return;
+    memcpy(body->data, opening->in.data, len);
+    body->len = len;
+    extra->body = body;
+}
+
 void wsi_connecting_refused(struct wsock_conn *conn)
 {
     const struct wsi_str line = refusal_line(conn->opening);
+
+    keep_body(conn);
 
     wsi_connecting_fail(conn, WSOCK_CAUSE_REFUSED, "%s%s%.*s", conn->opening->refusal,
                         line.len > 0 ? ": " : "", (int)line.len, line.ptr);
@@ -174,36 +199,55 @@ void wsi_connecting_receive_refusal(struct wsock_conn *conn, const uint8_t *data
     if (wsi_buf_append(&opening->in, data, len < missing ? len : missing, SIZE_MAX / 2) <
             0 ||
         opening->in.len >= opening->refusal_length ||
-        memchr(opening->in.data, '\n', opening->in.len) != NULL)
+        (!opening->keeps_body &&
+         memchr(opening->in.data, '\n', opening->in.len) != NULL))
         wsi_connecting_refused(conn);
 }
 
-/* How much of a body is waited for: of plain text whose length is known. */
-static size_t refusal_length(const struct wsi_http_head *head)
+/* RFC 9112 section 6.3. @return bytes of the body, at most max; 0 for one in chunks. */
+static size_t body_length(const struct wsi_http_head *head, size_t max)
 {
-    const struct wsi_str plain = WSI_STR("text/plain");
-    const struct wsi_http_field *type = wsi_http_find(head, WSI_STR("Content-Type"), 0);
     const struct wsi_http_field *length = wsi_http_find(head, WSI_STR("Content-Length"),
                                                         0);
     size_t bytes = 0;
 
-    if (type == NULL || length == NULL || type->value.len < plain.len ||
-        !wsi_str_equal_nocase((struct wsi_str){type->value.ptr, plain.len}, plain))
+    if (head->status == 204 || head->status == 304 ||
+        wsi_http_find(head, WSI_STR("Transfer-Encoding"), 0) != NULL)
         return 0;
-    for (size_t i = 0; i < length->value.len && bytes < REFUSAL_MAX; i++)
+    if (length == NULL)
+        return max; /* until the end of the stream */
+    for (size_t i = 0; i < length->value.len && bytes < max; i++)
         bytes = bytes * 10 + (size_t)(length->value.ptr[i] - '0'); /* digits: checked */
-    return bytes < REFUSAL_MAX ? bytes : REFUSAL_MAX;
+    return bytes < max ? bytes : max;
+}
+
+/* How much is waited for to tell its first line: of plain text whose length is known. */
+static size_t text_length(const struct wsi_http_head *head)
+{
+    const struct wsi_str plain = WSI_STR("text/plain");
+    const struct wsi_http_field *type = wsi_http_find(head, WSI_STR("Content-Type"), 0);
+
+    if (type == NULL || type->value.len < plain.len ||
+        !wsi_str_equal_nocase((struct wsi_str){type->value.ptr, plain.len}, plain) ||
+        wsi_http_find(head, WSI_STR("Content-Length"), 0) == NULL)
+        return 0;
+    return body_length(head, REFUSAL_MAX);
 }
 
 static void begin_refusal(struct wsock_conn *conn, const struct wsi_http_head *head,
                           const struct wsi_http_refusal *refusal, size_t head_end)
 {
     struct wsi_opening *opening = conn->opening;
+    const size_t kept = (size_t)wsi_option(&conn->profile->options,
+                                           WSI_OPT_MAX_REFUSAL_BYTES);
 
     conn->http_status = (uint16_t)refusal->status;
     opening->phase = WSI_OPENING_REFUSED;
     opening->refusal = refusal->why;
-    opening->refusal_length = refusal_length(head);
+    opening->keeps_body = kept > 0;
+    opening->refusal_text = text_length(head);
+    opening->refusal_length = opening->keeps_body ? body_length(head, kept)
+                                                  : opening->refusal_text;
     opening->retry_after_s = wsi_http_retry_after(head);
     wsi_buf_consume(&opening->in, head_end);
     wsi_connecting_receive_refusal(conn, NULL, 0);

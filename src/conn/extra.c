@@ -67,6 +67,7 @@ void wsi_conn_free_extra(struct wsock_conn *conn)
     wsi_droppable_free(atomic_load(&extra->droppable));
     wsi_free(atomic_load(&extra->tls));
     wsi_free(extra->url);
+    wsi_blob_unref(extra->body);
     wsi_free(extra->queued);
     wsi_free(extra);
 }

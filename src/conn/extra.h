@@ -31,6 +31,8 @@ struct wsi_extra {
         *pong; /* (owned, nullable) the newest ping that waits for its answer */
     _Atomic(struct wsi_tls_facts *) tls; /* (owned, nullable) what is known of its TLS */
     char *url; /* (owned, nullable) where a redirect led; once open it never changes */
+    struct wsi_blob *body; /* (owned, nullable) of an answer that refuses; set before it
+                              has ended */
     _Atomic(struct wsi_bearer *) bearer; /* (owned, nullable) who it is: identity.h */
     struct wsi_queued *queued; /* (owned, nullable) from the beginning, or never */
     struct wsi_guest *guest;   /* (nullable) it counts for max_connections_per_address */

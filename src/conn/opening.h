@@ -76,6 +76,8 @@ struct wsi_opening {
     /* In REFUSED, where `in` begins with the body. */
     const char *refusal;   /* static: the status in words */
     size_t refusal_length; /* of the body, as far as it is of interest */
+    size_t refusal_text;   /* of that, what may begin with a line to be told */
+    bool keeps_body;       /* option max_refusal_bytes */
     uint32_t retry_after_s;
 
     struct wsi_address peer; /* server: who connected; client: what is being tried */

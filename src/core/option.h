@@ -176,6 +176,10 @@
       COUNT, 0, 0, 100, 1, "",                                                           \
       "Redirects that are followed, but never from wss to ws; Authorization and Cookie "  \
       "do not go to another origin")                                                     \
+    X(MAX_REFUSAL_BYTES, "max_refusal_bytes", WSOCK_SCOPE_CLIENT,                        \
+      BYTES, 0, 0, WSI_MIB, 1, "",                                                       \
+      "So much of the body of an answer that refuses is waited for, within "             \
+      "handshake_timeout, and kept")                                                     \
     X(NO_PROXY, "no_proxy", WSOCK_SCOPE_CLIENT,                                          \
       STRING, 0, 0, 4095, 1, "",                                                         \
       "Names, addresses and networks that are connected to directly, separated by "      \

@@ -349,6 +349,8 @@ def test_process_request_and_response(run):
                 await connect(at(server))
             assert caught.value.response.status_code == 403
             assert caught.value.response.headers["X-Why"] == "secret"
+            assert len(caught.value.response.body) == int(
+                caught.value.response.headers["Content-Length"]) > 0
             host, port = server.sockets[0].getsockname()
             head, body = await _get(host, port, "/health")
             assert head.startswith("HTTP/1.1 200") and body == "fine\n"

@@ -65,6 +65,10 @@ def test_request_says_all_and_is_accepted_or_rejected(world):
     world.client("/chat/a%20b?x=1&x=2&y=%C3%A4", on_close=on_close).connect()
     world.until(lambda: ends)
     assert ends[0].http_status == 401 and ends[0].cause == wsock.Cause.REFUSED
+    for limit, body in ((5, b"who a"), (0, b"")):
+        conn = world.client("/chat/a", on_close=on_close, max_refusal_bytes=limit).connect()
+        world.until(lambda: conn.close_info)
+        assert conn.response_body == body
     url = world.url.replace("//", "//ann:secret@")
     client = wsock.Client(url + "/chat/a%20b?x=1&x=2&y=%C3%A4", queue=world.queue,
                           headers={"Cookie": "a=b; c=d"}, subprotocols=["one", "two"])

@@ -7,7 +7,9 @@
 
 #include <wsock/error.h>
 
+#include "conn/extra.h"
 #include "conn/header.h"
+#include "core/blob.h"
 #include "stage.h"
 
 #define STATUS  "HTTP/1.1 101 Switching Protocols\r\n"
@@ -18,12 +20,19 @@ static struct stage stage;
 static struct script_peer peer;
 static struct wsock_conn *conn;
 static char detail[256];
+static char body[256];
 static int http_status;
 
 static void on_close(wsock_conn *c, const wsock_close_info *info, void *user)
 {
-    (void)c;
+    const struct wsi_extra *extra = wsi_extra_of(c);
+
     (void)user;
+    memset(body, 0, sizeof body);
+    if (extra != NULL && extra->body != NULL) {
+        assert_true(extra->body->len < sizeof body);
+        memcpy(body, extra->body->data, extra->body->len);
+    }
     test_transcript_add(&stage.seen, "closed %s", wsock_cause_text(info->cause));
     strncpy(detail, info->detail, sizeof detail - 1);
     http_status = info->http_status;
@@ -262,6 +271,37 @@ static void text_of_a_refusal_may_come_later(void **state)
     stage_end(&stage);
 }
 
+/* Whatever comes after this body, or does not. */
+static void keeps(const char *answer, bool eof, const char *kept)
+{
+    begin("");
+    assert_int_equal(wsi_options_set(&stage.remote.profile.options, "max_refusal_bytes",
+                                     "10", true, NULL, 0),
+                     0);
+    script_feed(&peer, answer, strlen(answer));
+    peer.eof = eof;
+    stage_ended(&stage, &peer);
+    stage_saw(&stage, REFUSED);
+    assert_string_equal(body, kept);
+    stage_end(&stage);
+}
+
+static void body_of_a_refusal_is_kept_if_wanted(void **state)
+{
+    (void)state;
+    fails("", PLAIN "Content-Length: 6\r\n\r\none\ntwo", REFUSED);
+    assert_string_equal(body, "");
+    keeps(PLAIN "Content-Length: 7\r\n\r\none\ntwo and", false, "one\ntwo");
+    assert_string_equal(detail, TOLD ": one");
+    keeps(PLAIN "Content-Length: 11\r\n\r\n0123456789a", false, "0123456789");
+    keeps(PLAIN "Content-Length: 7\r\n\r\none", true, "one");
+    keeps(PLAIN "Content-Length: 0\r\n\r\none", false, "");
+    keeps("HTTP/1.1 400 Bad Request\r\n\r\n{1}\n", true, "{1}\n");
+    assert_string_equal(detail, TOLD);
+    keeps("HTTP/1.1 304 Not Modified\r\n\r\n", false, "");
+    keeps(PLAIN "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", false, "");
+}
+
 static void server_that_ends_before_it_answers_fails(void **state)
 {
     (void)state;
@@ -306,6 +346,7 @@ int main(void)
         TEST(refusal_tells_the_status_of_the_server),
         TEST(refusal_tells_the_first_line_of_its_text),
         TEST(text_of_a_refusal_may_come_later),
+        TEST(body_of_a_refusal_is_kept_if_wanted),
         TEST(server_that_ends_before_it_answers_fails),
         TEST(answer_without_end_is_not_kept),
     };

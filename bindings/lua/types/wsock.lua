@@ -306,6 +306,7 @@ function Request:defer() end
 ---@field extensions string
 ---@field remote_address string
 ---@field local_address string
+---@field response_body string
 ---@field url string
 ---@field tls table<string, string>?
 ---@field rtt number?

@@ -85,6 +85,7 @@ end
 function getters.buffered(self) return core.conn_buffered(self[1]) end
 function getters.is_open(self) return core.conn_is_open(self[1]) == 1 end
 function getters.remote_address(self) return core.conn_remote_address(self[1]) end
+function getters.response_body(self) return core.conn_response_body(self[1]) end
 function getters.local_address(self) return core.conn_local_address(self[1]) end
 function getters.url(self) return core.conn_url(self[1]) end
 function getters.subprotocol(self) return core.conn_subprotocol(self[1]) end

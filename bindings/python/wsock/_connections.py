@@ -280,6 +280,12 @@ class Connection(_wsock.Conn):
         value: Optional[str] = _wsock.conn_response_header(self, name)
         return value
 
+    @property
+    def response_body(self) -> bytes:
+        """The body of an answer that refused, as far as the option max_refusal_bytes keeps
+        it; else empty."""
+        return bytes(_wsock.conn_response_body(self))
+
     def ping(self, data: Any = b"") -> None:
         """Send a ping of at most 125 bytes; on_pong brings the answer."""
         _wsock.conn_send_ping(self, data)

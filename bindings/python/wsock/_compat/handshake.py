@@ -125,4 +125,4 @@ def answer_of(native: Any, status: int = 101) -> Response:
     while (field := _wsock.conn_response_field_at(native, index)) is not None:
         headers[field[0]] = field[1]
         index += 1
-    return Response(status, reason_of(status), headers)
+    return Response(status, reason_of(status), headers, native.response_body)

@@ -21,6 +21,8 @@ from ..http11 import Request
 from ..uri import WebSocketURI, parse_uri
 from .settings import number_from_environment, seconds_of
 
+# Of the body of InvalidStatus.response.
+REFUSAL_BYTES = 64 * 1024
 CONNECT_MORE = ("ssl", "server_hostname", "host", "port", "local_addr", "family", "sock")
 
 
@@ -145,6 +147,7 @@ def client_options(options: dict[str, Any], proxy: Union[str, bool, None],
     seconds = seconds_of(open_timeout, "open_timeout")
     options.update(
         connect_timeout=seconds, tls_timeout=seconds,
+        max_refusal_bytes=REFUSAL_BYTES,
         max_redirects=number_from_environment("WSOCK_MAX_REDIRECTS", 10),
         proxy="" if proxy is True else "none" if not proxy else proxy)
     return options
