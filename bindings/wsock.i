@@ -22,7 +22,7 @@
 %rename("%(regex:/^(?:wsock_|WSOCK_)(.*)/\\1/)s") "";
 
 /* Take functions: by hand. */
-%rename("$ignore", regexmatch$name="^wsock_(server|endpoint|client)_on_") "";
+%rename("$ignore", regexmatch$name="^wsock_(server|endpoint|client|room)_on_") "";
 %ignore wsock_runtime_on_log;
 %ignore wsock_conn_post;
 %ignore wsock_conn_timer;
@@ -50,10 +50,14 @@
 %ignore wsock_publish;
 %ignore wsock_room_join_with;
 %ignore wsock_join;
-%rename("$ignore", regexmatch$name="^wsock_(position|joined|room_message)$") "";
+%rename("$ignore", regexmatch$name="^wsock_(position|joined|room_message|member|person)$") "";
 %ignore wsock_room_join_since;
 %ignore wsock_room_position;
 %ignore wsock_room_history;
+%ignore wsock_room_dropped; /* of one member, or of all */
+%ignore wsock_room_people;
+%ignore wsock_room_info;
+%ignore wsock_server_identity_conns;
 %ignore wsock_option_at;
 %ignore wsock_option_info;
 %ignore wsock_close_info;
@@ -111,4 +115,6 @@ WSOCK_STATUS(wsock_testing_next_ms)
 %include <wsock/client.h>
 %include <wsock/history.h>
 %include <wsock/room.h>
+%include <wsock/member.h>
+%include <wsock/pattern.h>
 %include <wsock/testing.h>

@@ -20,7 +20,7 @@ static struct wpy_conn *new_conn(wsock_conn *conn, struct wpy_hooks *hooks)
     self->hooks = hooks;
     Py_INCREF(hooks);
     self->data = Py_NewRef(Py_None);
-    wpy_request_take(conn, &self->identity, &self->info);
+    self->info = wpy_request_take(conn);
     wpy_keep(hooks->queue, &self->kept, (PyObject *)self);
     wsock_conn_set_user(conn, self, NULL);
     return self;
@@ -28,12 +28,34 @@ static struct wpy_conn *new_conn(wsock_conn *conn, struct wpy_hooks *hooks)
 
 struct wpy_conn *wpy_conn_of(wsock_conn *conn, struct wpy_hooks *hooks)
 {
-    struct wpy_conn *self = wsock_conn_get_user(conn);
+    struct wpy_conn *self = wpy_conn_object(conn);
 
     if (self == NULL) /* of a client that was started, or that ended before it opened */
         return new_conn(conn, hooks);
     Py_INCREF(self);
     return self;
+}
+
+struct wpy_conn *wpy_conn_object(const wsock_conn *conn)
+{
+    void *user = wsock_conn_get_user(conn);
+
+    return wpy_is_pending(user) ? NULL : user;
+}
+
+PyObject *wpy_conn_shown(wsock_conn *conn)
+{
+    PyTypeObject *type = (PyTypeObject *)wpy_classes.connection;
+    struct wpy_conn *self = wpy_conn_object(conn);
+
+    if (self != NULL)
+        return Py_NewRef((PyObject *)self);
+    self = (struct wpy_conn *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        wpy_handle_init(&self->handle, wsock_conn_ref(conn), WPY_conn);
+        self->data = Py_NewRef(Py_None);
+    }
+    return (PyObject *)self;
 }
 
 struct wpy_conn *wpy_conn_opens(wsock_conn *conn, struct wpy_hooks *hooks)
@@ -42,12 +64,46 @@ struct wpy_conn *wpy_conn_opens(wsock_conn *conn, struct wpy_hooks *hooks)
     return wpy_hooks_is_client(hooks) ? wpy_conn_of(conn, hooks) : new_conn(conn, hooks);
 }
 
+/* From here on nothing leads from the library's handle to the object. */
+static void part(struct wpy_conn *self)
+{
+    if (wpy_handle_is_live(&self->handle) && wpy_conn_object(self->handle.pointer) == self)
+        wsock_conn_set_user(self->handle.pointer, NULL, NULL);
+}
+
+static void let_go(struct wpy_conn *self)
+{
+    part(self);
+    wpy_let_go(&self->kept);
+}
+
+static PyObject *let_go_now(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    let_go((struct wpy_conn *)self);
+    Py_RETURN_NONE;
+}
+
+/* That it left its rooms was queued before its end was, but may be told after: so what lets
+ * go of it is queued behind. @return false when it could not be */
+static bool let_go_later(struct wpy_conn *self)
+{
+    PyObject *fn = PyObject_GetAttrString((PyObject *)self, "_let_go");
+    PyObject *done = fn != NULL ? wpy_call_soon(self->hooks->queue, fn) : NULL;
+
+    Py_XDECREF(fn);
+    Py_XDECREF(done);
+    if (done == NULL)
+        PyErr_Clear();
+    return done != NULL;
+}
+
 void wpy_conn_ended(struct wpy_conn *self)
 {
-    if (wpy_handle_is_live(&self->handle))
-        wsock_conn_set_user(self->handle.pointer, NULL, NULL);
+    const bool later = self->joined && self->hooks != NULL && let_go_later(self);
+
     Py_CLEAR(self->hooks);
-    wpy_let_go(&self->kept);
+    if (!later)
+        let_go(self);
 }
 
 /* ---- sending ---- */
@@ -205,6 +261,37 @@ static PyObject *get_owner(PyObject *object, void *Py_UNUSED(closure))
                                                                        : Py_None);
 }
 
+static PyObject *get_identity(PyObject *self, void *Py_UNUSED(closure))
+{
+    wsock_conn *conn = wpy_pointer(self, WPY_conn);
+    const char *identity;
+
+    if (conn == NULL)
+        return NULL;
+    identity = wsock_conn_identity(conn);
+    return wpy_text(*identity != '\0' ? identity : NULL);
+}
+
+static int set_identity(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    wsock_conn *conn = wpy_pointer(self, WPY_conn);
+    const char *identity;
+    int r;
+
+    if (conn == NULL)
+        return -1;
+    if (value == NULL || value == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "an identity is a str, and stays");
+        return -1;
+    }
+    if (wpy_string(&identity, value) < 0)
+        return -1;
+    r = wsock_conn_set_identity(conn, identity);
+    if (r < 0)
+        wpy_raise(r, r == WSOCK_EEXIST ? "it has an identity already" : NULL);
+    return r < 0 ? -1 : 0;
+}
+
 static PyGetSetDef properties[] = {
     {"id", get_id, NULL, "A number that no other connection of this process has or had.",
      NULL},
@@ -213,6 +300,8 @@ static PyGetSetDef properties[] = {
     {"is_open", get_is_open, NULL, "Whether it is open: until closing begins.", NULL},
     {"request", get_request, NULL,
      "The Request that opened it; None for a client's connection.", NULL},
+    {"identity", get_identity, set_identity,
+     "Who it is, as accept() said, or as was set here, once; None while nobody has.", NULL},
     {"_owner", get_owner, NULL, "The server or client it belongs to, until it ended.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -221,7 +310,6 @@ static PyGetSetDef properties[] = {
     {#name, T_OBJECT, offsetof(struct wpy_conn, name), flags, text}
 static PyMemberDef members[] = {
     MEMBER(data, 0, "The application's own: any object, at first None."),
-    MEMBER(identity, 0, "Who it is, as on_request said when it accepted; else None."),
     MEMBER(info, 0, "What on_request said of it beside the identity; else None."),
     MEMBER(close_info, READONLY, "How it ended, a CloseInfo; None before it has."),
     {NULL, 0, 0, 0, NULL},
@@ -236,7 +324,6 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
 
     Py_VISIT(self->hooks);
     Py_VISIT(self->data);
-    Py_VISIT(self->identity);
     Py_VISIT(self->info);
     Py_VISIT(self->request);
     Py_VISIT(self->close_info);
@@ -249,26 +336,26 @@ static int clear(PyObject *object)
 
     Py_CLEAR(self->hooks);
     Py_CLEAR(self->data);
-    Py_CLEAR(self->identity);
     Py_CLEAR(self->info);
     Py_CLEAR(self->request);
     Py_CLEAR(self->close_info);
     return 0;
 }
 
-/* Nobody keeps it: it has ended, or its queue was closed, and then its user pointer, which
- * may still be this, is looked at no more. */
+/* Nobody keeps it: it has ended, or its queue was closed. */
 static void dealloc(PyObject *object)
 {
     struct wpy_conn *self = (struct wpy_conn *)object;
 
     PyObject_GC_UnTrack(self);
     clear(object);
+    part(self);
     wpy_handle_drop(&self->handle);
     Py_TYPE(self)->tp_free(self);
 }
 
 static PyMethodDef methods[] = {
+    {"_let_go", let_go_now, METH_NOARGS, "Nothing is told of it any more."},
     {"_timer", start_timer, METH_VARARGS, "(first, every, fn) in seconds; every 0: once."},
     {"send", (PyCFunction)(void (*)(void))send, METH_FASTCALL | METH_KEYWORDS,
      "send($self, data, /, *, text=None)\n--\n\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The handlers of an endpoint, a client, or a server as a whole. Replacing one replaces it
+/* The handlers of an endpoint, a client, a room, or a server as a whole. Replacing one replaces it
  * for open connections too. What the library is told is never more than that there is one
  * (trampolines.c), so that no reference of Python's is ever freed on a worker. */
 #include <stddef.h>
@@ -20,6 +20,8 @@ static const char *const names[WPY_EVENTS] = {
     [WPY_ON_HTTP] = "on_http",
     [WPY_ON_STOPPED] = "on_stopped",
     [WPY_ON_STATE] = "on_state",
+    [WPY_ON_JOIN] = "on_join",
+    [WPY_ON_LEAVE] = "on_leave",
     [WPY_ON_ERROR] = "on_error",
     [WPY_ENCODE] = "encode",
     [WPY_DECODE] = "decode",
@@ -39,6 +41,14 @@ void wpy_sink_unref(void *user)
         free(sink);
 }
 
+struct wpy_hooks *wpy_hooks_of(void *sink)
+{
+    struct wpy_hooks *hooks = ((struct wpy_sink *)sink)->hooks;
+
+    Py_XINCREF(hooks);
+    return hooks;
+}
+
 static enum wpy_kind kind_of(const struct wpy_hooks *hooks)
 {
     return ((struct wpy_handle *)hooks->target)->kind;
@@ -52,6 +62,8 @@ bool wpy_hooks_is_client(const struct wpy_hooks *hooks)
 /* Those that are always there, because objects are made and let go of in them. */
 static int register_always(struct wpy_hooks *hooks)
 {
+    if (kind_of(hooks) == WPY_room)
+        return 0;
     if (kind_of(hooks) == WPY_server)
         return wpy_register(hooks, WPY_ON_STOPPED, true);
     if (wpy_register(hooks, WPY_ON_OPEN, true) < 0 ||
@@ -188,7 +200,7 @@ static PyObject *client_conn(PyObject *object, PyObject *Py_UNUSED(ignored))
     if (conn == NULL)
         Py_RETURN_NONE;
     /* What is not dispatched yet has no object. */
-    result = wsock_conn_get_user(conn);
+    result = wpy_conn_object(conn);
     wsock_conn_unref(conn);
     return Py_NewRef(result != NULL ? (PyObject *)result : Py_None);
 }

@@ -215,9 +215,6 @@ static PyMethodDef functions[] = {
     {"after_fork", after_fork, METH_NOARGS, "In the child: all handles are the parent's."},
     {"log_open", wpy_log_open, METH_O, "(runtime): where its log waits."},
     {"log_tell", wpy_log_tell_all, METH_O, "(log): hand what waits to logging."},
-    {"broadcast", (PyCFunction)(void (*)(void))wpy_room_broadcast, METH_FASTCALL,
-     "(room, data, text, exclude, where, compress): how many members it is meant for."},
-    {"members", wpy_room_members, METH_O, "(room): the connections in it."},
     {"capsule", wpy_capsule, METH_O, "(handle): a reference for C."},
     {NULL, NULL, 0, NULL},
 };
@@ -240,5 +237,8 @@ int wpy_init(PyObject *module)
                                Py_NewRef((PyObject *)types[i].type)) < 0)
             return -1;
     }
+    if (PyModule_AddFunctions(module, wpy_room_functions) < 0 ||
+        PyModule_AddFunctions(module, wpy_people_functions) < 0)
+        return -1;
     return PyModule_AddFunctions(module, functions);
 }

@@ -114,9 +114,9 @@ void wpy_runtime_doom(void *runtime);
 /* In the child: all that was made before is the parent's. */
 void wpy_forked(void);
 
-/* Functions of the module (room.c). */
-PyObject *wpy_room_broadcast(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
-PyObject *wpy_room_members(PyObject *module, PyObject *room);
+/* Functions of the module: rooms (room.c), and who is in them (people.c). */
+extern PyMethodDef wpy_room_functions[];
+extern PyMethodDef wpy_people_functions[];
 
 /* capsule(handle), for C in the same process (capsule.c). */
 PyObject *wpy_capsule(PyObject *module, PyObject *object);
@@ -193,13 +193,15 @@ enum wpy_event {
     WPY_ON_HTTP,
     WPY_ON_STOPPED,
     WPY_ON_STATE,
+    WPY_ON_JOIN,
+    WPY_ON_LEAVE,
     WPY_ON_ERROR,
     WPY_ENCODE,
     WPY_DECODE,
     WPY_EVENTS,
 };
 
-/* The handlers of an endpoint, of a client, or of a server as a whole. */
+/* The handlers of an endpoint, of a client, of a room, or of a server as a whole. */
 struct wpy_hooks {
     PyObject_HEAD
     PyObject *target;            /* the handle that they belong to */
@@ -223,6 +225,13 @@ struct wpy_sink {
 int wpy_register(struct wpy_hooks *hooks, enum wpy_event event, bool on);
 struct wpy_sink *wpy_sink_ref(struct wpy_sink *sink);
 void wpy_sink_unref(void *sink); /* any thread, without the GIL */
+/* The hooks, which a handler may replace or drop: a reference, or NULL. */
+struct wpy_hooks *wpy_hooks_of(void *sink);
+
+/* A room's (heralds.c). */
+int wpy_register_room(void *room, enum wpy_event event, bool on, void *sink);
+/* (data, key, epoch, offset, prev, time_ms) */
+PyObject *wpy_room_message(const wsock_room_message *message);
 
 /* ---- connections (conn.c) and requests (request.c) ---- */
 
@@ -230,7 +239,8 @@ struct wpy_conn {
     struct wpy_handle handle;
     struct wpy_kept kept; /* from open, or connect, until its close was delivered */
     struct wpy_hooks *hooks; /* a reference; NULL once it is over */
-    PyObject *data, *identity, *info, *request, *close_info;
+    PyObject *data, *info, *request, *close_info;
+    bool joined; /* a room: handlers of rooms may tell of it behind its end */
 };
 
 extern PyTypeObject wpy_conn_type;
@@ -238,6 +248,10 @@ extern PyTypeObject wpy_conn_type;
 /* The object of a connection, made if need be. @return (a new reference) */
 struct wpy_conn *wpy_conn_of(wsock_conn *conn, struct wpy_hooks *hooks);
 struct wpy_conn *wpy_conn_opens(wsock_conn *conn, struct wpy_hooks *hooks);
+/* The object of a connection that Python was told of. @return (borrowed) or NULL */
+struct wpy_conn *wpy_conn_object(const wsock_conn *conn);
+/* The same or, for one of C's, another that stands for it. @return (a new reference) */
+PyObject *wpy_conn_shown(wsock_conn *conn);
 void wpy_conn_ended(struct wpy_conn *conn);
 
 struct pending;
@@ -257,7 +271,9 @@ PyObject *wpy_request_new(wsock_request *request);
 /* Keep it for its answer, and for on_request_cancelled. */
 int wpy_request_await(struct wpy_request *request, struct wpy_queue *queue);
 void wpy_request_settled(struct wpy_request *request);
-/* Take what was said of the peer when it was accepted. */
-void wpy_request_take(wsock_conn *conn, PyObject **identity, PyObject **info);
+/* Take what was said of the peer when it was accepted. @return (a new reference) or NULL */
+PyObject *wpy_request_take(wsock_conn *conn);
+/* Whether a connection's user pointer is still what its request left there. */
+bool wpy_is_pending(const void *user);
 
 #endif

@@ -3,6 +3,7 @@
  * of it later, on_request_cancelled, finds the same; what the answer says of the peer waits
  * in the request's user pointer, which becomes that of the connection. */
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "native.h"
@@ -10,7 +11,7 @@
 /* What the user pointer of a request is, and of its connection until that has opened. */
 struct pending {
     struct wpy_grave grave;
-    PyObject *identity, *info; /* nullable */
+    PyObject *info; /* nullable */
     struct wpy_request *request; /* borrowed; NULL once it is answered or gone */
 };
 
@@ -18,21 +19,38 @@ static void bury(struct wpy_grave *grave)
 {
     struct pending *pending = (struct pending *)(void *)grave;
 
-    Py_XDECREF(pending->identity);
     Py_XDECREF(pending->info);
     free(pending);
+}
+
+/* A connection that has an identity may be found before it has opened for Python: so the
+ * pointer shows what it is, by being odd. */
+static void *marked(struct pending *pending)
+{
+    return (char *)pending + 1;
+}
+
+bool wpy_is_pending(const void *user)
+{
+    return ((uintptr_t)user & 1) != 0;
+}
+
+/* @param user (nullable) */
+static struct pending *unmarked(void *user)
+{
+    return wpy_is_pending(user) ? (struct pending *)(void *)((char *)user - 1) : NULL;
 }
 
 /* Any thread. */
 static void pending_freed(void *user)
 {
-    wpy_grave_add(&((struct pending *)user)->grave);
+    wpy_grave_add(&unmarked(user)->grave);
 }
 
 /* A connection of a server is not open while its user pointer is of this kind. */
 static struct pending *pending_of(wsock_request *request)
 {
-    return wsock_request_get_user(request);
+    return unmarked(wsock_request_get_user(request));
 }
 
 PyObject *wpy_request_new(wsock_request *request)
@@ -55,7 +73,7 @@ int wpy_request_await(struct wpy_request *self, struct wpy_queue *queue)
     }
     pending->grave.bury = bury;
     pending->request = self;
-    wsock_request_set_user(self->handle.pointer, pending, pending_freed);
+    wsock_request_set_user(self->handle.pointer, marked(pending), pending_freed);
     self->pending = pending;
     wpy_keep(queue, &self->kept, (PyObject *)self);
     return 0;
@@ -86,32 +104,26 @@ void wpy_request_settled(struct wpy_request *self)
     settle(self);
 }
 
-void wpy_request_take(wsock_conn *conn, PyObject **identity, PyObject **info)
+PyObject *wpy_request_take(wsock_conn *conn)
 {
-    struct pending *pending = wsock_conn_get_user(conn);
+    struct pending *pending = unmarked(wsock_conn_get_user(conn));
+    PyObject *info = pending != NULL ? pending->info : NULL;
 
-    *identity = *info = NULL;
-    if (pending == NULL)
-        return;
-    *identity = pending->identity;
-    *info = pending->info;
-    pending->identity = pending->info = NULL;
+    if (pending != NULL)
+        pending->info = NULL;
+    return info;
 }
 
-/* (identity, info): what the connection will say; before accept, because its on_open may
- * be dispatched by another thread. */
-static PyObject *identify(PyObject *object, PyObject *arguments)
+/* What the connection will say; before accept, because its on_open may be dispatched by
+ * another thread. */
+static PyObject *set_info(PyObject *object, PyObject *info)
 {
     struct wpy_request *self = (struct wpy_request *)object;
-    PyObject *identity, *info;
 
-    if (!PyArg_ParseTuple(arguments, "OO", &identity, &info) ||
-        wpy_pointer(object, WPY_request) == NULL)
+    if (wpy_pointer(object, WPY_request) == NULL)
         return NULL;
-    if (self->pending != NULL) {
-        Py_XSETREF(self->pending->identity, Py_NewRef(identity));
+    if (self->pending != NULL)
         Py_XSETREF(self->pending->info, Py_NewRef(info));
-    }
     Py_RETURN_NONE;
 }
 
@@ -141,7 +153,7 @@ static int traverse(PyObject *Py_UNUSED(self), visitproc Py_UNUSED(visit), void 
 }
 
 static PyMethodDef methods[] = {
-    {"_identify", identify, METH_VARARGS, "(identity, info) of the connection to be."},
+    {"_set_info", set_info, METH_O, "(info) of the connection to be."},
     {"_settled", settled, METH_NOARGS, "It was answered."},
     {NULL, NULL, 0, NULL},
 };

@@ -3,15 +3,6 @@
  * queue.c calls with the GIL held. */
 #include "native.h"
 
-/* The hooks, which a handler may replace or drop: a reference, or NULL. */
-static struct wpy_hooks *hooks_of(void *user)
-{
-    struct wpy_hooks *hooks = ((struct wpy_sink *)user)->hooks;
-
-    Py_XINCREF(hooks);
-    return hooks;
-}
-
 static PyObject *on_error_of(const struct wpy_hooks *hooks)
 {
     return hooks->fn[WPY_ON_ERROR];
@@ -41,7 +32,7 @@ static bool call(struct wpy_hooks *hooks, enum wpy_event event, PyObject **argum
 static void tell(wsock_conn *conn, void *user, enum wpy_event event, PyObject **arguments,
                  size_t count)
 {
-    struct wpy_hooks *hooks = hooks_of(user);
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
     struct wpy_conn *self;
 
     if (hooks == NULL)
@@ -59,7 +50,7 @@ static void tell(wsock_conn *conn, void *user, enum wpy_event event, PyObject **
 
 static void on_open(wsock_conn *conn, void *user)
 {
-    struct wpy_hooks *hooks = hooks_of(user);
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
     struct wpy_conn *self;
     PyObject *arguments[2];
 
@@ -91,7 +82,7 @@ static PyObject *decoded(const struct wpy_hooks *hooks, int type, const void *da
 
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len, void *user)
 {
-    struct wpy_hooks *hooks = hooks_of(user);
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
     struct wpy_conn *self;
     PyObject *arguments[3];
 
@@ -173,13 +164,13 @@ static PyObject *close_info_of(const wsock_close_info *info)
 
 static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 {
-    struct wpy_hooks *hooks = hooks_of(user);
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
     struct wpy_conn *self;
     PyObject *arguments[3] = {NULL, NULL, NULL};
 
     if (hooks == NULL) {
         /* Nobody hears of it; the object may still be kept. */
-        self = wsock_conn_get_user(conn);
+        self = wpy_conn_object(conn);
         if (self != NULL)
             wpy_conn_ended(self);
         return;
@@ -252,7 +243,7 @@ static void ask(struct wpy_hooks *hooks, struct wpy_request *self, enum wpy_even
 
 static void on_some_request(wsock_request *request, void *user, enum wpy_event event)
 {
-    struct wpy_hooks *hooks = hooks_of(user);
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
     struct wpy_request *self = NULL;
 
     if (hooks != NULL && hooks->fn[event] != NULL) {
@@ -284,7 +275,7 @@ static void on_http(wsock_request *request, void *user)
 
 static void on_request_cancelled(wsock_request *request, void *user)
 {
-    struct wpy_hooks *hooks = hooks_of(user);
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
     struct wpy_request *self = wpy_request_pending(request);
     PyObject *arguments[2];
 
@@ -322,7 +313,7 @@ static void about_owner(struct wpy_hooks *hooks, enum wpy_event event, PyObject 
 
 static void on_stopped(wsock_server *server, void *user)
 {
-    struct wpy_hooks *hooks = hooks_of(user);
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
 
     (void)server;
     if (hooks != NULL)
@@ -332,7 +323,7 @@ static void on_stopped(wsock_server *server, void *user)
 
 static void on_state(wsock_client *client, const wsock_state_info *info, void *user)
 {
-    struct wpy_hooks *hooks = hooks_of(user);
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
     PyObject *why, *told;
 
     (void)client;
@@ -405,6 +396,7 @@ static int register_one(struct wpy_hooks *hooks, void *pointer, enum wpy_event e
     const enum wpy_kind kind = ((struct wpy_handle *)hooks->target)->kind;
     const int r = kind == WPY_endpoint ? register_endpoint(pointer, event, on, sink)
                   : kind == WPY_client ? register_client(pointer, event, on, sink)
+                  : kind == WPY_room   ? wpy_register_room(pointer, event, on, sink)
                                        : register_server(pointer, event, on, sink);
 
     if (r < 0 && sink != NULL)

@@ -45,6 +45,9 @@
 %ignore wsock_room_broadcast;
 %ignore wsock_room_broadcast_except;
 %ignore wsock_room_broadcast_message;
+%ignore wsock_room_join;
+%ignore wsock_room_send_to;
+%ignore wsock_server_send_to;
 %ignore wsock_queue_close;
 %ignore wsock_queue_wake;
 

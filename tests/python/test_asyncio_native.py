@@ -80,3 +80,42 @@ def test_coroutine_handlers_that_fail_close_their_connection(caplog):
 
     run(main())
     assert "KeyError" in caplog.text and "ValueError" in caplog.text
+
+
+def test_coroutine_handlers_of_a_room_run_in_order(caplog):
+    async def main():
+        told, done = [], asyncio.Event()
+        async with Server("ws://127.0.0.1:0") as server:
+            lobby = server.room("lobby")
+
+            @lobby.on_join
+            async def came(member):
+                await asyncio.sleep(0.01)
+                told.append(member.identity)
+
+            @lobby.on_message
+            async def said(message):
+                told.append(message.data)
+                if message.data == "bad":
+                    raise KeyError("of a room")
+                if message.data == "last":
+                    done.set()
+
+            @server.on_request("/{who}")
+            def judge(request):
+                return request.accept(identity=request.params["who"])
+
+            @server.on_open("/{who}")
+            def opened(connection):
+                lobby.join(connection)
+                for data in ("first", "bad", "last"):
+                    lobby.broadcast(data)
+
+            server.start()
+            async with connect(server.urls[0] + "/ann") as ws:
+                await asyncio.wait_for(done.wait(), 20)
+                assert [await ws.recv() for _ in range(3)] == ["first", "bad", "last"]
+        assert told == ["ann", "first", "bad", "last"]
+
+    run(main())
+    assert "of a room" in caplog.text

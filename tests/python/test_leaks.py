@@ -26,9 +26,9 @@ WORK = """
             if "error" in request.query:
                 raise ValueError("asked")
             if "wait" in request.query:
-                server.call(lambda: request.accept(identity=request))
+                server.call(lambda: request.accept(identity="ann", info=request))
                 return request.defer()
-            return request.accept(identity=[request], info={})
+            return request.accept(identity="bob", info=[request])
 
         def opened(conn):
             conn.data = conn
@@ -38,7 +38,7 @@ WORK = """
         def heard(conn, message):
             if message == "error":
                 raise ValueError("heard")
-            room.broadcast(json.dumps(message), where=lambda member: True)
+            room.broadcast(json.dumps(message), only=lambda member: True)
             conn.send(message)
 
         server.on_error(lambda error, subject: subject.close(1011)

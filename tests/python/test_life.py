@@ -272,7 +272,7 @@ def test_ten_thousand_connections_leave_no_object(world):
         ended[0] += 1
 
     world.server.set("max_connections", 20000)
-    world.server.on_request("/")(lambda req: req.accept(identity=[req], info=object()))
+    world.server.on_request("/")(lambda req: req.accept(info=[req, object()]))
     world.server.endpoint("/", on_open=on_open, on_close=on_close)
     world.server.start()
     client = world.client()

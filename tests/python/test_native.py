@@ -134,11 +134,11 @@ def test_deferred_request_is_answered_from_a_thread(world):
     world.server.start()
     world.client().connect()
     world.until(lambda: waiting)
-    thread = threading.Thread(target=lambda: waiting[0].accept(identity=7))
+    thread = threading.Thread(target=lambda: waiting[0].accept(identity="seven"))
     thread.start()
     thread.join()
     world.until(lambda: opened)
-    assert opened[0].identity == 7
+    assert opened[0].identity == "seven"
     with pytest.raises(wsock.Error) as caught:
         waiting[0].reject()
     assert caught.value.code == wsock.ECLOSED
@@ -224,8 +224,8 @@ def test_rooms(world):
 
     @world.server.on_open("/")
     def join(conn):
-        assert lobby.join(conn) is True
-        assert lobby.join(conn) is False
+        assert lobby.join(conn)
+        assert lobby.join(conn) is None
         joined.append(conn)
 
     world.server.start()
@@ -237,9 +237,9 @@ def test_rooms(world):
     world.until(lambda: len(heard) == 2)
     assert lobby.broadcast(b"one", exclude=joined[0]) == 1
     world.until(lambda: len(heard) == 3)
-    assert lobby.broadcast("no", where=lambda conn: False) == 0
+    assert lobby.broadcast("no", only=lambda conn: False) == 0
     with pytest.raises(ZeroDivisionError):
-        lobby.broadcast("no", where=lambda conn: 1 // 0)
+        lobby.broadcast("no", only=lambda conn: 1 // 0)
     with pytest.raises(TypeError):
         lobby.broadcast({"a": 1})
     message = world.server.message("built")
@@ -480,7 +480,7 @@ def test_what_is_secret_is_not_compressed(world):
     ways = (
         lambda conn, **how: conn.send(data, **how),
         lambda conn, **how: room.broadcast(data, **how),
-        lambda conn, **how: room.broadcast(data, where=lambda member: True, **how),
+        lambda conn, **how: room.broadcast(data, only=lambda member: True, **how),
         lambda conn, **how: conn.send(world.server.message(data, **how)),
     )
 

@@ -19,13 +19,14 @@ from ._errors import (Began, Cause, CloseInfo, Error, State, StateInfo, log_and_
                       log_line)
 from ._options import TLS
 from ._queues import Queue, Runtime
-from ._rooms import Room
+from ._rooms import (LEFT_BY_CALL, LEFT_BY_CLOSE, LEFT_BY_END, LEFT_BY_KICK, Joined, Member,
+                     Person, Position, Published, Room, RoomMessage)
 from ._servers import Endpoint, Server
 from ._wsock import (  # the codes of errors
     ENOMEM, EINVAL, ECLOSED, EAGAIN, EDEADLK, EBUSY, EEXIST, ENOENT, ERANGE, ENOTSUP,
     ETIMEDOUT, EURL, EOPTION, ETOOBIG, EUTF8, EADDRINUSE, EADDRNOTAVAIL, EACCESS, EMFILE,
     ECONNREFUSED, ECONNRESET, EUNREACHABLE, ERESOLVE, EHANDSHAKE, EPROTOCOL, ESYSTEM,
-    ETLS,
+    ETLS, ERATE,
 )
 
 Timer = _wsock.Timer
@@ -73,7 +74,8 @@ else:
 
 
 # Tracebacks and repr() show where a class is found.
-for _class in (Began, Cause, CloseInfo, Error, State, StateInfo):
+for _class in (Began, Cause, CloseInfo, Error, Joined, Member, Person, Position, Published,
+               RoomMessage, State, StateInfo):
     _class.__module__ = __name__
 del _class
 
@@ -84,8 +86,9 @@ __all__ = [
     "Began", "capsule", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
     "EADDRNOTAVAIL", "EAGAIN", "EBUSY", "ECLOSED", "ECONNREFUSED", "ECONNRESET",
     "EDEADLK", "EEXIST", "EHANDSHAKE", "EINVAL", "EMFILE", "Endpoint", "ENOENT", "ENOMEM",
-    "ENOTSUP", "EOPTION", "EPROTOCOL", "ERANGE", "ERESOLVE", "Error", "ESYSTEM",
+    "ENOTSUP", "EOPTION", "EPROTOCOL", "ERANGE", "ERATE", "ERESOLVE", "Error", "ESYSTEM",
     "ETIMEDOUT", "ETLS", "ETOOBIG", "EUNREACHABLE", "EURL", "EUTF8", "Fields", "Headers",
-    "log_and_close", "Message", "Payload", "Queue", "Request", "Room", "Runtime",
-    "secret_equal", "Server", "State", "StateInfo", "Timer", "TLS",
+    "Joined", "LEFT_BY_CALL", "LEFT_BY_CLOSE", "LEFT_BY_END", "LEFT_BY_KICK",
+    "log_and_close", "Member", "Message", "Payload", "Person", "Position", "Published",
+    "Queue", "Request", "Room", "RoomMessage", "Runtime", "secret_equal", "Server", "State", "StateInfo", "Timer", "TLS",
 ]

@@ -185,14 +185,16 @@ class Request(_wsock.Request):
         for name, value in pairs:
             _wsock.request_add_header(self, name, value)
 
-    def accept(self, *, identity: Any = None, info: Any = None,
+    def accept(self, *, identity: Optional[str] = None, info: Any = None,
                subprotocol: Optional[str] = None, headers: Any = None) -> bool:
-        """Accept the upgrade; on_open follows. `identity` and `info` become those of the
-        connection. Without a subprotocol the first of the endpoint's option subprotocols
+        """Accept the upgrade; on_open follows. `identity`, a name of at most 255 bytes, and
+        `info`, any object, become those of the connection. Without a subprotocol the first of the endpoint's option subprotocols
         that the client offers is chosen; "" is none. Returns True, for the handler to
         return. Raises Error (WSOCK_ECLOSED) when it is too late."""
         self._add_headers(headers)
-        self._identify(identity, info)
+        if identity is not None:
+            _wsock.request_set_identity(self, identity)
+        self._set_info(info)
         _wsock.request_accept(self, subprotocol)
         self._settled()
         return True

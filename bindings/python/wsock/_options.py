@@ -10,6 +10,7 @@ RUNTIME = _wsock.SCOPE_RUNTIME
 SERVER = _wsock.SCOPE_SERVER
 ENDPOINT = _wsock.SCOPE_ENDPOINT
 CLIENT = _wsock.SCOPE_CLIENT
+ROOM = _wsock.SCOPE_ROOM
 
 
 class Option(NamedTuple):

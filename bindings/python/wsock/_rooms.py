@@ -1,65 +1,231 @@
 # SPDX-License-Identifier: MIT
 """Rooms."""
-from typing import Any, Callable, Iterator, List, Optional
+import json
+from typing import (Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple,
+                    TypeVar, Union)
 
-from . import _wsock
+from . import _options, _wsock
 from ._connections import Connection
 from ._errors import Error
+
+Fn = TypeVar("Fn", bound=Callable[..., Any])
+
+LEFT_BY_CALL: int = _wsock.LEFT_BY_CALL
+LEFT_BY_END: int = _wsock.LEFT_BY_END
+LEFT_BY_KICK: int = _wsock.LEFT_BY_KICK
+LEFT_BY_CLOSE: int = _wsock.LEFT_BY_CLOSE
+
+
+class Position(NamedTuple):
+    """A place in what a room with history said: behind the message of that offset. Offsets
+    count within an epoch, 16 hexadecimal digits. Position() is where nothing was heard
+    yet."""
+
+    epoch: str = ""
+    offset: int = 0
+
+
+class Published(NamedTuple):
+    """What became of a message: for how many it is meant, and its place in the history, None
+    without one."""
+
+    receivers: int
+    position: Optional[Position]
+
+
+class Joined(NamedTuple):
+    """How a join went: whether nothing behind its position is missing, how many messages
+    follow that were missed, and where the room is, None without history."""
+
+    recovered: bool
+    missed: int
+    position: Optional[Position]
+
+
+class RoomMessage(NamedTuple):
+    """A message to a room: its data, str or bytes or what the codec makes, its key, when it
+    was published (as time.time()), its place in the history, None when it is not kept, and
+    the offset of the message before it, 0 for the first."""
+
+    data: Any
+    key: Optional[str]
+    time: float
+    position: Optional[Position]
+    prev: int
+
+
+class Member(NamedTuple):
+    """Who joined a room or left it.
+
+    identity and info: as it joined. first: with a join, nobody of its identity was there;
+    last: with a leave, nobody of it is left. how: with a leave, one of LEFT_BY_CALL,
+    LEFT_BY_END, LEFT_BY_KICK and LEFT_BY_CLOSE; reason: what the kick or close said.
+    """
+
+    conn: Connection
+    identity: Optional[str]
+    info: Any
+    reason: str
+    first: bool
+    last: bool
+    how: int
+
+
+class Person(NamedTuple):
+    """Somebody in a room: an identity, the info of the connection that joined last, and how
+    many connections of it are members."""
+
+    identity: str
+    info: Any
+    connections: int
+
+
+Excluded = Union[Connection, str, Iterable[Connection], None]
 
 
 class Room:
     """Connections that hear each other: all members receive what is broadcast, in one
     order. A connection that ends leaves its rooms by itself. Any thread."""
 
-    def __init__(self, handle: Any, codec: Any = None) -> None:
+    def __init__(self, server: Any, handle: Any, codec: Any = None) -> None:
+        self._server = server
         self._handle = handle
-        self._encode = codec_of(codec)[0]
+        self._encode, self._decode = codec_of(codec)
 
     @property
     def name(self) -> str:
         """Its name."""
         return str(_wsock.room_name(self._handle))
 
-    def join(self, conn: Connection) -> bool:
-        """Make an open connection a member. False when it is one, or is not open."""
+    def get(self, name: str) -> str:
+        """One of its options, as text."""
+        return str(_wsock.room_get_string(self._handle, name))
+
+    # ---- joining ----
+
+    def join(self, conn: Connection, *, since: Optional[Tuple[str, int]] = None,
+             info: Any = None) -> Optional[Joined]:
+        """Make an open connection a member. None when it is one, or is not open.
+
+        since: where it was before; what it missed then comes before what is new, if the
+        result says recovered. info: what others may know of it, up to the option
+        max_info_bytes: bytes, or anything that JSON can say.
+        """
+        told = None if info is None else _info_to_bytes(info)
+        where = None if since is None else _from_position(since)
         try:
-            _wsock.room_join(self._handle, conn)
+            recovered, missed, *at = _wsock.join(self._handle, conn, told, where)
         except Error as error:
             if error.code in (_wsock.EEXIST, _wsock.ECLOSED):
-                return False
+                return None
             raise
-        return True
+        return Joined(recovered, missed, _position(*at))
 
     def leave(self, conn: Connection) -> bool:
         """Nothing broadcast after this reaches it. False when it is no member."""
-        try:
-            _wsock.room_leave(self._handle, conn)
-        except Error as error:
-            if error.code == _wsock.ENOENT:
-                return False
-            raise
-        return True
+        return unless(_wsock.ENOENT, _wsock.room_leave, self._handle, conn)
 
-    def broadcast(self, data: Any, *, text: Optional[bool] = None,
-                  exclude: Optional[Connection] = None,
-                  where: Optional[Callable[[Connection], Any]] = None,
-                  compress: bool = True) -> int:
-        """Send a message to all members, or to all but one, or to those that a function
-        accepts. Returns for how many it is meant; members whose backlog is full miss it,
-        and 0 is the answer when a worker is too far behind to take it."""
-        if exclude is not None and where is not None:
-            accepts = where
-            return self.broadcast(data, text=text, compress=compress,
-                                  where=lambda conn: conn is not exclude and accepts(conn))
-        if self._encode is not None and not isinstance(data, _wsock.Handle):
-            data = self._encode(data)
-        return int(_wsock.broadcast(self._handle, data, text, exclude, where, compress))
+    def kick(self, who: Union[str, Connection], reason: Optional[str] = None) -> int:
+        """Have all connections of an identity leave, or one connection. They stay open, and
+        may join again. Returns how many left."""
+        if isinstance(who, str):
+            return int(_wsock.room_kick(self._handle, who, reason))
+        return int(unless(_wsock.ENOENT, _wsock.room_kick_conn, self._handle, who, reason))
+
+    def close(self, reason: Optional[str] = None) -> bool:
+        """End it: all leave, and nobody joins any more; its name may be another room's from
+        then on. False when it has ended."""
+        closed = unless(_wsock.ECLOSED, _wsock.room_close, self._handle, reason)
+        if closed:
+            self._server._heralds.close(self)
+        return closed
+
+    # ---- sending ----
+
+    def broadcast(self, data: Any, *, text: Optional[bool] = None, exclude: Excluded = None,
+                  only: Optional[Callable[[Connection], Any]] = None,
+                  key: Optional[str] = None, compress: bool = True) -> int:
+        """Send a message to all members. Returns for how many it is meant; who does not
+        keep up misses it, by the option slow_members, and 0 is the answer when a worker is
+        too far behind to take it.
+
+        exclude: who does not get it: a connection, a collection of them, or an identity.
+        only: a function of a connection, true for members that get it; such messages are
+        not kept. key: what it is about: with slow_members="latest_only" the newer message
+        of a key takes the place of the older.
+        """
+        return self.publish(data, text=text, exclude=exclude, only=only, key=key,
+                            compress=compress).receivers
+
+    def publish(self, data: Any, *, text: Optional[bool] = None, exclude: Excluded = None,
+                only: Optional[Callable[[Connection], Any]] = None,
+                key: Optional[str] = None, compress: bool = True) -> Published:
+        """As broadcast(), and tell where the message is in the history as well."""
+        receivers, *at = _wsock.publish(self._handle, self._encoded(data), text, compress, exclude,
+                                    only, key)
+        return Published(receivers, _position(*at))
+
+    def send_to(self, identity: str, data: Any, *, text: Optional[bool] = None,
+                compress: bool = True) -> int:
+        """Send a message to those members that are connections of an identity, in no order
+        with what is broadcast. Returns to how many it was queued."""
+        return int(_wsock.send_to(self._handle, identity, self._encoded(data), text, compress))
+
+    def may_publish(self, conn: Connection) -> bool:
+        """Count one more message of a member, by the option max_publish_rate. False when it
+        is too much. Raises Error (WSOCK_ENOENT) when it is no member."""
+        return unless(_wsock.ERATE, _wsock.room_may_publish, self._handle, conn)
+
+    def dropped(self, conn: Optional[Connection] = None) -> int:
+        """How many messages this member missed because it did not keep up; without one: all
+        that there were."""
+        return int(_wsock.dropped(self._handle, conn))
+
+    def _encoded(self, data: Any) -> Any:
+        if self._encode is None or isinstance(data, _wsock.Handle):
+            return data
+        return self._encode(data)
+
+    # ---- history ----
+
+    @property
+    def position(self) -> Optional[Position]:
+        """Where it is now; None without history."""
+        at = _wsock.position(self._handle)
+        return None if at is None else _position(*at)
+
+    def history(self, limit: int = 100, *, before: int = 0) -> List[RoomMessage]:
+        """The last messages that are kept, at most so many, the oldest of them first:
+        before that offset, or at the newest. Raises Error (WSOCK_ENOTSUP) without history."""
+        if limit < 0 or before < 0:
+            raise ValueError("limit and before are 0 or more")
+        return [self._message(*entry)
+                for entry in _wsock.history(self._handle, before, limit)]
+
+    def _message(self, data: Any, key: Optional[str], epoch: int, offset: int, prev: int,
+                 time_ms: int) -> RoomMessage:
+        if self._decode is not None:
+            data = self._decode(data)
+        return RoomMessage(data, key, time_ms / 1000, _position(epoch, offset), prev)
+
+    # ---- who is there ----
 
     @property
     def members(self) -> List[Connection]:
         """The members of this moment."""
         members: List[Connection] = _wsock.members(self._handle)
         return members
+
+    @property
+    def people(self) -> List[Person]:
+        """The identities of this moment, however many connections each of them has."""
+        return [Person(identity, _info_of(info), connections)
+                for identity, info, connections in _wsock.people(self._handle)]
+
+    def info(self, conn: Connection) -> Any:
+        """What a member joined with; None when that was nothing. Raises Error (WSOCK_ENOENT)
+        when it is no member."""
+        return _info_of(_wsock.info(self._handle, conn))
 
     def __len__(self) -> int:
         return int(_wsock.room_count(self._handle))
@@ -73,8 +239,136 @@ class Room:
     def __contains__(self, conn: object) -> bool:
         return conn in self.members
 
+    # ---- handlers ----
+
+    def on_join(self, fn: Fn) -> Fn:
+        """fn(member): somebody joined. Handlers of a room run one at a time, in its order,
+        and keep it there until they are removed with None, it is closed, or its server has
+        ended. Who joined before the first of them was set is not told of."""
+        return self._on("on_join", fn, lambda fn, *told: fn(_member(*told)))
+
+    def on_leave(self, fn: Fn) -> Fn:
+        """fn(member): somebody left."""
+        return self._on("on_leave", fn, lambda fn, *told: fn(_member(*told)))
+
+    def on_message(self, fn: Fn) -> Fn:
+        """fn(message): something was said, once for each RoomMessage, whoever it is for.
+        While 16 MiB wait for this, broadcasts are for 0."""
+        return self._on("on_message", fn, lambda fn, *told: fn(self._message(*told)))
+
+    def _on(self, name: str, fn: Fn, call: Callable[..., Any]) -> Fn:
+        if fn is not None and not callable(fn):
+            raise TypeError(f"{name} is a function or None, not {type(fn).__name__}")
+        self._server._heralds.set(self, name, fn, call)
+        return fn
+
     def __repr__(self) -> str:
         return f"<wsock.Room {self.name!r}>"
+
+
+class Heralds:
+    """The handlers of a server's rooms, which lead to their rooms as a rule: so the server
+    has them, and not the library, which Python's collector does not see through."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._hooks: Dict[str, Tuple[Any, Any]] = {}
+        self._on_error: Any = None
+
+    def _of(self, room: Room) -> Any:
+        """Its hooks, made if need be."""
+        handle, hooks = self._hooks.get(room.name, (None, None))
+        if hooks is None or not _wsock.same(handle, room._handle):
+            hooks = _wsock.Hooks(room._handle, self._server.queue)
+            hooks.set("on_error", self._on_error)
+            self._hooks[room.name] = room._handle, hooks
+        return hooks
+
+    def set(self, room: Room, name: str, fn: Any, call: Callable[..., Any]) -> None:
+        """Set a handler, or remove it."""
+        if fn is None and room.name not in self._hooks:
+            return
+        hooks = self._of(room)
+        run = self._server._room_handler(room.name, fn)
+        hooks.set(name, None if fn is None else lambda *told: call(run, *told))
+        if all(hooks.get(each) is None for each in ("on_join", "on_leave", "on_message")):
+            del self._hooks[room.name]
+
+    def close(self, room: Room) -> None:
+        """The room has ended; behind what its handlers are still told of that, they go."""
+        name, handle = room.name, room._handle
+
+        def drop() -> None:
+            if name in self._hooks and _wsock.same(self._hooks[name][0], handle):
+                del self._hooks[name]
+
+        if name in self._hooks:
+            self._server.call(drop)
+
+    def set_on_error(self, fn: Any) -> None:
+        """What is told of their errors."""
+        self._on_error = fn
+        for _, hooks in self._hooks.values():
+            hooks.set("on_error", fn)
+
+    def forget(self) -> None:
+        """The server has ended."""
+        self._hooks.clear()
+
+
+def options_of(options: Dict[str, Any]) -> List[Tuple[str, str]]:
+    """Options of a room as the library reads them; history is short for
+    history_messages."""
+    if "history" in options:
+        options = {"history_messages": options["history"], **options}
+        del options["history"]
+    _options.check(options, _options.ROOM, ("history", "codec"))
+    return [(name, _options.as_text(name, value)) for name, value in options.items()]
+
+
+def unless(code: int, call: Any, *arguments: Any) -> bool:
+    """Call; True, or False for that error."""
+    try:
+        call(*arguments)
+    except Error as error:
+        if error.code == code:
+            return False
+        raise
+    return True
+
+
+def _position(epoch: int, offset: int) -> Optional[Position]:
+    return Position(f"{epoch:016x}", offset) if epoch else None
+
+
+def _from_position(position: Any) -> Tuple[int, int]:
+    """A Position, or what was made of one on its way through a client: a pair."""
+    epoch, offset = position
+    if not isinstance(epoch, str) or not isinstance(offset, int):
+        raise TypeError("a position is an epoch, which is str, and an offset")
+    number = int(epoch, 16) if epoch else 0
+    if not (0 <= number < 1 << 64 and 0 <= offset < 1 << 64):
+        raise ValueError(f"no position: {position!r}")
+    return number, offset
+
+
+def _info_to_bytes(info: Any) -> bytes:
+    if isinstance(info, (bytes, bytearray, memoryview)):
+        return bytes(info)
+    return json.dumps(info, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _info_of(told: Optional[bytes]) -> Any:
+    if told is None:
+        return None
+    try:
+        return json.loads(told)
+    except ValueError:  # bytes, as they were given
+        return told
+
+
+def _member(conn: Connection, identity: Optional[str], info: Optional[bytes], *rest: Any) -> Member:
+    return Member(conn, identity, _info_of(info), *rest)
 
 
 def codec_of(codec: Any) -> Any:

@@ -3,12 +3,13 @@
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _options, _wsock
+from ._connections import Connection
 from ._errors import Error
 from ._handlers import (CONNECTION_EVENTS, ConnectionHandlers, Fn, Hosted, set_codec,
                         take_handlers)
 from ._options import TLS
 from ._queues import ErrorHandler, Queue, Runtime, queue_of
-from ._rooms import Room
+from ._rooms import Heralds, Room, options_of, unless
 
 ENDPOINT_EVENTS = ("on_request", "on_request_cancelled") + CONNECTION_EVENTS
 
@@ -105,6 +106,7 @@ class Server(Hosted):
         self._on_stopped: Optional[Callable[[Server], Any]] = None
         self._codec = codec
         self._stopped = False
+        self._heralds = Heralds(self)
         try:
             self._make(urls, own)
         except BaseException:
@@ -201,6 +203,7 @@ class Server(Hosted):
         self._hooks.set("on_error", fn)
         for endpoint in self._endpoints.values():
             endpoint._hooks.set("on_error", fn)
+        self._heralds.set_on_error(fn)
         if self._owns_queue:
             self.queue.on_error = fn
         return fn
@@ -212,6 +215,7 @@ class Server(Hosted):
 
     def _has_stopped(self) -> None:
         self._stopped = True
+        self._heralds.forget()
         if self in self.queue._hosted:
             self.queue._hosted.remove(self)
         if self._on_stopped is not None:
@@ -255,18 +259,66 @@ class Server(Hosted):
         """An option as text."""
         return str(_wsock.server_get_string(self._handle, name))
 
-    def room(self, name: str, *, codec: Any = None) -> Room:
-        """Get the room of that name, or make it. Tokens divided by dots: "match.17"."""
-        return Room(_wsock.server_room(self._handle, name), codec)
+    def room(self, name: str, *, codec: Any = None, **options: Any) -> Room:
+        """Get the room of that name, or make it. Tokens divided by dots: "match.17". Options
+        of rooms by keyword, history for history_messages: it is made with them; a room that
+        is there and has another value of one is an Error (WSOCK_EEXIST)."""
+        if not options:
+            return Room(self, _wsock.server_room(self._handle, name), codec)
+        pairs = [text for pair in options_of(options) for text in pair]
+        return Room(self, _wsock.make_room(self._handle, name, pairs), codec)
 
     def find_room(self, name: str, *, codec: Any = None) -> Optional[Room]:
         """Get it only if it exists."""
         try:
-            return Room(_wsock.server_find_room(self._handle, name), codec)
+            return Room(self, _wsock.server_find_room(self._handle, name), codec)
         except Error as error:
             if error.code != _wsock.ENOENT:
                 raise
         return None
+
+    def room_defaults(self, pattern: str, **options: Any) -> None:
+        """Options of rooms that are made from now on, by their names: "match.*.chat",
+        "match.>". Of several patterns that match a name the later call wins."""
+        for name, value in options_of(options):
+            _wsock.server_room_defaults(self._handle, pattern, name, value)
+
+    def _room_handler(self, room: str, fn: Any) -> Any:
+        """What is called for a handler of a room."""
+        return fn
+
+    def subscribe(self, conn: Connection, pattern: str) -> bool:
+        """Have an open connection hear all rooms whose names match, "match.*.chat" or
+        "match.>", each message once, without being a member. False when it does already, or
+        is not open."""
+        try:
+            return unless(_wsock.EEXIST, _wsock.server_subscribe, self._handle, conn, pattern)
+        except Error as error:
+            if error.code != _wsock.ECLOSED:
+                raise
+        return False
+
+    def unsubscribe(self, conn: Connection, pattern: str) -> bool:
+        """Take it back. False when there was no such subscription."""
+        return unless(_wsock.ENOENT, _wsock.server_unsubscribe, self._handle, conn, pattern)
+
+    # ---- identities ----
+
+    def connections_of(self, identity: str) -> List[Connection]:
+        """The open connections of an identity."""
+        connections: List[Connection] = _wsock.identity_conns(self._handle, identity)
+        return connections
+
+    def send_to(self, identity: str, data: Any, *, text: Optional[bool] = None,
+                compress: bool = True) -> int:
+        """Send a message to all connections of an identity. Returns to how many it was
+        queued."""
+        return int(_wsock.send_to(self._handle, identity, data, text, compress))
+
+    def disconnect(self, identity: str, code: int = 1000,
+                   reason: Optional[str] = None) -> int:
+        """Begin to close all connections of an identity. Returns how many."""
+        return int(_wsock.server_disconnect(self._handle, identity, code, reason))
 
     def message(self, data: Any, *, text: Optional[bool] = None,
                 compress: bool = True) -> "_wsock.Handle":

@@ -40,10 +40,11 @@ class Queue(Handle):
         """Whether the caller is inside a handler of this queue."""
 
 class Conn(Handle):
+    def _let_go(self) -> None: ...
     data: Any
     """The application's own: any object, at first None."""
-    identity: Any
-    """Who it is, as on_request said when it accepted; else None."""
+    identity: Optional[str]
+    """Who it is, as accept() said, or as was set here, once; None while nobody has."""
     info: Any
     """What on_request said of it beside the identity; else None."""
     @property
@@ -75,7 +76,7 @@ class Conn(Handle):
 class Request(Handle):
     _answered: bool
     _deferred: bool
-    def _identify(self, identity: Any, info: Any, /) -> None: ...
+    def _set_info(self, info: Any, /) -> None: ...
     def _settled(self) -> None: ...
 
 class Hooks:

@@ -7,7 +7,7 @@ import asyncio
 import inspect
 from collections import deque
 from types import TracebackType
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from .._connections import Connection, Request
 from .._errors import Error, log_and_close
@@ -20,11 +20,13 @@ _AHEAD = 64
 
 
 class _Line:
-    """Coroutines of one connection: one runs at a time, in the order of the events."""
+    """Coroutines of one connection, or of one room: one runs at a time, in the order of the
+    events."""
 
-    def __init__(self, server: Server, connection: Connection) -> None:
+    def __init__(self, server: Server, subject: Union[Connection, str]) -> None:
         self._server = server
-        self._connection = connection
+        self._subject = subject
+        self._connection = None if isinstance(subject, str) else subject
         self._waiting: deque[Any] = deque()
         self._paused = False
         self._task: Optional[asyncio.Task[None]] = None
@@ -33,14 +35,14 @@ class _Line:
         self._waiting.append(coroutine)
         if self._task is None:
             self._task = self._server._spawn(self._run())
-        elif len(self._waiting) > _AHEAD and not self._paused:
+        elif self._connection and len(self._waiting) > _AHEAD and not self._paused:
             self._paused = True
             _quietly(self._connection.pause)
 
     async def _run(self) -> None:
         while self._waiting:
             coroutine = self._waiting.popleft()
-            if self._paused and len(self._waiting) < _AHEAD // 4:
+            if self._connection and self._paused and len(self._waiting) < _AHEAD // 4:
                 self._paused = False
                 _quietly(self._connection.resume)
             try:
@@ -48,7 +50,7 @@ class _Line:
             except Exception as error:
                 self._server._failed(error, self._connection)
         self._task = None
-        self._server._lines.pop(self._connection, None)
+        self._server._lines.pop(self._subject, None)
 
 
 def _quietly(call: Callable[[], Any]) -> None:
@@ -94,7 +96,7 @@ class Server(NativeServer):
         self._loop = asyncio.get_running_loop()
         self._watched = queue_of(self._loop)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lines: dict[Connection, _Line] = {}
+        self._lines: dict[Union[Connection, str], _Line] = {}
         self._error_handler: Optional[Callable[[BaseException, Any], Any]] = None
         self._ended: asyncio.Future[None] = self._loop.create_future()
         super().__init__(*urls, queue=self._watched.queue, **options)
@@ -103,11 +105,16 @@ class Server(NativeServer):
     def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
         return spawn(self._loop, self._tasks, coroutine)
 
-    def _line(self, connection: Connection) -> _Line:
-        line = self._lines.get(connection)
+    def _line(self, subject: Union[Connection, str]) -> _Line:
+        line = self._lines.get(subject)
         if line is None:
-            line = self._lines[connection] = _Line(self, connection)
+            line = self._lines[subject] = _Line(self, subject)
         return line
+
+    def _room_handler(self, room: str, fn: Any) -> Any:
+        if not inspect.iscoroutinefunction(fn):
+            return fn
+        return lambda told: self._line(room).add(fn(told))
 
     def _ask(self, fn: Any, request: Request) -> None:
         request.defer()

@@ -1,0 +1,513 @@
+# SPDX-License-Identifier: MIT
+"""Rooms: options, who is there, what was said, and what is done to one of them."""
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+
+import wsock
+
+
+class Lobby:
+    """A server whose connections are who they say, in the path, that they are."""
+
+    def __init__(self, world):
+        self.world = world
+        self.server = world.server
+        self.conns = {}
+        self.heard = {}
+
+        @self.server.on_request("/{who}")
+        def check(req):
+            return req.accept(identity=req.params["who"].partition("-")[0])
+
+        @self.server.on_open("/{who}")
+        def opened(conn):
+            self.conns[conn.params["who"]] = conn
+
+        self.server.start()
+
+    def connect(self, *names):
+        """Have these connect; "ann-2" is Ann's second one."""
+        for name in names:
+            self.heard[name] = []
+            self.world.client("/" + name, on_message=lambda conn, message, name=name:
+                              self.heard[name].append(message)).connect()
+        self.until(lambda: all(name in self.conns for name in names))
+        return [self.conns[name] for name in names]
+
+    def until(self, condition):
+        self.world.until(condition)
+
+    def hears(self, **expected):
+        """Wait until these have heard that, and nothing else."""
+        self.until(lambda: all(len(self.heard[name]) >= len(what)
+                               for name, what in expected.items()))
+        for name, what in expected.items():
+            assert self.heard[name] == what
+            self.heard[name].clear()
+
+
+@pytest.fixture
+def lobby(world):
+    return Lobby(world)
+
+
+def raises(code):
+    """A context that expects wsock.Error with this code."""
+    return pytest.raises(wsock.Error, check=lambda error: error.code == code)
+
+
+def test_identity_is_the_librarys(lobby):
+    ann, again, bob = lobby.connect("ann", "ann-2", "bob")
+    server = lobby.server
+    assert ann.identity == again.identity == "ann" and bob.identity == "bob"
+    assert set(server.connections_of("ann")) == {ann, again}
+    assert server.connections_of("nobody") == []
+    assert server.send_to("ann", "hello") == 2 and server.send_to("nobody", "x") == 0
+    assert server.send_to("bob", "bytes", text=False) == 1
+    lobby.hears(**{"ann": ["hello"], "ann-2": ["hello"], "bob": [b"bytes"]})
+    with raises(wsock.EEXIST):
+        ann.identity = "carol"
+    for wrong in (None, 7, b"ann"):
+        with pytest.raises(TypeError):
+            ann.identity = wrong
+    with pytest.raises(TypeError):
+        server.send_to("ann", {"a": 1})
+    with raises(wsock.ERANGE):
+        server.disconnect("ann", 5)
+    assert server.disconnect("ann", 4401, "again, please") == 2
+    lobby.until(lambda: ann.close_info and again.close_info)
+    assert (ann.close_info.code, bob.close_info) == (4401, None)
+    assert ann.identity == "ann" and server.connections_of("ann") == []
+
+
+def test_identity_may_be_told_later(world):
+    told = []
+
+    @world.server.on_message("/")
+    def hello(conn, message):
+        assert conn.identity is None
+        conn.identity = message
+        told.append(conn)
+
+    world.server.start()
+    client = world.client(on_open=lambda conn: conn.send("ann")).connect()
+    world.until(lambda: told)
+    assert told[0].identity == "ann" and world.server.connections_of("ann") == told
+    assert client.identity is None
+    with raises(wsock.ENOTSUP):
+        client.identity = "ann"
+
+
+def test_who_has_not_opened_here_is_not_shown(world):
+    """The library has it open, and on_open waits to be told: there is no object yet."""
+    asked = []
+
+    @world.server.on_request("/")
+    def check(req):
+        asked.append(req)
+        return req.accept(identity="ann", info="x")
+
+    opened = []
+    world.server.on_open("/")(opened.append)
+    world.server.start()
+    world.client().connect()
+    while not asked:
+        world.queue.dispatch(max_events=1, timeout=20)
+    end = time.monotonic() + 20
+    while world.server.send_to("ann", "early") == 0:
+        assert time.monotonic() < end
+    assert world.server.connections_of("ann") == [] and not opened
+    world.until(lambda: opened)
+    assert world.server.connections_of("ann") == opened and opened[0].info == "x"
+
+
+@pytest.mark.parametrize("identity, error", (
+    (7, TypeError), (b"ann", TypeError), ("", wsock.Error), ("a\nb", wsock.Error),
+    ("x" * 256, wsock.Error), ("a\0b", ValueError)))
+def test_identity_is_text(world, identity, error):
+    ends, caught = [], []
+
+    @world.server.on_request("/")
+    def check(req):
+        with pytest.raises(error) as info:
+            req.accept(identity=identity)
+        caught.append(info)
+        return req.reject(400)
+
+    world.server.start()
+    world.client(on_close=lambda conn, info: ends.append(info)).connect()
+    world.until(lambda: ends)
+    assert caught and ends[0].http_status == 400
+
+
+def test_options(lobby):
+    server = lobby.server
+    server.room_defaults("match.*", max_members=8, history_time=2.5)
+    server.room_defaults("match.final", max_members=2)
+    plain = server.room("plain")
+    assert plain.get("max_members") == server.get("max_members")
+    assert server.room("match.1").get("max_members") == "8"
+    final = server.room("match.final", slow_members="latest_only", persistent=True)
+    assert final.get("max_members") == "2" and final.get("slow_members") == "latest_only"
+    assert "2500" in final.get("history_time") or "2.5" in final.get("history_time")
+    assert server.room("kept", history=100).get("history_messages") == "100"
+    with raises(wsock.EEXIST) as caught:
+        server.room("plain", history=5)
+    assert "history_messages" in str(caught.value)
+    with raises(wsock.EOPTION):
+        plain.get("nonsense")
+    with raises(wsock.EINVAL):
+        server.room("plain", slow_members="nonsense")
+    with raises(wsock.EINVAL):
+        server.room_defaults("a..b", max_members=1)
+    with pytest.raises(TypeError, match="did you mean history"):
+        server.room("new", histroy=100)
+    with pytest.raises(TypeError):
+        server.room_defaults("new", ping_interval=1)
+    with pytest.raises(TypeError):
+        server.room("new", history={})
+    ann, bob, carol = lobby.connect("ann", "bob", "carol")
+    assert final.join(ann) and final.join(bob)
+    with raises(wsock.ETOOBIG):
+        final.join(carol)
+
+
+def test_options_of_a_server_are_its_rooms(world):
+    server = wsock.Server(queue=world.queue, max_members=3, history_messages=5)
+    assert server.room("r").get("max_members") == "3"
+    server.set("max_members", 4)
+    assert server.room("s").get("max_members") == "4"
+    server.close()
+
+
+def test_broadcast_leaves_out_whom_it_should(lobby):
+    ann, again, bob = lobby.connect("ann", "ann-2", "bob")
+    room = lobby.server.room("r")
+    for conn in (ann, again, bob):
+        room.join(conn)
+    assert room.broadcast("1", exclude=ann) == 2
+    assert room.broadcast("2", exclude="ann") == 1
+    assert room.broadcast("3", exclude=[again, bob]) == 1
+    assert room.broadcast("4", exclude={bob}, only=lambda conn: conn is not ann) == 1
+    assert room.broadcast("5", exclude=(), key="k") == 3
+    assert room.broadcast("6", exclude=(conn for conn in (ann,))) == 2
+    lobby.hears(**{"ann": ["3", "5"], "ann-2": ["1", "4", "5", "6"],
+                   "bob": ["1", "2", "5", "6"]})
+    other = lobby.server.room("other")
+    other.join(bob)
+    assert room.broadcast("7", exclude=other) == 2
+    lobby.hears(**{"ann": ["7"], "ann-2": ["7"], "bob": []})
+    message = lobby.server.message("built")
+    assert room.broadcast(message, exclude=ann) == 2
+    for wrong in ({"key": "k"}, {"exclude": "ann"}, {"exclude": [ann]}, {"only": bool}):
+        with pytest.raises(TypeError):
+            room.broadcast(message, **wrong)
+    for wrong in ({"exclude": 7}, {"exclude": ["ann"]}, {"key": 7},
+                  {"only": 7}):
+        with pytest.raises(TypeError):
+            room.broadcast("x", **wrong)
+    with raises(wsock.ETOOBIG):
+        room.broadcast("x", key="k" * 256)
+    lobby.hears(**{"ann": [], "ann-2": ["built"], "bob": ["built"]})
+
+
+def test_history_and_recovery(lobby):
+    ann, bob = lobby.connect("ann", "bob")
+    room = lobby.server.room("r", history=3)
+    start = room.position
+    assert start.offset == 0 and len(start.epoch) == 16 and room.history() == []
+    before = time.time()
+    first = room.publish("1", key="k")
+    assert first == (0, (start.epoch, 1)) and room.position == first.position
+    for number in (b"2", "3", "4"):
+        room.broadcast(number)
+    kept = room.history()
+    assert [message.data for message in kept] == [b"2", "3", "4"]
+    assert [message.position.offset for message in kept] == [2, 3, 4]
+    assert [message.prev for message in kept] == [1, 2, 3]
+    assert before - 1 < kept[0].time < time.time() + 1
+    assert [message.data for message in room.history(1, before=4)] == ["3"]
+    joined = room.join(ann, since=first.position)
+    assert joined == (True, 3, (start.epoch, 4))
+    # As it comes back from a client, by way of JSON.
+    assert room.join(bob, since=[start.epoch, 0]) == (False, 0, (start.epoch, 4))
+    room.broadcast("5")
+    lobby.hears(ann=[b"2", "3", "4", "5"], bob=["5"])
+    room.leave(ann), room.leave(bob)
+    assert room.join(ann, since=wsock.Position("0123456789abcdef", 5)).recovered is False
+    assert room.join(bob, since=wsock.Position()) == (False, 3, (start.epoch, 5))
+    lobby.hears(ann=[], bob=["3", "4", "5"])
+    assert room.publish("only", only=lambda conn: False) == (0, None)
+    for wrong in (7, ("x", 1), (1, 1), ("ff", "1"), ("ff", -1), ("f" * 17, 1), ("ff",)):
+        with pytest.raises((TypeError, ValueError)):
+            room.join(ann, since=wrong)
+    with pytest.raises(ValueError):
+        room.history(-1)
+
+
+def test_rooms_without_history(lobby):
+    ann, = lobby.connect("ann")
+    room = lobby.server.room("r")
+    assert room.position is None and room.publish("x") == (0, None)
+    joined = room.join(ann, since=wsock.Position("ff", 3))
+    assert joined.recovered is False and joined.position is None
+    with raises(wsock.ENOTSUP):
+        room.history()
+
+
+def test_presence(lobby):
+    ann, again, bob = lobby.connect("ann", "ann-2", "bob")
+    room = lobby.server.room("r")
+    told = []
+
+    @room.on_join
+    def came(member):
+        told.append(("join", member.conn, member.identity, member.info, member.first))
+
+    @room.on_leave
+    def went(member):
+        told.append(("leave", member.conn, member.last, member.how, member.reason))
+
+    assert room.join(ann, info={"colour": "röt"}) and room.join(again, info=b"\xff\0")
+    assert room.join(bob)
+    assert room.info(ann) == {"colour": "röt"} and room.info(again) == b"\xff\0"
+    assert room.info(bob) is None
+    assert sorted(room.people) == [("ann", b"\xff\0", 2), ("bob", None, 1)]
+    assert set(room.members) == {ann, again, bob} and ann in room and len(room) == 3
+    room.leave(ann)
+    assert room.kick("ann", "rude") == 1 and room.kick("ann") == 0
+    assert room.join(ann) and room.kick(ann, "still") == 1 and room.kick(ann) == 0
+    bob.close()
+    lobby.until(lambda: len(told) == 8)
+    assert told[:3] == [("join", ann, "ann", {"colour": "röt"}, True),
+                        ("join", again, "ann", b"\xff\0", False),
+                        ("join", bob, "bob", None, True)]
+    assert told[3:5] == [("leave", ann, False, wsock.LEFT_BY_CALL, ""),
+                         ("leave", again, True, wsock.LEFT_BY_KICK, "rude")]
+    assert told[5:7] == [("join", ann, "ann", None, True),
+                         ("leave", ann, True, wsock.LEFT_BY_KICK, "still")]
+    assert told[7] == ("leave", bob, True, wsock.LEFT_BY_END, "")
+    with raises(wsock.ENOENT):
+        room.info(bob)
+    with raises(wsock.ETOOBIG):
+        room.join(again, info="x" * 100000)
+    with pytest.raises(TypeError):
+        room.join(again, info=object())
+    with raises(wsock.ETOOBIG):
+        room.kick("ann", "x" * 256)
+    for wrong in (7, None, room):
+        with pytest.raises(TypeError):
+            room.kick(wrong)
+
+
+def test_the_same_object_stands_for_who_left_behind_its_end(world):
+    """The end of a connection may be told before it is that it left its room."""
+    room = world.server.room("r")
+    told, ends, alive = [], [], []
+
+    @world.server.on_open("/")
+    def opened(conn):
+        conn.data = len(alive)
+        alive.append(weakref.ref(conn))
+        room.join(conn)
+        conn.reset()
+        end = time.monotonic() + 20
+        while len(room):
+            assert time.monotonic() < end
+
+    world.server.endpoint("/", on_close=lambda conn, info: ends.append(conn.data))
+    room.on_join(lambda member: told.append((member.conn.data, member.conn.id)))
+    room.on_leave(lambda member: told.append((member.conn.data, member.conn.id)))
+    world.server.start()
+    client = world.client()
+    for count in range(1, 20):
+        client.connect()
+        world.until(lambda: len(told) == 2 * count and len(ends) == count)
+        assert [data for data, _ in told[-2:]] == [count - 1] * 2
+        assert told[-1] == told[-2]
+    world.until(lambda: world.queue._kept() == 0)
+    gc.collect()
+    assert not any(ref() for ref in alive)
+
+
+def test_on_message_hears_all_once_in_order(lobby):
+    ann, bob = lobby.connect("ann", "bob")
+    room = lobby.server.room("r", history=5, codec=(repr, eval))
+    heard, threads = [], set()
+
+    @room.on_message
+    def said(message):
+        heard.append(message)
+        threads.add(threading.get_ident())
+
+    room.join(ann), room.join(bob)
+    room.broadcast({"a": 1}, exclude=ann)
+    room.broadcast([2], key="k")
+    room.broadcast(3, only=lambda conn: conn is bob)
+    lobby.until(lambda: len(heard) == 3)
+    assert [message.data for message in heard] == [{"a": 1}, [2], 3]
+    assert [message.key for message in heard] == [None, "k", None]
+    assert [message.position and message.position.offset for message in heard] == [1, 2, None]
+    assert threads == {threading.get_ident()}
+    assert [message.data for message in room.history()] == [{"a": 1}, [2]]
+    assert room.on_message(None) is None
+    room.broadcast(4)
+    lobby.hears(ann=["[2]", "4"], bob=["{'a': 1}", "[2]", "3", "4"])
+    assert len(heard) == 3
+    assert room.send_to("ann", {"b": 2}) == 1 and room.send_to("nobody", 1) == 0
+    lobby.hears(ann=["{'b': 2}"], bob=[])
+    with pytest.raises(TypeError):
+        room.on_join("x")
+
+
+def test_handlers_keep_their_room_until_it_ends(world):
+    """Also where they lead to it themselves; and behind the end nothing is left."""
+    server = wsock.Server("ws://127.0.0.1:0", queue=world.queue)
+    told = []
+
+    def make():
+        room = server.room("r")
+
+        @room.on_join
+        def came(member):
+            told.append((room.name, member.identity))
+
+        return weakref.ref(came)
+
+    made = make()
+    gc.collect()
+    server.on_open("/")(lambda conn: server.find_room("r").join(conn))
+    server.start()
+    client = wsock.Client(server.urls[0], queue=world.queue)
+    client.connect()
+    world.until(lambda: told)
+    assert told == [("r", None)]
+    replaced = made
+    made = make()
+    gc.collect()
+    assert replaced() is None and made() is not None
+    room = server.room("r")
+    left = []
+    room.on_leave(left.append)
+    assert room.close("over") is True and room.close() is False
+    with raises(wsock.ECLOSED):
+        room.broadcast("x")
+    world.until(lambda: left and not server._heralds._hooks)
+    assert (left[0].how, left[0].reason) == (wsock.LEFT_BY_CLOSE, "over")
+    del room, left
+    gc.collect()
+    assert made() is None
+    assert server.find_room("r") is None
+    made = make()
+    server.close()
+    gc.collect()
+    assert made() is None
+
+
+def test_error_in_a_rooms_handler_closes_nobody(lobby):
+    ann, = lobby.connect("ann")
+    room = lobby.server.room("r")
+    errors = []
+
+    @room.on_join
+    def came(member):
+        raise KeyError(member.identity)
+
+    lobby.server.on_error(lambda error, subject: errors.append((error, subject)))
+    room.join(ann)
+    lobby.until(lambda: errors)
+    assert isinstance(errors[0][0], KeyError) and errors[0][1] is None and ann.is_open
+    room.on_message(lambda message: 1 // 0)
+    room.broadcast("x")
+    lobby.until(lambda: len(errors) == 2)
+    assert isinstance(errors[1][0], ZeroDivisionError) and ann.is_open
+
+
+def test_patterns(lobby):
+    ann, bob = lobby.connect("ann", "bob")
+    server = lobby.server
+    one, two = server.room("match.1.chat"), server.room("match.1.moves")
+    assert server.subscribe(ann, "match.*.chat") is True
+    assert server.subscribe(ann, "match.*.chat") is False
+    assert server.subscribe(ann, "match.>") is True
+    assert one.broadcast("1") >= 1 and two.broadcast("2") == 1
+    assert len(one) == 0
+    assert server.room("match.2.chat").broadcast("3") >= 1
+    lobby.hears(ann=["1", "2", "3"], bob=[])
+    assert server.unsubscribe(ann, "match.>") is True
+    assert server.unsubscribe(ann, "match.>") is False
+    assert two.broadcast("4") == 0 and one.broadcast("5") == 1
+    lobby.hears(ann=["5"], bob=[])
+    for wrong in ("a..b", "", "a.>.b"):
+        with raises(wsock.EINVAL):
+            server.subscribe(ann, wrong)
+    with raises(wsock.ETOOBIG):
+        server.subscribe(ann, "*.*.*.*.*")
+    with pytest.raises(TypeError):
+        server.subscribe("match.>", ann)
+    bob.close()
+    lobby.until(lambda: bob.close_info)
+    assert server.subscribe(bob, "match.>") is False
+
+
+def test_rates_and_counters(lobby):
+    ann, bob = lobby.connect("ann", "bob")
+    room = lobby.server.room("r", max_publish_rate=3)
+    room.join(ann)
+    assert [room.may_publish(ann) for _ in range(5)] == [True, True, True, False, False]
+    with raises(wsock.ENOENT):
+        room.may_publish(bob)
+    assert room.dropped() == 0 and room.dropped(ann) == 0
+    with raises(wsock.ENOENT):
+        room.dropped(bob)
+    with pytest.raises(TypeError):
+        room.dropped(7)
+
+
+def test_members_that_do_not_keep_up(lobby):
+    world, server = lobby.world, lobby.server
+    room = server.room("r", slow_members="latest_only", slow_queue_messages=4)
+    got = []
+    client = world.client("/slow", on_message=lambda conn, message: got.append(message))
+    lobby.heard["slow"] = got
+    slow = client.connect()
+    lobby.until(lambda: "slow" in lobby.conns)
+    slow.pause()
+    room.join(lobby.conns["slow"])
+
+    def is_slow():
+        for _ in range(20):
+            room.broadcast("x" * 60000, key="state")
+        world.queue.wake()
+        return room.dropped() > 3
+
+    lobby.until(is_slow)
+    room.broadcast("last", key="state")
+    dropped = room.dropped(lobby.conns["slow"])
+    assert dropped == room.dropped() > 3
+    slow.resume()
+    lobby.until(lambda: got and got[-1] == "last")
+    assert lobby.conns["slow"].is_open
+
+
+def test_calls_from_threads(lobby):
+    """Publishers on threads, joins and leaves on this one: what is heard has no gap."""
+    ann, = lobby.connect("ann")
+    room = lobby.server.room("r", history=1000)
+    threads = [threading.Thread(target=lambda: [room.broadcast("x") for _ in range(100)])
+               for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    position = room.join(ann, since=wsock.Position()).position
+    for _ in range(10):
+        room.leave(ann)
+        room.join(ann)
+    for thread in threads:
+        thread.join()
+    assert room.position.offset == 300 and position.epoch == room.position.epoch
+    assert room.publish("end").position.offset == 301
+    lobby.until(lambda: lobby.heard["ann"] and lobby.heard["ann"][-1] == "end")
