@@ -14,6 +14,8 @@
 #include <lua.h>
 #include <wsock/wsock.h>
 
+#include "../log.h"
+
 /* ---- handles: one reference to an object of the library, as a full userdata ---- */
 
 enum wlua_kind {
@@ -94,6 +96,7 @@ enum wlua_event_kind {
     WLUA_STOPPED,
     WLUA_TIMER,
     WLUA_CALL,
+    WLUA_LOG, /* a line of the library's log */
     WLUA_EVENT_KINDS,
     WLUA_BUSY = WLUA_EVENT_KINDS, /* a message while a handler waits */
     WLUA_FAILED,                  /* a handler raised an error */
@@ -124,6 +127,7 @@ struct wlua_state {
     unsigned process;
     wsock_runtime *runtime; /* both made when first needed */
     wsock_queue *queue;
+    struct wbind_log *log; /* of the runtime */
     struct wlua_kept *kept;
     struct wlua_handle *handles; /* all that were not collected */
 
@@ -140,6 +144,7 @@ struct wlua_state {
     bool dispatching;
     bool pending; /* nobody has taken the event yet */
     struct wlua_event event;
+    struct wlua_slot of_log; /* what lines of the log come with */
 
     pthread_mutex_t lock; /* below: slots that the library let go, on any thread */
     struct wlua_slot *dead;
@@ -172,6 +177,8 @@ void wlua_slot_release(void *slot);
 void wlua_bury(struct wlua_state *state);
 /** End all that runs, and wait for it. */
 void wlua_end(struct wlua_state *state);
+/** Where handlers may run: tell the lines of a log that wait. @return how many */
+int wlua_tell(struct wlua_state *state, struct wbind_log *log);
 
 /** Make the metatable that room_members() needs. */
 void wlua_open_members(lua_State *L);

@@ -292,6 +292,18 @@ static void on_conn_call(wsock_conn *conn, void *user)
     happened(user, (struct wlua_event){.kind = WLUA_CONN_CALL, .object = conn});
 }
 
+int wlua_tell(struct wlua_state *state, struct wbind_log *log)
+{
+    struct wbind_line *line = wbind_log_take(log);
+    int count = 0;
+
+    for (; line != NULL; line = wbind_line_free(line)) {
+        happened(&state->of_log, (struct wlua_event){.kind = WLUA_LOG, .data = line});
+        count++;
+    }
+    return count;
+}
+
 /* ---- what run() asks for ---- */
 
 static void set_number(lua_State *L, const char *name, lua_Integer value)
@@ -351,6 +363,21 @@ static int take_message(lua_State *L, const struct wlua_event *event, bool has_h
     wlua_push(L, slot->state, slot->ref);
     lua_pushlstring(L, event->data, event->len);
     lua_pushboolean(L, event->flags == WSOCK_BINARY);
+    return 4;
+}
+
+static int take_line(lua_State *L, const struct wbind_line *line)
+{
+    static const char *const levels[] = {
+        [WSOCK_LOG_ERROR] = "error",
+        [WSOCK_LOG_WARN] = "warn",
+        [WSOCK_LOG_INFO] = "info",
+        [WSOCK_LOG_DEBUG] = "debug",
+    };
+
+    lua_pushstring(L, levels[line->level]);
+    lua_pushstring(L, line->subject);
+    lua_pushstring(L, line->text);
     return 4;
 }
 
@@ -416,6 +443,8 @@ static int take(lua_State *L)
         return take_message(L, event, lua_istable(L, -1));
     }
     wlua_push(L, state, state->function_refs[event->kind]);
+    if (event->kind == WLUA_LOG)
+        return take_line(L, event->data);
     if (event->slot->is_hooks) {
         push_hooks(L, event->slot);
         has_hooks = lua_istable(L, -1);

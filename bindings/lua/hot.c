@@ -84,6 +84,7 @@ static int dispatch(lua_State *L)
 
     if (r == 0) {
         r = wsock_queue_dispatch(state->queue, max, timeout_ms);
+        r = r < 0 ? r : r + wlua_tell(state, state->log);
         leave(state);
     }
     if (r < 0)
@@ -97,7 +98,7 @@ static int dispatch(lua_State *L)
  * never hear of its connections. */
 static int dispatch_until(struct wlua_state *state, double until, int64_t max)
 {
-    int64_t total = 0;
+    int64_t total = 0, lines = 0;
     double left = until - now(state);
     int r;
 
@@ -115,13 +116,14 @@ static int dispatch_until(struct wlua_state *state, double until, int64_t max)
         if (r < 0)
             return r;
         total += r;
+        lines += wlua_tell(state, state->log);
         left = until - now(state);
         if (r == 0 && left > 0 && left < 1e-3) {
             sleep_until(state, until);
             left = 0;
         }
     } while (left > 0);
-    return (int)total;
+    return (int)(total + lines);
 }
 
 /* tick_until(moment, max_events or nil) */

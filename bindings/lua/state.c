@@ -170,6 +170,21 @@ static void watch_forks(void)
 
 /* ---- the runtime ---- */
 
+static int open_log(struct wlua_state *state)
+{
+    struct wbind_log *log;
+    int r = wbind_log_open(&log, state->runtime);
+
+    if (r < 0)
+        return r;
+    r = wbind_log_join(log, state->queue);
+    if (r < 0)
+        wbind_log_close(log);
+    else
+        state->log = log;
+    return r;
+}
+
 int wlua_start(struct wlua_state *state)
 {
     int r = 0;
@@ -178,6 +193,7 @@ int wlua_start(struct wlua_state *state)
         /* The parent's threads, and what they held, did not come along: leave it all. */
         state->runtime = NULL;
         state->queue = NULL;
+        state->log = NULL;
         state->kept = NULL;
         state->for_tests = false;
         state->dispatching = false;
@@ -187,6 +203,8 @@ int wlua_start(struct wlua_state *state)
         r = wsock_runtime_new(&state->runtime);
     if (r == 0 && state->queue == NULL)
         r = wsock_runtime_queue(state->runtime, &state->queue);
+    if (r == 0 && state->log == NULL)
+        r = open_log(state);
     return r;
 }
 
@@ -207,17 +225,23 @@ static void end_kept(struct wlua_kept *kept)
     free(kept);
 }
 
-void wlua_end(struct wlua_state *state)
+/* The same, but for what waits in the log, and is the caller's now: NULL when there was no
+ * runtime of this process. */
+static struct wbind_log *end(struct wlua_state *state)
 {
     wsock_runtime *runtime = state->runtime;
     wsock_queue *queue = state->queue;
+    struct wbind_log *log = state->log;
     struct wlua_kept *next;
 
     if (state->process != wlua_process)
-        return;
+        return NULL;
     state->runtime = NULL;
     state->queue = NULL;
+    state->log = NULL;
     state->for_tests = false;
+    if (log != NULL)
+        wbind_log_leave(log, queue);
     wsock_queue_close(queue);
     for (; state->kept != NULL; state->kept = next) {
         next = state->kept->next;
@@ -229,6 +253,15 @@ void wlua_end(struct wlua_state *state)
         wsock_runtime_unref(runtime);
     }
     wsock_queue_unref(queue);
+    return log;
+}
+
+void wlua_end(struct wlua_state *state)
+{
+    struct wbind_log *log = end(state);
+
+    if (log != NULL)
+        wbind_log_close(log);
 }
 
 static int close_state(lua_State *L)
@@ -301,6 +334,7 @@ void wlua_open_state(lua_State *L)
     atomic_init(&state->refs, 1);
     pthread_mutex_init(&state->lock, NULL);
     state->process = wlua_process;
+    state->of_log.state = state;
     open_store(L, state);
     state->co = lua_newthread(L);
     state->co_ref = wlua_ref(L, state);
@@ -341,6 +375,7 @@ static int test_runtime(lua_State *L)
             state->dispatching = false;
             state->runtime = made;
             state->queue = NULL;
+            state->log = NULL;
             state->for_tests = true;
         }
     }
@@ -361,10 +396,20 @@ static int is_for_tests(lua_State *L)
 static int end_runtime(lua_State *L)
 {
     struct wlua_state *state = wlua_state_of(L);
+    struct wbind_log *log;
 
     if (state->dispatching && state->process == wlua_process)
         return wlua_fail(L, WSOCK_EDEADLK);
-    wlua_end(state);
+    log = end(state);
+    if (log != NULL) {
+        luaL_checkstack(L, 8, NULL);
+        state->L = L;
+        state->dispatching = true;
+        wlua_tell(state, log);
+        state->dispatching = false;
+        state->L = NULL;
+        wbind_log_close(log);
+    }
     wlua_bury(state);
     lua_pushboolean(L, 1);
     return 1;

@@ -118,14 +118,17 @@ function wsock.close(seconds)
   return true
 end
 
--- wsock.on_error = function(err, conn, traceback) is for what has no on_error of its own.
+-- wsock.on_error = function(err, conn, traceback) is for what has no on_error of its own;
+-- wsock.on_log = function(level, subject, text) hears what the library logs.
+local handlers = { on_error = true, on_log = true }
+
 return setmetatable(wsock, {
   __newindex = function(self, key, value)
-    if key ~= "on_error" then return rawset(self, key, value) end
-    check.handler(value, "on_error", 2)
-    events.on_error = value
+    if not handlers[key] then return rawset(self, key, value) end
+    check.handler(value, key, 2)
+    events[key] = value
   end,
   __index = function(_, key)
-    if key == "on_error" then return events.on_error end
+    if handlers[key] then return events[key] end
   end,
 })

@@ -124,7 +124,7 @@ for what, act in pairs {
   server_facts = function() return server.urls, server.conns end,
   set = function() return server:set("max_message_bytes", 70000) end,
   get = function() return server:get("max_message_bytes") end,
-  runtime_set = function() return wsock.set("log_level", "warn") end,
+  runtime_set = function() return wsock.set("log_level", wsock.LOG_WARN) end,
   call = function() return wsock.call(handler, 1, 2) end,
   conn_call = function() return conn:call(handler, 1, 2) end,
   unlisten = function() return server:unlisten("ws://127.0.0.1:1") end,

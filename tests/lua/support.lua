@@ -83,8 +83,9 @@ end
 function support.test(name, fn)
   support.count = support.count + 1
   local ok, err = xpcall(fn, debug.traceback)
-  wsock.on_error = nil
+  wsock.on_error, wsock.on_log = nil, function() end
   wsock.close(5)
+  wsock.on_log = nil
   if ok then
     print("ok - " .. name)
   else

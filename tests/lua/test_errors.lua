@@ -172,6 +172,63 @@ test("errors of timers and calls go to on_error", function()
   equal(table.concat(caught, " "), "callnil timernil")
 end)
 
+-- A list of the lines that on_log gets.
+local function hear_log()
+  local lines = {}
+  wsock.on_log = function(level, subject, text)
+    lines[#lines + 1] = level .. " " .. subject .. " " .. text
+  end
+  return lines
+end
+
+local function log_something()
+  local server = assert(wsock.server {})
+  assert(wsock.set("log_level", wsock.LOG_INFO))
+  assert(server:reload())
+end
+
+test("on_log hears what the library logs, to the very end", function()
+  local lines = hear_log()
+  assert(wsock.set("log_level", wsock.LOG_INFO))
+  local server = t.serve {}
+  wsock.poll()
+  equal(lines[1], "info server listens on " .. server.url)
+  wsock.close(0)
+  equal(lines[#lines], "info server stopped")
+end)
+
+test("what is logged ends a wait, and counts as a handler", function()
+  local lines = hear_log()
+  log_something()
+  local begun = wsock.now()
+  assert(wsock.wait(20) >= 1)
+  assert(wsock.now() - begun < 10)
+  equal(#lines, 1)
+  equal(lines[1], "info server reloaded")
+  log_something()
+  assert(wsock.tick(1) >= 1)
+  equal(#lines, 2)
+end)
+
+test("without on_log it goes to stderr", function()
+  local text = t.quietly(function()
+    log_something()
+    wsock.poll()
+  end)
+  equal(text, "wsock: info: server: reloaded\n")
+end)
+
+test("an on_log may wait and fail like any handler", function()
+  local errors, slept = {}, nil
+  wsock.on_error = function(err, conn) errors[#errors + 1] = { err, conn } end
+  wsock.on_log = function(level) slept = wsock.sleep(0.001) error(level .. " was logged", 0) end
+  log_something()
+  await("the error", function() return errors[1] end)
+  equal(slept, true)
+  equal(errors[1][1], "info was logged")
+  equal(errors[1][2], nil)
+end)
+
 test("handlers cannot dispatch, and are told so", function()
   local answers
   local _, url = t.serve {

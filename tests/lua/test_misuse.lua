@@ -289,6 +289,7 @@ end)
 test("what handlers are given is a function", function()
   for _, wrong in ipairs { 5, "x", {}, true } do
     assert(not pcall(function() wsock.on_error = wrong end))
+    assert(not pcall(function() wsock.on_log = wrong end))
     for _, name in ipairs { "on_error", "on_stopped", "on_http" } do
       t.raises("not a function", wsock.server, { [name] = wrong })
     end

@@ -5,8 +5,11 @@
 ---@class wsock
 ---@field version string
 ---@field on_error fun(err: any, conn: wsock.Conn?, traceback: string)?
+---@field on_log fun(level: wsock.Level, subject: string, text: string)?
 ---@field [string] integer constants of the C headers without WSOCK_
 local wsock = {}
+
+---@alias wsock.Level "error"|"warn"|"info"|"debug"
 
 ---@class wsock.CloseInfo
 ---@field code integer

@@ -12,7 +12,7 @@ local M = {
   -- Keys of hooks and of functions, as in core.h.
   MESSAGE = 1, PART = 2, DRAIN = 3, PONG = 4, OPEN = 5, CLOSE = 6, CONN_TIMER = 7,
   CONN_CALL = 8, REQUEST = 9, CANCELLED = 10, HTTP = 11, STATE = 12, STOPPED = 13, TIMER = 14,
-  CALL = 15, BUSY = 16, FAILED = 17, PARKED = 18, FORGET = 19,
+  CALL = 15, LOG = 16, BUSY = 17, FAILED = 18, PARKED = 19, FORGET = 20,
   functions = {},
 }
 
@@ -70,6 +70,12 @@ local function failed(co, err, conn)
   if request then request:reject(500) end
   local owner = request and request._owner or conn and conn._hooks.owner
   report(owner, err, conn, traceback_of(co, err))
+end
+
+--- A line of the library's log: to on_log, or where errors go that nobody asked for.
+M.functions[M.LOG] = function(level, subject, text)
+  if M.on_log then return M.on_log(level, subject, text) end
+  complain(level .. ": " .. subject .. ": " .. text)
 end
 
 -- ---- coroutines ----
