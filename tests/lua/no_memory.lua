@@ -221,7 +221,26 @@ local function fail_in_each(what, connect)
   end
 end
 
+-- A handler that waited fails when the end of its connection is all that still comes.
+local function fail_before_end()
+  local waiting, held
+  walk("a failing handler", function()
+    waiting = nil
+    held = assert(wsock.connect { url = url, on_open = function()
+      waiting = coroutine.running()
+      coroutine.yield()
+      error("no memory of it", 0)
+    end })
+    t.await("it waits", function() return waiting and #server.conns == 1 end)
+    server.conns[1]:reset()
+    t.await("the end waits behind it", function() return held._waiting end)
+  end, function() return wsock.resume(waiting), "failed" end, function(_, _, what)
+    await_none(1, what)
+  end)
+end
+
 quietly(function()
+  fail_before_end()
   fail_in_each("events", live)
   fail_in_each("waiting", sleepy)
 end)

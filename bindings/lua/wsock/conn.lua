@@ -258,6 +258,8 @@ local function closed(hooks, conn, info)
   end
 end
 
+events.last = closed
+
 events.functions[events.CLOSE] = function(hooks, conn, info)
   -- An attempt of a client that failed never had an object.
   if type(conn) == "userdata" then conn = M.new(hooks, conn) end

@@ -14,6 +14,7 @@ local M = {
   CONN_CALL = 8, REQUEST = 9, CANCELLED = 10, HTTP = 11, STATE = 12, STOPPED = 13, TIMER = 14,
   CALL = 15, LOG = 16, BUSY = 17, FAILED = 18, PARKED = 19, FORGET = 20,
   functions = {},
+  last = nil, -- what tells a connection's end; it is forgotten also when that failed
 }
 
 local take, now = core.take, core.now
@@ -101,10 +102,18 @@ end
 -- What waits behind a handler that will not end any more has a coroutine of its own. Until
 -- there is memory for that the dead one keeps its place.
 local function run_rest(conn, dead)
+  local queue = conn._waiting
+  local began = queue and queue.began
+  if began and began[1] == M.last then M.functions[M.FORGET](conn) end
   local rest = coroutine.create(go_on)
   park(rest, conn)
+  local ok, err = M.resume(rest, rest)
+  if not ok and status(rest) == "suspended" then
+    forget(rest)
+    conn._parked = dead
+    error(err, 0)
+  end
   forget(dead)
-  M.resume(rest, rest)
 end
 
 local function find_dead()
@@ -139,6 +148,7 @@ function M.resume(co, ...)
     report(nil, err, nil, traceback_of(co, err))
     return false, err
   end
+  if status(co) == "suspended" then return false, err end -- without memory to begin
   local conn = parked[co] or nil
   stuck = true
   local told, why = pcall(failed, co, err, conn)
@@ -155,7 +165,7 @@ function go_on(co)
   if queue then
     while queue.first do
       local event = queue.first
-      queue.first = event.behind
+      queue.first, queue.began = event.behind, event
       event[1](unpack(event, 2, event.n))
     end
     conn._waiting = nil
@@ -180,7 +190,7 @@ local function wait(conn, handler, ...)
   local queue = conn._waiting
   local event = { handler, n = select("#", ...) + 1, behind = false, ... }
   if not queue then
-    conn._waiting = { first = event, last = event }
+    conn._waiting = { first = event, last = event, began = false }
     core.conn_pause_read(conn[1])
     return
   end
