@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the hand-written parts of the Lua module share: handles (handle.c), the state of one
  * lua_State and what the library points to in it (state.c), the way of an event into a
- * handler (events.c), and the functions that are called often (hot.c). Beside them stands
+ * handler (events.c), the functions that are called often (hot.c), and what rooms have that
+ * takes or tells more than plain values (rooms.c). Beside them stands
  * what SWIG makes of the headers (typemaps.i); wsock.lua makes the classes of it all. */
 #ifndef WLUA_CORE_H
 #define WLUA_CORE_H
@@ -97,6 +98,9 @@ enum wlua_event_kind {
     WLUA_TIMER,
     WLUA_CALL,
     WLUA_LOG, /* a line of the library's log */
+    WLUA_ROOM_JOIN,
+    WLUA_ROOM_LEAVE,
+    WLUA_ROOM_MESSAGE,
     WLUA_EVENT_KINDS,
     WLUA_BUSY = WLUA_EVENT_KINDS, /* a message while a handler waits */
     WLUA_FAILED,                  /* a handler raised an error */
@@ -180,11 +184,14 @@ void wlua_end(struct wlua_state *state);
 /** Where handlers may run: tell the lines of a log that wait. @return how many */
 int wlua_tell(struct wlua_state *state, struct wbind_log *log);
 
-/** Make the metatable that room_members() needs. */
+/** Make the metatable that lists of connections need. */
 void wlua_open_members(lua_State *L);
+/** Push a table of a message to a room. */
+void wlua_push_room_message(lua_State *L, const wsock_room_message *message);
 
 extern const luaL_Reg wlua_state_functions[];
 extern const luaL_Reg wlua_event_functions[];
 extern const luaL_Reg wlua_hot_functions[];
+extern const luaL_Reg wlua_room_functions[];
 
 #endif

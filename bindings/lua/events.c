@@ -304,6 +304,24 @@ int wlua_tell(struct wlua_state *state, struct wbind_log *log)
     return count;
 }
 
+static void on_room_join(wsock_room *room, const wsock_member *member, void *user)
+{
+    (void)room;
+    happened(user, (struct wlua_event){.kind = WLUA_ROOM_JOIN, .data = member});
+}
+
+static void on_room_leave(wsock_room *room, const wsock_member *member, void *user)
+{
+    (void)room;
+    happened(user, (struct wlua_event){.kind = WLUA_ROOM_LEAVE, .data = member});
+}
+
+static void on_room_message(wsock_room *room, const wsock_room_message *message, void *user)
+{
+    (void)room;
+    happened(user, (struct wlua_event){.kind = WLUA_ROOM_MESSAGE, .data = message});
+}
+
 /* ---- what run() asks for ---- */
 
 static void set_number(lua_State *L, const char *name, lua_Integer value)
@@ -346,6 +364,25 @@ static void push_state_info(lua_State *L, const wsock_state_info *info)
         push_close_info(L, info->why);
         lua_setfield(L, -2, "why");
     }
+}
+
+static void push_member(lua_State *L, const wsock_member *member)
+{
+    lua_createtable(L, 0, 7);
+    push_conn(L, member->conn, false);
+    lua_setfield(L, -2, "conn");
+    if (*member->identity != '\0')
+        set_text(L, "identity", member->identity);
+    if (member->info != NULL) {
+        lua_pushlstring(L, member->info, member->info_len);
+        lua_setfield(L, -2, "info");
+    }
+    set_text(L, "reason", member->reason);
+    set_number(L, "how", member->how);
+    lua_pushboolean(L, member->first);
+    lua_setfield(L, -2, "first");
+    lua_pushboolean(L, member->last);
+    lua_setfield(L, -2, "last");
 }
 
 static int take_message(lua_State *L, const struct wlua_event *event, bool has_hooks)
@@ -411,6 +448,13 @@ static int push_rest(lua_State *L, const struct wlua_event *event)
         return 2;
     case WLUA_STATE:
         push_state_info(L, event->data);
+        return 1;
+    case WLUA_ROOM_JOIN:
+    case WLUA_ROOM_LEAVE:
+        push_member(L, event->data);
+        return 1;
+    case WLUA_ROOM_MESSAGE:
+        wlua_push_room_message(L, event->data);
         return 1;
     default:
         lua_pushinteger(L, (lua_Integer)event->missed);
@@ -527,6 +571,22 @@ static int hook_client(lua_State *L)
     return registered(L, slot, r);
 }
 
+static int hook_room(lua_State *L)
+{
+    wsock_room *room = wlua_check(L, 1, WLUA_room);
+    const int64_t kind = wlua_integer(L, 3, 1, WLUA_EVENT_KINDS);
+    struct wlua_slot *slot = hooks_slot(L, 2);
+    int r = WSOCK_EINVAL;
+
+    if (kind == WLUA_ROOM_JOIN)
+        r = wsock_room_on_join(room, on_room_join, slot, wlua_slot_release);
+    if (kind == WLUA_ROOM_LEAVE)
+        r = wsock_room_on_leave(room, on_room_leave, slot, wlua_slot_release);
+    if (kind == WLUA_ROOM_MESSAGE)
+        r = wsock_room_on_message(room, on_room_message, slot, wlua_slot_release);
+    return registered(L, slot, r);
+}
+
 static int hook_server(lua_State *L)
 {
     wsock_server *server = wlua_check(L, 1, WLUA_server);
@@ -626,6 +686,7 @@ const luaL_Reg wlua_event_functions[] = {
     {"hook_server", hook_server},
     {"hook_endpoint", hook_endpoint},
     {"hook_client", hook_client},
+    {"hook_room", hook_room},
     {"timer", start_timer},
     {"post", post_call},
     {NULL, NULL},

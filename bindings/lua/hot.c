@@ -318,105 +318,6 @@ static int broadcast_binary(lua_State *L)
     return broadcast_as(L, WSOCK_BINARY);
 }
 
-/* Whether a member is a key of the table on top: what the script's own function said,
- * before, since it may raise an error, and nothing here can. */
-static int is_chosen(wsock_conn *conn, void *user)
-{
-    const struct wlua_slot *slot = wlua_adopted(conn);
-    lua_State *L = user;
-    bool chosen;
-
-    if (slot == NULL)
-        return 0;
-    wlua_push(L, slot->state, slot->ref);
-    if (!lua_isnil(L, -1))
-        lua_rawget(L, -2);
-    chosen = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return chosen;
-}
-
-/* broadcast_to(room, type, data, set of connections) */
-static int broadcast_to(lua_State *L)
-{
-    wsock_room *room = room_of(L, 4);
-    const int type = (int)wlua_integer(L, 2, 0, INT32_MAX);
-    size_t len;
-    const char *data = wlua_bytes(L, 3, &len);
-
-    luaL_checktype(L, 4, LUA_TTABLE);
-    lua_pushvalue(L, 4);
-    return broadcasted(L, wsock_room_broadcast_if(room, is_chosen, L, type, data, len));
-}
-
-/* ---- members ---- */
-
-/* The members of this moment: drops the references whatever Lua does in between. */
-struct members {
-    wsock_conn **conns;
-    size_t count;
-};
-
-static int drop_members(lua_State *L)
-{
-    struct members *members = lua_touserdata(L, 1);
-
-    for (size_t i = 0; i < members->count; i++)
-        wsock_conn_unref(members->conns[i]);
-    free(members->conns);
-    *members = (struct members){0};
-    return 0;
-}
-
-void wlua_open_members(lua_State *L)
-{
-    luaL_newmetatable(L, "wsock.members");
-    lua_pushcfunction(L, drop_members);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-}
-
-static struct members *take_members(lua_State *L, wsock_room *room)
-{
-    struct members *members = lua_newuserdata(L, sizeof *members);
-    size_t max = wsock_room_count(room), count;
-
-    *members = (struct members){0};
-    luaL_getmetatable(L, "wsock.members");
-    lua_setmetatable(L, -2);
-    if (max == 0)
-        return members;
-    members->conns = malloc(max * sizeof(wsock_conn *));
-    if (members->conns == NULL)
-        luaL_error(L, "not enough memory");
-    count = wsock_room_members(room, members->conns, max);
-    members->count = count < max ? count : max;
-    return members;
-}
-
-/* room_members(room): a list of the objects of connections. */
-static int room_members(lua_State *L)
-{
-    struct members *members = take_members(L, wlua_check(L, 1, WLUA_room));
-    int n = 0;
-
-    luaL_checkstack(L, 8, NULL);
-    lua_createtable(L, (int)members->count, 0);
-    for (size_t i = 0; i < members->count; i++) {
-        const struct wlua_slot *slot = wlua_adopted(members->conns[i]);
-
-        if (slot == NULL || slot->ref == 0)
-            continue;
-        wlua_push(L, slot->state, slot->ref);
-        lua_rawseti(L, -2, ++n);
-    }
-    /* At once, and not when the collector comes to it: a reference keeps a connection. */
-    lua_pushcfunction(L, drop_members);
-    lua_pushvalue(L, -3);
-    lua_call(L, 1, 0);
-    return 1;
-}
-
 const luaL_Reg wlua_hot_functions[] = {
     {"now", push_now},
     {"dispatch", dispatch},
@@ -429,7 +330,5 @@ const luaL_Reg wlua_hot_functions[] = {
     {"send_binary", send_binary},
     {"broadcast", broadcast_text},
     {"broadcast_binary", broadcast_binary},
-    {"broadcast_to", broadcast_to},
-    {"room_members", room_members},
     {NULL, NULL},
 };

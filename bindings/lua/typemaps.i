@@ -35,6 +35,9 @@
     SWIG_arg++;
 %}
 
+/* By hand: rooms.c. */
+%ignore wsock_room_join;
+
 /* client.conn is kept by wsock.lua. */
 %ignore wsock_client_conn;
 

@@ -78,11 +78,11 @@ test("a request tells what the client said", function()
         offers = req:offers("b"), nothing = req.headers.nothing, host = req.host,
         upgrade = req.upgrade, secure = req.secure,
       }
-      return { identity = { name = "bob" }, info = "i", subprotocol = "b",
+      return { identity = "bob", info = "i", subprotocol = "b",
         headers = { ["X-Answer"] = "yes" } }
     end,
     on_open = function(conn)
-      conn:send(table.concat({ conn.identity.name, conn.info, conn.params.id,
+      conn:send(table.concat({ conn.identity, conn.info, conn.params.id,
         conn.request.query.q, conn.subprotocol }, " "))
     end,
   }))
@@ -138,7 +138,7 @@ test("a request may be answered later, and not twice", function()
   local conn = assert(wsock.connect { url = url })
   await("the request", function() return kept end)
   equal(conn.is_open, false)
-  equal(kept:accept { identity = 7 }, true)
+  equal(kept:accept { identity = "seven" }, true)
   await("it opens", function() return conn.is_open end)
   t.fails(wsock.ECLOSED, kept:accept())
   t.fails(wsock.ECLOSED, kept:reject(400))
@@ -152,7 +152,7 @@ test("on_request_cancelled tells of requests that it is too late for", function(
       if req.query.slow then
         wsock.sleep(0.2)
         other.verdict = true
-        return { identity = 1 }
+        return { identity = "one" }
       end
       return req:defer()
     end,

@@ -22,7 +22,10 @@ local signatures = {
   },
   server = {
     endpoint = { "text", "table" }, listen = { "text" }, unlisten = { "text" },
-    room = { "text" }, find_room = { "text" }, on_http = { "fn?" }, stop = {}, loop = {},
+    room = { "text", "table?" }, find_room = { "text" }, room_defaults = { "payload", "table" },
+    subscribe = { "conn", "text" }, unsubscribe = { "conn", "text" },
+    send_to = { "payload", "data" }, disconnect = { "text", "code?", "text?" },
+    conns_of = { "payload" }, on_http = { "fn?" }, stop = {}, loop = {},
     reload = {}, set = { "name", "number" }, get = { "name" },
     tick = { "milliseconds", "count?" }, tick_until = { "moment", "count?" },
     poll = { "count?" }, after = { "seconds", "fn" }, every = { "period", "fn" },
@@ -38,11 +41,16 @@ local signatures = {
     append = { "payload" }, finish = {}, ping = { "payload?" }, close = { "code?", "text?" },
     reset = {}, pause = {}, resume = {}, drained = {}, response_header = { "text" },
     after = { "seconds", "fn" }, every = { "period", "fn" }, call = { "fn", "any" },
+    set_identity = { "payload" },
   },
   room = {
-    join = { "conn" }, leave = { "conn" }, broadcast = { "data", "conn?" },
+    join = { "conn", "table?" }, leave = { "conn" }, broadcast = { "data", "conn?" },
     broadcast_text = { "data", "conn?" }, broadcast_binary = { "data", "conn?" },
     broadcast_if = { "fn", "data" }, count = {}, members = {}, with = { "codec" },
+    publish = { "data", "table?" }, send_to = { "payload", "data" }, people = {}, position = {},
+    info = { "conn" }, history = { "count?", "count?" }, kick = { "who", "text?" },
+    close = { "text?" }, may_publish = { "conn" }, dropped = { "conn?" }, get = { "name" },
+    on_join = { "fn?" }, on_leave = { "fn?" }, on_message = { "fn?" },
   },
   request = {
     offers = { "text" }, accept = { "table?" }, reject = { "code?", "text?" },
@@ -51,7 +59,8 @@ local signatures = {
   timer = { cancel = {} },
 }
 -- What wsock.lua's parts call each other for.
-local internal = { new = true, opened = true, closed = true, tls_of = true }
+local internal = { new = true, opened = true, closed = true, tls_of = true,
+  send_to_by = true }
 
 local function number_in(low, high, whole)
   return function(v)
@@ -82,6 +91,7 @@ local function kinds_with(objects)
       return type(v) == "number" or type(v) == "string" and not v:find("%z")
     end,
     name = function(v) return v == objects.good.name end,
+    who = function(v) return type(v) == "string" or is "conn"(v) end,
     data = function(v) return type(v) == "string" or is "message"(v) end,
     codec = function(v) return type(v) == "table" and v.encode ~= nil end,
   }
@@ -98,7 +108,7 @@ local function add(value)
 end
 
 local good = {
-  table = {}, fn = function() end, thread = coroutine.create(function() end), payload = "x",
+  table = {}, fn = function() end, thread = coroutine.create(function() end), payload = "x", who = "x",
   milliseconds = 0, moment = 0, seconds = 1000, limit = 0, period = 1000, count = 0, code = 1000,
   number = 65536, any = 1, text = "x", name = "max_message_bytes", data = "x",
   codec = { encode = tostring, decode = tostring },

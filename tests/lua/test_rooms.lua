@@ -192,4 +192,120 @@ test("broadcast answers 0 while a worker is too far behind, and goes on later", 
   end)
 end)
 
+-- A server on which everybody is who the path says, and these are in its room "r".
+local function people(...)
+  local server, url = t.serve({}, {})
+  assert(server:endpoint("/{who}", {
+    on_request = function(req) return { identity = req.params.who } end,
+  }))
+  local conns, peers = {}, {}
+  for i, who in ipairs { ... } do
+    conns[i] = t.connect(url .. who)
+    await("it opens", function() return #server.conns == i end)
+    for _, conn in ipairs(server.conns) do
+      local known = false
+      for j = 1, i - 1 do known = known or peers[j] == conn end
+      if not known then peers[i] = conn end
+    end
+  end
+  return server, peers, conns
+end
+
+test("identities are the library's", function()
+  local server, peers, conns = people("ann", "ann", "bob")
+  equal(peers[1].identity, "ann")
+  equal(#server:conns_of("ann"), 2)
+  equal(server:send_to("ann", "hello"), 2)
+  equal(server:send_to("nobody", "hello"), 0)
+  fails(wsock.EEXIST, peers[1]:set_identity("carol"))
+  await("them", function() return #conns[1].data == 1 and #conns[2].data == 1 end)
+  equal(server:disconnect("ann", 4401, "again"), 2)
+  await("the end", function() return conns[1].data.closed and conns[2].data.closed end)
+  equal(conns[1].data.closed, 4401)
+  equal(conns[3].is_open, true)
+end)
+
+test("rooms have options, by names and at making", function()
+  local server = people()
+  equal(server:room_defaults("match.*", { max_members = 8 }), true)
+  equal(assert(server:room("match.1")):get("max_members"), "8")
+  local kept = assert(server:room("kept", { history = 5, slow_members = "latest_only" }))
+  equal(kept:get("history_messages"), "5")
+  fails(wsock.EEXIST, server:room("match.1", { max_members = 9 }))
+  raises("nonsense", server.room, server, "new", { nonsense = 1 })
+end)
+
+test("history is told to who comes back", function()
+  local server, peers, conns = people("ann", "bob")
+  local room = assert(server:room("r", { history = 3 }))
+  local _, first = room:publish("1", { key = "k" })
+  equal(first.offset, 1)
+  for i = 2, 4 do room:broadcast(tostring(i)) end
+  equal(room:position().offset, 4)
+  equal(#room:history(), 3)
+  equal(room:history(1)[1].data, "4")
+  local ok, joined = room:join(peers[1], { since = first })
+  equal(ok, true)
+  equal(joined.recovered, true)
+  equal(joined.missed, 3)
+  ok, joined = room:join(peers[2], { since = { epoch = first.epoch, offset = 0 } })
+  equal(ok, true)
+  equal(joined.recovered, false)
+  equal(room:publish("5", { except = "bob" }), 1)
+  equal(room:publish("6", { except = { peers[1] } }), 1)
+  equal(room:publish("7", { except = peers[1], only = function() return true end }), 1)
+  await("all", function() return #conns[1].data == 4 and #conns[2].data == 2 end)
+  equal(table.concat(conns[1].data, " "), "2 3 4 5")
+  equal(table.concat(conns[2].data, " "), "6 7")
+  raises("hexadecimal", room.join, room, peers[1], { since = { epoch = "x", offset = 1 } })
+  equal(assert(server:room("plain")):position(), nil)
+end)
+
+test("a room tells who comes, goes and speaks", function()
+  local server, peers = people("ann", "ann", "bob")
+  local room, told = assert(server:room("r")), {}
+  local function note(text) told[#told + 1] = text end
+  room:on_join(function(m) note("+" .. m.identity .. (m.info or "") .. tostring(m.first)) end)
+  room:on_leave(function(m)
+    note("-" .. m.conn.identity .. m.how .. m.reason .. tostring(m.last))
+  end)
+  room:on_message(function(m) note(m.data) end)
+  room:join(peers[1], { info = "red" })
+  room:join(peers[2])
+  room:join(peers[3])
+  equal(#room:people(), 2)
+  equal(room:info(peers[1]), "red")
+  room:broadcast("hi")
+  equal(room:send_to("ann", "you"), 2)
+  equal(room:kick("ann", "rude"), 2)
+  equal(room:kick(peers[1]), 0)
+  peers[3]:reset()
+  await("all", function() return #told == 7 end)
+  equal(table.concat(told, " "), "+annredtrue +annfalse +bobtrue hi -ann3rudefalse "
+    .. "-ann3rudetrue -bob2true")
+  equal(room:close("over"), true)
+  equal(room:close(), false)
+  await("nothing is kept", function()
+    wsock.call(type, 1)
+    return next(server._heralds) == nil
+  end)
+end)
+
+test("patterns, rates and counters", function()
+  local server, peers, conns = people("ann")
+  equal(server:subscribe(peers[1], "match.*.chat"), true)
+  equal((server:subscribe(peers[1], "match.*.chat")), false)
+  local room = assert(server:room("match.1.chat", { max_publish_rate = 1 }))
+  equal(room:broadcast("1"), 1)
+  equal(server:unsubscribe(peers[1], "match.*.chat"), true)
+  equal((server:unsubscribe(peers[1], "match.*.chat")), false)
+  equal(room:broadcast("2"), 0)
+  room:join(peers[1])
+  equal(room:may_publish(peers[1]), true)
+  equal((room:may_publish(peers[1])), false)
+  equal(room:dropped(), 0)
+  equal(room:dropped(peers[1]), 0)
+  await("it", function() return conns[1].data[1] == "1" end)
+end)
+
 t.done()

@@ -35,7 +35,7 @@ local wsock = {}
 ---@field decode fun(data: string): any
 
 ---@class wsock.Accept
----@field identity any
+---@field identity string?
 ---@field info any
 ---@field subprotocol string?
 ---@field headers table<string, string>?
@@ -221,8 +221,39 @@ function Server:listen(url) end
 function Server:unlisten(url) end
 
 ---@param name string
+---@param options table<string, any>?
 ---@return wsock.Room? room, string? message, integer? code
-function Server:room(name) end
+function Server:room(name, options) end
+
+---@param pattern string
+---@param options table<string, any>
+---@return true? ok, string? message, integer? code
+function Server:room_defaults(pattern, options) end
+
+---@param conn wsock.Conn
+---@param pattern string
+---@return boolean? changed, string? message, integer? code
+function Server:subscribe(conn, pattern) end
+
+---@param conn wsock.Conn
+---@param pattern string
+---@return boolean? changed, string? message, integer? code
+function Server:unsubscribe(conn, pattern) end
+
+---@param identity string
+---@param data string|wsock.Message
+---@return integer? connections, string? message, integer? code
+function Server:send_to(identity, data) end
+
+---@param identity string
+---@param code integer?
+---@param reason string?
+---@return integer? connections, string? message, integer? code
+function Server:disconnect(identity, code, reason) end
+
+---@param identity string
+---@return wsock.Conn[]
+function Server:conns_of(identity) end
 
 ---@param name string
 ---@return wsock.Room? room, string? message, integer? code
@@ -299,7 +330,7 @@ function Request:defer() end
 ---@class wsock.Conn
 ---@field id integer
 ---@field data table
----@field identity any
+---@field identity string?
 ---@field info any
 ---@field params table<string, string>
 ---@field request wsock.Request?
@@ -375,6 +406,8 @@ function Conn:resume() end
 
 ---@param name string
 ---@return string?
+function Conn:set_identity(identity) end
+
 function Conn:response_header(name) end
 
 ---@class wsock.Room
@@ -383,9 +416,92 @@ function Conn:response_header(name) end
 ---@field broadcast_binary fun(self, data: string|wsock.Message, except: wsock.Conn?): integer?, string?, integer?
 local Room = {}
 
+---@class wsock.Position
+---@field epoch string
+---@field offset integer
+
+---@class wsock.Joined
+---@field recovered boolean
+---@field missed integer
+---@field position wsock.Position?
+
+---@class wsock.RoomMessage
+---@field data string
+---@field binary boolean
+---@field key string?
+---@field time number
+---@field epoch string?
+---@field offset integer?
+---@field prev integer
+
+---@class wsock.Member
+---@field conn wsock.Conn?
+---@field identity string?
+---@field info string?
+---@field first boolean
+---@field last boolean
+---@field how integer
+---@field reason string
+
 ---@param conn wsock.Conn
----@return boolean? changed, string? message, integer? code
-function Room:join(conn) end
+---@param options {info: string?, since: wsock.Position?}?
+---@return boolean? changed, wsock.Joined|string? joined, integer? code
+function Room:join(conn, options) end
+
+---@param data any
+---@param options {except: wsock.Conn|wsock.Conn[]|string?, only: (fun(conn: wsock.Conn): any)?, key: string?}?
+---@return integer? members, wsock.Position|string? position, integer? code
+function Room:publish(data, options) end
+
+---@param identity string
+---@param data any
+---@return integer? connections, string? message, integer? code
+function Room:send_to(identity, data) end
+
+---@param who wsock.Conn|string
+---@param reason string?
+---@return integer? connections, string? message, integer? code
+function Room:kick(who, reason) end
+
+---@param reason string?
+---@return boolean? closed, string? message, integer? code
+function Room:close(reason) end
+
+---@return wsock.Position?
+function Room:position() end
+
+---@param limit integer?
+---@param before integer?
+---@return wsock.RoomMessage[]? messages, string? message, integer? code
+function Room:history(limit, before) end
+
+---@return {identity: string, info: string?, count: integer}[]
+function Room:people() end
+
+---@param conn wsock.Conn
+---@return string? info, string? message, integer? code
+function Room:info(conn) end
+
+---@param conn wsock.Conn
+---@return boolean? may, string? message, integer? code
+function Room:may_publish(conn) end
+
+---@param conn wsock.Conn?
+---@return integer? count, string? message, integer? code
+function Room:dropped(conn) end
+
+---@param name string
+---@return string? value, string? message, integer? code
+function Room:get(name) end
+
+---@param handler fun(member: wsock.Member)?
+function Room:on_join(handler) end
+
+---@param handler fun(member: wsock.Member)?
+function Room:on_leave(handler) end
+
+---@param handler fun(message: wsock.RoomMessage)?
+function Room:on_message(handler) end
 
 ---@param conn wsock.Conn
 ---@return boolean? changed, string? message, integer? code

@@ -23,8 +23,13 @@ function M.object(value, class, what, level)
   end
 end
 
+function M.is_conn(value)
+  local class = type(value) == "table" and getmetatable(value)
+  return class and M.conn_classes[class] or false
+end
+
 function M.conn(value, level)
-  if type(value) ~= "table" or not M.conn_classes[getmetatable(value)] then
+  if not M.is_conn(value) then
     error("connection expected, got " .. type(value), level + 1)
   end
 end

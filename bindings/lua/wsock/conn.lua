@@ -82,6 +82,17 @@ function methods:drained()
   return self.is_open
 end
 
+--- Say who it is, once: for who tells in a message. Before, on_request says so.
+function methods:set_identity(identity)
+  check.text(identity, 2)
+  return done(core.conn_set_identity(self[1], identity))
+end
+
+function getters.identity(self)
+  local identity = core.conn_identity(self[1])
+  return identity ~= "" and identity or nil
+end
+
 function getters.buffered(self) return core.conn_buffered(self[1]) end
 function getters.is_open(self) return core.conn_is_open(self[1]) == 1 end
 function getters.remote_address(self) return core.conn_remote_address(self[1]) end
@@ -140,7 +151,6 @@ function M.new(hooks, handle, carried)
   local conn = setmetatable({ handle, id = id_of(handle), data = {}, _hooks = hooks },
     hooks.class)
   if carried then
-    conn.identity = carried.identity
     conn.info = carried.info
   end
   -- In this order, as each may fail for want of memory: what is adopted is told its end.
@@ -235,19 +245,21 @@ events.functions[events.DRAIN] = function(_, conn)
 end
 
 --- No more events will come.
-function M.forget(conn)
+function M.forget(conn, behind)
   if not conn then return end
   if M.open[conn] then
     M.open[conn] = nil
     M.open_count = M.open_count - 1
   end
+  -- That it left its rooms was queued before its end, and may be told behind it.
+  if behind and conn._joined and pcall(events.call, core.release, conn[1]) then return end
   core.release(conn[1])
 end
 
 events.functions[events.FORGET] = M.forget
 
 local function closed(hooks, conn, info)
-  M.forget(conn)
+  M.forget(conn, true)
   local owner = hooks.owner
   if owner.closed then owner:closed(conn) end
   local handler = hooks[events.CLOSE]

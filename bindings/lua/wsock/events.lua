@@ -12,7 +12,8 @@ local M = {
   -- Keys of hooks and of functions, as in core.h.
   MESSAGE = 1, PART = 2, DRAIN = 3, PONG = 4, OPEN = 5, CLOSE = 6, CONN_TIMER = 7,
   CONN_CALL = 8, REQUEST = 9, CANCELLED = 10, HTTP = 11, STATE = 12, STOPPED = 13, TIMER = 14,
-  CALL = 15, LOG = 16, BUSY = 17, FAILED = 18, PARKED = 19, FORGET = 20,
+  CALL = 15, LOG = 16, ROOM_JOIN = 17, ROOM_LEAVE = 18, ROOM_MESSAGE = 19, BUSY = 20,
+  FAILED = 21, PARKED = 22, FORGET = 23,
   functions = {},
   last = nil, -- what tells a connection's end; it is forgotten also when that failed
 }
@@ -31,6 +32,8 @@ local stuck = false
 -- failure finds whom it is about.
 local requests = setmetatable({}, { __mode = "k" })
 local ended = setmetatable({}, { __mode = "k" })
+-- The same of who runs a handler of a room: the server.
+local heralds = setmetatable({}, { __mode = "k" })
 
 -- ---- errors ----
 
@@ -67,9 +70,10 @@ end
 local function failed(co, err, conn)
   local request = requests[co]
   conn = conn or ended[co]
-  requests[co], ended[co] = nil, nil
+  local server = heralds[co]
+  requests[co], ended[co], heralds[co] = nil, nil, nil
   if request then request:reject(500) end
-  local owner = request and request._owner or conn and conn._hooks.owner
+  local owner = request and request._owner or conn and conn._hooks.owner or server
   report(owner, err, conn, traceback_of(co, err))
 end
 
@@ -238,6 +242,12 @@ end
 function M.answers(request)
   local co = running()
   if co then requests[co] = request end
+end
+
+--- Note that it runs a handler of a room of that server, or with nil, that it did.
+function M.heralds(server)
+  local co = running()
+  if co then heralds[co] = server end
 end
 
 --- Note that it runs the last handler of a connection, or with nil, that it did.

@@ -115,9 +115,12 @@ function Request:accept(options)
   if options == nil then options = {} end
   local ok, message, code = add_headers(self, options.headers)
   if not ok then return nil, message, code end
-  if options.identity ~= nil or options.info ~= nil then
-    core.carry(self[1], { identity = options.identity, info = options.info })
+  if options.identity ~= nil then
+    check.text(options.identity, 2)
+    ok, message, code = core.request_set_identity(self[1], options.identity)
+    if not ok then return nil, message .. ": identity", code end
   end
+  if options.info ~= nil then core.carry(self[1], { info = options.info }) end
   return answered(self, core.request_accept(self[1], options.subprotocol))
 end
 

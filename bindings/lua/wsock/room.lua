@@ -3,6 +3,7 @@
 
 local core = require "wsock.core"
 local check = require "wsock.check"
+local events = require "wsock.events"
 local Message = require "wsock.message"
 
 local Room, Encoding = {}, {}
@@ -12,8 +13,9 @@ Room.broadcast = core.broadcast
 Room.broadcast_text = core.broadcast
 Room.broadcast_binary = core.broadcast_binary
 
-function Room.new(handle)
-  return setmetatable({ handle, name = core.room_name(handle) }, Room)
+--- @param server which has its handlers
+function Room.new(handle, server)
+  return setmetatable({ handle, name = core.room_name(handle), _server = server }, Room)
 end
 
 Room.__tostring = function(self) return "wsock room " .. self.name end
@@ -33,9 +35,26 @@ end
 local joins_idly = { [core.EEXIST] = true, [core.ECLOSED] = true }
 local leaves_idly = { [core.ENOENT] = true }
 
+local function table_of(options, what)
+  if options ~= nil and type(options) ~= "table" then error(what .. " are a table", 3) end
+  return options or {}
+end
+
+local function position_of(epoch, offset)
+  return epoch and { epoch = epoch, offset = offset } or nil
+end
+
 --- Make an open connection a member: false when it is one, or is not open (any more).
-function Room:join(conn)
-  return changed(joins_idly, core.room_join(self[1], handle_of(conn)))
+-- options: info, a string; since, a position. @return true, and how that went
+function Room:join(conn, options)
+  local handle = handle_of(conn)
+  options = table_of(options, "the options of a join")
+  local since = table_of(options.since, "positions")
+  conn._joined = true -- its end may be told before it is that it left
+  local recovered, missed, epoch, offset = core.room_join(self[1], handle, options.info,
+    options.since and (since.epoch or ""), since.offset or 0)
+  if recovered == nil then return changed(joins_idly, nil, missed, epoch) end
+  return true, { recovered = recovered, missed = missed, position = position_of(epoch, offset) }
 end
 
 --- Nothing broadcast after this reaches it: false when it is no member.
@@ -43,16 +62,178 @@ function Room:leave(conn)
   return changed(leaves_idly, core.room_leave(self[1], handle_of(conn)))
 end
 
---- Send text, or a message, to the members of this moment of whom fn(conn) is true.
-function Room:broadcast_if(fn, data)
-  check.fn(fn, "broadcast_if takes a function", 2)
-  local kind = core.TEXT
-  if Message.is(data) then kind, data = Message.type_of(data), data.data end
+local function chosen_by(self, fn)
   local chosen = {}
   for _, conn in ipairs(self:members()) do
     if fn(conn) then chosen[conn] = true end
   end
-  return core.broadcast_to(self, kind, data, chosen)
+  return chosen
+end
+
+local function payload_of(data)
+  if Message.is(data) then return Message.type_of(data), data.data end
+  return core.TEXT, data
+end
+
+-- What except says: handles of connections, or an identity as it is.
+local function excluded_by(except, level)
+  if except == nil or type(except) == "string" then return except end
+  if type(except) ~= "table" then
+    error("except is a connection, a list of them, or an identity", level + 1)
+  end
+  if check.is_conn(except) then return { except[1] } end
+  local handles = {}
+  for i, conn in ipairs(except) do
+    check.conn(conn, level + 1)
+    handles[i] = conn[1]
+  end
+  return handles
+end
+
+--- Send text, or a message, to the members of this moment of whom fn(conn) is true.
+function Room:broadcast_if(fn, data)
+  check.fn(fn, "broadcast_if takes a function", 2)
+  local kind
+  kind, data = payload_of(data)
+  local count, message, code = core.publish(self[1], kind, data, nil, nil, chosen_by(self, fn))
+  if not count then return nil, message, code end
+  return count
+end
+
+local published = { except = true, only = true, key = true }
+
+--- Send text, or a message. options: except, a connection, a list of them, or an identity;
+-- only, a function of a connection; key, what it is about.
+-- @return for how many, and its position in a room with history
+function Room:publish(data, options)
+  options = table_of(options, "the options of a message")
+  for name in pairs(options) do
+    if not published[name] then error("publish has no option " .. tostring(name), 2) end
+  end
+  check.handler(options.only, "only", 2)
+  local except = excluded_by(options.except, 2)
+  local kind
+  kind, data = payload_of(data)
+  local count, epoch, offset = core.publish(self[1], kind, data, except, options.key,
+    options.only and chosen_by(self, options.only))
+  if not count then return nil, epoch, offset end
+  return count, position_of(epoch, offset)
+end
+
+-- To how many of somebody's connections it was queued: 0 where none had room.
+function Room.send_to_by(send, handle, identity, data)
+  check.text(identity, 3)
+  local kind
+  kind, data = payload_of(data)
+  local count, message, code = send(handle, identity, kind, data)
+  if code == core.EAGAIN then return 0 end
+  return count, message, code
+end
+
+--- Send text, or a message, to the connections of an identity that are members.
+function Room:send_to(identity, data)
+  return Room.send_to_by(core.room_send_to, self[1], identity, data)
+end
+
+--- Have all connections of an identity leave, or one connection. @return how many did
+function Room:kick(who, reason)
+  if type(who) == "string" then return core.room_kick(self[1], who, reason) end
+  local ok, message, code = core.room_kick_conn(self[1], handle_of(who), reason)
+  if code == core.ENOENT then return 0 end
+  if not ok then return nil, message, code end
+  return 1
+end
+
+--- End it: false when it has ended.
+function Room:close(reason)
+  local ok, message, code = core.room_close(self[1], reason)
+  if code == core.ECLOSED then return false end
+  if not ok then return nil, message, code end
+  local heralds, name = self._server._heralds, self.name
+  local mine = heralds[name]
+  -- Behind what they are still told of it.
+  if mine then
+    events.call(function() if heralds[name] == mine then heralds[name] = nil end end)
+  end
+  return true
+end
+
+--- Where it is now; nil without history.
+function Room:position()
+  local epoch, offset, code = core.room_position(self[1])
+  if epoch == nil then return nil, offset, code end
+  return position_of(epoch, offset)
+end
+
+--- The last messages that are kept, at most so many, before an offset or at the newest.
+function Room:history(limit, before)
+  return core.room_history(self[1], before == nil and 0 or before, limit == nil and 100 or limit)
+end
+
+--- Who is there: a list of tables with identity, info and count.
+function Room:people()
+  return core.room_people(self[1])
+end
+
+--- What a member joined with; nil when that was nothing.
+function Room:info(conn)
+  local info, message, code = core.room_info(self[1], handle_of(conn))
+  if info == false then return nil end
+  return info, message, code
+end
+
+--- Count one more message of a member: false when it is too much.
+function Room:may_publish(conn)
+  local ok, message, code = core.room_may_publish(self[1], handle_of(conn))
+  if code == core.ERATE then return false, message, code end
+  if not ok then return nil, message, code end
+  return true
+end
+
+--- How many messages a member, or all, missed because they did not keep up.
+function Room:dropped(conn)
+  return core.room_dropped(self[1], conn ~= nil and handle_of(conn) or nil)
+end
+
+--- One of its options, as text.
+function Room:get(name)
+  return core.room_get_string(self[1], name)
+end
+
+-- Handlers are the server's, so that they stay as long as they are wanted.
+local function on(kind, name)
+  return function(self, handler)
+    check.handler(handler, name, 2)
+    local heralds = self._server._heralds
+    local mine = heralds[self.name]
+    if not mine or core.room_position(mine.handle) == nil then
+      mine = { owner = self._server, handle = self[1], registered = {} }
+    end
+    if handler and not mine.registered[kind] then
+      local ok, message, code = core.hook_room(self[1], mine, kind)
+      if not ok then return nil, message, code end
+      mine.registered[kind] = true
+    end
+    mine[kind] = handler
+    local some = mine[events.ROOM_JOIN] or mine[events.ROOM_LEAVE] or mine[events.ROOM_MESSAGE]
+    heralds[self.name] = some and mine or nil
+    return true
+  end
+end
+
+--- Call fn(member) when somebody joined, or left, and fn(message) when something was said.
+Room.on_join = on(events.ROOM_JOIN, "on_join")
+Room.on_leave = on(events.ROOM_LEAVE, "on_leave")
+Room.on_message = on(events.ROOM_MESSAGE, "on_message")
+
+for _, kind in ipairs { events.ROOM_JOIN, events.ROOM_LEAVE, events.ROOM_MESSAGE } do
+  events.functions[kind] = function(hooks, told)
+    local handler = hooks[kind]
+    if not handler then return end
+    events.heralds(hooks.owner)
+    handler(told)
+    events.heralds(nil)
+  end
 end
 
 --- The number of members.
@@ -77,6 +258,14 @@ function Encoding:broadcast(value, except)
   return core.broadcast(self, encoded(self, value), except)
 end
 
+function Encoding:publish(value, options)
+  return Room.publish(self, encoded(self, value), options)
+end
+
+function Encoding:send_to(identity, value)
+  return Room.send_to(self, identity, encoded(self, value))
+end
+
 function Encoding:broadcast_if(fn, value)
   return Room.broadcast_if(self, fn, encoded(self, value))
 end
@@ -87,7 +276,8 @@ function Room:with(codec)
   if type(codec) ~= "table" or not codec.encode then
     error("codec is a table with encode and decode", 2)
   end
-  return setmetatable({ self[1], name = self.name, _encode = codec.encode }, Encoding)
+  return setmetatable({ self[1], name = self.name, _server = self._server,
+    _encode = codec.encode }, Encoding)
 end
 
 Encoding.with = Room.with

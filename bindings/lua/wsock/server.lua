@@ -177,18 +177,88 @@ function Server:get(name)
   return core.server_get_string(self[1], name)
 end
 
-local function room(get)
-  return function(self, name)
-    local handle, message, code = get(self[1], name)
-    if not handle then return nil, message, code end
-    return Room.new(handle)
+-- Names and values of a room's options, as texts.
+local function room_options(options)
+  if type(options) ~= "table" then error("the options of rooms are a table", 3) end
+  local list = {}
+  for name, value in pairs(options) do
+    if type(name) ~= "string" then error("an option's name is a string", 3) end
+    list[#list + 1] = name == "history" and "history_messages" or name
+    list[#list + 1] = text_of(value)
   end
+  return list
 end
 
---- The room of that name, made if there is none.
-Server.room = room(core.server_room)
+-- An unknown option raises, as elsewhere.
+local function refused(self, message, code)
+  if code == core.EOPTION then error(core.server_error(self[1]), 3) end
+  return nil, core.server_error(self[1]) or message, code
+end
+
+--- The room of that name, made if there is none. options: of rooms, history being short for
+-- history_messages; one that is there with others is a failure (EEXIST).
+function Server:room(name, options)
+  local list = options ~= nil and room_options(options) or {}
+  local handle, message, code = core.make_room(self[1], name, list)
+  if not handle then return refused(self, message, code) end
+  return Room.new(handle, self)
+end
+
 --- The room of that name; nil if there is none.
-Server.find_room = room(core.server_find_room)
+function Server:find_room(name)
+  local handle, message, code = core.server_find_room(self[1], name)
+  if not handle then return nil, message, code end
+  return Room.new(handle, self)
+end
+
+--- Options of rooms that are made from now on, by a pattern of their names.
+function Server:room_defaults(pattern, options)
+  check.object(self, Server, "server", 2)
+  check.text(pattern, 2)
+  local list = room_options(options)
+  for i = 1, #list, 2 do
+    local ok, message, code = core.server_room_defaults(self[1], pattern, list[i], list[i + 1])
+    if code then return refused(self, message, code) end
+  end
+  return true
+end
+
+local function changed(idle, result, message, code)
+  if result ~= nil then return true end
+  if idle[code] then return false, message, code end
+  return nil, message, code
+end
+
+local subscribes_idly = { [core.EEXIST] = true, [core.ECLOSED] = true }
+local unsubscribes_idly = { [core.ENOENT] = true }
+
+--- Have a connection hear all rooms whose names match: false when it does, or is not open.
+function Server:subscribe(conn, pattern)
+  check.conn(conn, 2)
+  return changed(subscribes_idly, core.server_subscribe(self[1], conn[1], pattern))
+end
+
+--- Take it back: false when there was no such subscription.
+function Server:unsubscribe(conn, pattern)
+  check.conn(conn, 2)
+  return changed(unsubscribes_idly, core.server_unsubscribe(self[1], conn[1], pattern))
+end
+
+--- Send text, or a message, to all connections of an identity. @return to how many
+function Server:send_to(identity, data)
+  return Room.send_to_by(core.server_send_to, self[1], identity, data)
+end
+
+--- Begin to close all connections of an identity. @return how many
+function Server:disconnect(identity, code, reason)
+  return core.server_disconnect(self[1], identity, code == nil and 1000 or code, reason)
+end
+
+--- The open connections of an identity, as a list.
+function Server:conns_of(identity)
+  check.text(identity, 2)
+  return core.identity_conns(self[1], identity)
+end
 
 function Server:on_http(handler)
   check.handler(handler, "on_http", 2)
@@ -249,6 +319,7 @@ end
 events.functions[events.STOPPED] = function(hooks)
   local server = hooks.owner
   server.stopped = true
+  server._heralds = {}
   M.unanchor(server)
   if server.on_stopped then server:on_stopped() end
 end
@@ -302,7 +373,7 @@ function M.new(options)
   if not ok then return nil, message, code end
   local self = setmetatable({
     handle, on_error = options.on_error, on_stopped = options.on_stopped, stopped = false,
-    _endpoints = {}, _hooks = {},
+    _endpoints = {}, _hooks = {}, _heralds = {},
   }, Server)
   self._hooks.owner = self
   ok, message, code = set_up(self, options)
