@@ -91,6 +91,12 @@ WSOCK_API int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn,
  *
  * URLs: ws://127.0.0.1:8080, ws://[::1]:8080, ws://name:8080 (all addresses of the name),
  * the same with "*" for the host (all addresses, v4 and v6), ws+unix:/run/app.sock.
+ * ws+fd:3 is a stream socket that the program has bound, such as one of systemd's. The
+ * library has a descriptor of its own for it (dup), listens, and makes it nonblocking: the
+ * program may close its own at once, and has to some time, since the socket goes with the
+ * last one; a Unix path stays the program's to remove. wsock_server_url() tells its
+ * address. Each of these URLs may begin with wss for TLS.
+ *
  * Without a port it is 80; port 0 takes a free one: see wsock_server_url(). A name is
  * looked up inside the call, which can take seconds. The socket of a server that died is
  * replaced; a Unix path where something else is counts as in use.
@@ -100,7 +106,8 @@ WSOCK_API int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn,
  * paused before (wsock_server_pause_accept()): then the first resume fixes them.
  *
  * @return 0; WSOCK_EURL; WSOCK_EADDRINUSE, WSOCK_EADDRNOTAVAIL, WSOCK_EACCESS;
- * WSOCK_ERESOLVE; WSOCK_ENOTSUP for a path, a user, or wss in a build
+ * WSOCK_ERESOLVE; WSOCK_EINVAL for a descriptor that is no socket; WSOCK_ENOTSUP for a
+ * path, a user, one of ws+fd on a network in memory, or wss in a build
  * without TLS; WSOCK_ETLS for a certificate, key or setting that is not usable;
  * WSOCK_ENOENT, WSOCK_EINVAL or WSOCK_EACCESS for the directory of www, which is not
  * there, no directory, or closed to us; WSOCK_EMFILE, WSOCK_ESYSTEM, WSOCK_ENOMEM;

@@ -3,7 +3,9 @@
 #include "conn/acceptor.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <wsock/error.h>
@@ -180,7 +182,8 @@ void wsi_acceptor_close(struct wsi_acceptor *acceptor)
 /* ---- opening ---- */
 
 struct plan {
-    struct wsi_url url;
+    struct wsi_url url; /* of a descriptor `secure` alone */
+    int given;          /* the descriptor, or -1 */
     struct wsi_address addresses[ADDRESSES_MAX];
     size_t count;
     int backlog;
@@ -224,12 +227,48 @@ static int plan_addresses(struct plan *plan, const struct wsi_service *service, 
     return 0;
 }
 
+/* "ws+fd:3". @return the descriptor; -1 for other URLs. */
+static int given_fd(const char *text, bool *secure)
+{
+    unsigned long number;
+    char *end = NULL;
+
+    *secure = strncmp(text, "wss+fd:", 7) == 0;
+    if (!*secure && strncmp(text, "ws+fd:", 6) != 0)
+        return -1;
+    text = strchr(text, ':') + 1;
+    number = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : ULONG_MAX;
+    return number <= INT_MAX && *end == '\0' ? (int)number : -1;
+}
+
+static int plan_given(struct plan *plan, const struct wsi_service *service, char *why,
+                      size_t why_size)
+{
+    void *state;
+
+    if (sockets_of(service, &state)->lookup != NULL) {
+        snprintf(why, why_size, "there are no descriptors on a network in memory");
+        return WSOCK_ENOTSUP;
+    }
+    plan->count = 1;
+    if (wsi_address_local(&plan->addresses[0], plan->given) == 0)
+        return 0;
+    snprintf(why, why_size, "%s", wsi_errno_text(errno));
+    return WSOCK_EINVAL;
+}
+
 static int plan_from(struct plan *plan, const struct wsi_service *service,
                      const char *text, char *why, size_t why_size)
 {
     const struct wsi_options *options = &service->profile.options;
     const char *reason = NULL;
 
+    plan->url = (struct wsi_url){0};
+    plan->backlog = (int)wsi_option(options, WSI_OPT_LISTEN_BACKLOG);
+    plan->reuse_port = false;
+    plan->given = given_fd(text, &plan->url.secure);
+    if (plan->given >= 0)
+        return plan_given(plan, service, why, why_size);
     if (wsi_url_parse(text, &plan->url, &reason) < 0) {
         snprintf(why, why_size, "%s", reason);
         return WSOCK_EURL;
@@ -239,7 +278,6 @@ static int plan_from(struct plan *plan, const struct wsi_service *service,
                  "a listener has no path and no user; endpoints have paths");
         return WSOCK_ENOTSUP;
     }
-    plan->backlog = (int)wsi_option(options, WSI_OPT_LISTEN_BACKLOG);
     plan->reuse_port = wsi_option(options, WSI_OPT_REUSE_PORT) != 0 && !plan->url.is_unix;
     return plan_addresses(plan, service, why, why_size);
 }
@@ -291,6 +329,18 @@ static int note_local(struct wsi_accept_socket *sock, const struct wsi_sockets *
     return 0;
 }
 
+/* @param first another one of the address, or -1. */
+static int open_socket(struct wsi_accept_socket *sock, const struct wsi_address *address,
+                       const struct plan *plan, int first,
+                       const struct wsi_sockets *sockets, void *state)
+{
+    if (plan->given >= 0)
+        return wsi_listen_given(plan->given, plan->backlog, &sock->fd);
+    if (first >= 0)
+        return wsi_listen_join(first, plan->backlog, &sock->fd);
+    return sockets->listen(state, address, plan->backlog, plan->reuse_port, &sock->fd);
+}
+
 /* The sockets of one address. */
 static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *service,
                         const struct wsi_address *address, const struct plan *plan,
@@ -309,9 +359,7 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
         if (sock == NULL)
             return WSOCK_ENOMEM;
         errno = 0;
-        r = i == 0 ? sockets->listen(state, address, plan->backlog, plan->reuse_port,
-                                     &sock->fd)
-                   : wsi_listen_join(first, plan->backlog, &sock->fd);
+        r = open_socket(sock, address, plan, first, sockets, state);
         if (r < 0) {
             snprintf(why, why_size, "%s: %s", wsi_address_text(address, text),
                      errno != 0 ? wsi_errno_text(errno) : wsock_strerror(r));
@@ -334,9 +382,13 @@ static int open_address(struct wsi_acceptor *acceptor, struct wsi_service *servi
 static int write_url(struct wsi_acceptor *acceptor, const struct plan *plan)
 {
     const char *scheme = plan->url.secure ? "wss" : "ws";
-    char text[URL_MAX];
+    const bool is_path = plan->addresses[0].u.any.sa_family == AF_UNIX;
+    char text[URL_MAX], address[WSI_ADDRESS_TEXT_MAX];
 
-    if (plan->url.is_unix)
+    if (plan->given >= 0) /* the text of a path begins with "unix:" */
+        snprintf(text, sizeof text, "%s%s%s", scheme, is_path ? "+" : "://",
+                 wsi_address_text(&plan->addresses[0], address));
+    else if (plan->url.is_unix)
         snprintf(text, sizeof text, "%s+unix:%.*s", scheme, (int)plan->url.path.len,
                  plan->url.path.ptr);
     else

@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -385,6 +386,21 @@ int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, i
     if (shareable && family != AF_UNIX && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0)
         return fail(fd);
     if (listen(fd, backlog) < 0)
+        return fail(fd);
+    *out = fd;
+    return 0;
+}
+
+int wsi_listen_given(int given, int backlog, int *out)
+{
+    const int fd = fcntl(given, F_DUPFD_CLOEXEC, 0);
+    int flags;
+
+    if (fd < 0)
+        return wsi_error_from_errno(errno);
+    flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || listen(fd, backlog) < 0 ||
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return fail(fd);
     *out = fd;
     return 0;

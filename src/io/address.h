@@ -69,6 +69,15 @@ int wsi_address_lookup(struct wsi_address *out, size_t max, const char *host,
  */
 int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, int *fd);
 
+/**
+ * Listen on a socket that somebody else made and bound, through a descriptor of our own.
+ * It becomes nonblocking, for its maker too.
+ *
+ * @param fd (out, owned)
+ * @return as wsi_listen().
+ */
+int wsi_listen_given(int given, int backlog, int *fd);
+
 /** One more socket on the address of a shareable one. */
 int wsi_listen_join(int first_fd, int backlog, int *fd);
 

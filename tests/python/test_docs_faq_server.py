@@ -213,6 +213,14 @@ def test_the_address_to_listen_at():
                     assert other.remote_address == websocket.local_address
                     await websocket.send("x")
                     assert await websocket.recv() == "x"
+        sock = socket.create_server(("127.0.0.1", 0))
+        async with serve(echo, sock=sock) as server:
+            assert server.sockets[0].getsockname() == sock.getsockname()
+            async with connect(at(server)) as websocket:
+                assert websocket.remote_address == sock.getsockname()
+        assert sock.fileno() == -1
+        with pytest.raises(ValueError, match="or sock"):
+            serve(echo, "localhost", 0, sock=sock)
         async with serve(echo, ["127.0.0.1", "127.0.0.2"], 0) as server:
             assert [listening.getsockname()[0] for listening in server.sockets] == [
                 "127.0.0.1", "127.0.0.2"]

@@ -111,6 +111,38 @@ def test_the_address_of_this_end(listen, reach, here):
     assert joined[0].local_address == f"{here}:{port}"
 
 
+def test_a_listener_from_a_descriptor(tmp_path):
+    joined = []
+    with wsock.Queue() as queue, wsock.Server(queue=queue) as server:
+        server.on_open("/")(joined.append)
+        with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as path:
+            path.bind(f"{tmp_path}/s")  # and does not listen
+            port = tcp.getsockname()[1]
+            for sock in tcp, path:
+                server.listen(f"ws+fd:{sock.fileno()}")
+                assert sock.fileno() >= 0
+        assert server.urls == [f"ws://127.0.0.1:{port}", f"ws+unix:{tmp_path}/s"]
+        server.start()
+        for url in server.urls:
+            conn = wsock.Client(url, queue=queue).connect()
+            queue.run_until(lambda: conn.is_open and joined)
+            assert joined.pop().local_address == conn.remote_address
+        server.unlisten(f"ws://127.0.0.1:{port}")
+    assert (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("url, name", [
+    ("ws+fd:", "WSOCK_EURL"), ("ws+fd:x", "WSOCK_EURL"), ("ws+fd:-1", "WSOCK_EURL"),
+    ("ws+fd:3x", "WSOCK_EURL"), ("ws+fd:99999999999", "WSOCK_EURL"),
+    ("ws+fd:123456", "WSOCK_EINVAL"), ("ws+fd:0", "WSOCK_EINVAL"),
+])
+def test_a_descriptor_that_is_no_socket(url, name):
+    with wsock.Queue() as queue, wsock.Server(queue=queue) as server:
+        with pytest.raises(wsock.Error) as caught:
+            server.listen(url)
+        assert caught.value.name == name
+
+
 def test_the_address_of_an_end_at_a_path(tmp_path):
     url, joined = f"ws+unix:{tmp_path}/s", []
     with wsock.Queue() as queue, wsock.Server(url, queue=queue) as server:

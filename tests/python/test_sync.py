@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """wsock.sync: servers and clients in threads."""
 import logging
+import socket
 import threading
 
 import pytest
@@ -37,6 +38,16 @@ def test_echo_of_all_kinds():
             ws.recv(0)
         assert ws.ping().wait(20) and ws.latency > 0
         ws.pong()
+
+
+def test_a_socket_that_is_given():
+    sock = socket.create_server(("127.0.0.1", 0))
+    where = sock.getsockname()
+    with running(serve(echo, sock=sock)) as server, connect(at(server)) as ws:
+        assert server.socket.getsockname() == where == ws.remote_address
+        ws.send("x")
+        assert ws.recv() == "x"
+    assert sock.fileno() == -1
 
 
 def test_ends_are_told():

@@ -278,7 +278,10 @@ static void keeps(const char *answer, bool eof, const char *kept)
     assert_int_equal(wsi_options_set(&stage.remote.profile.options, "max_refusal_bytes",
                                      "10", true, NULL, 0),
                      0);
-    script_feed(&peer, answer, strlen(answer));
+    for (size_t i = 0; answer[i] != '\0' && stage.seen.len == 0; i++) {
+        script_feed(&peer, answer + i, 1);
+        stage_settle(&stage);
+    }
     peer.eof = eof;
     stage_ended(&stage, &peer);
     stage_saw(&stage, REFUSED);

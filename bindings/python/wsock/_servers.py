@@ -225,7 +225,8 @@ class Server(Hosted):
 
     def listen(self, url: str) -> None:
         """Open another listener: "ws://127.0.0.1:8080", "ws://*:8080", "wss://...",
-        "ws+unix:/run/app.sock". Port 0 takes a free one: see urls."""
+        "ws+unix:/run/app.sock", "ws+fd:3" (a socket that is bound; the library takes a
+        duplicate). Port 0 takes a free one: see urls."""
         _wsock.server_listen(self._handle, url)
 
     def unlisten(self, url: str) -> None:

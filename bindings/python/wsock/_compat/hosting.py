@@ -132,6 +132,8 @@ class BaseServer(Generic[C]):
         self.logger.info("server closing")
         for url in list(native.urls):
             native.unlisten(url)
+        if self._settings.sock is not None:  # else who comes now would wait for ever
+            self._settings.sock.close()
 
     @property
     def connections(self) -> set[C]:

@@ -29,6 +29,7 @@ class Settings:
     logger: LoggerLike
     tls: Optional[TLS]
     max_queue: Limit
+    sock: Optional[socket.socket]
     start_serving: bool
     create_connection: Any
 
@@ -44,9 +45,9 @@ def settings_of(function: Any, *, handler: Any, host: Any, port: Optional[int],
     handlers = kwargs.get("handlers")
     if (handler is None) == (handlers is None):
         raise TypeError("serve() takes a handler, or handlers={path: handler}")
-    if kwargs.get("sock") is not None:
-        raise TypeError("serve(sock=...) does not exist: pass host and port, or a path to "
-                        "unix_serve()")
+    sock = kwargs.get("sock")
+    if sock is not None and (host is not None or port is not None):
+        raise ValueError("serve() takes a host and a port, or sock")
     tls = tls_of(kwargs.get("ssl"), is_server=True)
     options = Limits(max_queue=max_queue, compression=compression, subprotocols=subprotocols,
                      **limits).options()
@@ -64,12 +65,15 @@ def settings_of(function: Any, *, handler: Any, host: Any, port: Optional[int],
         decider=Decider(origins, subprotocols, select_subprotocol, process_request,
                         process_response, server_header, chosen),
         logger=chosen, tls=tls, max_queue=max_queue,
-        start_serving=kwargs.get("start_serving", True),
+        sock=sock, start_serving=kwargs.get("start_serving", True),
         create_connection=create_connection)
 
 
 def _urls(host: Any, port: Optional[int], kwargs: Mapping[str, Any],
           secure: bool) -> list[str]:
+    sock = kwargs.get("sock")
+    if sock is not None:
+        return [f"{'wss' if secure else 'ws'}+fd:{sock.fileno()}"]
     path = kwargs.get("_unix_path")
     if path is not None:
         return [unix_url(path, secure)]

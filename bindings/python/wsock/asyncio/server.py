@@ -230,8 +230,8 @@ def serve(handler: Optional[Handler] = None, host: Host = None, port: Optional[i
 
     For each connection `handler(connection)` runs in a task of its own; the connection is
     closed when it returns. `handlers={"/chat/{id}": fn}` has one for each path instead.
-    docs/python.md explains every argument; further ones are ssl, start_serving,
-    reuse_port, backlog, family.
+    docs/python.md explains every argument; further ones are ssl, sock,
+    start_serving, reuse_port, backlog, family.
     """
     return Server(settings_of(serve, **locals()))
 
