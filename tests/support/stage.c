@@ -265,6 +265,14 @@ void stage_settle_worker(struct stage *stage, unsigned index)
     wsi_worker_current = before;
 }
 
+void stage_settle_all(struct stage *stage)
+{
+    const unsigned count = wsi_pool_count(&stage->pool);
+
+    for (unsigned i = 0; i < 2 * count; i++)
+        stage_settle_worker(stage, i % count);
+}
+
 void stage_settle(struct stage *stage)
 {
     stage_settle_worker(stage, 0);
@@ -354,7 +362,9 @@ void stage_ended(struct stage *stage, struct script_peer *peer)
 
 void stage_drop(struct stage *stage, struct wsock_conn *conn, struct script_peer *peer)
 {
+    wsi_worker_current = conn->worker;
     wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_RESET, WSOCK_BY_US, NULL);
+    wsi_worker_current = stage->worker;
     stage_ended(stage, peer);
 }
 

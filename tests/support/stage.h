@@ -54,6 +54,8 @@ void stage_fix_random(struct stage *stage);
 void stage_settle(struct stage *stage);
 /** The same on another worker: the thread is that one meanwhile. */
 void stage_settle_worker(struct stage *stage, unsigned index);
+/** On each, and once more: what one asks of another is done too. */
+void stage_settle_all(struct stage *stage);
 /** Let so much time pass, turning whenever something is due. */
 void stage_run(struct stage *stage, uint64_t ms);
 

@@ -23,14 +23,6 @@ static wsock_room *room, *other; /* "match.1.chat", "match.2.chat" */
 static struct script_peer peer[CONNS];
 static struct wsock_conn *conn[CONNS];
 
-static void settle(void)
-{
-    for (int i = 0; i < 2; i++) {
-        stage_settle_worker(&stage, 0);
-        stage_settle_worker(&stage, 1);
-    }
-}
-
 static wsock_room *get(const char *name)
 {
     char why[WSI_ROOM_WHY_SIZE];
@@ -52,7 +44,7 @@ static void begin(void)
         conn[i] = stage_accept(&stage, &peer[i], i % 2);
         script_feed(&peer[i], stage_request, strlen(stage_request));
     }
-    settle();
+    stage_settle_all(&stage);
     for (int i = 0; i < CONNS; i++)
         stage_sent_bytes(&peer[i], stage_accepted, strlen(stage_accepted));
     stage_saw(&stage, "open | open | open | open");
@@ -60,10 +52,7 @@ static void begin(void)
 
 static void drop(int i)
 {
-    wsi_worker_current = conn[i]->worker;
-    wsi_conn_end(conn[i], WSI_CLOSE_RESET, WSOCK_CAUSE_RESET, WSOCK_BY_US, NULL);
-    wsi_worker_current = stage.worker;
-    stage_ended(&stage, &peer[i]);
+    stage_drop(&stage, conn[i], &peer[i]);
     conn[i] = NULL;
 }
 
@@ -72,7 +61,7 @@ static void finish(void)
     for (int i = 0; i < CONNS; i++)
         if (conn[i] != NULL)
             drop(i);
-    settle();
+    stage_settle_all(&stage);
     wsock_room_unref(room);
     wsock_room_unref(other);
     assert_int_equal(registry.count, 0);
@@ -126,7 +115,7 @@ static void subscriber_hears_rooms_that_match_and_no_others(void **state)
     assert_int_equal(say_to(other, "2"), 2);
     assert_int_equal(say_to(late, "3"), 2);
     assert_int_equal(say_to(elsewhere, "4"), 1);
-    settle();
+    stage_settle_all(&stage);
     heard(0, "123");
     heard(1, "1234");
     heard(2, "");
@@ -153,11 +142,11 @@ static void slow_subscriber_loses_by_the_options_of_the_server(void **state)
     assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, large, 70000), 1);
     for (int i = 1; i <= 5; i++)
         say_to(i % 2 == 0 ? room : other, (char[]){(char)('0' + i), '\0'});
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(unsubscribe(0, "match.>"), 0);
-    settle();
+    stage_settle_all(&stage);
     peer[0].write_room = SCRIPT_UNLIMITED;
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(peer[0].output.len, 70010 + 3 * 3);
     peer[0].output.len = 0;
     finish();
@@ -177,7 +166,7 @@ static void patterns_that_come_later_are_found(void **state)
     assert_int_equal(say_to(room, "4"), 1);
     assert_int_equal(subscribe(0, "match.*.chat"), 0);
     assert_int_equal(say_to(room, "5"), 2);
-    settle();
+    stage_settle_all(&stage);
     heard(0, "235");
     heard(1, "345");
     finish();
@@ -197,7 +186,7 @@ static void who_matches_twice_hears_once(void **state)
     say_to(room, "1");
     say_to(other, "2");
     say_to(room, "3");
-    settle();
+    stage_settle_all(&stage);
     for (int i = 0; i < CONNS; i++)
         heard(i, "132"); /* a room's queue is served at once; rooms have no order */
     finish();
@@ -212,7 +201,7 @@ static void count_is_of_members_and_subscriptions(void **state)
     assert_int_equal(subscribe(1, "match.>"), 0);
     assert_int_equal(say_to(room, "1"), 3);
     assert_int_equal(wsock_room_count(room), 1);
-    settle();
+    stage_settle_all(&stage);
     heard(0, "1");
     heard(1, "1");
     finish();
@@ -234,7 +223,7 @@ static void who_is_left_out_is_left_out(void **state)
     wsock_room_broadcast_except(room, conn[0], WSOCK_TEXT, "1", 1);
     wsock_room_broadcast_except(room, conn[1], WSOCK_TEXT, "2", 1);
     assert_int_equal(wsock_room_broadcast_if(room, is_zero, NULL, WSOCK_TEXT, "3", 1), 1);
-    settle();
+    stage_settle_all(&stage);
     heard(0, "23");
     heard(1, "1");
     finish();
@@ -248,10 +237,10 @@ static void subscriptions_are_seen_at_the_next_message(void **state)
     begin();
     assert_int_equal(subscribe(0, "match.>"), 0);
     say_to(room, "1");
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(subscribe(2, "match.>"), 0); /* on the same worker */
     say_to(room, "2");
-    settle();
+    stage_settle_all(&stage);
     heard(0, "12");
     heard(2, "2");
     finish();
@@ -273,7 +262,7 @@ static void subscriber_hears_what_is_said_between(void **state)
     say_to(room, "4");
     assert_int_equal(unsubscribe(1, "match.>"), 0);
     say_to(room, "5");
-    settle(); /* all of it at once */
+    stage_settle_all(&stage); /* all of it at once */
     heard(0, "245");
     heard(1, "4");
     heard(2, "12345");
@@ -288,14 +277,14 @@ static void end_comes_behind_what_was_said_before(void **state)
     begin();
     assert_int_equal(subscribe(0, "match.>"), 0);
     assert_int_equal(subscribe(2, "match.>"), 0);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(unsubscribe(2, "match.>"), 0);
     say_to(room, "1");
     say_to(other, "2");
     assert_int_equal(unsubscribe(0, "match.>"), 0);
     assert_int_equal(wsock_room_join(other, conn[0]), 0);
     say_to(other, "3");
-    settle();
+    stage_settle_all(&stage);
     heard(0, "123");
     heard(2, "");
     finish();
@@ -307,7 +296,7 @@ static void end_comes_behind_even_if_the_mail_is_late(void **state)
     (void)state;
     begin();
     assert_int_equal(wsock_room_join(room, conn[2]), 0);
-    settle();
+    stage_settle_all(&stage);
     pthread_mutex_lock(&room->lock);
     room->shards[0].scheduled = true;
     pthread_mutex_unlock(&room->lock);
@@ -315,10 +304,10 @@ static void end_comes_behind_even_if_the_mail_is_late(void **state)
     assert_int_equal(subscribe(0, "match.>"), 0);
     say_to(room, "1");
     assert_int_equal(unsubscribe(0, "match.>"), 0);
-    settle();
+    stage_settle_all(&stage);
     heard(0, "1");
     wsi_shard_post(&room->shards[0]);
-    settle();
+    stage_settle_all(&stage);
     heard(2, "1");
     finish();
 }
@@ -333,7 +322,7 @@ static void connection_that_ends_unsubscribes(void **state)
     drop(1);
     assert_int_equal(subscribe(0, "a"), WSOCK_ECLOSED);
     assert_int_equal(say_to(room, "1"), 1);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "\x88\x02\x03\xe8");
     heard(2, "1");
     finish();
@@ -374,7 +363,7 @@ static void worker_that_is_behind_with_subscribers_is_waited_for(void **state)
     assert_int_equal(r, WSOCK_EAGAIN);
     assert_in_range(count, 15, 17);
     drop(1);
-    settle();
+    stage_settle_all(&stage);
     finish();
 }
 
@@ -411,7 +400,7 @@ static void subscription_without_memory_changes_nothing(void **state)
     assert_int_equal(subscribe(0, "warm"), 0); /* what a connection and a table keep */
     FOR_EACH_OOM(r, r = subscribe(0, "match.*.chat"), {
         assert_int_equal(unsubscribe(0, "match.*.chat"), 0);
-        settle();
+        stage_settle_all(&stage);
     });
     assert_int_equal(say_to(room, "x"), 0);
     finish();
@@ -425,19 +414,19 @@ static void broadcast_without_memory_reaches_nobody(void **state)
     begin();
     assert_int_equal(wsock_room_join(room, conn[1]), 0);
     assert_int_equal(subscribe(0, "match.>"), 0);
-    settle();
+    stage_settle_all(&stage);
     for (size_t n = 1;; n++) {
         test_fail_allocation(n, 1);
         r = say_to(room, "x");
         if (test_stop_failing() == 0)
             break;
         assert_int_equal(r, WSOCK_ENOMEM);
-        settle();
+        stage_settle_all(&stage);
         heard(0, "");
         heard(1, "");
     }
     assert_int_equal(r, 2);
-    settle();
+    stage_settle_all(&stage);
     heard(0, "x");
     heard(1, "x");
     finish();
@@ -452,11 +441,11 @@ static void broadcast_allocates_once_however_many_match(void **state)
     for (int i = 0; i < CONNS; i++)
         assert_int_equal(subscribe(i, i % 2 ? "match.>" : "match.*.chat"), 0);
     assert_int_equal(say_to(room, "1"), CONNS); /* finds its groups */
-    settle();
+    stage_settle_all(&stage);
     before = test_live_blocks();
     assert_int_equal(say_to(room, "2"), CONNS);
     assert_int_equal(test_live_blocks(), before + 1);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(test_live_blocks(), before);
     for (int i = 0; i < CONNS; i++)
         heard(i, "12");

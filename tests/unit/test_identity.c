@@ -16,12 +16,6 @@ static struct stage stage;
 static struct script_peer peer[CONNS];
 static struct wsock_conn *conn[CONNS];
 
-static void settle(void)
-{
-    stage_settle_worker(&stage, 0);
-    stage_settle_worker(&stage, 1);
-}
-
 static void accept_one(int i)
 {
     conn[i] = stage_accept(&stage, &peer[i], (unsigned)i % 2);
@@ -30,7 +24,7 @@ static void accept_one(int i)
 static void open_one(int i)
 {
     script_feed(&peer[i], stage_request, strlen(stage_request));
-    settle();
+    stage_settle_all(&stage);
     stage_sent_bytes(&peer[i], stage_accepted, strlen(stage_accepted));
     stage_saw(&stage, "open");
 }
@@ -44,10 +38,7 @@ static void begin(void)
 
 static void drop(int i)
 {
-    wsi_worker_current = conn[i]->worker;
-    wsi_conn_end(conn[i], WSI_CLOSE_RESET, WSOCK_CAUSE_RESET, WSOCK_BY_US, NULL);
-    wsi_worker_current = stage.worker;
-    stage_ended(&stage, &peer[i]);
+    stage_drop(&stage, conn[i], &peer[i]);
     conn[i] = NULL;
 }
 
@@ -138,7 +129,7 @@ static void identity_is_set_once_and_not_at_the_end(void **state)
     assert_string_equal(wsi_conn_identity(conn[0]), "ann");
     open_one(1);
     script_feed(&peer[1], "\xff\xff", 2); /* fails, and its socket is still there */
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(wsi_conn_set_identity(conn[1], "bob"), WSOCK_ECLOSED);
     assert_int_equal(count("bob"), 0);
     finish();

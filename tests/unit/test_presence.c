@@ -25,14 +25,6 @@ static struct wsock_conn *conn[CONNS];
 static char told[512]; /* what the handlers were told, word for word */
 static int freed;
 
-static void settle(void)
-{
-    for (int i = 0; i < 2; i++) {
-        stage_settle_worker(&stage, 0);
-        stage_settle_worker(&stage, 1);
-    }
-}
-
 static int get(wsock_room **out, const char *name)
 {
     char why[WSI_ROOM_WHY_SIZE];
@@ -58,7 +50,7 @@ static void begin(void)
             assert_int_equal(wsi_conn_set_identity(conn[i], identities[i]), 0);
         script_feed(&peer[i], stage_request, strlen(stage_request));
     }
-    settle();
+    stage_settle_all(&stage);
     for (int i = 0; i < CONNS; i++)
         stage_sent_bytes(&peer[i], stage_accepted, strlen(stage_accepted));
     stage_saw(&stage, "open | open | open | open");
@@ -66,10 +58,7 @@ static void begin(void)
 
 static void drop(int i)
 {
-    wsi_worker_current = conn[i]->worker;
-    wsi_conn_end(conn[i], WSI_CLOSE_RESET, WSOCK_CAUSE_RESET, WSOCK_BY_US, NULL);
-    wsi_worker_current = stage.worker;
-    stage_ended(&stage, &peer[i]);
+    stage_drop(&stage, conn[i], &peer[i]);
     conn[i] = NULL;
 }
 
@@ -78,7 +67,7 @@ static void finish(void)
     for (int i = 0; i < CONNS; i++)
         if (conn[i] != NULL)
             drop(i);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(room->people.count, 0);
     wsock_room_unref(room);
     assert_int_equal(registry.count, 0);
@@ -144,7 +133,7 @@ static void listen_to_all(void)
 
 static void was_told(const char *text)
 {
-    settle();
+    stage_settle_all(&stage);
     assert_string_equal(told, text);
     told[0] = '\0';
 }
@@ -227,7 +216,7 @@ static void application_that_is_behind_is_waited_for(void **state)
         count++;
     assert_in_range(count, 15, 17);
     assert_int_equal(wsock_room_on_message(room, NULL, NULL, NULL), 0);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(say("x"), 0);
     finish();
 }
@@ -242,7 +231,7 @@ static void nothing_is_told_behind_the_end_of_the_server(void **state)
     atomic_store(&stage.service.tasks, 0); /* as when the last one has ended */
     say("x");
     assert_int_equal(wsock_room_leave(room, conn[0]), 0);
-    settle();
+    stage_settle_all(&stage);
     atomic_store(&stage.service.tasks, 1);
     was_told("");
     finish();
@@ -322,7 +311,7 @@ static void direct_messages_go_to_members_of_that_identity(void **state)
     assert_int_equal(wsock_room_send_to(room, "ann", WSOCK_TEXT, "x", 1), 1);
     assert_int_equal(wsock_room_send_to(room, "bob", WSOCK_TEXT, "y", 1), 1);
     assert_int_equal(wsock_room_send_to(room, "eve", WSOCK_TEXT, "z", 1), 0);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "");
     stage_sent(&peer[1], "\x81\x01x");
     stage_sent(&peer[2], "\x81\x01y");
@@ -342,13 +331,13 @@ static void identity_may_be_left_out_with_all_of_its_connections(void **state)
     assert_int_equal(wsock_room_publish(room, &what, NULL), 2);
     what.except_identity = "eve";
     assert_int_equal(wsock_room_publish(room, &what, NULL), 3);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "");
     stage_sent(&peer[1], "\x81\x01x");
     for (int i = 2; i < CONNS; i++)
         stage_sent(&peer[i], "\x81\x01x\x81\x01x");
     what.except_identity = "ann";
-    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what, NULL), settle());
+    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what, NULL), stage_settle_all(&stage));
     finish();
 }
 
@@ -478,7 +467,7 @@ static void join_without_memory_leaves_nobody_behind(void **state)
     was_told("+bob! ");
     FOR_EACH_OOM(r, r = wsock_room_join_with(room, conn[0], &how, NULL), {
         assert_int_equal(wsock_room_leave(room, conn[0]), 0);
-        settle();
+        stage_settle_all(&stage);
     });
     assert_int_equal(room->people.count, 1);
     was_told("+ann!i -ann!1 +ann!i -ann!1 ");
@@ -492,7 +481,7 @@ static void looking_and_kicking_need_memory(void **state)
     (void)state;
     begin();
     join_all();
-    settle();
+    stage_settle_all(&stage);
     FOR_EACH_OOM(r, r = wsock_room_people(room, NULL, NULL), (void)0);
     FOR_EACH_OOM(r, r = wsock_room_on_join(room, on_join, NULL, NULL), {
         wsi_herald_free(room->herald);

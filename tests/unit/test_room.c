@@ -22,14 +22,6 @@ static wsock_room *room;
 static struct script_peer peer[MEMBERS];
 static struct wsock_conn *conn[MEMBERS];
 
-static void settle(void)
-{
-    for (int i = 0; i < 2; i++) {
-        stage_settle_worker(&stage, 0);
-        stage_settle_worker(&stage, 1);
-    }
-}
-
 static int get(wsock_room **out, const char *name)
 {
     char why[WSI_ROOM_WHY_SIZE];
@@ -48,7 +40,7 @@ static void begin(void)
         conn[i] = stage_accept(&stage, &peer[i], i % 2);
         script_feed(&peer[i], stage_request, strlen(stage_request));
     }
-    settle();
+    stage_settle_all(&stage);
     for (int i = 0; i < MEMBERS; i++)
         stage_sent_bytes(&peer[i], stage_accepted, strlen(stage_accepted));
     stage_saw(&stage, "open | open | open | open | open | open");
@@ -62,10 +54,7 @@ static void join(int first, int last)
 
 static void drop(int i)
 {
-    wsi_worker_current = conn[i]->worker;
-    wsi_conn_end(conn[i], WSI_CLOSE_RESET, WSOCK_CAUSE_RESET, WSOCK_BY_US, NULL);
-    wsi_worker_current = stage.worker;
-    stage_ended(&stage, &peer[i]);
+    stage_drop(&stage, conn[i], &peer[i]);
     conn[i] = NULL;
 }
 
@@ -74,7 +63,7 @@ static void finish(void)
     for (int i = 0; i < MEMBERS; i++)
         if (conn[i] != NULL)
             drop(i);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(wsock_room_count(room), 0);
     wsock_room_unref(room);
     assert_int_equal(registry.count, 0);
@@ -112,7 +101,7 @@ static void members_join_once_and_leave_once(void **state)
     assert_false(wsi_room_has(room, conn[1]));
     assert_int_equal(wsock_room_join(room, conn[1]), 0); /* before the leave has run */
     assert_int_equal(say("x"), 3);
-    settle();
+    stage_settle_all(&stage);
     for (int i = 0; i < 3; i++)
         stage_sent(&peer[i], "\x81\x01x");
     finish();
@@ -128,7 +117,7 @@ static void members_that_end_leave(void **state)
     assert_int_equal(wsock_room_count(room), 2);
     assert_int_equal(wsock_room_join(room, conn[0]), WSOCK_ECLOSED);
     assert_int_equal(say("x"), 2);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "\x88\x02\x03\xe8");
     stage_sent(&peer[2], "\x81\x01x");
     stage_sent(&peer[3], "\x81\x01x");
@@ -141,7 +130,7 @@ static void member_that_is_failed_leaves_before_its_socket_ends(void **state)
     begin();
     join(0, 1);
     script_feed(&peer[0], "\xff\xff", 2);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(wsi_conn_state(conn[0]), WSI_CONN_ENDING);
     assert_int_equal(wsock_room_count(room), 1);
     assert_int_equal(say("x"), 1);
@@ -201,10 +190,10 @@ static void join_without_memory_changes_nothing(void **state)
     (void)state;
     begin();
     join(1, 1); /* what the room makes for its first member */
-    settle();
+    stage_settle_all(&stage);
     FOR_EACH_OOM(r, r = wsock_room_join(room, conn[0]), {
         assert_int_equal(wsock_room_leave(room, conn[0]), 0);
-        settle();
+        stage_settle_all(&stage);
     });
     assert_int_equal(wsock_room_count(room), 1);
     finish();
@@ -239,7 +228,7 @@ static void member_hears_what_is_said_between_join_and_leave(void **state)
     assert_int_equal(say("3"), 3);
     assert_int_equal(wsock_room_join(room, conn[0]), 0);
     assert_int_equal(say("4"), 4);
-    settle(); /* all of it at once */
+    stage_settle_all(&stage); /* all of it at once */
     stage_sent(&peer[0], "\x81\x01"
                          "1\x81\x01"
                          "2\x81\x01"
@@ -269,7 +258,7 @@ static void workers_deliver_when_they_come_to_it(void **state)
     stage_sent(&peer[1], "\x81\x01"
                          "1");
     assert_int_equal(say("2"), 2);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "\x81\x01"
                          "1\x81\x01"
                          "2");
@@ -287,7 +276,7 @@ static void one_may_be_left_out(void **state)
     join(0, 2);
     assert_int_equal(wsock_room_broadcast_except(room, conn[1], WSOCK_TEXT, "x", 1), 2);
     assert_int_equal(wsock_room_broadcast_except(room, conn[5], WSOCK_TEXT, "y", 1), 3);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "\x81\x01x\x81\x01y");
     stage_sent(&peer[1], "\x81\x01y");
     stage_sent(&peer[2], "\x81\x01x\x81\x01y");
@@ -321,7 +310,7 @@ static void predicate_chooses_among_the_members(void **state)
     assert_int_equal(wsock_room_broadcast_if(room, nobody, NULL, WSOCK_TEXT, "y", 1), 0);
     assert_int_equal(wsock_room_broadcast_if(room, NULL, NULL, WSOCK_TEXT, "y", 1),
                      WSOCK_EINVAL);
-    settle();
+    stage_settle_all(&stage);
     for (int i = 0; i < MEMBERS; i++)
         if (i == 2 || i == 5)
             stage_sent(&peer[i], "\x81\x01x");
@@ -338,10 +327,10 @@ static void predicate_without_memory_is_refused(void **state)
     begin();
     join(0, MEMBERS - 1);
     assert_int_equal(say("warm"), MEMBERS);
-    settle();
+    stage_settle_all(&stage);
     FOR_EACH_OOM(r,
                  r = wsock_room_broadcast_if(room, is_late, &asked, WSOCK_TEXT, "x", 1),
-                 settle());
+                 stage_settle_all(&stage));
     finish();
 }
 
@@ -353,7 +342,7 @@ static void message_that_is_none_reaches_nobody(void **state)
     assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, "\xff", 1), WSOCK_EUTF8);
     assert_int_equal(wsock_room_broadcast(room, 3, "x", 1), WSOCK_EINVAL);
     assert_int_equal(wsock_room_broadcast(NULL, WSOCK_TEXT, "x", 1), WSOCK_EINVAL);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "");
     assert_int_equal(wsock_room_leave(room, conn[0]), 0);
     assert_int_equal(wsock_room_leave(room, conn[1]), 0);
@@ -379,7 +368,7 @@ static void several_may_be_left_out(void **state)
     what.excluded = (wsock_conn *const[]){conn[3]};
     what.excluded_count = 1;
     assert_int_equal(wsock_room_publish(room, &what, NULL), 1);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "\x81\x01x");
     stage_sent(&peer[1], "");
     stage_sent(&peer[2], "\x81\x01x");
@@ -412,7 +401,7 @@ static void what_is_published_is_checked(void **state)
     assert_int_equal(wsock_room_publish(room, &what, NULL), WSOCK_EUTF8);
     what.key = longest + 1;
     assert_int_equal(wsock_room_publish(room, &what, NULL), 1);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "\x81\x01x");
     finish();
 }
@@ -426,16 +415,16 @@ static void message_with_a_key_is_one_block_too(void **state)
     (void)state;
     begin();
     join(0, 2);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(wsock_room_publish(room, &what, NULL), 3);
-    settle();
+    stage_settle_all(&stage);
     test_fail_allocation(2, 1);
     assert_int_equal(wsock_room_publish(room, &what, NULL), 3);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(test_stop_failing(), 0);
     what.excluded = (wsock_conn *const[]){conn[2], conn[1]};
     what.excluded_count = 2;
-    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what, NULL), settle());
+    FOR_EACH_OOM(r, r = wsock_room_publish(room, &what, NULL), stage_settle_all(&stage));
     for (int i = 0; i < 3; i++)
         peer[i].output.len = 0;
     finish();
@@ -460,7 +449,7 @@ static void broadcast_allocates_once_however_many_hear_it(void **state)
 
             /* What the loops keep for next time is made. */
             assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, text, len), i + 1);
-            settle();
+            stage_settle_all(&stage);
             live = test_live_blocks();
             test_fail_allocation(1, 0);
             assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, text, len),
@@ -468,7 +457,7 @@ static void broadcast_allocates_once_however_many_hear_it(void **state)
             assert_int_equal(test_stop_failing(), 1);
             test_fail_allocation(2, 1);
             assert_int_equal(wsock_room_broadcast(room, WSOCK_TEXT, text, len), i + 1);
-            settle();
+            stage_settle_all(&stage);
             assert_int_equal(test_stop_failing(), 0);
             assert_int_equal(test_live_blocks(), live);
             for (int m = 0; m <= i; m++) {
@@ -496,11 +485,11 @@ static void shared_message_is_not_copied(void **state)
     assert_int_equal(wsi_room_publish(room, &(wsock_publish){.except = conn[3]},
                                       &(struct wsi_frames){.plain = frame}, NULL),
                      MEMBERS - 1);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(atomic_load(&frame->ref.count), MEMBERS); /* queued by reference */
     for (int i = 0; i < MEMBERS; i++)
         peer[i].write_room = SCRIPT_UNLIMITED;
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(atomic_load(&frame->ref.count), 1);
     stage_sent(&peer[3], "");
     for (int i = 0; i < MEMBERS; i++)
@@ -522,7 +511,7 @@ static void worker_that_is_far_behind_stops_the_room(void **state)
     (void)state;
     begin();
     join(0, 1);
-    settle();
+    stage_settle_all(&stage);
     while (wsock_room_broadcast(room, WSOCK_BINARY, text, len) == 2) {
         assert_true(++said <= 17);
         stage_settle_worker(&stage, 0); /* one keeps up, the other does not */
@@ -545,7 +534,7 @@ static void refused_message_leaves_nothing(void **state)
     (void)state;
     begin();
     join(0, 2);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, text, WSI_ROOM_PENDING_MAX),
                      3);
     live = test_live_blocks();
@@ -555,7 +544,7 @@ static void refused_message_leaves_nothing(void **state)
         wsock_room_broadcast_if(room, is_late, &(int){0}, WSOCK_BINARY, text, 1),
         WSOCK_EAGAIN);
     assert_int_equal(test_live_blocks(), live);
-    settle();
+    stage_settle_all(&stage);
     finish();
     free(text);
 }
@@ -579,7 +568,7 @@ static void compressed_forms_fill_a_room_as_well(void **state)
     assert_int_equal(wsi_room_publish(room, &to_all, &frames, NULL), 1);
     assert_int_equal(wsi_room_publish(room, &to_all, &frames, NULL), 1);
     assert_int_equal(wsi_room_publish(room, &to_all, &frames, NULL), WSOCK_EAGAIN);
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "\x81\x01x\x81\x01x");
     finish();
     wsi_frames_drop_packed(&frames);
@@ -597,7 +586,7 @@ static void member_that_does_not_read_holds_nobody_up(void **state)
     peer[0].write_room = 0;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(say("12345678"), 3);
-        settle();
+        stage_settle_all(&stage);
     }
     for (int i = 1; i <= 2; i++)
         stage_sent(&peer[i], "\x81\x08"
@@ -605,7 +594,7 @@ static void member_that_does_not_read_holds_nobody_up(void **state)
                              "12345678\x81\x08"
                              "12345678");
     peer[0].write_room = SCRIPT_UNLIMITED;
-    settle();
+    stage_settle_all(&stage);
     stage_sent(&peer[0], "\x81\x08"
                          "12345678"); /* it misses the others */
     finish();
@@ -631,16 +620,16 @@ static void slow_members_are_counted(void **state)
     assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, large, 70000), 3);
     for (int i = 0; i < 5; i++)
         assert_int_equal(say("x"), 3);
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(wsock_room_dropped(room, conn[0]), 3);
     assert_int_equal(wsock_room_dropped(room, conn[2]), 0);
     assert_int_equal(wsock_room_dropped(room, conn[3]), WSOCK_ENOENT);
     assert_int_equal(wsock_room_leave(room, conn[1]), 0);
     assert_int_equal(wsock_room_dropped(room, conn[1]), WSOCK_ENOENT);
     assert_int_equal(wsock_room_dropped(room, NULL), 6);
-    settle();
+    stage_settle_all(&stage);
     peer[0].write_room = peer[1].write_room = SCRIPT_UNLIMITED;
-    settle();
+    stage_settle_all(&stage);
     assert_int_equal(peer[0].output.len, 70010 + 2 * 3);
     assert_int_equal(peer[1].output.len, 70010 + 2 * 3); /* said before it left */
     assert_int_equal(peer[2].output.len, 70010 + 5 * 3);
@@ -668,11 +657,11 @@ static void latest_value_of_a_key_reaches_slow_members(void **state)
         what.key = "b";
         what.data = &"789"[i];
         assert_int_equal(wsock_room_publish(room, &what, NULL), 2);
-        settle();
+        stage_settle_all(&stage);
     }
     assert_int_equal(wsock_room_dropped(room, conn[0]), 4);
     peer[0].write_room = SCRIPT_UNLIMITED;
-    settle();
+    stage_settle_all(&stage);
     peer[0].output.len -= 70010;
     memmove(peer[0].output.data, (char *)peer[0].output.data + 70010, peer[0].output.len);
     stage_sent(&peer[0], "\x81\x01"
