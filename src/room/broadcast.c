@@ -354,9 +354,10 @@ static void sort_conns(struct wsi_conns *conns)
     conns->count = kept + 1;
 }
 
-/* @param out (out) zero on failure. */
-static int copy_excluded(struct wsi_conns *out, const wsock_publish *what,
-                         const struct wsi_crowd *same)
+/* All who are left out by name, of themselves or of their identity.
+ * @param out (out) zero on failure. */
+static int exclude(struct wsi_conns *out, const wsock_publish *what,
+                   const struct wsi_crowd *same)
 {
     const size_t count = what->excluded_count + same->count;
 
@@ -373,25 +374,6 @@ static int copy_excluded(struct wsi_conns *out, const wsock_publish *what,
         out->conns[out->count++] = wsock_conn_ref(same->conns[i]);
     sort_conns(out);
     return 0;
-}
-
-/* All who are left out by name, of themselves or of their identity. */
-static int exclude(wsock_room *room, struct wsi_conns *out, const wsock_publish *what)
-{
-    struct wsi_service *service = wsi_service_of(room->registry->owner);
-    struct wsi_crowd same = {0};
-    int r = 0;
-
-    if (what->except_identity != NULL)
-        r = wsi_crowd_of_identity(&same, &service->identities, what->except_identity);
-    if (r < 0) {
-        *out = (struct wsi_conns){0};
-        return r;
-    }
-    r = copy_excluded(out, what, &same);
-    if (what->except_identity != NULL)
-        wsi_crowd_drop(&same);
-    return r;
 }
 
 /* All members of this moment. */
@@ -473,11 +455,12 @@ static int send_out(wsock_room *room, const wsock_publish *what,
     return queue_less(room, envelope);
 }
 
+/* @param same who has the identity that is left out. */
 static int publish(wsock_room *room, const wsock_publish *what,
-                   const struct wsi_frames *frames)
+                   const struct wsi_crowd *same, const struct wsi_frames *frames)
 {
     struct wsi_conns only = {0}, excluded;
-    int r = exclude(room, &excluded, what);
+    int r = exclude(&excluded, what, same);
 
     if (r == 0 && what->only != NULL)
         r = choose(room, what, &excluded, &only);
@@ -490,7 +473,8 @@ static int publish(wsock_room *room, const wsock_publish *what,
 
 /* Offsets, and what comes to be in their order, are given out one by one. */
 static int publish_kept(wsock_room *room, const wsock_publish *what,
-                        const struct wsi_frames *frames, wsock_position *position)
+                        const struct wsi_crowd *same, const struct wsi_frames *frames,
+                        wsock_position *position)
 {
     struct wsi_registry *registry = room->registry;
     struct wsi_history *history = room->history;
@@ -498,7 +482,7 @@ static int publish_kept(wsock_room *room, const wsock_publish *what,
 
     pthread_mutex_lock(&history->publish);
     do
-        r = publish(room, what, frames);
+        r = publish(room, what, same, frames);
     while (r == ONCE_MORE);
     position->epoch = history->epoch;
     position->offset = history->last;
@@ -511,13 +495,23 @@ static int publish_kept(wsock_room *room, const wsock_publish *what,
 int wsi_room_publish(wsock_room *room, const wsock_publish *what,
                      const struct wsi_frames *frames, wsock_position *out)
 {
+    struct wsi_service *service = wsi_service_of(room->registry->owner);
     wsock_position position = {.size = sizeof position};
-    int r;
+    struct wsi_crowd same = {0};
+    int r = 0;
 
+    if (what->except_identity != NULL)
+        r = wsi_crowd_of_identity(&same, &service->identities, what->except_identity);
+    if (r < 0)
+        return r;
     if (room->history != NULL && what->only == NULL)
-        r = publish_kept(room, what, frames, &position);
+        r = publish_kept(room, what, &same, frames, &position);
     else
-        r = publish(room, what, frames);
+        r = publish(room, what, &same, frames);
+    /* Not before: with a connection may go what the application gave it, and no lock is
+     * held where its free functions run. */
+    if (what->except_identity != NULL)
+        wsi_crowd_drop(&same);
     if (r == ONCE_MORE) /* the first member came since the message was made */
         r = 0;
     if (r >= 0 && out != NULL)
