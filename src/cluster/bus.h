@@ -63,9 +63,10 @@ struct wsi_bus_position {
     uint64_t epoch, offset;
 };
 
-/* A message that a broker keeps. */
+/* A message that a broker keeps. Offsets rise; that of the message before is known with
+ * each, as a broker may number several rooms in one row. */
 struct wsi_bus_kept {
-    uint64_t offset;
+    uint64_t offset, prev; /* prev 0: it is the room's first of its epoch */
     int64_t time_ms; /* by the broker's clock, since 1970 */
     struct wsi_bytes bytes;
 };
@@ -126,12 +127,12 @@ struct wsi_bus_handler {
      *  subscribed and is so again. */
     void (*subscribed)(struct wsi_bus_handler *handler,
                        const struct wsi_bus_channel *channel);
-    /** A message, those of this node included. @param position (nullable) of one that is
-     *  kept; offsets of a channel come in order, and may come twice. */
+    /** A message, those of this node included. @param kept (nullable) of one that is
+     *  kept: offsets of a channel come in order, and may come twice. Its bytes are
+     *  `bytes`. */
     void (*arrived)(struct wsi_bus_handler *handler,
-                    const struct wsi_bus_channel *channel,
-                    const struct wsi_bus_position *position, int64_t time_ms,
-                    struct wsi_bytes bytes);
+                    const struct wsi_bus_channel *channel, uint64_t epoch,
+                    const struct wsi_bus_kept *kept, struct wsi_bytes bytes);
     /** close() has ended: no call follows. */
     void (*closed)(struct wsi_bus_handler *handler);
 };
