@@ -73,3 +73,10 @@ def rust(there, crate):
     shutil.copytree(PEERS / crate, there / crate, dirs_exist_ok=True)
     prepare(["cargo", "build", "--release", "--quiet"], there / crate)
     return [str(there / crate / "target" / "release" / crate)]
+
+
+def go(there, module):
+    """The same of a module of peers/ in Go."""
+    shutil.copytree(PEERS / module, there / module, dirs_exist_ok=True)
+    prepare(["go", "build", "-trimpath", "-o", module, "."], there / module)
+    return [str(there / module / module)]

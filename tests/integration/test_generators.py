@@ -78,6 +78,21 @@ class Generators(unittest.TestCase):
         self.assertEqual(alone.returncode, 1)  # they get what the others send, too
         self.assertIn("a reply differs from what was sent", alone.stderr)
 
+    def test_a_crowd_hears_each_publisher_in_order(self):
+        shape = ("--members", "20", "--publishers", "7", "--depth", "3", "--payload", "9")
+        with EchoServer() as server:
+            heard = self.result("crowd", *WINDOW, "--pid", str(server.process.pid), *shape,
+                                server.url + "/room")
+            with subprocess.Popen([program("crowd"), "--seconds", "9", *shape,
+                                   server.url + "/room"], stderr=subprocess.PIPE,
+                                  text=True) as others:
+                run("crowd", *WINDOW, "--payload", "10", server.url + "/room")
+                strange = others.communicate(timeout=TIMEOUT)[1]
+        self.assertEqual((heard["members"], heard["publishers"]), (20, 7))
+        self.assertGreater(heard["deliveries"], 20)
+        self.assertGreater(heard["server_cpu_seconds"], 0)
+        self.assertIn("a message is not one of those that were published", strange)
+
     def test_load_text_inflates_what_comes_back(self):
         for mode in ("plain", "shared", "dedicated"):
             with self.subTest(mode), EchoServer("--set", f"compression={mode}" if mode != "plain"
@@ -105,11 +120,11 @@ class Generators(unittest.TestCase):
             self.assertGreater(self.result("bare_tls", *WINDOW, *args, CERTIFICATE)[what], 0)
 
     def test_command_lines(self):
-        for name in ("load", "load_text", "bare_zlib"):
+        for name in ("load", "load_text", "crowd", "bare_zlib"):
             with self.subTest(name):
                 told = run(name, "--help")
                 self.assertEqual((told.returncode, told.stderr), (0, ""))
-                self.assertIn("usage: load" if name != "bare_zlib" else "bare_zlib", told.stdout)
+                self.assertIn("bare_zlib" if name == "bare_zlib" else f"usage: {name}", told.stdout)
                 wrong = run(name, "--nonsense")
                 self.assertEqual((wrong.returncode, wrong.stdout), (2, ""))
                 self.assertIn("usage: ", wrong.stderr)
