@@ -181,8 +181,12 @@ local function hear_log()
   return lines
 end
 
+-- They are held, as one that is collected says that it stopped.
+local reloaded = {}
+
 local function log_something()
   local server = assert(wsock.server {})
+  reloaded[#reloaded + 1] = server
   assert(wsock.set("log_level", wsock.LOG_INFO))
   assert(server:reload())
 end

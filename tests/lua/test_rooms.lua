@@ -291,6 +291,161 @@ test("a room tells who comes, goes and speaks", function()
   end)
 end)
 
+-- Numbers and lists of them, in a form that is no text.
+local packed = {
+  encode = function(value)
+    return "\255" .. (type(value) == "table" and table.concat(value, ",") or tostring(value))
+  end,
+  decode = function(data)
+    assert(data:sub(1, 1) == "\255", "not packed")
+    local list = {}
+    for number in data:sub(2):gmatch("[^,]+") do list[#list + 1] = tonumber(number) end
+    return list
+  end,
+}
+
+local function equal_list(got, expected)
+  equal(type(got) == "table" and table.concat(got, ",") or got, expected)
+end
+
+test("a room with a codec encodes what it is given, and decodes what it tells", function()
+  local server, peers = people("ann", "bob")
+  local heard = {}
+  local coming = assert(wsock.client { url = server.url .. "/carol", codec = packed,
+    on_message = function(_, list, binary)
+      equal(binary, true)
+      heard[#heard + 1] = table.concat(list, ",")
+    end })
+  local room = assert(server:room("r", { codec = packed, binary = true, history = 9 }))
+  local told = {}
+  room:on_join(function(m) told[#told + 1] = m.info or { 0 } end)
+  room:on_leave(function(m) told[#told + 1] = m.info end)
+  room:on_message(function(m) told[#told + 1] = m.data end)
+  -- Who is there, and what they joined with.
+  equal(room:join(peers[1], { info = { 1, 2 } }), true)
+  equal(room:join(peers[2]), true)
+  equal_list(room:info(peers[1]), "1,2")
+  equal(room:info(peers[2]), nil)
+  local seen = {}
+  for _, person in ipairs(room:people()) do seen[person.identity] = person.info or "nothing" end
+  equal_list(seen.ann, "1,2")
+  equal(seen.bob, "nothing")
+  -- What was said, each way of saying it.
+  local _, first = room:publish({ 3 }, { key = "k" })
+  equal(room:broadcast { 4, 5 }, 2)
+  equal(room:broadcast_if(function(conn) return conn == peers[1] end, 6), 1)
+  equal(room:broadcast(assert(wsock.message("\2557", { binary = true })), peers[1]), 1)
+  local kept = room:history()
+  equal(#kept, 3)
+  for i, expected in ipairs { "3", "4,5", "7" } do
+    equal_list(kept[i].data, expected)
+    equal(kept[i].binary, true)
+  end
+  -- Who comes back gets what it missed by its own codec.
+  coming:connect()
+  await("it comes", function() return server:conns_of("carol")[1] end)
+  local _, joined = room:join(server:conns_of("carol")[1], { since = first, info = 8 })
+  equal(joined.missed, 2)
+  equal(room:send_to("carol", { 9, 10 }), 1)
+  room:leave(peers[1])
+  await("all is told", function() return #told == 8 and #heard == 3 end)
+  table.sort(heard) -- a direct message has no order with the room's
+  equal(table.concat(heard, " "), "4,5 7 9,10")
+  for i, expected in ipairs { "1,2", "0", "3", "4,5", "6", "7", "8", "1,2" } do
+    equal_list(told[i], expected)
+  end
+end)
+
+test("a codec's handle is one of several of a room", function()
+  local server, peers, conns = people("ann")
+  local text = { encode = function(v) return "<" .. v .. ">" end,
+    decode = function(data) return (data:match("^<(.*)>$")) end }
+  local room = assert(server:room("r", { history = 5 }))
+  local coded = assert(server:find_room("r", { codec = text }))
+  equal(room:join(peers[1], { info = "<red>" }), true)
+  equal(coded:info(peers[1]), "red")
+  equal(room:info(peers[1]), "<red>")
+  equal(coded:broadcast("1"), 1)
+  equal(coded:broadcast_text("2"), 1) -- as it is
+  equal(coded:with(packed, true):broadcast(3), 1)
+  equal(room:with(nil, true):broadcast("\0"), 1)
+  equal(room:with(text):broadcast("4"), 1)
+  await("all", function() return #conns[1].data == 5 end)
+  equal(table.concat(conns[1].data, " "), "<1> 2 \2553 \0 <4>")
+  local kinds = conns[1].data.kinds
+  for i, binary in ipairs { false, false, true, true, false } do equal(kinds[i], binary) end
+  equal(coded:history(1)[1].data, "4")
+  equal(coded.name, "r")
+  assert(tostring(coded):find("room r"))
+  raises("not packed", function() return room:with(packed):history() end)
+  raises("not packed", function() return room:with(packed):info(peers[1]) end)
+  equal(server:find_room("other", { codec = text }), nil)
+  fails(wsock.ENOTSUP, assert(server:room("plain", { codec = text })):history())
+  fails(wsock.ENOENT, assert(server:room("plain", { codec = text })):info(peers[1]))
+  -- Mistakes are found before there is a room.
+  raises("codec is a table", server.room, server, "new", { codec = { encode = tostring } })
+  raises("codec is a table", room.with, room, nil)
+  raises("no option history", server.find_room, server, "r", { history = 5 })
+  raises("codec", server.room_defaults, server, "x.*", { codec = text })
+  raises("join has no option", room.join, room, peers[1], { inof = "x" })
+  raises("string expected", function()
+    return room:with({ encode = function() return {} end, decode = tostring }):broadcast("x")
+  end)
+  equal(server:find_room("new"), nil)
+end)
+
+test("what a codec cannot decode is an error of the room's handler", function()
+  local server, peers = people("ann")
+  local errors, said = {}, {}
+  server.on_error = function(err, conn) errors[#errors + 1] = { err, conn } end
+  local room = assert(server:room("r", { codec = packed, binary = true }))
+  room:on_message(function(m) said[#said + 1] = m.data end)
+  room:join(peers[1])
+  room:broadcast_text("plain")
+  room:broadcast(5)
+  await("both", function() return #errors == 1 and #said == 1 end)
+  assert(errors[1][1]:find("not packed"))
+  equal(errors[1][2], nil)
+  equal_list(said[1], "5")
+  equal(peers[1].is_open, true)
+end)
+
+test("the same object stands for who left behind its end", function()
+  -- The end of a connection may be told before it is that it left its room.
+  local server, url, room
+  local told, ends, alive, count = {}, {}, setmetatable({}, { __mode = "v" }), 0
+  server, url = t.serve {
+    on_open = function(conn)
+      count = count + 1
+      conn.data.number = count
+      alive[count] = conn
+      room:join(conn)
+      conn:reset()
+      local deadline = wsock.now() + 20
+      while room:count() > 0 do assert(wsock.now() < deadline) end
+    end,
+    on_close = function(conn) ends[#ends + 1] = conn.data.number end,
+  }
+  room = assert(server:room("r"))
+  local function note(member) told[#told + 1] = member.conn and member.conn.data.number or "?" end
+  room:on_join(note)
+  room:on_leave(note)
+  local client = assert(wsock.client { url = url })
+  for i = 1, 20 do
+    client:connect()
+    await("what is told of it", function() return #told == 2 * i and #ends == i end)
+    equal(told[#told - 1], i)
+    equal(told[#told], i)
+  end
+  local look = wsock.every(0.005, function() end)
+  await("none is kept", function()
+    if rawget(_G, "jit") then jit.flush() end
+    collectgarbage()
+    return next(alive) == nil
+  end)
+  look:cancel()
+end)
+
 test("patterns, rates and counters", function()
   local server, peers, conns = people("ann")
   equal(server:subscribe(peers[1], "match.*.chat"), true)

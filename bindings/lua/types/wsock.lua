@@ -220,8 +220,16 @@ function Server:listen(url) end
 ---@return true? ok, string? message, integer? code
 function Server:unlisten(url) end
 
+---@class wsock.RoomHandleOptions
+---@field codec wsock.Codec?
+---@field binary boolean? whether what the room sends is binary
+
+---@class wsock.RoomOptions: wsock.RoomHandleOptions
+---@field history integer? short for history_messages
+---@field [string] any options of the library
+
 ---@param name string
----@param options table<string, any>?
+---@param options wsock.RoomOptions?
 ---@return wsock.Room? room, string? message, integer? code
 function Server:room(name, options) end
 
@@ -256,8 +264,9 @@ function Server:disconnect(identity, code, reason) end
 function Server:conns_of(identity) end
 
 ---@param name string
+---@param options wsock.RoomHandleOptions?
 ---@return wsock.Room? room, string? message, integer? code
-function Server:find_room(name) end
+function Server:find_room(name, options) end
 
 ---@param handler fun(req: wsock.Request)
 ---@return true? ok, string? message, integer? code
@@ -404,10 +413,12 @@ function Conn:pause() end
 ---@return true? ok, string? message, integer? code
 function Conn:resume() end
 
----@param name string
----@return string?
+---@param identity string
+---@return true? ok, string? message, integer? code
 function Conn:set_identity(identity) end
 
+---@param name string
+---@return string?
 function Conn:response_header(name) end
 
 ---@class wsock.Room
@@ -426,7 +437,7 @@ local Room = {}
 ---@field position wsock.Position?
 
 ---@class wsock.RoomMessage
----@field data string
+---@field data any a string, or what the room's codec makes of it
 ---@field binary boolean
 ---@field key string?
 ---@field time number
@@ -437,14 +448,14 @@ local Room = {}
 ---@class wsock.Member
 ---@field conn wsock.Conn?
 ---@field identity string?
----@field info string?
+---@field info any a string, or what the room's codec makes of it; nil without
 ---@field first boolean
 ---@field last boolean
 ---@field how integer
 ---@field reason string
 
 ---@param conn wsock.Conn
----@param options {info: string?, since: wsock.Position?}?
+---@param options {info: any, since: wsock.Position?}? info: a string, or what the codec takes
 ---@return boolean? changed, wsock.Joined|string? joined, integer? code
 function Room:join(conn, options) end
 
@@ -467,7 +478,7 @@ function Room:kick(who, reason) end
 ---@return boolean? closed, string? message, integer? code
 function Room:close(reason) end
 
----@return wsock.Position?
+---@return wsock.Position? position, string? message, integer? code
 function Room:position() end
 
 ---@param limit integer?
@@ -475,11 +486,16 @@ function Room:position() end
 ---@return wsock.RoomMessage[]? messages, string? message, integer? code
 function Room:history(limit, before) end
 
----@return {identity: string, info: string?, count: integer}[]
+---@class wsock.Person
+---@field identity string
+---@field info any of the connection that joined last
+---@field count integer how many connections
+
+---@return wsock.Person[]? people, string? message, integer? code
 function Room:people() end
 
 ---@param conn wsock.Conn
----@return string? info, string? message, integer? code
+---@return any info, string? message, integer? code
 function Room:info(conn) end
 
 ---@param conn wsock.Conn
@@ -495,12 +511,15 @@ function Room:dropped(conn) end
 function Room:get(name) end
 
 ---@param handler fun(member: wsock.Member)?
+---@return true? ok, string? message, integer? code
 function Room:on_join(handler) end
 
 ---@param handler fun(member: wsock.Member)?
+---@return true? ok, string? message, integer? code
 function Room:on_leave(handler) end
 
 ---@param handler fun(message: wsock.RoomMessage)?
+---@return true? ok, string? message, integer? code
 function Room:on_message(handler) end
 
 ---@param conn wsock.Conn
@@ -523,9 +542,10 @@ function Room:count() end
 ---@return wsock.Conn[]
 function Room:members() end
 
----@param codec wsock.Codec
+---@param codec wsock.Codec?
+---@param binary boolean? whether what it sends is binary
 ---@return wsock.Room
-function Room:with(codec) end
+function Room:with(codec, binary) end
 
 ---@class wsock.Client
 ---@field conn wsock.Conn?

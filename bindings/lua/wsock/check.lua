@@ -40,6 +40,19 @@ function M.period(seconds, level)
   end
 end
 
+--- Options of a call: an unknown name is a mistake.
+function M.names(options, known, call, level)
+  for name in pairs(options) do
+    if not known[name] then error(call .. " has no option " .. tostring(name), level + 1) end
+  end
+end
+
+function M.codec(value, level)
+  if not (type(value) == "table" and value.encode and value.decode) then
+    error("codec is a table with encode and decode", level + 1)
+  end
+end
+
 --- A handler that was given by that name, or none.
 function M.handler(value, name, level)
   if value ~= nil and type(value) ~= "function" then

@@ -170,9 +170,7 @@ local names = {
 function M.take_hooks(hooks, options)
   local taken = { binary = true, codec = true }
   local codec = options.codec
-  if codec ~= nil and not (type(codec) == "table" and codec.encode and codec.decode) then
-    error("codec is a table with encode and decode", 3)
-  end
+  if codec ~= nil then check.codec(codec, 3) end
   for name, kind in pairs(names) do
     local handler = options[name]
     check.handler(handler, name, 3)

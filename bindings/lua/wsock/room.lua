@@ -6,7 +6,7 @@ local check = require "wsock.check"
 local events = require "wsock.events"
 local Message = require "wsock.message"
 
-local Room, Encoding = {}, {}
+local Room = {}
 Room.__index = Room
 
 Room.broadcast = core.broadcast
@@ -44,11 +44,14 @@ local function position_of(epoch, offset)
   return epoch and { epoch = epoch, offset = offset } or nil
 end
 
+local joins_with = { info = true, since = true }
+
 --- Make an open connection a member: false when it is one, or is not open (any more).
 -- options: info, a string; since, a position. @return true, and how that went
 function Room:join(conn, options)
   local handle = handle_of(conn)
   options = table_of(options, "the options of a join")
+  check.names(options, joins_with, "join", 2)
   local since = table_of(options.since, "positions")
   conn._joined = true -- its end may be told before it is that it left
   local recovered, missed, epoch, offset = core.room_join(self[1], handle, options.info,
@@ -70,9 +73,10 @@ local function chosen_by(self, fn)
   return chosen
 end
 
-local function payload_of(data)
+-- What to send: of messages what they are, of all else the room's kind, text unless told.
+local function payload_of(self, data)
   if Message.is(data) then return Message.type_of(data), data.data end
-  return core.TEXT, data
+  return self._kind or core.TEXT, data
 end
 
 -- What except says: handles of connections, or an identity as it is.
@@ -94,7 +98,7 @@ end
 function Room:broadcast_if(fn, data)
   check.fn(fn, "broadcast_if takes a function", 2)
   local kind
-  kind, data = payload_of(data)
+  kind, data = payload_of(self, data)
   local count, message, code = core.publish(self[1], kind, data, nil, nil, chosen_by(self, fn))
   if not count then return nil, message, code end
   return count
@@ -107,13 +111,11 @@ local published = { except = true, only = true, key = true }
 -- @return for how many, and its position in a room with history
 function Room:publish(data, options)
   options = table_of(options, "the options of a message")
-  for name in pairs(options) do
-    if not published[name] then error("publish has no option " .. tostring(name), 2) end
-  end
+  check.names(options, published, "publish", 2)
   check.handler(options.only, "only", 2)
   local except = excluded_by(options.except, 2)
   local kind
-  kind, data = payload_of(data)
+  kind, data = payload_of(self, data)
   local count, epoch, offset = core.publish(self[1], kind, data, except, options.key,
     options.only and chosen_by(self, options.only))
   if not count then return nil, epoch, offset end
@@ -121,18 +123,18 @@ function Room:publish(data, options)
 end
 
 -- To how many of somebody's connections it was queued: 0 where none had room.
-function Room.send_to_by(send, handle, identity, data)
+function Room.send_to_by(send, of, identity, data)
   check.text(identity, 3)
   local kind
-  kind, data = payload_of(data)
-  local count, message, code = send(handle, identity, kind, data)
+  kind, data = payload_of(of, data)
+  local count, message, code = send(of[1], identity, kind, data)
   if code == core.EAGAIN then return 0 end
   return count, message, code
 end
 
 --- Send text, or a message, to the connections of an identity that are members.
 function Room:send_to(identity, data)
-  return Room.send_to_by(core.room_send_to, self[1], identity, data)
+  return Room.send_to_by(core.room_send_to, self, identity, data)
 end
 
 --- Have all connections of an identity leave, or one connection. @return how many did
@@ -246,40 +248,93 @@ function Room:members()
   return core.room_members(self[1])
 end
 
--- A room that encodes what it broadcasts.
-for name, method in pairs(Room) do Encoding[name] = method end
-Encoding.__index = Encoding
+-- ---- rooms seen through a codec ----
+
+local Coded = {}
+for name, method in pairs(Room) do Coded[name] = method end
+Coded.__index = Coded
+
+local plain = { encode = function(data) return data end, decode = function(data) return data end }
 
 local function encoded(self, value)
-  return Message.is(value) and value or self._encode(value)
+  return Message.is(value) and value or self._codec.encode(value)
 end
 
-function Encoding:broadcast(value, except)
-  return core.broadcast(self, encoded(self, value), except)
+-- What the library tells, with one of its fields decoded: in place, as it is told once.
+local function decoded(codec, told, field)
+  if told[field] ~= nil then told[field] = codec.decode(told[field]) end
+  return told
 end
 
-function Encoding:publish(value, options)
+local function all_decoded(self, list, field)
+  for _, told in ipairs(list) do decoded(self._codec, told, field) end
+  return list
+end
+
+function Coded:broadcast(value, except)
+  return self._broadcast(self, encoded(self, value), except)
+end
+
+function Coded:publish(value, options)
   return Room.publish(self, encoded(self, value), options)
 end
 
-function Encoding:send_to(identity, value)
+function Coded:send_to(identity, value)
   return Room.send_to(self, identity, encoded(self, value))
 end
 
-function Encoding:broadcast_if(fn, value)
+function Coded:broadcast_if(fn, value)
   return Room.broadcast_if(self, fn, encoded(self, value))
 end
 
---- The same room, with a codec: `local r = room:with(codec)`.
-function Room:with(codec)
-  if getmetatable(self) ~= Encoding then check.object(self, Room, "room", 2) end
-  if type(codec) ~= "table" or not codec.encode then
-    error("codec is a table with encode and decode", 2)
+function Coded:join(conn, options)
+  if type(options) == "table" and options.info ~= nil then
+    local plainly = {}
+    for name, value in pairs(options) do plainly[name] = value end
+    plainly.info = self._codec.encode(options.info)
+    options = plainly
   end
-  return setmetatable({ self[1], name = self.name, _server = self._server,
-    _encode = codec.encode }, Encoding)
+  return Room.join(self, conn, options)
 end
 
-Encoding.with = Room.with
+function Coded:info(conn)
+  local info, message, code = Room.info(self, conn)
+  if info == nil then return nil, message, code end
+  return self._codec.decode(info)
+end
+
+function Coded:people()
+  local people, message, code = Room.people(self)
+  if not people then return nil, message, code end
+  return all_decoded(self, people, "info")
+end
+
+function Coded:history(limit, before)
+  local messages, message, code = Room.history(self, limit, before)
+  if not messages then return nil, message, code end
+  return all_decoded(self, messages, "data")
+end
+
+for name, field in pairs { on_join = "info", on_leave = "info", on_message = "data" } do
+  Coded[name] = function(self, handler)
+    check.handler(handler, name, 2)
+    local codec = self._codec
+    return Room[name](self, handler and function(told)
+      return handler(decoded(codec, told, field))
+    end)
+  end
+end
+
+--- The same room, through a codec: `local r = room:with(codec)`; with binary what it sends is
+-- binary, and then the codec may be nil.
+function Room:with(codec, binary)
+  if getmetatable(self) ~= Coded then check.object(self, Room, "room", 2) end
+  if codec ~= nil or not binary then check.codec(codec, 2) end
+  return setmetatable({ self[1], name = self.name, _server = self._server,
+    _codec = codec or plain, _kind = binary and core.BINARY or core.TEXT,
+    _broadcast = binary and core.broadcast_binary or core.broadcast }, Coded)
+end
+
+Coded.with = Room.with
 
 return Room

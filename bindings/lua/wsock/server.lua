@@ -177,16 +177,26 @@ function Server:get(name)
   return core.server_get_string(self[1], name)
 end
 
--- Names and values of a room's options, as texts.
-local function room_options(options)
+-- Names and values of a room's options, as texts, but those of its handle.
+local function room_options(options, of_handle)
   if type(options) ~= "table" then error("the options of rooms are a table", 3) end
   local list = {}
   for name, value in pairs(options) do
     if type(name) ~= "string" then error("an option's name is a string", 3) end
-    list[#list + 1] = name == "history" and "history_messages" or name
-    list[#list + 1] = text_of(value)
+    if not (of_handle and of_handle[name]) then
+      list[#list + 1] = name == "history" and "history_messages" or name
+      list[#list + 1] = text_of(value)
+    end
   end
+  if of_handle and options.codec ~= nil then check.codec(options.codec, 3) end
   return list
+end
+
+-- The object for a room's handle, or one with a codec, as the options say.
+local function room_of(self, handle, options)
+  local room = Room.new(handle, self)
+  if options.codec == nil and not options.binary then return room end
+  return room:with(options.codec, options.binary)
 end
 
 -- An unknown option raises, as elsewhere.
@@ -195,20 +205,27 @@ local function refused(self, message, code)
   return nil, core.server_error(self[1]) or message, code
 end
 
+local of_handle = { codec = true, binary = true }
+
 --- The room of that name, made if there is none. options: of rooms, history being short for
--- history_messages; one that is there with others is a failure (EEXIST).
+-- history_messages; one that is there with others is a failure (EEXIST); codec and binary are
+-- those of what is returned.
 function Server:room(name, options)
-  local list = options ~= nil and room_options(options) or {}
+  options = options == nil and {} or options
+  local list = room_options(options, of_handle)
   local handle, message, code = core.make_room(self[1], name, list)
   if not handle then return refused(self, message, code) end
-  return Room.new(handle, self)
+  return room_of(self, handle, options)
 end
 
---- The room of that name; nil if there is none.
-function Server:find_room(name)
+--- The room of that name, with codec and binary if told; nil if there is none.
+function Server:find_room(name, options)
+  options = options == nil and {} or options
+  room_options(options, of_handle)
+  check.names(options, of_handle, "find_room", 2)
   local handle, message, code = core.server_find_room(self[1], name)
   if not handle then return nil, message, code end
-  return Room.new(handle, self)
+  return room_of(self, handle, options)
 end
 
 --- Options of rooms that are made from now on, by a pattern of their names.
@@ -246,7 +263,7 @@ end
 
 --- Send text, or a message, to all connections of an identity. @return to how many
 function Server:send_to(identity, data)
-  return Room.send_to_by(core.server_send_to, self[1], identity, data)
+  return Room.send_to_by(core.server_send_to, self, identity, data)
 end
 
 --- Begin to close all connections of an identity. @return how many
