@@ -53,6 +53,12 @@ local function await_none(live, what)
   t.await("all servers end: " .. what, function() return Server.live_count == live end)
 end
 
+local server
+
+local function await_count(what, count)
+  t.await(what, function() return #server.conns == count end)
+end
+
 -- ---- calls ----
 
 walk("server", nil, function()
@@ -66,7 +72,8 @@ end, function(_, server, what)
 end)
 
 local url
-local server = assert(wsock.server { listen = "ws://127.0.0.1:0", on_http = handler })
+server = assert(wsock.server { listen = "ws://127.0.0.1:0", on_http = handler })
+for _, path in ipairs { "/", "/crowd/{id}" } do assert(server:endpoint(path, {})) end
 assert(server:endpoint("/{id}", {
   on_request = function(req) return { identity = req.params.id } end,
   on_message = function(conn, data) conn:send(data) end,
@@ -113,7 +120,7 @@ for what, act in pairs {
   broadcast = function() return room:broadcast("x") end,
   broadcast_message = function() return room:broadcast(message, peer) end,
   broadcast_if = function() return room:broadcast_if(function() return true end, "x") end,
-  with = function() return room:with { encode = tostring } end,
+  with = function() return room:with { encode = tostring, decode = tostring } end,
   members = function() return room:members() end,
   facts = function() return conn.remote_address, conn.extensions, peer.request, peer.params end,
   here = function() return conn.local_address, peer.local_address end,
@@ -140,6 +147,110 @@ walk("join", nil, function() return room:join(peer) end, leave)
 walk("leave", function() room:join(peer) end, function() return room:leave(peer) end, leave)
 conn:reset() -- it may be paused, and would not hear of a close
 await_none(1, "calls")
+
+-- ---- rooms ----
+
+local kept = assert(server:room("kept.1", { history = 4, max_publish_rate = 1000000 }))
+local coded = kept:with { encode = tostring, decode = tonumber }
+local start = kept:position()
+for i = 1, 6 do kept:publish(tostring(i), { key = "k" }) end
+conn = t.connect(url)
+await_count("a server's", 1)
+peer = server.conns[1]
+local function part() kept:leave(peer) end
+local function join() kept:join(peer, { info = "8" }) end
+
+-- One that joined, and could not be told how, is a member: its handler has failed.
+walk("join_with", nil, function()
+  return kept:join(peer, { info = "red", since = start })
+end, function(_, joined, what)
+  if joined then t.equal(kept:count(), 1, what) end
+  part()
+end)
+walk("coded_join", nil, function() return coded:join(peer, { info = 8, since = start }) end, part)
+join()
+for what, act in pairs {
+  make_room = function() return server:room("kept.2", { history = 4, persistent = true }) end,
+  coded_room = function()
+    return server:room("kept.3", { codec = { encode = tostring, decode = tonumber } })
+  end,
+  room_defaults = function()
+    return server:room_defaults("made.*", { max_members = 8, history_time = "2s" })
+  end,
+  position = function() return kept:position() end,
+  history = function() return kept:history() end,
+  coded_history = function() return coded:history(2, 6) end,
+  people = function() return kept:people() end,
+  coded_people = function() return coded:people() end,
+  info = function() return kept:info(peer) end,
+  coded_info = function() return coded:info(peer) end,
+  publish = function() return kept:publish("9", { key = "k", except = "nobody" }) end,
+  publish_to_most = function() return kept:publish("9", { except = { peer } }) end,
+  publish_to_some = function()
+    return kept:publish("9", { only = function() return true end, except = peer })
+  end,
+  coded_publish = function() return coded:publish(9) end,
+  coded_broadcast = function() return coded:broadcast(9) end,
+  send_to = function() return kept:send_to("x", "hello") end,
+  coded_send_to = function() return coded:send_to("x", 5) end,
+  send_message_to = function() return kept:send_to("x", message) end,
+  server_send_to = function() return server:send_to("x", "hello") end,
+  conns_of = function() return server:conns_of("x") end,
+  may_publish = function() return kept:may_publish(peer) end,
+  dropped = function() return kept:dropped(peer) end,
+  get_of_room = function() return kept:get("history_messages") end,
+  set_identity = function() return peer:set_identity("another") end,
+  identity = function() return peer.identity, "none" end,
+  kick_nobody = function() return kept:kick("nobody", "why") end,
+} do
+  walk(what, nil, act)
+  repeat until wsock.poll() == 0
+end
+t.equal(kept:count(), 1, "nothing but the kick changes who is there")
+part()
+walk("kick", join, function() return kept:kick("x", "why") end, part)
+walk("kick_conn", join, function() return kept:kick(peer, "why") end, part)
+walk("subscribe", nil, function() return server:subscribe(peer, "kept.*") end,
+  function() server:unsubscribe(peer, "kept.*") end)
+walk("unsubscribe", function() server:subscribe(peer, "kept.*") end,
+  function() return server:unsubscribe(peer, "kept.*") end,
+  function() server:unsubscribe(peer, "kept.*") end)
+walk("close_room", function()
+  local made = assert(server:room("closed", { history = 2 }))
+  made:join(peer)
+  made:on_leave(handler)
+  return made
+end, function(made) return made:close("over") end, function(made)
+  made:close()
+  repeat until wsock.poll() == 0
+end)
+walk("handlers", function() return assert(server:room("heard")) end, function(made)
+  local ok, text, code = made:on_join(handler)
+  if ok then ok, text, code = made:on_leave(handler) end
+  if ok then ok, text, code = made:with({ encode = tostring, decode = tonumber })
+    :on_message(handler) end
+  return ok, text, code
+end, function(made)
+  made:close()
+  repeat until wsock.poll() == 0
+end)
+conn:reset()
+await_none(1, "rooms")
+walk("identity_of_one", function()
+  conn = t.connect(server.url .. "/")
+  await_count("a server's", 1)
+  return server.conns[1]
+end, function(own) return own:set_identity("me") end, function(own, _, what)
+  own:reset()
+  await_none(1, what)
+end)
+walk("disconnect", function()
+  conn = t.connect(url)
+  await_count("a server's", 1)
+end, function() return server:disconnect("x", 4000, "away") end, function(_, _, what)
+  conn:reset()
+  await_none(1, what)
+end)
 
 -- ---- events ----
 
@@ -239,9 +350,37 @@ local function fail_before_end()
   end)
 end
 
+-- One whose rooms tell who comes, goes and speaks; it leaves them by its end.
+local told = { 0, 0, 0 }
+local crowd = assert(server:room("crowd", { history = 2 }))
+local crowd_coded = crowd:with { encode = tostring, decode = tonumber }
+local function count(kind) return function() told[kind] = told[kind] + 1 end end
+crowd_coded:on_join(count(1))
+crowd_coded:on_leave(count(2))
+crowd_coded:on_message(count(3))
+assert(server:endpoint("/crowd/{id}", {
+  on_open = function(c) crowd_coded:join(c, { info = 7 }) end,
+  on_message = function(c, data)
+    if data == "last" then return c:close() end
+    crowd_coded:broadcast(5)
+  end,
+}))
+
+local function crowded()
+  return wsock.connect {
+    url = server.url .. "/crowd/x",
+    on_open = function(c)
+      c:send("x")
+      c:send("last")
+    end,
+  }
+end
+
 quietly(function()
   fail_before_end()
   fail_in_each("events", live)
+  fail_in_each("rooms", crowded)
+  for kind = 1, 3 do assert(told[kind] > 10, told[kind]) end
   fail_in_each("waiting", sleepy)
 end)
 
