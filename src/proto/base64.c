@@ -30,7 +30,10 @@ void wsi_base64_encode(char *out, const void *data, size_t len)
     *out = '\0';
 }
 
-static int value_of(char c)
+/* The last two letters of an alphabet, sections 4 and 5. */
+static const char plain_letters[2] = {'+', '/'}, url_letters[2] = {'-', '_'};
+
+static int value_of(char c, const char letters[2])
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -38,18 +41,19 @@ static int value_of(char c)
         return c - 'a' + 26;
     if (c >= '0' && c <= '9')
         return c - '0' + 52;
-    if (c == '+')
+    if (c == letters[0])
         return 62;
-    return c == '/' ? 63 : -1;
+    return c == letters[1] ? 63 : -1;
 }
 
-/* One group of four characters, the last `pad` of which are '='. */
-static bool decode_group(uint8_t *out, const char *in, unsigned pad)
+/* One group of four characters, the last `pad` of which are '=', or not there. */
+static bool decode_group(uint8_t *out, const char *in, unsigned pad,
+                         const char letters[2])
 {
     uint32_t bits = 0;
 
     for (unsigned i = 0; i < 4; i++) {
-        const int value = i < 4 - pad ? value_of(in[i]) : 0;
+        const int value = i < 4 - pad ? value_of(in[i], letters) : 0;
 
         if (value < 0)
             return false;
@@ -74,9 +78,25 @@ ptrdiff_t wsi_base64_decode(uint8_t *out, struct wsi_str text)
     for (size_t i = 0; i < text.len; i += 4) {
         const unsigned group_pad = i + 4 == text.len ? pad : 0;
 
-        if (!decode_group(out + size, text.ptr + i, group_pad))
+        if (!decode_group(out + size, text.ptr + i, group_pad, plain_letters))
             return -1;
         size += 3 - (ptrdiff_t)group_pad;
+    }
+    return size;
+}
+
+ptrdiff_t wsi_base64url_decode(uint8_t *out, struct wsi_str text)
+{
+    ptrdiff_t size = 0;
+
+    if (text.len % 4 == 1)
+        return -1;
+    for (size_t i = 0; i < text.len; i += 4) {
+        const unsigned pad = text.len - i < 4 ? (unsigned)(4 - (text.len - i)) : 0;
+
+        if (!decode_group(out + size, text.ptr + i, pad, url_letters))
+            return -1;
+        size += 3 - (ptrdiff_t)pad;
     }
     return size;
 }

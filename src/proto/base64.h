@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Base64 with padding, RFC 4648 section 4; one encoding only for each run of bytes. */
+/* Base64 with padding, RFC 4648 section 4, and base64url without, section 5 (as RFC 7515
+ * writes it); one encoding only for each run of bytes. */
 #ifndef WSI_PROTO_BASE64_H
 #define WSI_PROTO_BASE64_H
 
@@ -20,5 +21,8 @@ void wsi_base64_encode(char *out, const void *data, size_t len);
  *         written: another character, wrong padding, bits set behind the last byte.
  */
 ptrdiff_t wsi_base64_decode(uint8_t *out, struct wsi_str text);
+
+/** The same of base64url without padding. @param out text.len / 4 * 3 + 2 bytes. */
+ptrdiff_t wsi_base64url_decode(uint8_t *out, struct wsi_str text);
 
 #endif

@@ -9,6 +9,7 @@
  *   openssl_verify.c     the peer's certificate: what is wrong with it, and pinned keys
  *   openssl_engine.c     one connection: records in, records out
  *   openssl_facts.c      what is told of a connection
+ *   openssl_signature.c  signatures of tokens: no TLS, and by signature.h
  *   openssl_error.c      what OpenSSL says, as errors of ours
  */
 #ifndef WSI_TLS_OPENSSL_H

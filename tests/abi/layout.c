@@ -17,6 +17,7 @@
 
 GROWS_AT_THE_TAIL(wsock_close_info, tls_alert);
 GROWS_AT_THE_TAIL(wsock_join, since);
+GROWS_AT_THE_TAIL(wsock_jwt_rules, now_ms);
 GROWS_AT_THE_TAIL(wsock_member, reserved);
 GROWS_AT_THE_TAIL(wsock_option_info, reserved);
 GROWS_AT_THE_TAIL(wsock_joined, reserved);

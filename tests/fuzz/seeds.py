@@ -731,7 +731,42 @@ def tunnels():
         yield f"list_{name}", talk("", listed=listed, place=place)
 
 
-TARGETS = {"forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
+def tokens():
+    raw, signed = b"\1", b"\2"
+    header = b'{"alg":"HS256","typ":"JWT"}'
+
+    def token(claims, header=header, how=signed, signature=b""):
+        return how + b"\0".join((header, claims, signature))
+
+    full = (b'{"sub":"ann","exp":1700000001,"nbf":1700000000,"iat":1,"iss":"a","info":{"n":[1,2.5]},'
+            b'"rooms":["lobby","match.*.chat","team.>"],"pub":[]}')
+    yield "full", token(full)
+    yield "none", token(b"{}")
+    yield "leeway", token(b'{"exp":1699999999.5,"nbf":1700000001}')
+    yield "expired", token(b'{"exp":1}')
+    yield "early", token(b'{"nbf":1800000000}')
+    yield "date", token(b'{"exp":"1"}')
+    yield "audience", token(b'{"aud":["us"]}')
+    yield "rooms", token(b'{"rooms":["a..b"]}')
+    yield "twice", token(b'{"sub":"a","sub":"b"}')
+    yield "deep", token(b'{"info":' + b"[" * 32 + b"]" * 32 + b"}")
+    yield "array", token(b"[]")
+    yield "long", token(b'{"p":"' + b"p" * 6200 + b'"}')
+    yield "utf8", token(b'{"sub":"\xc3\x84nne","p":"\xff"}')
+    yield "algorithm_none", token(full, b'{"alg":"none"}')
+    yield "algorithm_none_unsigned", token(full, b'{"alg":"none"}', b"\0")
+    yield "algorithm_rs256", token(full, b'{"alg":"RS256"}')
+    yield "critical", token(full, b'{"alg":"HS256","crit":["exp"]}')
+    yield "unsigned", token(full, how=b"\0")
+    yield "signature", token(full, how=b"\0", signature=bytes(32))
+    yield "dots", raw + b".."
+    yield "padded", raw + b"eyJhbGciOiJIUzI1NiJ9=.e30=.AAAA"
+    yield "rfc7515_a1", raw + (
+        b"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6"
+        b"Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
+
+
+TARGETS = {"jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
            "option": options, "pair": pairs, "extension": extensions,
            "inflate": inflatings}
 

@@ -423,6 +423,43 @@ static void extensions_are_of_connections_that_opened(void **state)
     }
 }
 
+/* How tokens are judged is tested beside v1/jwt.c. */
+static void tokens_go_through(void **state)
+{
+    static const char secret[] = "a secret that only this test has";
+    const wsock_jwt_rules small = {.size = sizeof small - 1};
+    wsock_jwt_key *key = NULL;
+    wsock_jwt *jwt = NULL;
+    int why = -1, r;
+
+    (void)state;
+    assert_int_equal(build(&world), 0);
+    r = wsock_runtime_jwt_key(world.runtime, &key, WSOCK_JWT_HS256, "short", 5);
+    assert_true(r == WSOCK_EINVAL || r == WSOCK_ENOTSUP);
+    assert_says(wsock_runtime_error(world.runtime), r == WSOCK_EINVAL
+                                                        ? "a secret has 32 bytes or more"
+                                                        : "this build has no");
+    if (r == WSOCK_EINVAL) {
+        assert_int_equal(wsock_runtime_jwt_key(world.runtime, &key, WSOCK_JWT_HS256,
+                                               secret, sizeof secret - 1),
+                         0);
+        wsock_jwt_key_unref(wsock_jwt_key_ref(key));
+        assert_int_equal(wsock_jwt_verify(key, &jwt, &why, "a.b", 3, NULL),
+                         WSOCK_EACCESS);
+        assert_int_equal(why, WSOCK_JWT_MALFORMED);
+        assert_int_equal(wsock_jwt_verify(key, &jwt, NULL, "a.b", 3, &small),
+                         WSOCK_EINVAL);
+        assert_int_equal(wsock_jwt_verify(key, &jwt, NULL, NULL, 0, NULL), WSOCK_EINVAL);
+    }
+    assert_string_equal(wsock_jwt_error_text(WSOCK_JWT_EXPIRED), "the token has expired");
+    assert_string_equal(wsock_jwt_error_text(77), "unknown error");
+    assert_string_equal(wsock_jwt_subject(NULL), "");
+    assert_int_equal(wsock_jwt_allows(NULL, WSOCK_JWT_JOIN, "lobby"), 0);
+    wsock_jwt_unref(NULL);
+    wsock_jwt_key_unref(key);
+    destroy(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +471,7 @@ int main(void)
         TEST(patterns_are_objects_of_their_own),
         TEST(port_in_use_is_an_error_that_names_it),
         TEST(stopped_server_takes_nothing_new),
+        TEST(tokens_go_through),
         TEST(stopped_runtime_makes_nothing_new),
         TEST(url_that_cannot_be_connected_to_is_refused),
         TEST(message_keeps_what_it_was_made_of),
