@@ -10,6 +10,8 @@
 
 #include <wsock/error.h>
 
+#include "cluster/memory.h"
+
 /* Which module speaks a scheme. */
 static const struct {
     const char *scheme, *module;
@@ -113,6 +115,12 @@ int wsi_plugin_find(const struct wsi_bus_type **out, const char *url, char *why)
     char because[WSI_BUS_WHY_SIZE];
     int r;
 
+    if (is_scheme(url, wsi_bus_memory.schemes[0])) {
+        r = wsi_bus_memory.parse(url, why);
+        if (r == 0)
+            *out = &wsi_bus_memory;
+        return r;
+    }
     if (module == NULL) {
         snprintf(why, WSI_BUS_WHY_SIZE,
                  "the URL of a cluster begins with redis://, rediss:// or nats://");

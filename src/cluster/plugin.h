@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Adapters by the scheme of a URL. Those of brokers are modules, wsock-NAME.so, which are
+ * Adapters by the scheme of a URL. That within the process (memory.h) is a part of the
+ * library. Those of brokers are modules, wsock-NAME.so, which are
  * loaded when one is asked for and stay until the process ends. They are looked for in
  * the directory wsock/ beside the file that holds this code (the library, or a module
  * that it is a part of), where the build leaves them, and where the library was

@@ -57,12 +57,24 @@ static void a_url_without_an_adapter_says_what_there_is(void **state)
     }
 }
 
+static void the_adapter_within_the_process_needs_no_file(void **state)
+{
+    const struct wsi_bus_type *type = NULL;
+
+    (void)state;
+    assert_int_equal(wsi_plugin_find(&type, "memory:x", why), 0);
+    assert_string_equal(type->schemes[0], "memory");
+    assert_int_equal(wsi_plugin_find(&type, "memory:", why), WSOCK_EURL);
+    assert_non_null(strstr(why, "memory:"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_plugin_of_this_version_is_loaded),
         TEST(one_of_another_version_is_refused),
         TEST(what_is_no_plugin_is_refused),
+        TEST(the_adapter_within_the_process_needs_no_file),
         TEST(a_url_without_an_adapter_says_what_there_is),
     };
 
