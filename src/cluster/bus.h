@@ -221,6 +221,8 @@ struct wsi_bus_type {
 struct wsi_link;
 struct wsi_link_config;
 struct wsi_link_handler;
+struct wsi_link_tls_config;
+struct wsi_tls_context;
 
 struct wsi_bus_services {
     void *pool; /* the runtime's, opaque */
@@ -232,7 +234,10 @@ struct wsi_bus_services {
     /** @param level as of the option log_level. */
     void (*log)(void *pool, int level, const char *text);
 
-    /* A stream to a broker over a loop of the pool: link.h. */
+    /* Streams to a broker over a loop of the pool: link.h. */
+    int (*tls_new)(struct wsi_tls_context **out, const struct wsi_link_tls_config *config,
+                   char *why, size_t size);
+    void (*tls_free)(struct wsi_tls_context *tls);
     int (*link_open)(void *pool, struct wsi_link **out,
                      const struct wsi_link_config *config,
                      struct wsi_link_handler *handler);

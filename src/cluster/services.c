@@ -2,6 +2,7 @@
 /* The table of services. */
 #include "cluster/services.h"
 
+#include "cluster/link.h"
 #include "conn/worker.h"
 #include "core/alloc.h"
 
@@ -30,5 +31,12 @@ void wsi_services_init(struct wsi_bus_services *services, struct wsi_pool *pool)
         .random = draw,
         .now_ms = now_ms,
         .log = write_log,
+        .tls_new = wsi_link_tls_new,
+        .tls_free = wsi_link_tls_free,
+        .link_open = wsi_link_open,
+        .link_send = wsi_link_send,
+        .link_close = wsi_link_close,
+        .link_post = wsi_link_post,
+        .link_timer = wsi_link_timer,
     };
 }
