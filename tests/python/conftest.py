@@ -10,6 +10,14 @@ import wsock
 PATIENCE = 20
 
 
+def until(queue, condition):
+    """Run handlers until it holds, but not for ever."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        queue.poll(timeout=0.5)
+
+
 class World:
     """A server, whose handlers run while a test waits for something."""
 
@@ -19,11 +27,8 @@ class World:
         self.url = self.server.urls[0]
 
     def until(self, condition):
-        """Run handlers until it holds."""
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < end, "it never came"
-            self.queue.poll(timeout=0.5)
+        """Run handlers until it holds, but not for ever."""
+        until(self.queue, condition)
 
     def client(self, path="/", **options):
         return wsock.Client(self.url + path, queue=self.server, **options)

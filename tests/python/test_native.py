@@ -8,6 +8,7 @@ import time
 import pytest
 
 import wsock
+from conftest import until
 
 
 def test_echo_of_text_and_binary(world):
@@ -104,7 +105,7 @@ def test_the_address_of_this_end(listen, reach, here):
         server.start()
         port = server.urls[0].rpartition(":")[2]
         conn = wsock.Client(f"ws://{reach}:{port}/", queue=queue).connect()
-        queue.run_until(lambda: joined and conn.is_open)
+        until(queue, lambda: joined and conn.is_open)
         assert joined[0].local_address == f"{here}:{port}" == conn.remote_address
         assert joined[0].remote_address == conn.local_address
     assert joined[0].local_address == f"{here}:{port}"
@@ -124,7 +125,7 @@ def test_a_listener_from_a_descriptor(tmp_path):
         server.start()
         for url in server.urls:
             conn = wsock.Client(url, queue=queue).connect()
-            queue.run_until(lambda: conn.is_open and joined)
+            until(queue, lambda: conn.is_open and joined)
             assert joined.pop().local_address == conn.remote_address
         server.unlisten(f"ws://127.0.0.1:{port}")
     assert (tmp_path / "s").exists()
@@ -148,7 +149,7 @@ def test_the_address_of_an_end_at_a_path(tmp_path):
         server.on_open("/")(joined.append)
         server.start()
         conn = wsock.Client(url, queue=queue).connect()
-        queue.run_until(lambda: joined and conn.is_open)
+        until(queue, lambda: joined and conn.is_open)
         assert joined[0].local_address == f"unix:{tmp_path}/s" == conn.remote_address
         assert joined[0].remote_address == conn.local_address == "unix:"
 
