@@ -167,18 +167,22 @@ static PyObject *set_owner(PyObject *self, PyObject *owner)
     Py_RETURN_NONE;
 }
 
-/* client_connect(hooks): a connection, with its object in place before any handler. */
-static PyObject *client_connect(PyObject *object, PyObject *Py_UNUSED(ignored))
+/* client_connect(socket or None): a connection, with its object in place before any
+ * handler. */
+static PyObject *client_connect(PyObject *object, PyObject *socket)
 {
     struct wpy_hooks *self = (struct wpy_hooks *)object;
     wsock_client *client = wpy_pointer(self->target, WPY_client);
     wsock_conn *conn = NULL;
     struct wpy_conn *result;
-    int r;
+    int r, fd = -1;
 
     if (client == NULL)
         return NULL;
-    r = wsock_client_connect(client, &conn);
+    if (socket != Py_None && (fd = PyObject_AsFileDescriptor(socket)) < 0)
+        return NULL;
+    r = socket == Py_None ? wsock_client_connect(client, &conn)
+                          : wsock_client_connect_fd(client, &conn, fd);
     if (r < 0)
         return wpy_raise_of(self->target, r);
     result = wpy_conn_of(conn, self);
@@ -248,7 +252,8 @@ static PyMethodDef methods[] = {
     {"set", set, METH_VARARGS, "set(name, function or None)"},
     {"get", get, METH_O, "get(name): the function, or None"},
     {"set_owner", set_owner, METH_O, "Whom its events are about."},
-    {"client_connect", client_connect, METH_NOARGS, "Open a connection."},
+    {"client_connect", client_connect, METH_O,
+     "Open a connection, over a socket that is connected or None."},
     {"client_conn", client_conn, METH_NOARGS, "The connection of a started client."},
     {NULL, NULL, 0, NULL},
 };

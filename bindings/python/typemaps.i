@@ -40,6 +40,7 @@
  * several types (conn.c, room.c). */
 %ignore wsock_client_conn;
 %ignore wsock_client_connect;
+%ignore wsock_client_connect_fd;
 %ignore wsock_conn_send;
 %ignore wsock_conn_request;
 %ignore wsock_room_broadcast;

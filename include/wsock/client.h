@@ -132,6 +132,24 @@ WSOCK_API int wsock_client_get_int64(wsock_client *client, const char *name,
  */
 WSOCK_API int wsock_client_connect(wsock_client *client, wsock_conn **out);
 
+/**
+ * Open a connection over a socket that the program has connected, in its own way: through
+ * a tunnel, from a certain network, or by socketpair(). The URL says what to ask for, and
+ * with wss TLS begins; nothing is looked up, there is no proxy, and no redirect is
+ * followed.
+ *
+ * @param out as for wsock_client_connect().
+ * @param fd  (borrowed until return) a stream socket, connected: of TCP, or a Unix one.
+ *            The library has a descriptor of its own for it (dup), and makes the socket
+ *            nonblocking. The program closes its own one, also after a failure, and best
+ *            at once: the peer does not see the end of a connection that is cut off
+ *            before the last descriptor is closed.
+ * @return as wsock_client_connect(); WSOCK_EINVAL for what is no connected stream socket;
+ * WSOCK_ENOTSUP on a network in memory. On failure nothing is called, and the socket is
+ * as it was. Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_client_connect_fd(wsock_client *client, wsock_conn **out, int fd);
+
 /* ---- one connection that comes back ---- */
 
 /** How a client that was started stands. */

@@ -142,6 +142,23 @@ int wsock_client_connect(wsock_client *client, wsock_conn **out)
     return r < 0 ? r : result(client, wsi_remote_connect(&client->remote, out));
 }
 
+int wsock_client_connect_fd(wsock_client *client, wsock_conn **out, int fd)
+{
+    char why[WSI_GIVEN_WHY_SIZE];
+    int r;
+
+    if (client == NULL)
+        return WSOCK_EINVAL;
+    r = prepare(client);
+    if (r < 0)
+        return r;
+    r = wsi_remote_connect_given(&client->remote, fd, out, why);
+    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s",
+                            shown(client->remote.home.text),
+                            *why != '\0' ? why : wsock_strerror(r))
+                 : 0;
+}
+
 /* ---- one connection that comes back ---- */
 
 int wsock_client_start(wsock_client *client)

@@ -100,6 +100,10 @@ bool wsi_moving_follow(struct wsock_conn *conn, const struct wsi_http_head *head
     if (max == 0 || !wsi_redirect_is(head->status) || location == NULL)
         return false;
     conn->http_status = (uint16_t)head->status;
+    if (opening->is_given) {
+        fail(conn, WSOCK_EURL, "there is no other socket than the one that was given");
+        return true;
+    }
     if (opening->redirects == max) {
         fail(conn, WSOCK_EURL, "max_redirects is reached");
         return true;

@@ -24,6 +24,7 @@ int wsi_opening_new(struct wsi_opening **out)
     if (opening == NULL)
         return WSOCK_ENOMEM;
     opening->file = -1;
+    opening->given = -1;
     wsi_list_init(&opening->handshaking);
     *out = opening;
     return 0;
@@ -50,6 +51,8 @@ void wsi_opening_free(struct wsi_opening *opening)
     wsi_free(opening->remote);
     if (opening->file >= 0)
         close(opening->file);
+    if (opening->given >= 0)
+        close(opening->given);
     wsi_free(opening);
 }
 

@@ -80,6 +80,8 @@ struct wsi_opening {
     bool keeps_body;       /* option max_refusal_bytes */
     uint32_t retry_after_s;
 
+    bool is_given; /* client: the application connected */
+    int given;     /* (owned) that socket, until it is the stream's; -1 when none */
     struct wsi_address peer; /* server: who connected; client: what is being tried */
     struct wsi_address local; /* unless it is the listener's; once there is a socket */
     /* Server: what a PROXY header says. */

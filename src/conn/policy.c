@@ -61,6 +61,14 @@ static int check_proxy(const char *value, struct wsi_list_error *error)
                : WSOCK_EINVAL;
 }
 
+static const char *check_local(struct wsi_str element)
+{
+    struct wsi_str address;
+    uint16_t port = 0;
+
+    return wsi_override_address(element, &address, &port);
+}
+
 int wsi_policy_check(enum wsi_option_id id, const char *value,
                      struct wsi_list_error *error)
 {
@@ -72,6 +80,8 @@ int wsi_policy_check(enum wsi_option_id id, const char *value,
         return check_networks(value, error);
     case WSI_OPT_RESOLVE:
         return check_each(value, wsi_override_check, error);
+    case WSI_OPT_LOCAL_ADDRESS:
+        return check_each(value, check_local, error);
     case WSI_OPT_PROXY:
         return check_proxy(value, error);
     case WSI_OPT_SUBPROTOCOLS:

@@ -16,6 +16,7 @@
 #include "conn/tunneling.h"
 #include "core/errno_text.h"
 #include "io/sockets.h"
+#include "proto/http.h"
 #include "proto/override.h"
 
 void wsi_reaching_stop(struct wsock_conn *conn)
@@ -47,16 +48,12 @@ static void connect_failed(struct wsock_conn *conn, int error)
                         wsi_errno_text(error));
 }
 
-static void on_dialed(void *user, int fd, const struct wsi_address *address, int error)
+/* @param fd (consumed) connected to opening->peer. */
+static void use_socket(struct wsock_conn *conn, int fd)
 {
-    struct wsock_conn *conn = user;
+    if (wsi_stream_adopt(&conn->stream, conn->worker->loop, fd) < 0) {
+        const int error = errno;
 
-    conn->opening->dial = NULL;
-    conn->opening->peer = *address;
-    if (fd < 0) {
-        connect_failed(conn, error);
-    } else if (wsi_stream_adopt(&conn->stream, conn->worker->loop, fd) < 0) {
-        error = errno;
         wsi_socket_close(conn->worker->loop, fd);
         connect_failed(conn, error);
     } else {
@@ -65,11 +62,63 @@ static void on_dialed(void *user, int fd, const struct wsi_address *address, int
     }
 }
 
+static void on_dialed(void *user, int fd, const struct wsi_address *address, int error)
+{
+    struct wsock_conn *conn = user;
+
+    conn->opening->dial = NULL;
+    conn->opening->peer = *address;
+    if (fd < 0)
+        connect_failed(conn, error);
+    else
+        use_socket(conn, fd);
+}
+
+static void start_with_given(struct wsock_conn *conn)
+{
+    const int fd = conn->opening->given;
+
+    conn->opening->given = -1;
+    use_socket(conn, fd);
+}
+
+/* What the option local_address says; of one family the first counts. @return false for
+ * nothing. */
+static bool given_sources(struct wsock_conn *conn, struct wsi_sources *out)
+{
+    struct wsi_remote *remote = wsi_remote_of(conn->owner);
+    struct wsi_str list, element, text;
+    struct wsi_address address, *at;
+    char host[WSI_ADDRESS_TEXT_MAX];
+
+    *out = (struct wsi_sources){0};
+    pthread_mutex_lock(&remote->lock);
+    list = wsi_str_of(wsi_option_text(&remote->profile.options, WSI_OPT_LOCAL_ADDRESS));
+    while (wsi_http_list_next(&list, &element)) {
+        uint16_t port = 0;
+
+        if (wsi_override_address(element, &text, &port) != NULL)
+            continue;
+        snprintf(host, sizeof host, "%.*s", (int)text.len, text.ptr);
+        if (!wsi_address_numeric(&address, host, port))
+            continue;
+        at = address.u.any.sa_family == AF_INET ? &out->v4 : &out->v6;
+        if (at->len == 0)
+            *at = address;
+    }
+    pthread_mutex_unlock(&remote->lock);
+    return out->v4.len > 0 || out->v6.len > 0;
+}
+
 static void dial(struct wsock_conn *conn, const struct wsi_address *addresses,
                  size_t count)
 {
+    struct wsi_sources sources;
+    const bool is_chosen = addresses[0].u.any.sa_family != AF_UNIX &&
+                           given_sources(conn, &sources);
+
     if (wsi_dial_start(&conn->opening->dial, conn->worker->loop, addresses, count,
-                       on_dialed, conn) < 0)
+                       is_chosen ? &sources : NULL, on_dialed, conn) < 0)
         wsi_connecting_fail(conn, WSOCK_CAUSE_NO_MEMORY, NULL);
 }
 
@@ -184,6 +233,10 @@ void wsi_reaching_begin(struct wsock_conn *conn)
     }
     wsi_opening_set_deadline(
         conn, (uint64_t)wsi_option(&conn->profile->options, WSI_OPT_CONNECT_TIMEOUT));
+    if (conn->opening->is_given) {
+        start_with_given(conn);
+        return;
+    }
     if (url->is_unix) {
         start_with_path(conn, url);
         return;

@@ -52,6 +52,8 @@ static inline struct wsi_remote *wsi_remote_of_client(wsock_client *client)
     return (struct wsi_remote *)(void *)client;
 }
 
+enum { WSI_GIVEN_WHY_SIZE = 128 };
+
 /**
  * Read the files of TLS, if it speaks TLS and they were not read since an option of it
  * was set.
@@ -68,7 +70,18 @@ int wsi_remote_prepare(struct wsi_remote *remote, char *why);
  * @return 0; WSOCK_ENOMEM; WSOCK_ECLOSED; what wsi_pool_start() answers.
  */
 int wsi_remote_connect(struct wsi_remote *remote, wsock_conn **out);
-/** The same on a worker that runs. */
+/**
+ * The same over a socket that is connected already.
+ *
+ * @param given (borrowed until return) duplicated.
+ * @param why   (out) WSI_GIVEN_WHY_SIZE bytes: on failure what is wrong, or "" where the
+ *              result says it.
+ * @return as wsi_remote_connect(); WSOCK_EINVAL for what is no connected stream socket;
+ * WSOCK_EMFILE; WSOCK_ESYSTEM; WSOCK_ENOTSUP on a network in memory.
+ */
+int wsi_remote_connect_given(struct wsi_remote *remote, int given, wsock_conn **out,
+                             char *why);
+/** The same as wsi_remote_connect() on a worker that runs. */
 int wsi_remote_connect_on(struct wsi_remote *remote, struct wsi_worker *worker,
                           wsock_conn **out);
 

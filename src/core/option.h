@@ -188,6 +188,10 @@
       STRING, 0, 0, 4095, 1, "",                                                         \
       "Addresses of hosts that are not looked up then, as HOST:PORT:ADDRESS or "         \
       "HOST:PORT:ADDRESS:PORT, separated by commas; * is any host")                                                        \
+    X(LOCAL_ADDRESS, "local_address", WSOCK_SCOPE_CLIENT,                                \
+      STRING, 0, 0, 255, 1, "",                                                          \
+      "Addresses of this machine to connect from, one of IPv4, one of IPv6 or both, "    \
+      "separated by a comma, as ADDRESS or ADDRESS:PORT; empty: the system chooses")     \
     X(CONNECT_TIMEOUT, "connect_timeout", WSOCK_SCOPE_CLIENT,                            \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time to resolve the name, to connect, and to pass a proxy")                                         \

@@ -406,6 +406,27 @@ int wsi_listen_given(int given, int backlog, int *out)
     return 0;
 }
 
+int wsi_connected_given(int given, struct wsi_address *peer, int *out)
+{
+    struct wsi_address found = {.len = sizeof found.u};
+    socklen_t len = sizeof(int);
+    int type = 0, fd;
+
+    if (getpeername(given, &found.u.any, &found.len) < 0 ||
+        getsockopt(given, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+        return WSOCK_EINVAL;
+    if (type != SOCK_STREAM) {
+        errno = EPROTOTYPE;
+        return WSOCK_EINVAL;
+    }
+    fd = fcntl(given, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return wsi_error_from_errno(errno);
+    *peer = found;
+    *out = fd;
+    return 0;
+}
+
 int wsi_listen_join(int first_fd, int backlog, int *out)
 {
     struct wsi_address address;

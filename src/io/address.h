@@ -78,6 +78,16 @@ int wsi_listen(const struct wsi_address *address, int backlog, bool shareable, i
  */
 int wsi_listen_given(int given, int backlog, int *fd);
 
+/**
+ * A descriptor of our own for a socket that somebody else made and connected.
+ *
+ * @param peer (out) to whom.
+ * @param fd   (out, owned)
+ * @return 0; WSOCK_EINVAL for what is no connected stream socket; else as wsi_listen().
+ * errno tells more.
+ */
+int wsi_connected_given(int given, struct wsi_address *peer, int *fd);
+
 /** One more socket on the address of a shareable one. */
 int wsi_listen_join(int first_fd, int backlog, int *fd);
 

@@ -25,6 +25,8 @@ struct wsi_dial {
     size_t attached;      /* attempts whose stream has not closed */
     struct attempt *last; /* that failed */
     int error;
+    bool has_sources;
+    struct wsi_sources sources;
     struct attempt attempts[];
 };
 
@@ -58,13 +60,29 @@ static void tell(struct wsi_dial *dial, int fd, const struct attempt *attempt, i
     done(dial->user, fd, &address, error);
 }
 
+static int begin(struct attempt *attempt)
+{
+    struct wsi_dial *dial = attempt->dial;
+    const struct wsi_address *from = NULL;
+
+    if (dial->has_sources) {
+        from = attempt->address.u.any.sa_family == AF_INET ? &dial->sources.v4
+                                                           : &dial->sources.v6;
+        if (from->len == 0) {
+            errno = EADDRNOTAVAIL;
+            return WSOCK_EADDRNOTAVAIL;
+        }
+    }
+    return wsi_stream_connect(&attempt->stream, dial->loop, &attempt->address, from);
+}
+
 /* Begin the next attempt that can begin. @return false when none is left. */
 static bool try_next(struct wsi_dial *dial)
 {
     while (dial->next < dial->count) {
         struct attempt *attempt = &dial->attempts[dial->next++];
 
-        if (wsi_stream_connect(&attempt->stream, dial->loop, &attempt->address) == 0) {
+        if (begin(attempt) == 0) {
             dial->attached++;
             if (dial->next < dial->count)
                 wsi_loop_timer(dial->loop, &dial->timer, WSI_DIAL_DELAY_MS);
@@ -161,8 +179,8 @@ static void interleave(struct wsi_dial *dial, const struct wsi_address *addresse
 }
 
 int wsi_dial_start(struct wsi_dial **out, struct wsi_loop *loop,
-                   const struct wsi_address *addresses, size_t count, wsi_dial_fn done,
-                   void *user)
+                   const struct wsi_address *addresses, size_t count,
+                   const struct wsi_sources *sources, wsi_dial_fn done, void *user)
 {
     struct wsi_dial *dial = wsi_zalloc(sizeof *dial + count * sizeof dial->attempts[0]);
 
@@ -172,6 +190,10 @@ int wsi_dial_start(struct wsi_dial **out, struct wsi_loop *loop,
     dial->done = done;
     dial->user = user;
     dial->count = count;
+    if (sources != NULL) {
+        dial->has_sources = true;
+        dial->sources = *sources;
+    }
     wsi_timer_init(&dial->timer, on_timer);
     interleave(dial, addresses);
     for (size_t i = 0; i < count; i++) {

@@ -30,11 +30,17 @@ struct wsi_dial; /* one race */
 typedef void (*wsi_dial_fn)(void *user, int fd, const struct wsi_address *address,
                             int error);
 
-/** @param addresses (borrowed until return) one at least, the preferred first. @return 0;
- *  WSOCK_ENOMEM. */
+/** Where connections come from. An address of another family cannot be connected to. */
+struct wsi_sources {
+    struct wsi_address v4, v6; /* length 0: none */
+};
+
+/** @param addresses (borrowed until return) one at least, the preferred first.
+ *  @param sources   (borrowed until return, nullable) NULL: the system chooses. @return
+ * 0; WSOCK_ENOMEM. */
 int wsi_dial_start(struct wsi_dial **out, struct wsi_loop *loop,
-                   const struct wsi_address *addresses, size_t count, wsi_dial_fn done,
-                   void *user);
+                   const struct wsi_address *addresses, size_t count,
+                   const struct wsi_sources *sources, wsi_dial_fn done, void *user);
 
 /** After this, done is not called. */
 void wsi_dial_cancel(struct wsi_dial *dial);

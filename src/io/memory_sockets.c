@@ -344,15 +344,17 @@ static int memory_local(void *state, struct wsi_address *out, int fd)
 }
 
 static void join(struct wsi_memory *memory, struct wsi_endpoint *ours,
-                 struct wsi_endpoint *theirs, const struct wsi_address *to)
+                 struct wsi_endpoint *theirs, const struct wsi_address *to,
+                 const struct wsi_address *from)
 {
     ours->remote = theirs->local = *to;
     if (to->u.any.sa_family == AF_UNIX) {
         theirs->remote = (struct wsi_address){.len = sizeof(sa_family_t)};
         theirs->remote.u.any.sa_family = AF_UNIX;
     } else {
-        theirs->remote = memory->source;
-        wsi_address_set_port(&theirs->remote, take_port(memory));
+        theirs->remote = from != NULL ? *from : memory->source;
+        if (from == NULL || wsi_address_port(from) == 0)
+            wsi_address_set_port(&theirs->remote, take_port(memory));
     }
     ours->local = theirs->remote;
     ours->peer = theirs;
@@ -361,7 +363,8 @@ static void join(struct wsi_memory *memory, struct wsi_endpoint *ours,
     ours->ready_us = theirs->ready_us + memory->delay_us;
 }
 
-static int memory_connect(void *state, const struct wsi_address *to)
+static int memory_connect(void *state, const struct wsi_address *to,
+                          const struct wsi_address *from)
 {
     struct wsi_memory *memory = state;
     struct wsi_endpoint *listener = listener_at(memory, to);
@@ -376,7 +379,7 @@ static int memory_connect(void *state, const struct wsi_address *to)
         free_endpoint(memory, ours);
         return -ENOBUFS;
     }
-    join(memory, ours, theirs, to);
+    join(memory, ours, theirs, to, from);
     wsi_list_append(&listener->backlog, &theirs->waiting);
     return ours->fd;
 }

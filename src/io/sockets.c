@@ -54,7 +54,20 @@ static int kernel_adopt(void *state, int fd)
     return 0;
 }
 
-static int kernel_connect(void *state, const struct wsi_address *to)
+/* A port is either chosen when it connects, so that it is taken for that destination
+ * alone, or given, and then several addresses may be tried from it at one time. */
+static int bind_to(int fd, const struct wsi_address *from)
+{
+    const int on = 1;
+    const bool has_port = wsi_address_port(from) != 0;
+
+    setsockopt(fd, has_port ? SOL_SOCKET : IPPROTO_IP,
+               has_port ? SO_REUSEADDR : IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    return bind(fd, &from->u.any, from->len);
+}
+
+static int kernel_connect(void *state, const struct wsi_address *to,
+                          const struct wsi_address *from)
 {
     const int fd = socket(to->u.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
                           0);
@@ -64,7 +77,9 @@ static int kernel_connect(void *state, const struct wsi_address *to)
         return -errno;
     set_nodelay(fd);
     /* A Unix socket whose backlog is full says EAGAIN and does not go on trying. */
-    if (connect(fd, &to->u.any, to->len) < 0 && errno != EINPROGRESS && errno != EINTR) {
+    if ((from != NULL && bind_to(fd, from) < 0) ||
+        (connect(fd, &to->u.any, to->len) < 0 && errno != EINPROGRESS &&
+         errno != EINTR)) {
         const int error = errno;
 
         close(fd);

@@ -27,8 +27,10 @@ struct wsi_sockets {
     int (*local)(void *state, struct wsi_address *out, int fd);
     /** The next connection of a listener, ready for use. @return the descriptor. */
     int (*accept)(void *state, int fd, struct wsi_address *peer);
-    /** Begin to connect; it is done when it becomes writable. @return the descriptor. */
-    int (*connect)(void *state, const struct wsi_address *to);
+    /** Begin to connect; it is done when it becomes writable. @param from (nullable) the
+     * address of its own end. @return the descriptor. */
+    int (*connect)(void *state, const struct wsi_address *to,
+                   const struct wsi_address *from);
     /** Make one ready that somebody else made. */
     int (*adopt)(void *state, int fd);
     /** The error that waits in it, 0 for none. */

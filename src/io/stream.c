@@ -81,9 +81,9 @@ int wsi_stream_adopt(struct wsi_stream *stream, struct wsi_loop *loop, int fd)
 }
 
 int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
-                       const struct wsi_address *to)
+                       const struct wsi_address *to, const struct wsi_address *from)
 {
-    const int fd = loop->backend->sockets->connect(loop->backend_state, to);
+    const int fd = loop->backend->sockets->connect(loop->backend_state, to, from);
     int r, error;
 
     if (fd < 0) {

@@ -121,10 +121,12 @@ void wsi_stream_init(struct wsi_stream *stream, const struct wsi_stream_events *
  */
 int wsi_stream_adopt(struct wsi_stream *stream, struct wsi_loop *loop, int fd);
 
-/** Begin to connect; on_connected follows. @return as wsi_stream_adopt(), and the codes
- * of wsi_error_from_errno() for what connect() refuses at once; no callback then. */
+/** Begin to connect; on_connected follows. @param from (nullable) the address of its own
+ * end; port 0 is any. @return as wsi_stream_adopt(), and the codes of
+ * wsi_error_from_errno() for what bind() and connect() refuse at once; no callback then.
+ */
 int wsi_stream_connect(struct wsi_stream *stream, struct wsi_loop *loop,
-                       const struct wsi_address *to);
+                       const struct wsi_address *to, const struct wsi_address *from);
 
 /** A filter will start within on_data: until then what is received counts as a handshake,
  * of which few are received in one turn, since it may bring one along. */

@@ -17,8 +17,7 @@ static const char *end_of_host(struct wsi_str element)
     return close != NULL ? close + 1 : NULL;
 }
 
-/* ADDRESS or ADDRESS:PORT. */
-static const char *split_address(struct wsi_str text, struct wsi_str *address,
+const char *wsi_override_address(struct wsi_str text, struct wsi_str *address,
                                  uint16_t *port)
 {
     struct wsi_authority authority;
@@ -56,8 +55,8 @@ static const char *split(struct wsi_str element, struct wsi_authority *authority
     if (authority->port == 0)
         return "port 0 cannot be connected to";
     *port = authority->port;
-    return split_address((struct wsi_str){second + 1, (size_t)(end - second) - 1},
-                         address, port);
+    return wsi_override_address((struct wsi_str){second + 1, (size_t)(end - second) - 1},
+                                address, port);
 }
 
 const char *wsi_override_check(struct wsi_str element)

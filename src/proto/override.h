@@ -14,6 +14,16 @@
 
 #include "core/str.h"
 
+/**
+ * ADDRESS or ADDRESS:PORT.
+ *
+ * @param address (out) without brackets.
+ * @param port    (out) unchanged when there is none.
+ * @return NULL, or why it is malformed.
+ */
+const char *wsi_override_address(struct wsi_str text, struct wsi_str *address,
+                                 uint16_t *port);
+
 /** @return NULL, or why this is no element of such a list. */
 const char *wsi_override_check(struct wsi_str element);
 

@@ -146,7 +146,9 @@ bool raw_is_ended(int fd);
 /** A listening socket for clients of the library. @param url (out) where it is. */
 int raw_listen(char *url, size_t size, int backlog);
 int raw_accept(int fd);
-/** Accept, read a request, and accept it with more header lines. */
+/** Read a request, and accept it with more header lines. */
+void raw_answer_open(int fd, const char *headers);
+/** The same for who comes next. */
 int raw_accept_open(int fd, const char *headers);
 /** The answer to a Sec-WebSocket-Key. */
 void raw_accept_key(const char *request, char out[32]);

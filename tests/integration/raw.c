@@ -361,9 +361,8 @@ void raw_accept_key(const char *request, char out[32])
     out[28] = '\0';
 }
 
-int raw_accept_open(int listening, const char *headers)
+void raw_answer_open(int fd, const char *headers)
 {
-    const int fd = raw_accept(listening);
     char text[4096], key[32];
 
     raw_read_head(fd, text, sizeof text);
@@ -373,5 +372,12 @@ int raw_accept_open(int listening, const char *headers)
              "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
              key, headers);
     raw_text(fd, text);
+}
+
+int raw_accept_open(int listening, const char *headers)
+{
+    const int fd = raw_accept(listening);
+
+    raw_answer_open(fd, headers);
     return fd;
 }

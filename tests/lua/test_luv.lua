@@ -51,4 +51,30 @@ t.test("what other handlers of luv send and call arrives", function()
   server:stop()
 end)
 
+t.test("a socket that luv connected becomes a connection", function()
+  local attached = require("wsock.luv").attach()
+  local server, url = t.serve { on_message = function(conn, data) conn:send(data) end }
+  local tcp, got = uv.new_tcp(), nil
+  local client = assert(wsock.client {
+    url = "ws://elsewhere.invalid" .. url:match("//[^/]+(/.*)$"),
+    on_open = function(conn) conn:send(conn.remote_address) end,
+    on_message = function(conn, data)
+      got = data
+      conn:close()
+    end,
+    on_close = function() attached.close() end,
+  })
+  local host, port = url:match("//(.-):(%d+)")
+  tcp:connect(host, tonumber(port), function(problem)
+    assert(not problem, problem)
+    assert(client:connect(tcp:fileno()))
+    tcp:close()
+  end)
+  uv.run()
+  t.equal(got, host .. ":" .. port)
+  local conn, message, code = client:connect(-1)
+  assert(conn == nil and code == wsock.EINVAL and message:find("Bad file descriptor"), message)
+  server:stop()
+end)
+
 t.done()

@@ -94,7 +94,7 @@ static struct wsi_dial *start(const struct wsi_address *addresses, size_t count)
 {
     struct wsi_dial *dial;
 
-    assert_int_equal(wsi_dial_start(&dial, loop, addresses, count, on_dialed, NULL), 0);
+    assert_int_equal(wsi_dial_start(&dial, loop, addresses, count, NULL, on_dialed, NULL), 0);
     assert_int_equal(outcome.calls, 0);
     return dial;
 }
@@ -281,6 +281,107 @@ static void cancelled_race_is_silent_and_leaves_nothing(void **state)
     end();
 }
 
+static void sources(struct wsi_sources *out, const char *v4, uint16_t port)
+{
+    *out = (struct wsi_sources){0};
+    assert_true(wsi_address_numeric(&out->v4, v4, port));
+}
+
+static void start_from(const struct wsi_address *addresses, size_t count,
+                       const struct wsi_sources *from)
+{
+    struct wsi_dial *dial;
+
+    assert_int_equal(
+        wsi_dial_start(&dial, loop, addresses, count, from, on_dialed, NULL), 0);
+    turn_until_told();
+}
+
+static void connection_comes_from_the_address_that_is_given(void **state)
+{
+    struct wsi_address address, local;
+    char text[WSI_ADDRESS_TEXT_MAX];
+    struct wsi_sources from;
+    int fd;
+
+    (void)state;
+    begin();
+    fd = listen_on(&address, "127.0.0.1");
+    sources(&from, "127.0.0.3", 0);
+    start_from(&address, 1, &from);
+    is_connected_to(&address);
+    assert_int_equal(wsi_address_local(&local, outcome.fd), 0);
+    assert_true(wsi_address_port(&local) != 0);
+    wsi_address_set_port(&local, 1);
+    assert_string_equal(wsi_address_text(&local, text), "127.0.0.3:1");
+    end();
+    close(fd);
+}
+
+/* The first attempt still has the port when the second begins. */
+static void several_are_tried_from_one_port(void **state)
+{
+    struct wsi_address addresses[2], port, local;
+    char text[WSI_ADDRESS_TEXT_MAX], expected[WSI_ADDRESS_TEXT_MAX];
+    struct wsi_sources from;
+    struct silent silent;
+    int fd;
+
+    (void)state;
+    begin();
+    set_silent(&silent, &addresses[0]);
+    fd = listen_on(&addresses[1], "127.0.0.1");
+    set_closed(&port, "127.0.0.3");
+    sources(&from, "127.0.0.3", wsi_address_port(&port));
+    start_from(addresses, 2, &from);
+    is_connected_to(&addresses[1]);
+    assert_int_equal(wsi_address_local(&local, outcome.fd), 0);
+    assert_string_equal(wsi_address_text(&local, text),
+                        wsi_address_text(&port, expected));
+    end();
+    close(fd);
+    end_silent(&silent);
+}
+
+static void family_without_a_source_is_passed_over(void **state)
+{
+    struct wsi_address addresses[2];
+    struct wsi_sources from;
+    int fd;
+
+    (void)state;
+    begin();
+    assert_true(wsi_address_numeric(&addresses[0], "::1", 1));
+    fd = listen_on(&addresses[1], "127.0.0.1");
+    sources(&from, "127.0.0.1", 0);
+    start_from(addresses, 2, &from);
+    is_connected_to(&addresses[1]);
+    end();
+    close(fd);
+    begin();
+    start_from(addresses, 1, &from);
+    assert_int_equal(outcome.error, EADDRNOTAVAIL);
+    assert_string_equal(outcome.address, "[::1]:1");
+    end();
+}
+
+static void source_that_is_not_ours_is_an_error(void **state)
+{
+    struct wsi_address address;
+    struct wsi_sources from;
+    int fd;
+
+    (void)state;
+    begin();
+    fd = listen_on(&address, "127.0.0.1");
+    sources(&from, "192.0.2.1", 0);
+    start_from(&address, 1, &from);
+    assert_int_equal(outcome.fd, -1);
+    assert_int_equal(outcome.error, EADDRNOTAVAIL);
+    end();
+    close(fd);
+}
+
 static void race_without_memory_is_refused(void **state)
 {
     struct wsi_address address;
@@ -290,7 +391,7 @@ static void race_without_memory_is_refused(void **state)
     begin();
     set_closed(&address, "127.0.0.1");
     test_fail_allocation(1, true);
-    assert_int_equal(wsi_dial_start(&dial, loop, &address, 1, on_dialed, NULL),
+    assert_int_equal(wsi_dial_start(&dial, loop, &address, 1, NULL, on_dialed, NULL),
                      WSOCK_ENOMEM);
     test_stop_failing();
     end();
@@ -307,6 +408,10 @@ int main(void)
         TEST(addresses_that_cannot_be_tried_are_told_later),
         TEST(families_take_turns),
         TEST(cancelled_race_is_silent_and_leaves_nothing),
+        TEST(connection_comes_from_the_address_that_is_given),
+        TEST(several_are_tried_from_one_port),
+        TEST(family_without_a_source_is_passed_over),
+        TEST(source_that_is_not_ours_is_an_error),
         TEST(race_without_memory_is_refused),
     };
 

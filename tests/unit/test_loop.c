@@ -143,7 +143,7 @@ static void echo_over(const struct wsi_address *address, const char *peer)
     assert_int_equal(wsi_listener_start(&server.listener, loop, fd), 0);
     assert_int_equal(wsi_address_local(&bound, fd), 0);
     wsi_stream_init(&client.stream, &end_events);
-    assert_int_equal(wsi_stream_connect(&client.stream, loop, &bound), 0);
+    assert_int_equal(wsi_stream_connect(&client.stream, loop, &bound, NULL), 0);
     assert_int_equal(client.connected, 0);
     turn_until(loop, &client.connected);
     assert_int_equal(client.connect_error, 0);
@@ -212,7 +212,7 @@ static void refused_connect_is_told_once(void **state)
     assert_int_equal(wsi_address_local(&address, fd), 0);
     close(fd);
     wsi_stream_init(&client.stream, &end_events);
-    assert_int_equal(wsi_stream_connect(&client.stream, loop, &address), 0);
+    assert_int_equal(wsi_stream_connect(&client.stream, loop, &address, NULL), 0);
     turn_until(loop, &client.closed);
     assert_int_equal(client.connected, 1);
     assert_int_equal(client.connect_error, ECONNREFUSED);
@@ -230,7 +230,7 @@ static void missing_unix_socket_is_refused_at_once(void **state)
     (void)state;
     assert_int_equal(wsi_address_unix(&address, "/nonexistent/socket"), 0);
     wsi_stream_init(&client.stream, &end_events);
-    assert_int_equal(wsi_stream_connect(&client.stream, loop, &address),
+    assert_int_equal(wsi_stream_connect(&client.stream, loop, &address, NULL),
                      WSOCK_ECONNREFUSED);
     assert_false(wsi_stream_is_attached(&client.stream));
     wsi_loop_turn(loop, 0);
@@ -435,7 +435,7 @@ static void connect_clients(struct end *client, int count, struct wsi_loop *loop
     for (int i = 0; i < count; i++) {
         memset(&client[i], 0, sizeof client[i]);
         wsi_stream_init(&client[i].stream, &end_events);
-        assert_int_equal(wsi_stream_connect(&client[i].stream, loop, to), 0);
+        assert_int_equal(wsi_stream_connect(&client[i].stream, loop, to, NULL), 0);
     }
 }
 

@@ -636,6 +636,11 @@ static void clients_come_from_where_the_test_says(void **state)
                 "0 from [2001:db8::1]:49154 | 0 server open | 0 client open");
     assert_int_equal(wsock_testing_set_source(world.runtime, "nowhere"), WSOCK_EINVAL);
     wsock_conn_unref(conn);
+    assert_int_equal(wsock_client_set(world.client, "local_address", "192.0.2.7:700"), 0);
+    conn = join();
+    assert_string_equal(wsock_conn_local_address(conn), "192.0.2.7:700");
+    wsock_conn_unref(conn);
+    assert_int_equal(wsock_client_connect_fd(world.client, NULL, 0), WSOCK_ENOTSUP);
     end_world();
 }
 

@@ -552,8 +552,9 @@ function Room:with(codec, binary) end
 ---@field state wsock.State
 local Client = {}
 
+---@param fd? integer of a socket that is connected; the library takes a duplicate
 ---@return wsock.Conn? conn, string? message, integer? code
-function Client:connect() end
+function Client:connect(fd) end
 
 ---@return true? ok, string? message, integer? code
 function Client:start() end

@@ -24,8 +24,14 @@ function Client:set(name, value)
 end
 
 --- Open one connection. @return it, at once: on_open or on_close tell the rest
-function Client:connect()
-  local handle, message, code = core.client_connect(self[1])
+--- @param fd (optional) of a socket that is connected; the library takes a duplicate
+function Client:connect(fd)
+  local handle, message, code
+  if fd == nil then
+    handle, message, code = core.client_connect(self[1])
+  else
+    handle, message, code = core.client_connect_fd(self[1], fd)
+  end
   if not handle then return fail(self, message, code) end
   local made, conn = pcall(Conn.new, self._hooks, handle)
   if not made then

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Clients."""
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Protocol, Union
 
 from . import _options, _wsock
 from ._connections import Connection
@@ -11,6 +11,14 @@ from ._options import TLS
 from ._queues import Queue, Runtime, queue_of
 from ._rooms import codec_of
 from ._servers import check_tls
+
+
+class HasFileno(Protocol):
+    """A socket, or what else has a descriptor."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+
 
 CLIENT_EVENTS = CONNECTION_EVENTS + ("on_state",)
 
@@ -110,9 +118,14 @@ class Client(ConnectionHandlers, Hosted):
 
     # ---- connections ----
 
-    def connect(self) -> Connection:
-        """Open a connection. Returns at once; on_open or on_close tell the rest."""
-        conn: Connection = self._hooks.client_connect()
+    def connect(self, sock: Union[HasFileno, int, None] = None) -> Connection:
+        """Open a connection. Returns at once; on_open or on_close tell the rest.
+
+        Over `sock`, if it is given: a socket, or its descriptor, that you have connected in
+        your own way. The library takes a duplicate; close yours, best at once. The URL
+        still says what to ask for, and whether TLS begins.
+        """
+        conn: Connection = self._hooks.client_connect(sock)
         return conn
 
     def start(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, Optional, Union
 
 from .._clients import Client
+from .._connections import Connection
 from .._errors import Error
 from .._options import TLS
 from .._queues import Queue
@@ -40,9 +41,13 @@ class Destination:
 
     def __post_init__(self) -> None:
         self.parsed: WebSocketURI = parse_uri(self.uri)
-        for name in ("sock", "local_addr"):
-            if self.more.get(name) is not None:
-                raise TypeError(f"connect({name}=...) is not there yet")
+        if self.more.get("sock") is not None:
+            for name in ("host", "port", "local_addr"):
+                if self.more.get(name) is not None:
+                    raise ValueError(f"connect() takes {name}, or sock")
+            if self.unix_path is not None:
+                raise ValueError("unix_connect() takes a path, or connect() takes sock")
+            self.options["proxy"] = "none"
         if self.parsed.secure:
             if self.tls is None:
                 self.tls = TLS()
@@ -54,30 +59,40 @@ class Destination:
     @property
     def looks_up(self) -> bool:
         """Whether look_up() has something to do, which may take its time."""
+        return self._has_address or self.more.get("local_addr") is not None
+
+    @property
+    def _has_address(self) -> bool:
         more = self.more
         return bool(more.get("host") or more.get("port")
                     or more.get("family", socket.AF_UNSPEC) != socket.AF_UNSPEC)
 
-    def look_up(self) -> str:
-        """Where to connect to in place of what the URI says, as the option `resolve` has
-        it."""
-        if not self.looks_up:
-            return ""
-        found = socket.getaddrinfo(self.more.get("host") or self.parsed.host,
-                                   self.more.get("port") or self.parsed.port,
-                                   family=self.more.get("family", socket.AF_UNSPEC),
-                                   type=socket.SOCK_STREAM)
-        return ",".join(f"{self._authority()}:{_with_port(*entry[4][:2])}" for entry in found)
+    def look_up(self) -> dict[str, str]:
+        """Where to connect to in place of what the URI says, and from where, as options."""
+        options = {}
+        if self._has_address:
+            found = socket.getaddrinfo(self.more.get("host") or self.parsed.host,
+                                       self.more.get("port") or self.parsed.port,
+                                       family=self.more.get("family", socket.AF_UNSPEC),
+                                       type=socket.SOCK_STREAM)
+            options["resolve"] = ",".join(
+                f"{self._authority()}:{_with_port(*entry[4][:2])}" for entry in found)
+        if self.more.get("local_addr") is not None:
+            host, port = self.more["local_addr"]
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM,
+                                       flags=socket.AI_PASSIVE)
+            options["local_address"] = ",".join(
+                _with_port(*entry[4][:2]) if entry[4][1] else str(entry[4][0])
+                for entry in found)
+        return options
 
-    def client(self, queue: Queue, resolve: str) -> Client:
-        """A client for one connection. `resolve` is what look_up() returned."""
+    def client(self, queue: Queue, found: Mapping[str, str]) -> Client:
+        """A client for one connection. `found` is what look_up() returned."""
         headers = self.headers.copy()
         user_info = self.parsed.user_info
         if user_info is not None and "Authorization" not in headers:
             headers["Authorization"] = build_authorization_basic(*user_info)
-        options = dict(self.options)
-        if resolve:
-            options["resolve"] = resolve
+        options = {**self.options, **found}
         if self.more.get("server_hostname"):
             options["tls_server_name"] = self.more["server_hostname"]
         try:
@@ -85,6 +100,14 @@ class Destination:
                           subprotocols=self.subprotocols or (), tls=self.tls, **options)
         except Error as error:
             raise self._refused(error) from error
+
+    def open(self, client: Client) -> Connection:
+        """Begin the connection. What was given as `sock` is its own from then on."""
+        sock = self.more.get("sock")
+        native = client.connect(sock)
+        if sock is not None:
+            sock.close()
+        return native
 
     def _refused(self, error: Error) -> Exception:
         proxy = self.options.get("proxy")

@@ -121,14 +121,14 @@ class connect:
         connection = self._create(loop, self.logger, self._max_queue)
         connection._request = self._destination.request()
         opening: asyncio.Future[None] = loop.create_future()
-        destination, resolve = self._destination, ""
+        destination, found = self._destination, {}
         if destination.looks_up:
-            resolve = await loop.run_in_executor(None, destination.look_up)
-        client = destination.client(queue.queue, resolve)
+            found = await loop.run_in_executor(None, destination.look_up)
+        client = destination.client(queue.queue, found)
         _listen(client, queue, connection, opening)
         queue.watch()
         try:
-            native = client.connect()
+            native = destination.open(client)
         except BaseException:
             queue.unwatch()
             raise

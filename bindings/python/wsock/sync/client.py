@@ -8,7 +8,6 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Callable, Optional, Union
 
-from .._clients import Client
 from .._compat.closing import failure_to_open
 from .._compat.handshake import answer_of
 from .._compat.reaching import (CONNECT_MORE, Destination, client_options, headers_of,
@@ -56,7 +55,7 @@ def connect(uri: str, *, origin: Optional[str] = None,
     connection = (create_connection or ClientConnection)(logger_of(logger, "wsock.client"),
                                                          max_queue)
     connection._request = destination.request()
-    opening = _Opening(destination.client(_hub.queue(), destination.look_up()), connection)
+    opening = _Opening(destination, connection)
     opening.wait(open_timeout)
     return connection
 
@@ -64,7 +63,8 @@ def connect(uri: str, *, origin: Optional[str] = None,
 class _Opening:
     """One connection of a client, heard until its end, and waited for until it opens."""
 
-    def __init__(self, client: Client, connection: ClientConnection) -> None:
+    def __init__(self, destination: Destination, connection: ClientConnection) -> None:
+        client = destination.client(_hub.queue(), destination.look_up())
         self._connection = connection
         self._done = threading.Event()
         self._failure: Optional[Exception] = None
@@ -73,7 +73,7 @@ class _Opening:
         client.on_close(self._ended)
         self._ready = threading.Lock()
         with self._ready:  # its handlers run on another thread, maybe already
-            self._native = client.connect()
+            self._native = destination.open(client)
             self._native.data = connection
             connection._native = self._native
 
