@@ -226,8 +226,8 @@ static void on_dialed(void *user, int fd, const struct wsi_address *address, int
 
 static void dial(struct wsi_link *link, const struct wsi_address *addresses, size_t count)
 {
-    if (wsi_dial_start(&link->dial, link->worker->loop, addresses, count, on_dialed,
-                       link) < 0)
+    if (wsi_dial_start(&link->dial, link->worker->loop, addresses, count, NULL,
+                       on_dialed, link) < 0)
         fail(link, "out of memory for a connection to %s", link->host);
 }
 
