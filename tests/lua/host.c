@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A host of Lua: runs a script in a state of its own, three times, and closes the state
- * whatever the script has left running. Behind each, the process has as many threads and
- * descriptors as before. The script has the functions fork(fn), which answers the exit
- * status of a child that calls fn and closes its state, and threads(). */
-#include <dirent.h>
+ * whatever the script has left running. Behind each, the library has no thread any more,
+ * and the process as many descriptors as before. The script has the functions fork(fn),
+ * which answers the exit status of a child that calls fn and closes its state, and
+ * threads(), those of the library. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -14,24 +14,13 @@
 #include <lua.h>
 #include <lualib.h>
 
+#include "process.h"
+
 enum { ROUNDS = 3, CLOSING_S = 4 };
-
-static int count_in(const char *directory)
-{
-    DIR *dir = opendir(directory);
-    int count = 0;
-
-    if (dir == NULL)
-        return -1;
-    while (readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count - 2;
-}
 
 static int push_threads(lua_State *L)
 {
-    lua_pushinteger(L, count_in("/proc/self/task"));
+    lua_pushinteger(L, process_threads());
     return 1;
 }
 
@@ -88,14 +77,14 @@ static int run(const char *script)
 
 int main(int argc, char **argv)
 {
-    const int threads = count_in("/proc/self/task"), fds = count_in("/proc/self/fd");
+    const int fds = process_fds();
     int failed = argc < 2;
 
     for (int i = 0; i < ROUNDS && !failed; i++) {
         failed = run(argv[1]);
-        if (count_in("/proc/self/task") != threads || count_in("/proc/self/fd") != fds) {
-            fprintf(stderr, "%d threads and %d descriptors became %d and %d\n", threads, fds,
-                    count_in("/proc/self/task"), count_in("/proc/self/fd"));
+        if (!process_threads_end() || process_fds() != fds) {
+            fprintf(stderr, "%d threads are left, and %d descriptors became %d\n",
+                    process_threads(), fds, process_fds());
             failed = 1;
         }
     }

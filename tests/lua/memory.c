@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A host of a script whose memory fails where it says: Lua's own, and the library's. At the
- * end the state is closed, and the library holds nothing any more, nor the process threads
- * or descriptors that it had not before. The script has:
+ * end the state is closed, and the library holds nothing and has no thread any more, and the
+ * process no descriptor that it had not before. The script has:
  *     fail_at(n, count, of)  from now on, count allocations behind the next n fail: "lua",
  *                            or "library", on this thread only
  *     stop_failing()         whether one did */
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -18,6 +17,8 @@
 #include <lualib.h>
 #include <wsock/error.h>
 #include <wsock/memory.h>
+
+#include "process.h"
 
 static struct {
     long before, count; /* how many pass, and fail behind them */
@@ -98,17 +99,6 @@ static int stop_failing(lua_State *L)
     return 1;
 }
 
-static int count_in(const char *directory)
-{
-    DIR *dir = opendir(directory);
-    int count = 0;
-
-    while (dir != NULL && readdir(dir) != NULL)
-        count++;
-    closedir(dir);
-    return count;
-}
-
 static int run(const char *script)
 {
     lua_State *L = luaL_newstate();
@@ -130,15 +120,15 @@ static int run(const char *script)
 
 int main(int argc, char **argv)
 {
-    const int threads = count_in("/proc/self/task"), fds = count_in("/proc/self/fd");
+    const int fds = process_fds();
     int failed = argc < 2;
 
     script_thread = pthread_self();
     failed = failed || wsock_set_allocator(library_malloc, library_realloc, library_free) < 0;
     failed = failed || run(argv[1]);
-    if (count_in("/proc/self/task") != threads || count_in("/proc/self/fd") != fds) {
-        fprintf(stderr, "%d threads and %d descriptors became %d and %d\n", threads, fds,
-                count_in("/proc/self/task"), count_in("/proc/self/fd"));
+    if (!process_threads_end() || process_fds() != fds) {
+        fprintf(stderr, "%d threads are left, and %d descriptors became %d\n",
+                process_threads(), fds, process_fds());
         failed = 1;
     }
     if (atomic_load(&blocks) != 0) {
