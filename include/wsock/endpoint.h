@@ -35,7 +35,8 @@ WSOCK_API const char *wsock_endpoint_pattern(const wsock_endpoint *endpoint);
  *
  * @param fn (nullable) NULL: no handler any more.
  * @return 0; WSOCK_ENOMEM; WSOCK_ECLOSED once the server is stopping. So do all that
- * follow. Thread: any, at any time. Since: 1.0
+ * follow; on_message and on_part answer WSOCK_EBUSY where rooms are served (rooms_v1.h).
+ * Thread: any, at any time. Since: 1.0
  */
 WSOCK_API int wsock_endpoint_on_request(wsock_endpoint *endpoint, wsock_request_fn fn,
                                         void *user, wsock_free_fn free_user);

@@ -56,6 +56,8 @@ typedef struct wsock_message wsock_message;
 typedef struct wsock_room wsock_room;
 /** A thread of the application's that handlers run on. queue.h */
 typedef struct wsock_queue wsock_queue;
+/** What the application is asked about rooms. rooms_v1.h */
+typedef struct wsock_ask wsock_ask;
 /** Something to be called later, once or again and again. timer.h */
 typedef struct wsock_timer wsock_timer;
 
@@ -67,5 +69,8 @@ enum { WSOCK_TEXT = 1, WSOCK_BINARY = 2 };
 /** May be added to the type of a message that is sent: leave it as it is where others are
  *  compressed (option compression), because it is secret or compressed already. */
 enum { WSOCK_UNCOMPRESSED = 0x100 };
+/** May be added to WSOCK_TEXT where that is said to a room: the text is one JSON value,
+ *  and members that speak rooms.v1 get it as that and not as a string. */
+enum { WSOCK_JSON = 0x200 };
 
 #endif

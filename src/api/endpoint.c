@@ -29,8 +29,23 @@ static int new_endpoint(wsock_server *server, struct wsock_endpoint **out,
     return 0;
 }
 
+void wsi_endpoint_clear(struct wsock_endpoint *endpoint)
+{
+    struct wsi_overlay *overlay = atomic_load(&endpoint->overlay);
+
+    wsi_profile_clear(&endpoint->profile);
+    if (overlay != NULL) {
+        wsi_profile_clear(&overlay->beside);
+        overlay->clear(overlay);
+    }
+}
+
 void wsi_endpoint_free(struct wsock_endpoint *endpoint)
 {
+    struct wsi_overlay *overlay = atomic_load(&endpoint->overlay);
+
+    if (overlay != NULL)
+        overlay->release(overlay);
     wsi_profile_fini(&endpoint->profile);
     wsi_failure_fini(&endpoint->failure);
     wsi_free(endpoint->pattern);
@@ -106,12 +121,20 @@ static int set_handler(wsock_endpoint *endpoint, enum wsi_on which,
                        union wsi_handler_fn fn, bool is_set, void *user,
                        wsock_free_fn free_user)
 {
+    struct wsi_profile *profile = &endpoint->profile;
+    struct wsi_overlay *overlay;
+
     if (endpoint == NULL)
         return WSOCK_EINVAL;
     if (atomic_load(&endpoint->server->service.stopping))
         return WSOCK_ECLOSED;
-    return wsi_profile_on(&endpoint->profile, endpoint->server->service.owner.pool, which,
-                          fn, is_set, user, free_user);
+    overlay = atomic_load(&endpoint->overlay);
+    if (overlay != NULL && (which == WSI_ON_MESSAGE || which == WSI_ON_PART))
+        return WSOCK_EBUSY;
+    if (overlay != NULL && (which == WSI_ON_OPEN || which == WSI_ON_CLOSE))
+        profile = &overlay->beside;
+    return wsi_profile_on(profile, endpoint->server->service.owner.pool, which, fn,
+                          is_set, user, free_user);
 }
 
 int wsock_endpoint_on_request(wsock_endpoint *endpoint, wsock_request_fn fn, void *user,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <wsock/error.h>
+#include <wsock/rooms_v1.h>
 
 #include "api/runtime.h"
 #include "api/wait.h"
@@ -54,7 +55,7 @@ static void clear_handlers(wsock_server *server)
 {
     WSI_LIST_EACH(node, &server->endpoints)
     {
-        wsi_profile_clear(&WSI_CONTAINER_OF(node, struct wsock_endpoint, node)->profile);
+        wsi_endpoint_clear(WSI_CONTAINER_OF(node, struct wsock_endpoint, node));
     }
     wsi_profile_clear(&server->service.profile);
 }
@@ -175,6 +176,20 @@ static void close_acceptors(wsock_server *server)
         wsi_acceptor_close(WSI_CONTAINER_OF(node, struct wsi_acceptor, node));
 }
 
+static bool serves_rooms(wsock_server *server)
+{
+    bool does = false;
+
+    pthread_mutex_lock(&server->lock);
+    WSI_LIST_EACH(node, &server->endpoints)
+    {
+        does |= atomic_load(&WSI_CONTAINER_OF(node, struct wsock_endpoint, node)
+                                 ->overlay) != NULL;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return does;
+}
+
 void wsi_server_stop(wsock_server *server, bool cut)
 {
     const int64_t timeout = wsi_option(&server->service.profile.options,
@@ -191,6 +206,8 @@ void wsi_server_stop(wsock_server *server, bool cut)
         wsi_log(&pool_of(server)->log, WSOCK_LOG_INFO, "server", "stopping");
     /* The listeners go first, so that nobody is accepted only to be sent away. */
     close_acceptors(server);
+    if (!cut && serves_rooms(server)) /* and before the close frames */
+        wsock_server_away(server, (uint64_t)timeout, 1);
     wsi_service_stop(&server->service, cut ? 0 : (uint64_t)timeout);
 }
 

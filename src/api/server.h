@@ -10,12 +10,23 @@
 #include "core/list.h"
 #include "room/registry.h"
 
+/* What a layer above has laid over an endpoint: its handlers are those of that layer, and
+ * the application's stand beside. */
+struct wsi_overlay {
+    struct wsi_profile beside; /* on_open and on_close */
+    /** The server has stopped: what the application gave goes. */
+    void (*clear)(struct wsi_overlay *overlay);
+    /** With the endpoint. */
+    void (*release)(struct wsi_overlay *overlay);
+};
+
 /* An endpoint is part of its server: a reference to one is a reference to the other. */
 struct wsock_endpoint {
     struct wsi_profile profile; /* first: the value of its route */
     struct wsi_list node;       /* server->endpoints */
     wsock_server *server;
     char *pattern;
+    _Atomic(struct wsi_overlay *) overlay; /* (owned, nullable) set once */
     struct wsi_failure failure;
 };
 
@@ -35,6 +46,8 @@ struct wsock_server {
     struct wsi_failure failure;
 };
 
+/** Its handlers never run again. */
+void wsi_endpoint_clear(struct wsock_endpoint *endpoint);
 /** With its server, or before it was a part of it. */
 void wsi_endpoint_free(struct wsock_endpoint *endpoint);
 

@@ -59,9 +59,13 @@ void wsi_conn_empty_extra(struct wsock_conn *conn)
 void wsi_conn_free_extra(struct wsock_conn *conn)
 {
     struct wsi_extra *extra = wsi_extra_of(conn);
+    struct wsi_attached *attached;
 
     if (extra == NULL)
         return;
+    attached = atomic_load(&extra->attached);
+    if (attached != NULL)
+        attached->release(attached);
     wsi_conn_free_identity(conn);
     wsi_outgoing_free(atomic_load(&extra->outgoing));
     wsi_droppable_free(atomic_load(&extra->droppable));

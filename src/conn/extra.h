@@ -25,8 +25,14 @@ struct wsi_rate;
 struct wsi_tls_facts;
 struct wsock_conn;
 
+/* What a layer above keeps with a connection. */
+struct wsi_attached {
+    void (*release)(struct wsi_attached *attached); /* with the connection's memory */
+};
+
 /* All but the atomic ones belong to the worker. */
 struct wsi_extra {
+    _Atomic(struct wsi_attached *) attached; /* (owned, nullable) set once */
     struct wsi_blob
         *pong; /* (owned, nullable) the newest ping that waits for its answer */
     _Atomic(struct wsi_tls_facts *) tls; /* (owned, nullable) what is known of its TLS */

@@ -28,6 +28,7 @@
 
 #define WSI_SCOPE_HEADS (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_CLIENT)
 #define WSI_SCOPE_CONNS (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_ENDPOINT | WSOCK_SCOPE_CLIENT)
+#define WSI_SCOPE_SERVED (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_ENDPOINT)
 #define WSI_SCOPE_ROOMS (WSOCK_SCOPE_SERVER | WSOCK_SCOPE_ROOM)
 
 /*
@@ -107,6 +108,15 @@
       STRING, 0, 0, 1023, 0, "",                                                         \
       "Subprotocols that are spoken here, separated by commas; the first one that a "    \
       "client offers is chosen")                                                         \
+    X(AUTH_TIMEOUT, "auth_timeout", WSI_SCOPE_SERVED,                                    \
+      MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
+      "Rooms: time in which a client has to say hello; above it 4408")                   \
+    X(ASK_TIMEOUT, "ask_timeout", WSI_SCOPE_SERVED,                                      \
+      MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
+      "Rooms: time that the application may take to answer a question")                  \
+    X(HEARTBEAT, "heartbeat", WSI_SCOPE_SERVED,                                          \
+      MS, 25 * WSI_SECOND, 100, WSI_DAY, 1, "",                                          \
+      "Rooms: how often clients hear from the server, if only that it is there")         \
     X(HANDSHAKE_TIMEOUT, "handshake_timeout", WSI_SCOPE_HEADS,                           \
       MS, 10 * WSI_SECOND, 1, WSI_DAY, 1, "",                                            \
       "Time that the opening handshake may take")                                        \

@@ -25,6 +25,7 @@ GROWS_AT_THE_TAIL(wsock_person, conns);
 GROWS_AT_THE_TAIL(wsock_position, offset);
 GROWS_AT_THE_TAIL(wsock_publish, reserved);
 GROWS_AT_THE_TAIL(wsock_room_message, reserved);
+GROWS_AT_THE_TAIL(wsock_rooms_hooks, on_call);
 GROWS_AT_THE_TAIL(wsock_state_info, attempt);
 
 int main(void)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH STEADY QUEUE: each program of examples/ does what its first comment
+"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH STEADY QUEUE [ROOMS]: each program of examples/ does what its first comment
 says, and the README shows the echo server as it is."""
 import base64
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -17,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 from ws_peer import BINARY, CLOSE, TEXT, Client, Server, close_payload
 
 SECONDS = 60
-root, echo, chat, client, parts, auth, steady, queue = sys.argv[1:]
+root, echo, chat, client, parts, auth, steady, queue, *rooms = sys.argv[1:]
 
 
 def await_handler(server):
@@ -181,6 +182,39 @@ def test_auth():
             assert ws.receive_message() == "?: hello"
 
 
+class Page:
+    """A client of rooms that says hello by a token."""
+
+    def __init__(self, url, token):
+        self.client = Client(int(url.rpartition(":")[2]), "/rooms", "wsock.rooms.v1")
+        self.hello = self.ask(type="hello", token=token)
+
+    def ask(self, **frame):
+        self.client.send(TEXT, json.dumps(dict(frame, id=1)))
+        while True:
+            answer = json.loads(self.client.receive_message())
+            if "re" in answer:
+                return answer.get("ok", answer.get("err"))
+
+
+def test_rooms():
+    for program in rooms:
+        with serving(program) as url:
+            ann, bob = Page(url, "ann-secret"), Page(url, "bob-secret")
+            assert ann.hello["identity"] == "ann" and ann.hello["expires_ms"] == 3600000, ann.hello
+            assert Page(url, "secret").hello["code"] == "unauthorized"
+            assert ann.ask(type="join", room="team.ann")["type"] == "joined"
+            assert bob.ask(type="join", room="team.ann")["code"] == "private"
+            assert ann.ask(type="join", room="news")["type"] == "joined"
+            assert bob.ask(type="join", room="news")["type"] == "joined"
+            assert bob.ask(type="pub", room="news", data="hm")["code"] == "read_only"
+            assert bob.ask(type="call", name="hours") == {"from": 9, "to": 17}
+            assert bob.ask(type="call", name="x")["code"] == "unknown_call"
+            assert ann.ask(type="pub", room="news", data="hear, hear")["offset"] == 1
+            for page in (ann, bob):
+                page.client.close()
+
+
 def test_steady():
     seen, left = [], [3, 0]
 
@@ -218,7 +252,7 @@ def test_readme():
     assert "```c\n" + code[1] + code[2] + "```" in readme, "README.md: not examples/echo.c"
 
 
-for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_steady, test_queue,
+for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_rooms, test_steady, test_queue,
              test_readme):
     test()
     print("ok", test.__name__)

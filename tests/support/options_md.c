@@ -92,6 +92,9 @@ static void print_all(FILE *out)
     print_table(out, WSOCK_SCOPE_SERVER);
     fprintf(out, "\n## Endpoints\n\n");
     print_table(out, WSOCK_SCOPE_ENDPOINT);
+    fprintf(out, "\n## Servers and endpoints\n\n"
+                 "Set on a server, these are the defaults of its endpoints.\n\n");
+    print_table(out, WSI_SCOPE_SERVED);
     fprintf(out, "\n## Servers and clients\n\n");
     print_table(out, WSI_SCOPE_HEADS);
     fprintf(out, "\n## Clients\n\n");
