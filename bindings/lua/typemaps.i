@@ -97,7 +97,7 @@
 %typemap(in, numinputs=0) (const void **data, size_t *len) (const void *bytes = NULL, size_t count = 0)
 %{ $1 = (void *)&bytes; $2 = &count; %}
 /* Empty when there is none. */
-%typemap(out) int wsock_conn_response_body
+%typemap(out) int wsock_conn_response_body, int wsock_request_body
 %{ lua_pushlstring(L, $1 == 0 ? *arg2 : "", $1 == 0 ? *arg3 : 0); SWIG_arg++; %}
 
 %typemap(out) const void *wsock_message_data

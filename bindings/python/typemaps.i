@@ -125,7 +125,7 @@
     $2 = &count;
 }
 /* Empty when there is none. */
-%typemap(out) int wsock_conn_response_body
+%typemap(out) int wsock_conn_response_body, int wsock_request_body
 {
     $result = PyBytes_FromStringAndSize($1 == 0 ? *arg2 : "", $1 == 0 ? (Py_ssize_t)*arg3 : 0);
 }

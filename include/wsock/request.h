@@ -35,7 +35,8 @@ WSOCK_API void wsock_request_unref(wsock_request *request);
 
 /** 1 when it asks for a WebSocket, 0 for a plain request. */
 WSOCK_API int wsock_request_is_upgrade(const wsock_request *request);
-/** "GET"; for a plain request "HEAD" too. */
+/** "GET"; for a plain request "HEAD" too, and "POST" where the server's option
+ *  max_body_bytes takes one. */
 WSOCK_API const char *wsock_request_method(const wsock_request *request);
 /** The request target as sent, with the query: "/chat/a%20b?x=1". */
 WSOCK_API const char *wsock_request_target(const wsock_request *request);
@@ -52,6 +53,17 @@ WSOCK_API const char *wsock_request_header(const wsock_request *request,
 /** The first cookie of that name; NULL when there is none. */
 WSOCK_API const char *wsock_request_cookie(const wsock_request *request,
                                            const char *name);
+
+/**
+ * The body of a POST, whole. It may have the length 0.
+ *
+ * @param data (out, borrowed from request)
+ * @param len  (out)
+ * @return 0; WSOCK_ENOENT for a request that is none; WSOCK_EINVAL.
+ * Thread: any. Since: 1.0
+ */
+WSOCK_API int wsock_request_body(const wsock_request *request, const void **data,
+                                 size_t *len);
 
 /** Kinds of fields, for wsock_request_field_at(). */
 enum {

@@ -2,7 +2,7 @@
 /**
  * @file
  * A server: listeners where connections come in, endpoints that take them by path, rooms
- * that they meet in, and answers to plain HTTP GET on the same ports.
+ * that they meet in, and answers to plain HTTP on the same ports.
  *
  * Set it up, then listen; connections are accepted from that moment.
  */
@@ -59,8 +59,8 @@ WSOCK_API int wsock_server_endpoint(wsock_server *server, wsock_endpoint **out,
                                     const char *pattern);
 
 /**
- * Answer plain HTTP requests (GET and HEAD without an upgrade) that no file of the option
- * www serves; without a handler they get 404, and 426 on the path of an endpoint. The
+ * Answer plain HTTP requests (GET and HEAD without an upgrade, and POST where the option
+ * max_body_bytes is set) that no file of the option www serves; without a handler they get 404, and 426 on the path of an endpoint. The
  * handler answers with wsock_request_respond(), now or later. Paths of endpoints come
  * here too; files are not looked for there.
  *

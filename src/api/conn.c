@@ -383,6 +383,8 @@ int wsock_conn_response_body(const wsock_conn *conn, const void **data, size_t *
 
     if (conn == NULL || data == NULL || len == NULL)
         return WSOCK_EINVAL;
+    if (wsi_conn_role(conn) == WSI_SERVER) /* there it is the request's */
+        return WSOCK_ENOENT;
     extra = wsi_conn_state(conn) == WSI_CONN_CLOSED ? wsi_extra_of(conn) : NULL;
     if (extra == NULL || extra->body == NULL)
         return WSOCK_ENOENT;

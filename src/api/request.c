@@ -9,6 +9,8 @@
 
 #include "conn/answer.h"
 #include "conn/conn.h"
+#include "conn/extra.h"
+#include "core/blob.h"
 #include "core/secret.h"
 
 static const struct wsi_facts *facts_of(const wsock_request *request)
@@ -71,6 +73,22 @@ const char *wsock_request_cookie(const wsock_request *request, const char *name)
 {
     return request != NULL && name != NULL ? wsi_facts_cookie(facts_of(request), name)
                                            : NULL;
+}
+
+int wsock_request_body(const wsock_request *request, const void **data, size_t *len)
+{
+    const struct wsi_extra *extra;
+    const struct wsock_conn *conn;
+
+    if (request == NULL || data == NULL || len == NULL)
+        return WSOCK_EINVAL;
+    conn = wsi_conn_of_request(request);
+    extra = wsi_conn_role(conn) == WSI_SERVER ? wsi_extra_of(conn) : NULL;
+    if (extra == NULL || extra->body == NULL)
+        return WSOCK_ENOENT;
+    *data = extra->body->data;
+    *len = extra->body->len;
+    return 0;
 }
 
 int wsock_request_field_at(const wsock_request *request, const char **name,

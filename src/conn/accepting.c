@@ -8,6 +8,7 @@
 
 #include <wsock/error.h>
 
+#include "conn/body.h"
 #include "conn/compress.h"
 #include "conn/conn.h"
 #include "conn/opening.h"
@@ -220,15 +221,16 @@ static void log_lost_upgrade(struct wsock_conn *conn)
             wsi_facts_remote(conn->facts), wsi_facts_target(conn->facts));
 }
 
-static void plain_request(struct wsock_conn *conn, bool has_route)
+static void plain_request(struct wsock_conn *conn)
 {
+    const bool has_route = conn->opening->has_route;
     struct wsi_service *service = service_of(conn);
     struct wsi_handler *handler;
     const char *path = wsi_facts_path(conn->facts);
     struct wsi_file file;
     int status = 404;
 
-    if (service->files.root >= 0 && !has_route)
+    if (service->files.root >= 0 && !has_route && !conn->opening->is_post)
         status = wsi_files_find(&service->files, &file, wsi_str_of(path));
     if (status == 200) {
         wsi_reply_file(conn, &file);
@@ -315,10 +317,36 @@ static bool is_method(const struct wsi_http_head *head, const char *name)
     return wsi_str_equal(head->method, wsi_str_of(name));
 }
 
+void wsi_accepting_body(struct wsock_conn *conn)
+{
+    plain_request(conn);
+}
+
+/* A method that plain requests may have; notes what it means. */
+static bool takes_method(struct wsock_conn *conn, const struct wsi_http_head *head)
+{
+    struct wsi_opening *opening = conn->opening;
+
+    opening->head_only = is_method(head, "HEAD");
+    opening->is_post = is_method(head, "POST") && wsi_body_is_welcome(conn);
+    return opening->head_only || opening->is_post || is_method(head, "GET");
+}
+
+static void refuse_method(struct wsock_conn *conn)
+{
+    const bool has_post = wsi_body_is_welcome(conn);
+    const char *text = has_post ? "only GET, HEAD and POST are answered here\n"
+                                : "only GET and HEAD are answered here\n";
+
+    wsi_reply(conn, 405, "text/plain",
+              has_post ? WSI_STR("Allow: GET, HEAD, POST\r\n")
+                       : WSI_STR("Allow: GET, HEAD\r\n"),
+              text, strlen(text));
+}
+
 /* Find the endpoint and note what the request says. @return 0; WSOCK_ENOMEM;
  * WSOCK_ETOOBIG; 1 when it was refused. */
-static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head,
-                      bool *has_route)
+static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head)
 {
     struct wsi_capture captures[WSI_CAPTURES_MAX];
     struct wsi_profile *profile = NULL;
@@ -329,7 +357,7 @@ static int note_facts(struct wsock_conn *conn, const struct wsi_http_head *head,
     if (wsi_target_split(head->target, &target))
         profile = wsi_routes_match(&service_of(conn)->routes, captures, &count,
                                    target.path);
-    *has_route = profile != NULL;
+    conn->opening->has_route = profile != NULL;
     if (profile == NULL)
         count = 0;
     if (conn->opening->is_upgrade)
@@ -347,7 +375,6 @@ void wsi_accepting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
     const unsigned max_fields = (unsigned)wsi_option(wsi_service_options(conn->owner),
                                                      WSI_OPT_MAX_HEADERS);
     struct wsi_http_refusal refusal;
-    bool has_route;
     int r;
 
     if (wsi_http_parse_request(data, head_len, max_fields, head, &refusal) < 0 ||
@@ -355,13 +382,11 @@ void wsi_accepting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
         wsi_accepting_refuse(conn, &refusal);
         return;
     }
-    opening->head_only = is_method(head, "HEAD");
-    if (!opening->is_upgrade && !opening->head_only && !is_method(head, "GET")) {
-        wsi_reply(conn, 405, "text/plain", WSI_STR("Allow: GET, HEAD\r\n"),
-                  "only GET and HEAD are answered here\n", 36);
+    if (!opening->is_upgrade && !takes_method(conn, head)) {
+        refuse_method(conn);
         return;
     }
-    r = note_facts(conn, head, &has_route);
+    r = note_facts(conn, head);
     if (r > 0)
         return;
     if (r < 0) {
@@ -372,5 +397,6 @@ void wsi_accepting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len)
         upgrade_request(conn, head, head_len);
         return;
     }
-    plain_request(conn, has_route);
+    if (!opening->is_post || wsi_body_begin(conn, head, head_len))
+        plain_request(conn);
 }

@@ -37,13 +37,13 @@ struct wsi_extra {
         *pong; /* (owned, nullable) the newest ping that waits for its answer */
     _Atomic(struct wsi_tls_facts *) tls; /* (owned, nullable) what is known of its TLS */
     char *url; /* (owned, nullable) where a redirect led; once open it never changes */
-    struct wsi_blob *body; /* (owned, nullable) of an answer that refuses; set before it
-                              has ended */
+    struct wsi_blob *body; /* (owned, nullable) of a request, set before it is handed out;
+                              of an answer that refuses, set before it has ended */
     _Atomic(struct wsi_bearer *) bearer; /* (owned, nullable) who it is: identity.h */
     struct wsi_queued *queued; /* (owned, nullable) from the beginning, or never */
     struct wsi_guest *guest;   /* (nullable) it counts for max_connections_per_address */
     uint64_t heard; /* the last message by pattern, or to a room that has such: group.h */
-    struct wsi_rate *rate;     /* (owned, nullable) while a rate limit is set */
+    struct wsi_rate *rate;         /* (owned, nullable) while a rate limit is set */
     struct wsi_deflater *deflater; /* (owned, nullable) our context, if we keep one */
     struct wsi_inflater *inflater; /* (owned, nullable) the peer's, if we keep it; else
                                       of a message that comes in parts */

@@ -7,6 +7,7 @@
 
 #include <wsock/error.h>
 
+#include "conn/body.h"
 #include "conn/conn.h"
 #include "conn/destination.h"
 #include "conn/reaching.h"
@@ -199,6 +200,10 @@ static void receive_in_phase(struct wsock_conn *conn, uint8_t *data, size_t len)
     case WSI_OPENING_TUNNEL:
         wsi_tunneling_receive(conn, data, len);
         break;
+    case WSI_OPENING_BODY:
+        if (wsi_body_receive(conn, data, len))
+            wsi_accepting_body(conn);
+        break;
     case WSI_OPENING_ANSWER:
         receive_early(conn, data, len);
         break;
@@ -318,6 +323,7 @@ static void server_timeout(struct wsock_conn *conn)
         wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_TLS_TIMEOUT, WSOCK_BY_US, NULL);
         break;
     case WSI_OPENING_HEAD:
+    case WSI_OPENING_BODY:
         wsi_reply_text(conn, 408, "the request took too long");
         break;
     case WSI_OPENING_ANSWER:

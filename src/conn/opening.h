@@ -3,17 +3,17 @@
  * A connection until it is a WebSocket, or will never be one. What this takes is kept
  * apart, because an open connection needs none of it.
  *
- *   server:  [PROXY] --> [TLS] --> HEAD --> ANSWER --> (open)
- *                                    |         |
- *                                    +---------+-----> REPLY
+ *   server:  [PROXY] --> [TLS] --> HEAD --> [BODY] --> ANSWER --> (open)
+ *                                    |         |          |
+ *                                    +---------+----------+-----> REPLY
  *   client:  START --> CONNECT --> [TUNNEL] --> [TLS] --> HEAD --> (open)
  *                                                         |
  *                                                         +--> REFUSED
  *                                                         `--> MOVING --> CONNECT
  *
- *   trust.c PROXY, secure.c TLS, accepting.c and answer.c what a server answers, reply.c
- *   REPLY; reaching.c a client's way to HEAD, tunneling.c TUNNEL, moving.c MOVING,
- *   connecting.c the rest of it
+ *   trust.c PROXY, secure.c TLS, body.c BODY, accepting.c and answer.c what a server
+ *   answers, reply.c REPLY; reaching.c a client's way to HEAD, tunneling.c TUNNEL,
+ * moving.c MOVING, connecting.c the rest of it
  */
 #ifndef WSI_CONN_OPENING_H
 #define WSI_CONN_OPENING_H
@@ -42,6 +42,7 @@ enum wsi_opening_phase {
     WSI_OPENING_TUNNEL,  /* client: the answer of a proxy is due */
     WSI_OPENING_TLS,     /* the handshake of TLS */
     WSI_OPENING_HEAD,    /* the head of the request or response is coming */
+    WSI_OPENING_BODY,    /* server: the body of a plain request is coming */
     WSI_OPENING_ANSWER,  /* server: the application decides */
     WSI_OPENING_REPLY,   /* server: an HTTP answer is leaving */
     WSI_OPENING_MOVING,  /* client: a redirect is followed when the socket has closed */
@@ -51,6 +52,8 @@ enum wsi_opening_phase {
 struct wsi_opening {
     uint8_t phase;
     bool is_upgrade;
+    bool has_route;  /* of a plain request: its path is an endpoint's */
+    bool is_post;    /* it has a body, which may be empty */
     bool head_only;  /* HEAD: the answer has no body */
     bool handed_out; /* the application knows of the request */
     bool in_handler;
@@ -58,7 +61,8 @@ struct wsi_opening {
     struct wsock_conn *conn;     /* whose handshake that is */
     struct wsi_buf in; /* received: an unfinished head, then what came behind it */
     struct wsi_http_scan scan;
-    size_t passed; /* client: bytes of interim answers at the begin of `in` */
+    size_t body_length; /* server: in BODY */
+    size_t passed;      /* client: bytes of interim answers at the begin of `in` */
     uint64_t deadline_ms;
     char key[WSI_KEY_SIZE + 1];
 
@@ -138,6 +142,8 @@ void wsi_opening_give_up(struct wsock_conn *conn);
 
 /* accepting.c */
 void wsi_accepting_head(struct wsock_conn *conn, uint8_t *data, size_t head_len);
+/** The body of a plain request is there. */
+void wsi_accepting_body(struct wsock_conn *conn);
 void wsi_accepting_refuse(struct wsock_conn *conn,
                           const struct wsi_http_refusal *refusal);
 /** The answer is there: carry it out. */

@@ -126,6 +126,9 @@
     X(MAX_HEADERS, "max_headers", WSI_SCOPE_HEADS,                                       \
       COUNT, 100, 8, 256, 1, "",                                                         \
       "Header fields of an HTTP request or response")                                    \
+    X(MAX_BODY_BYTES, "max_body_bytes", WSOCK_SCOPE_SERVER,                              \
+      BYTES, 0, 0, 16 * WSI_MIB, 1, "",                                                  \
+      "Size of the body of a plain HTTP request; above it 413; 0: POST gets 405")        \
     X(TLS_CERTIFICATE, "tls_certificate", WSI_SCOPE_HEADS,                               \
       STRING, 0, 0, 65535, 1, "",                                                        \
       "PEM files with a certificate and its chain, separated by commas; a server "       \

@@ -385,6 +385,18 @@ static void greet(wsock_request *request, void *user)
           0);
 }
 
+static void give_back(wsock_request *request, void *user)
+{
+    const void *data = NULL;
+    size_t len = 0;
+
+    (void)user;
+    CHECK(strcmp(wsock_request_method(request), "POST") == 0);
+    CHECK(wsock_request_body(request, &data, &len) == 0);
+    CHECK(wsock_request_body(request, &data, NULL) == WSOCK_EINVAL);
+    CHECK(wsock_request_respond(request, 200, NULL, data, len) == 0);
+}
+
 static void plain_requests_get_a_handlers_answer(void **state)
 {
     struct world world;
@@ -415,6 +427,18 @@ static void plain_requests_get_a_handlers_answer(void **state)
     assert_int_equal(
         raw_http(world.url, "POST / HTTP/1.1\r\nHost: a\r\n\r\n", answer, sizeof answer),
         405);
+    assert_int_equal(wsock_server_set(world.server, "max_body_bytes", "5"), 0);
+    wsock_server_on_http(world.server, give_back, NULL, NULL);
+    assert_int_equal(raw_http(world.url,
+                              "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
+                              "hello",
+                              answer, sizeof answer),
+                     200);
+    assert_non_null(strstr(answer, "\r\n\r\nhello"));
+    assert_int_equal(raw_http(world.url,
+                              "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n",
+                              answer, sizeof answer),
+                     413);
     world_end(&world);
 }
 

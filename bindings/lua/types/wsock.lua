@@ -308,6 +308,7 @@ function Server:get(name) end
 ---@field authorization string?
 ---@field user string?
 ---@field password string?
+---@field body string
 ---@field token string?
 ---@field subprotocols string[]
 ---@field tls table<string, string>?

@@ -45,6 +45,7 @@ function getters.remote_address(self) return core.request_remote_address(self[1]
 function getters.peer_address(self) return core.request_peer_address(self[1]) end
 function getters.user(self) return core.request_basic_user(self[1]) end
 function getters.password(self) return core.request_basic_password(self[1]) end
+function getters.body(self) return core.request_body(self[1]) end
 function getters.token(self) return core.request_bearer_token(self[1]) end
 function getters.authorization(self) return core.request_header(self[1], "authorization") end
 function getters.params(self) return fields(self[1], PARAM) end

@@ -178,6 +178,13 @@ class Request(_wsock.Request):
         token: Optional[str] = _wsock.request_bearer_token(self)
         return token
 
+    @property
+    def body(self) -> bytes:
+        """The body of a plain POST, which the server's option max_body_bytes lets come; else
+        empty."""
+        body: bytes = _wsock.request_body(self)
+        return body
+
     # ---- answers ----
 
     def _add_headers(self, headers: Any) -> None:
