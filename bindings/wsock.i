@@ -44,6 +44,7 @@
 %ignore wsock_server_wait;
 /* Fill arrays and structs. */
 %ignore wsock_room_members;
+%ignore wsock_server_rooms;
 %ignore wsock_server_make_room;
 %ignore wsock_room_publish;
 %warnfilter(314) wsock_publish::except; /* a word of Python, in what is left out */

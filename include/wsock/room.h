@@ -78,6 +78,21 @@ WSOCK_API int wsock_room_get_string(wsock_room *room, char *out, size_t size,
 WSOCK_API int wsock_server_find_room(wsock_server *server, wsock_room **out,
                                      const char *name);
 
+/**
+ * The rooms of this moment, in no order. It takes as long as there are rooms, and none
+ * comes or goes meanwhile.
+ *
+ * @param out     (out, owned, nullable if max is 0) room for max handles; drop each with
+ *                wsock_room_unref().
+ * @param pattern (borrowed until return, nullable) only those whose names match it
+ *                (pattern.h).
+ * @return how many there are, which may be more than max: then only max were written;
+ *         WSOCK_EINVAL for what is no pattern.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int64_t wsock_server_rooms(wsock_server *server, wsock_room **out, size_t max,
+                                     const char *pattern);
+
 /** @return its argument. Thread: any. Since: 1.0 */
 WSOCK_API wsock_room *wsock_room_ref(wsock_room *room);
 

@@ -63,6 +63,15 @@ int wsock_server_find_room(wsock_server *server, wsock_room **out, const char *n
     return wsi_registry_find(&server->rooms, out, name);
 }
 
+int64_t wsock_server_rooms(wsock_server *server, wsock_room **out, size_t max,
+                           const char *pattern)
+{
+    if (server == NULL || (out == NULL && max > 0) ||
+        (pattern != NULL && !wsi_room_pattern_is_valid(pattern)))
+        return WSOCK_EINVAL;
+    return (int64_t)wsi_registry_list(&server->rooms, out, max, pattern);
+}
+
 int wsock_server_subscribe(wsock_server *server, wsock_conn *conn, const char *pattern)
 {
     if (server == NULL || conn == NULL || pattern == NULL ||

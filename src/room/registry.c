@@ -148,6 +148,25 @@ int wsi_registry_find(struct wsi_registry *registry, wsock_room **out, const cha
     return 0;
 }
 
+size_t wsi_registry_list(struct wsi_registry *registry, wsock_room **out, size_t max,
+                         const char *pattern)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&registry->lock);
+    for (size_t i = 0; i < registry->bucket_count; i++) {
+        for (wsock_room *room = registry->buckets[i]; room != NULL; room = room->next) {
+            if (pattern != NULL && !wsi_room_pattern_matches(pattern, room->name))
+                continue;
+            if (count < max)
+                out[count] = wsock_room_ref(room);
+            count++;
+        }
+    }
+    pthread_mutex_unlock(&registry->lock);
+    return count;
+}
+
 /* With the lock held. */
 static int reuse(wsock_room *room, const struct wsi_options *asked, char *why,
                  size_t why_size)

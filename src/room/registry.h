@@ -44,6 +44,11 @@ void wsi_registry_fini(struct wsi_registry *registry);
 /** @param out (out, owned) @return 0; WSOCK_EINVAL for the name; WSOCK_ENOENT. */
 int wsi_registry_find(struct wsi_registry *registry, wsock_room **out, const char *name);
 
+/** Those whose names match. @param out (out, owned) at most max. @param pattern
+ * (nullable) valid. @return how many there are. */
+size_t wsi_registry_list(struct wsi_registry *registry, wsock_room **out, size_t max,
+                         const char *pattern);
+
 /**
  * Find it, or make it.
  *

@@ -96,6 +96,35 @@ static void get_many(wsock_room **rooms, bool create)
     }
 }
 
+static void rooms_are_listed_by_pattern(void **state)
+{
+    static const char *const names[] = {"lobby", "match.1", "match.2", "match.2.chat"};
+    wsock_room *rooms[4] = {NULL}, *found[4] = {NULL};
+
+    (void)state;
+    begin();
+    assert_int_equal(wsi_registry_list(&registry, NULL, 0, NULL), 0);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(get(&rooms[i], names[i]), 0);
+    assert_int_equal(wsi_registry_list(&registry, NULL, 0, NULL), 4);
+    assert_int_equal(wsi_registry_list(&registry, NULL, 0, "match.*"), 2);
+    assert_int_equal(wsi_registry_list(&registry, NULL, 0, "match.>"), 3);
+    assert_int_equal(wsi_registry_list(&registry, NULL, 0, "lob"), 0);
+    assert_int_equal(wsi_registry_list(&registry, found, 1, "match.*"), 2);
+    assert_true(found[0] == rooms[1] || found[0] == rooms[2]);
+    assert_null(found[1]);
+    wsock_room_unref(found[0]);
+    assert_int_equal(wsi_registry_list(&registry, found, 4, "match.*.chat"), 1);
+    assert_ptr_equal(found[0], rooms[3]);
+    wsock_room_unref(rooms[3]); /* it is held still */
+    assert_int_equal(wsi_registry_list(&registry, NULL, 0, "match.>"), 3);
+    wsock_room_unref(found[0]);
+    assert_int_equal(wsi_registry_list(&registry, NULL, 0, "match.>"), 2);
+    for (size_t i = 0; i < 3; i++)
+        wsock_room_unref(rooms[i]);
+    finish();
+}
+
 static void table_grows_with_its_rooms(void **state)
 {
     static wsock_room *rooms[MANY];
@@ -354,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(name_leads_to_one_room),
+        TEST(rooms_are_listed_by_pattern),
         TEST(table_grows_with_its_rooms),
         TEST(table_works_without_memory_to_grow),
         TEST(room_without_memory_is_not_made),
