@@ -3,6 +3,7 @@
 #include "core/blob.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "core/alloc.h"
 
@@ -26,6 +27,32 @@ struct wsi_blob *wsi_blob_new(size_t capacity)
     if (blob != NULL)
         wsi_blob_init(blob, capacity, NULL);
     return blob;
+}
+
+/* The pointer to what is around stands behind the bytes. */
+size_t wsi_blob_inner_size(size_t capacity)
+{
+    const size_t size = sizeof(struct wsi_blob) + capacity + sizeof(void *);
+
+    return (size + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+}
+
+struct wsi_blob *wsi_blob_init_inner(void *at, size_t capacity, void *around,
+                                     void (*release)(struct wsi_blob *blob))
+{
+    struct wsi_blob *blob = at;
+
+    wsi_blob_init(blob, capacity, release);
+    memcpy(blob->data + capacity, &around, sizeof around);
+    return blob;
+}
+
+void *wsi_blob_around(const struct wsi_blob *blob)
+{
+    void *around;
+
+    memcpy(&around, blob->data + blob->capacity, sizeof around);
+    return around;
 }
 
 struct wsi_blob *wsi_blob_ref(struct wsi_blob *blob)

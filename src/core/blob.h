@@ -28,6 +28,18 @@ struct wsi_blob *wsi_blob_new(size_t capacity);
 void wsi_blob_init(struct wsi_blob *blob, size_t capacity,
                    void (*release)(struct wsi_blob *blob));
 
+/* ---- blobs that lie in another object's allocation, and know which ---- */
+
+/** The bytes that one takes there. */
+size_t wsi_blob_inner_size(size_t capacity);
+/** Make one at a place that is aligned for anything. @param release (see above) */
+struct wsi_blob *wsi_blob_init_inner(void *at, size_t capacity, void *around,
+                                     void (*release)(struct wsi_blob *blob));
+/** @return (borrowed) what it lies in. */
+void *wsi_blob_around(const struct wsi_blob *blob);
+
+/* ---- all of them ---- */
+
 struct wsi_blob *wsi_blob_ref(struct wsi_blob *blob);
 
 /** Takes NULL. */
