@@ -12,7 +12,8 @@
  * new, in order, without a gap or a repetition.
  *
  * Messages that only some members may hear (wsock_publish.only) are not kept and have no
- * offset. Who is left out of one (except, excluded) is so at that moment only.
+ * offset. Who is left out of one (except, excluded) is so at that moment only: if it
+ * speaks rooms.v1 it gets a frame `skip` with the message's place.
  */
 #ifndef WSOCK_HISTORY_H
 #define WSOCK_HISTORY_H
@@ -67,16 +68,19 @@ WSOCK_API int wsock_room_position(wsock_room *room, wsock_position *out);
  *  In a room without history, and of one that is not kept, what tells of its place is 0.
  *  Later versions may add members at the end: look at size. */
 typedef struct wsock_room_message {
-    size_t size;      /**< of this struct, in the library that filled it */
-    const void *data; /**< (borrowed until return) not NUL-terminated */
-    size_t len;       /**< of data */
-    const char *key;  /**< (borrowed until return, nullable) */
+    size_t size;       /**< of this struct, in the library that filled it */
+    const void *data;  /**< (borrowed until return) not NUL-terminated */
+    size_t len;        /**< of data */
+    const char *key;   /**< (borrowed until return, nullable) */
+    const char *event; /**< (borrowed until return) "message" when none was said */
+    const char *from;  /**< (borrowed until return) the identity that said it; "" for the
+                            application */
     uint64_t epoch;
     uint64_t offset;
-    uint64_t prev;    /**< offset of the message before it; 0: it is the first */
-    int64_t time_ms;  /**< when it was published: milliseconds since 1970, UTC */
-    int32_t type;     /**< WSOCK_TEXT or WSOCK_BINARY */
-    int32_t reserved; /**< 0 */
+    uint64_t prev;   /**< offset of the message before it; 0: it is the first */
+    int64_t time_ms; /**< when it was published: milliseconds since 1970, UTC */
+    int32_t type;    /**< WSOCK_TEXT or WSOCK_BINARY */
+    int32_t is_json; /**< 1: data is one JSON value (WSOCK_JSON) */
 } wsock_room_message;
 
 /** @param message (borrowed until return) @return nonzero to hear of no more. */

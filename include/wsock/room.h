@@ -138,21 +138,25 @@ WSOCK_API int wsock_room_join_with(wsock_room *room, wsock_conn *conn,
 WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
 
 /**
- * Send a message to every member. For a member whose socket does not keep up it waits, as
+ * Send a message to every member. Members that speak rooms.v1 (docs/rooms-v1.md) get a
+ * frame `msg`, in which text is a string, or the JSON that it is, and binary data base64;
+ * all others get the data. For a member whose socket does not keep up it waits, as
  * far as the room's options slow_members, slow_queue_messages and slow_queue_bytes allow;
  * beyond, messages are dropped, and members are not told (wsock_room_dropped() counts).
  * Members whose end begins before their worker comes to it miss it as well. It has no
  * order towards messages that are sent to one member alone: those go before what waits.
  *
- * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED. Where the
- * option compression is on it is compressed once, or twice if it is longer than the
- * smallest window that a member agreed to, by the server's options.
- * @param data (borrowed until return) copied once.
+ * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED, and
+ * WSOCK_TEXT with or without WSOCK_JSON. Where the option compression is on it is
+ * compressed once for each kind of members, or twice if it is longer than the smallest
+ * window that a member agreed to, by the server's options.
+ * @param data (borrowed until return) copied once. With WSOCK_JSON one value whose arrays
+ * and objects nest at most 64 deep, and whose escaped surrogates come in pairs.
  * @return the number of members that it is meant for; WSOCK_EAGAIN while a worker is 16
  * MiB of this room's messages behind (nothing was queued, and no on_drain will follow);
  *         WSOCK_ECLOSED when the room has ended; WSOCK_EUTF8; WSOCK_ETOOBIG from 2 GiB
- * on; WSOCK_EINVAL for the type; WSOCK_ENOMEM. Thread: any. From a handler: yes.
- * Since: 1.0
+ * on, as a frame `msg` if one is needed; WSOCK_EINVAL for the type, and for what is not
+ * the JSON that it says; WSOCK_ENOMEM. Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data,
                                    size_t len);
@@ -171,6 +175,12 @@ typedef struct wsock_publish {
                              about, UTF-8, at most 255 bytes: with the option
                              slow_members at latest_only the newer message of a key
                              takes the place of the older */
+    const char *event;  /**< (borrowed until return, nullable) what kind of message it is:
+                             UTF-8, 1 to 64 bytes without control characters; NULL:
+                             "message". Raw members do not see it, nor the next */
+    const char *from;   /**< (borrowed until return, nullable) the identity that says it,
+                             as wsock_conn_identity() tells it; NULL or "": the
+                             application */
     wsock_conn *except; /**< (borrowed, nullable) does not receive it */
     wsock_conn *const *excluded; /**< (borrowed until return, nullable) nor do these; who
                                   is no member, or NULL, is passed over */
@@ -179,8 +189,7 @@ typedef struct wsock_publish {
                                       connection that the server has of this identity */
     wsock_member_fn only; /**< (nullable) only members that it accepts receive it */
     void *only_user;      /**< (borrowed until return) its argument */
-    int32_t type;         /**< WSOCK_TEXT or WSOCK_BINARY, with or without
-                               WSOCK_UNCOMPRESSED */
+    int32_t type;         /**< as that of wsock_room_broadcast() */
     int32_t reserved;     /**< 0 */
 } wsock_publish;
 
@@ -191,8 +200,9 @@ typedef struct wsock_publish {
  * @param what (borrowed until return)
  * @param out  (out, nullable) in a room with history: where the message is; else, and for
  *             one with `only`, epoch and offset are 0.
- * @return as wsock_room_broadcast(); WSOCK_ETOOBIG, WSOCK_EUTF8 for the key too;
- *         WSOCK_EINVAL for a size that is smaller than that of 1.0.
+ * @return as wsock_room_broadcast(); WSOCK_ETOOBIG, WSOCK_EUTF8 for key and event too;
+ *         WSOCK_EINVAL for event and from, and for a size that is smaller than that of
+ *         1.0.
  * Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_room_publish(wsock_room *room, const wsock_publish *what,

@@ -94,15 +94,13 @@ int wsock_server_unsubscribe(wsock_server *server, wsock_conn *conn, const char 
 int wsock_room_broadcast_message(wsock_room *room, wsock_conn *except,
                                  wsock_message *message)
 {
-    const wsock_publish what = {.size = sizeof what, .except = except};
-    unsigned windows;
-    int r;
+    const wsock_publish what = {
+        .size = sizeof what,
+        .except = except,
+        .type = message == NULL || message->compressible ? 0 : WSOCK_UNCOMPRESSED,
+    };
 
-    if (room == NULL || message == NULL)
-        return WSOCK_EINVAL;
-    r = wsi_room_may_pack(room, &windows);
-    if (r < 0)
-        return r;
-    wsi_message_pack(message, wsi_service_options(room->registry->owner), windows);
-    return wsi_room_publish(room, &what, &message->frames, NULL);
+    return room != NULL && message != NULL
+               ? wsi_room_publish(room, &what, &message->frames, NULL)
+               : WSOCK_EINVAL;
 }

@@ -81,6 +81,9 @@ enum {
     WSI_PAUSE_HOST = WSI_PAUSE_QUEUE | WSI_PAUSE_SHARE,
 };
 
+/* What rooms send to a connection: each message as it is, or as a frame of rooms.v1. */
+enum wsi_form { WSI_FORM_RAW, WSI_FORM_V1, WSI_FORMS };
+
 struct wsock_conn {
     struct wsi_ref ref;
     atomic_uchar state;       /* enum wsi_conn_state */
@@ -122,6 +125,7 @@ struct wsock_conn {
     bool opened;                  /* on_open ran */
     bool receiving;               /* inside on_data: do not re-enter */
     struct wsi_pmd_params pmd;    /* own_window_bits is 0 without compression */
+    uint8_t form;                 /* enum wsi_form: fixed before it is in any room */
 };
 
 /* ---- conn.c ---- */

@@ -5,18 +5,17 @@
 #include "conn/compress.h"
 #include "conn/encode.h"
 
-void wsi_windows_count(struct wsi_window_counts *windows, const struct wsock_conn *conn,
-                       bool joins)
+void wsi_takers_count(struct wsi_takers *takers, const struct wsock_conn *conn,
+                      bool joins)
 {
-    const unsigned window = wsi_window_of(conn);
-    const unsigned others = wsi_windows_set(windows) & ~window;
-    uint32_t *count;
+    const unsigned bits = conn->pmd.own_window_bits;
+    const unsigned way = bits != 0 ? 1 + bits - WSI_PMD_BITS_MIN : 0;
+    const unsigned bit = 1u << (conn->form * (1 + WSI_WINDOWS) + way);
+    const unsigned others = wsi_takers_set(takers) & ~bit;
+    uint32_t *count = &takers->count[conn->form][way];
 
-    if (window == 0)
-        return;
-    count = &windows->count[conn->pmd.own_window_bits - WSI_PMD_BITS_MIN];
     *count = joins ? *count + 1 : *count - 1;
-    atomic_store_explicit(&windows->set, *count > 0 ? others | window : others,
+    atomic_store_explicit(&takers->set, *count > 0 ? others | bit : others,
                           memory_order_relaxed);
 }
 
@@ -119,6 +118,7 @@ size_t wsi_frames_bytes(const struct wsi_frames *frames)
 
 void wsi_frames_share(struct wsi_frames *frames, const struct wsi_frames *from)
 {
+    frames->plain = wsi_blob_ref(from->plain);
     for (unsigned window = 0; window < WSI_WINDOWS; window++) {
         struct wsi_blob *form = get(from, window);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One message in all the forms that peers take: the frame as a server sends it, and the
- * same compressed without context for the windows that were agreed on. Each form is made
- * once and shared, also by connections with a context of their own.
+ * One frame in all the forms that peers take: as a server sends it, and compressed
+ * without context for the windows that were agreed on. Each is made once and shared, also
+ * by connections with a context of their own. What is said in a room may be two frames
+ * (enum wsi_form), and each of them comes in these.
  */
 #ifndef WSI_CONN_FRAMES_H
 #define WSI_CONN_FRAMES_H
@@ -34,19 +35,33 @@ static inline unsigned wsi_window_of(const struct wsock_conn *conn)
     return bits != 0 ? 1u << (bits - WSI_PMD_BITS_MIN) : 0;
 }
 
-/** How many connections take messages compressed for each window. Zero-initialise. */
-struct wsi_window_counts {
-    uint32_t count[WSI_WINDOWS]; /* under a lock of who has this */
-    atomic_uint set;             /* those of which there are; any thread may look */
+/** How many connections take messages in each form (conn.h), and how: not compressed, or
+ *  for which window. Zero-initialise. */
+struct wsi_takers {
+    uint32_t count[WSI_FORMS][1 + WSI_WINDOWS]; /* under a lock of who has this */
+    atomic_uint set; /* those of which there are; any thread may look */
 };
 
 /** Count one more, or one less. With the lock held. */
-void wsi_windows_count(struct wsi_window_counts *windows, const struct wsock_conn *conn,
-                       bool joins);
+void wsi_takers_count(struct wsi_takers *takers, const struct wsock_conn *conn,
+                      bool joins);
 
-static inline unsigned wsi_windows_set(const struct wsi_window_counts *windows)
+/** Of which there are, as bits for the two below. Sets may be joined by |. */
+static inline unsigned wsi_takers_set(const struct wsi_takers *takers)
 {
-    return atomic_load_explicit(&windows->set, memory_order_relaxed);
+    return atomic_load_explicit(&takers->set, memory_order_relaxed);
+}
+
+/** Whether somebody takes a form. */
+static inline bool wsi_takers_have(unsigned set, enum wsi_form form)
+{
+    return (set >> (unsigned)form * (1 + WSI_WINDOWS) & ((2u << WSI_WINDOWS) - 1)) != 0;
+}
+
+/** The windows that a form is to be compressed for. */
+static inline unsigned wsi_takers_windows(unsigned set, enum wsi_form form)
+{
+    return set >> ((unsigned)form * (1 + WSI_WINDOWS) + 1) & ((1u << WSI_WINDOWS) - 1);
 }
 
 /** See to the forms for these windows that are missing, unless the message is smaller
@@ -60,7 +75,7 @@ void wsi_frames_pack(struct wsi_frames *frames, struct wsi_pool *pool,
 /** The bytes of all its forms; what serves several windows counts once. */
 size_t wsi_frames_bytes(const struct wsi_frames *frames);
 
-/** Take over what another set has. */
+/** Take over what another has, `plain` included. */
 void wsi_frames_share(struct wsi_frames *frames, const struct wsi_frames *from);
 
 /** The form for a connection. @return (borrowed from frames) */

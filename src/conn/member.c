@@ -2,9 +2,9 @@
 /* Memberships: one by one, and leaving everything at the end. */
 #include "conn/member.h"
 
-#include <wsock/error.h>
+#include <assert.h>
 
-#include "conn/conn.h"
+#include <wsock/error.h>
 
 /* With the worker's lock held. @param count (out, nullable) how many there are of all
  * that count. @return (nullable) */
@@ -67,6 +67,14 @@ struct wsi_membership *wsi_membership_find(struct wsock_conn *conn, const void *
     membership = find(conn, of, NULL);
     pthread_mutex_unlock(&conn->worker->lock);
     return membership;
+}
+
+void wsi_conn_set_form(struct wsock_conn *conn, enum wsi_form form)
+{
+    pthread_mutex_lock(&conn->worker->lock);
+    assert(wsi_list_is_empty(&conn->rooms));
+    conn->form = (uint8_t)form;
+    pthread_mutex_unlock(&conn->worker->lock);
 }
 
 void wsi_members_leave_all(struct wsock_conn *conn)

@@ -6,9 +6,8 @@
 #ifndef WSI_CONN_MEMBER_H
 #define WSI_CONN_MEMBER_H
 
+#include "conn/conn.h"
 #include "core/list.h"
-
-struct wsock_conn;
 
 struct wsi_membership {
     struct wsi_list node; /* in wsock_conn.rooms, guarded by worker->lock */
@@ -25,6 +24,9 @@ struct wsi_membership *wsi_membership_end(struct wsock_conn *conn, const void *o
 /** Is there one of that now? It may be looked at as long as the lock is held under which
  *  memberships of that end. @return (nullable) Any thread. */
 struct wsi_membership *wsi_membership_find(struct wsock_conn *conn, const void *of);
+
+/** What it gets of rooms and patterns, before it is in any. Any thread. */
+void wsi_conn_set_form(struct wsock_conn *conn, enum wsi_form form);
 
 /** End all memberships. The connection is not open any more, so none can be added. */
 void wsi_members_leave_all(struct wsock_conn *conn);

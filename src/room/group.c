@@ -12,6 +12,7 @@
 #include "conn/member.h"
 #include "core/alloc.h"
 #include "core/list.h"
+#include "room/envelope.h"
 #include "room/room.h"
 
 /* Of one group on one worker. */
@@ -25,7 +26,7 @@ struct wsi_group {
     struct wsi_ref ref; /* subscriptions, matches */
     struct wsi_registry *registry;
     pthread_mutex_t lock; /* joining, leaving, what is pending */
-    struct wsi_window_counts windows;
+    struct wsi_takers takers;
     char *pattern; /* behind the parts */
     struct part parts[];
 };
@@ -172,7 +173,7 @@ static void end(struct subscription *subscription)
     atomic_store_explicit(&subscription->left, wsi_groups_draw(&group->registry->groups),
                           memory_order_relaxed);
     atomic_fetch_sub(&part_of(subscription)->count, 1);
-    wsi_windows_count(&group->windows, subscription->conn, false);
+    wsi_takers_count(&group->takers, subscription->conn, false);
 }
 
 static void leave_by_end(struct wsi_membership *membership)
@@ -195,7 +196,7 @@ static int begin(struct subscription *subscription)
     if (r < 0)
         return r;
     atomic_fetch_add(&part_of(subscription)->count, 1);
-    wsi_windows_count(&group->windows, subscription->conn, true);
+    wsi_takers_count(&group->takers, subscription->conn, true);
     subscription->joined = wsi_groups_draw(&group->registry->groups);
     wsi_list_append(&part_of(subscription)->pending, &subscription->node);
     return 0;
@@ -341,13 +342,13 @@ size_t wsi_matches_count(const struct wsi_matches *matches, unsigned worker)
     return count;
 }
 
-unsigned wsi_matches_windows(const struct wsi_matches *matches)
+unsigned wsi_matches_takers(const struct wsi_matches *matches)
 {
-    unsigned windows = 0;
+    unsigned takers = 0;
 
     for (size_t i = 0; i < matches->count; i++)
-        windows |= wsi_windows_set(&matches->groups[i]->windows);
-    return windows;
+        takers |= wsi_takers_set(&matches->groups[i]->takers);
+    return takers;
 }
 
 /* ---- delivering, on a worker ---- */

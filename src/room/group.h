@@ -84,8 +84,8 @@ void wsi_matches_unref(struct wsi_matches *matches);
 
 /** How many subscribe on one worker. Any thread. */
 size_t wsi_matches_count(const struct wsi_matches *matches, unsigned worker);
-/** The windows that their messages are compressed for. Any thread. */
-unsigned wsi_matches_windows(const struct wsi_matches *matches);
+/** Whom their messages are made for (frames.h). Any thread. */
+unsigned wsi_matches_takers(const struct wsi_matches *matches);
 
 /** On a worker: a member of the room hears the message by itself. */
 void wsi_matches_mark(wsock_conn *conn, uint64_t serial);

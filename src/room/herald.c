@@ -4,11 +4,11 @@
 
 #include <wsock/error.h>
 
-#include "conn/encode.h"
 #include "conn/queue.h"
 #include "conn/service.h"
 #include "core/alloc.h"
 #include "core/ref.h"
+#include "room/envelope.h"
 #include "room/presence.h"
 #include "room/room.h"
 
@@ -56,20 +56,8 @@ static void tell_member(wsock_room *room, const struct wsi_room_handler *handler
 static void tell_message(wsock_room *room, const struct wsi_room_handler *handler,
                          const struct wsi_envelope *envelope)
 {
-    const struct wsi_blob *frame = envelope->frames.plain;
-    const struct wsi_payload payload = wsi_encoded_payload(frame);
-    const bool kept = envelope->keeps;
-    const wsock_room_message message = {
-        .size = sizeof message,
-        .data = payload.data,
-        .len = payload.len,
-        .key = envelope->key != NULL ? (const char *)envelope->key->data : NULL,
-        .epoch = kept ? room->history->epoch : 0,
-        .offset = envelope->offset,
-        .prev = kept ? envelope->offset - 1 : 0,
-        .time_ms = envelope->time_ms,
-        .type = frame->data[0] & 0x0f,
-    };
+    const wsock_room_message message = wsi_said_show(
+        &envelope->said, room->history != NULL ? room->history->epoch : 0);
 
     handler->fn.message(room, &message, handler->user);
 }

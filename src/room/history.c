@@ -2,14 +2,14 @@
 /* What rooms keep. */
 #include "room/history.h"
 
+#include <assert.h>
 #include <limits.h>
-#include <string.h>
 
 #include <wsock/error.h>
 
 #include "conn/conn.h"
-#include "conn/encode.h"
 #include "core/alloc.h"
+#include "room/envelope.h"
 #include "room/room.h"
 
 enum {
@@ -114,9 +114,7 @@ static void drop_oldest(struct wsi_history *history)
 {
     struct wsi_past *past = past_at(history, 0);
 
-    wsi_frames_drop_packed(&past->frames);
-    wsi_blob_unref(past->key);
-    wsi_blob_unref(past->frames.plain);
+    wsi_said_unref(past->said);
     count_bytes(history, -(int64_t)past->bytes);
     history->first++;
     if (--history->count > 0)
@@ -177,16 +175,12 @@ static bool is_to_be_timed(const struct wsi_history *history)
            wsi_pool_count(history->room->registry->owner->pool) > 0;
 }
 
-bool wsi_history_append(struct wsi_history *history, const struct wsi_frames *frames,
-                        struct wsi_blob *key, size_t bytes, int64_t time_ms)
+bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size_t bytes)
 {
     struct wsi_past *past = past_at(history, history->count);
 
-    memset(past, 0, sizeof *past);
-    past->frames.plain = wsi_blob_ref(frames->plain);
-    wsi_frames_share(&past->frames, frames);
-    past->key = key != NULL ? wsi_blob_ref(key) : NULL;
-    past->time_ms = time_ms;
+    assert(said->offset == history->last + 1);
+    past->said = wsi_said_ref(said);
     past->at_ms = now_ms(history);
     past->bytes = bytes + sizeof *past;
     history->last++;
@@ -342,37 +336,27 @@ void wsi_histories_trim(struct wsi_histories *histories, int64_t limit)
 
 /* ---- looking ---- */
 
-void wsi_missed_free(struct wsi_missed *missed)
-{
-    if (missed == NULL)
-        return;
-    for (size_t i = 0; i < missed->count; i++)
-        wsi_blob_unref(missed->frames[i]);
-    wsi_free(missed);
-}
-
 static int take_last(const struct wsi_history *history, struct wsi_missed **out,
-                     size_t count, const wsock_conn *conn)
+                     size_t count)
 {
     struct wsi_missed *missed;
 
     *out = NULL;
     if (count == 0)
         return 0;
-    missed = wsi_alloc(sizeof *missed + count * sizeof(struct wsi_blob *));
+    missed = wsi_alloc(sizeof *missed + count * sizeof missed->list[0]);
     if (missed == NULL)
         return WSOCK_ENOMEM;
     missed->count = count;
     for (size_t i = 0; i < count; i++)
-        missed->frames[i] = wsi_blob_ref(
-            wsi_frames_for(&past_at(history, history->count - count + i)->frames, conn));
+        missed->list[i] = (struct wsi_missed_one){
+            .said = wsi_said_ref(past_at(history, history->count - count + i)->said)};
     *out = missed;
     return 0;
 }
 
 int wsi_history_since(struct wsi_history *history, struct wsi_missed **missed,
-                      wsock_joined *out, const wsock_position *since,
-                      const wsock_conn *conn)
+                      wsock_joined *out, const wsock_position *since)
 {
     const bool is_first_time = since->epoch == 0;
     uint64_t behind;
@@ -391,7 +375,7 @@ int wsi_history_since(struct wsi_history *history, struct wsi_missed **missed,
     if (behind > history->count)
         behind = is_first_time ? history->count : 0;
     out->count = behind;
-    return take_last(history, missed, (size_t)behind, conn);
+    return take_last(history, missed, (size_t)behind);
 }
 
 int wsock_room_position(wsock_room *room, wsock_position *out)
@@ -411,16 +395,10 @@ int wsock_room_position(wsock_room *room, wsock_position *out)
     return r;
 }
 
-/* A copy for who looks without the lock. */
-struct copy {
-    struct wsi_blob *plain, *key; /* references */
-    int64_t time_ms;
-};
-
-/* With the lock held. @param first (out) the offset of the first. @return how many;
- * WSOCK_ENOMEM. */
-static int copy_past(struct wsi_history *history, struct copy **out, uint64_t *first,
-                     uint64_t before, size_t limit)
+/* With the lock held, for who looks without it. @param out (out, owned) references.
+ * @return how many; WSOCK_ENOMEM. */
+static int copy_past(struct wsi_history *history, struct wsi_said ***out, uint64_t before,
+                     size_t limit)
 {
     const uint64_t oldest = history->last - history->count + 1;
     const uint64_t end = before == 0 || before > history->last ? history->last + 1
@@ -431,39 +409,20 @@ static int copy_past(struct wsi_history *history, struct copy **out, uint64_t *f
         count = limit;
     if (count > INT_MAX)
         count = INT_MAX;
-    *first = end - count;
     *out = wsi_alloc_array((size_t)count, sizeof **out);
     if (*out == NULL)
         return WSOCK_ENOMEM;
-    for (uint64_t i = 0; i < count; i++) {
-        const struct wsi_past *past = past_at(history, (size_t)(*first + i - oldest));
-
-        (*out)[i] = (struct copy){
-            .plain = wsi_blob_ref(past->frames.plain),
-            .key = past->key != NULL ? wsi_blob_ref(past->key) : NULL,
-            .time_ms = past->time_ms,
-        };
-    }
+    for (uint64_t i = 0; i < count; i++)
+        (*out)[i] = wsi_said_ref(
+            past_at(history, (size_t)(end - count + i - oldest))->said);
     return (int)count;
 }
 
-static void show(const struct wsi_history *history, const struct copy *copies, int count,
-                 uint64_t first, wsock_history_fn fn, void *user)
+static void show(const struct wsi_history *history, struct wsi_said *const *copies,
+                 int count, wsock_history_fn fn, void *user)
 {
     for (int i = 0; i < count; i++) {
-        const struct wsi_payload payload = wsi_encoded_payload(copies[i].plain);
-        const uint64_t offset = first + (uint64_t)i;
-        const wsock_room_message message = {
-            .size = sizeof message,
-            .data = payload.data,
-            .len = payload.len,
-            .key = copies[i].key != NULL ? (const char *)copies[i].key->data : NULL,
-            .epoch = history->epoch,
-            .offset = offset,
-            .prev = offset - 1,
-            .time_ms = copies[i].time_ms,
-            .type = copies[i].plain->data[0] & 0x0f,
-        };
+        const wsock_room_message message = wsi_said_show(copies[i], history->epoch);
 
         if (fn(&message, user) != 0)
             return;
@@ -473,8 +432,7 @@ static void show(const struct wsi_history *history, const struct copy *copies, i
 int wsock_room_history(wsock_room *room, uint64_t before, size_t limit,
                        wsock_history_fn fn, void *user)
 {
-    struct copy *copies = NULL;
-    uint64_t first = 0;
+    struct wsi_said **copies = NULL;
     int r;
 
     if (room == NULL || fn == NULL)
@@ -483,16 +441,103 @@ int wsock_room_history(wsock_room *room, uint64_t before, size_t limit,
         return WSOCK_ENOTSUP;
     pthread_mutex_lock(&room->lock);
     expire(room->history);
-    r = room->closed ? WSOCK_ECLOSED
-                     : copy_past(room->history, &copies, &first, before, limit);
+    r = room->closed ? WSOCK_ECLOSED : copy_past(room->history, &copies, before, limit);
     pthread_mutex_unlock(&room->lock);
     if (r < 0)
         return r;
-    show(room->history, copies, r, first, fn, user);
-    for (int i = 0; i < r; i++) {
-        wsi_blob_unref(copies[i].key);
-        wsi_blob_unref(copies[i].plain);
-    }
+    show(room->history, copies, r, fn, user);
+    for (int i = 0; i < r; i++)
+        wsi_said_unref(copies[i]);
     wsi_free(copies);
     return r;
+}
+
+/* ---- what a member missed, on its worker ---- */
+
+/* With the room's lock held. @return (nullable) NULL when it is not kept any more. */
+static struct wsi_past *past_of(const struct wsi_history *history,
+                                const struct wsi_said *said)
+{
+    const uint64_t oldest = history->last - history->count + 1;
+
+    return said->offset >= oldest && said->offset <= history->last
+               ? past_at(history, (size_t)(said->offset - oldest))
+               : NULL;
+}
+
+/* With the room's lock held. */
+static bool has_room_for(const struct wsi_history *history, int64_t bytes)
+{
+    const struct wsi_histories *histories = histories_of(history);
+    const struct wsi_options *options = history->room->registry->options;
+
+    return atomic_load_explicit(&history->bytes, memory_order_relaxed) + bytes <=
+               option(history, WSI_OPT_HISTORY_BYTES) &&
+           atomic_load_explicit(&histories->bytes, memory_order_relaxed) + bytes <=
+               wsi_option(options, WSI_OPT_MAX_HISTORY_BYTES);
+}
+
+/* With the room's lock held. Of two who made the same, one keeps it. */
+static void keep_v1(struct wsi_history *history, struct wsi_missed_one *one)
+{
+    const size_t bytes = wsi_v1_bytes(one->v1);
+    struct wsi_past *past = past_of(history, one->said);
+
+    if (past == NULL || wsi_said_v1(one->said) != NULL ||
+        !has_room_for(history, (int64_t)bytes))
+        return;
+    wsi_said_set_v1(one->said, wsi_v1_ref(one->v1));
+    past->bytes += bytes;
+    count_bytes(history, (int64_t)bytes);
+}
+
+static int take_v1(struct wsi_missed_one *one, struct wsi_history *history, bool *made)
+{
+    struct wsi_v1 *v1 = wsi_said_v1(one->said);
+
+    if (v1 != NULL) {
+        one->v1 = wsi_v1_ref(v1);
+        return 0;
+    }
+    *made = true;
+    return wsi_said_make_v1(one->said, &one->v1, history->room->name, history->epoch,
+                            false);
+}
+
+int wsi_missed_prepare(struct wsi_missed *missed, struct wsi_history *history,
+                       const wsock_conn *conn)
+{
+    bool made = false;
+    int r = 0;
+
+    if (conn->form != WSI_FORM_V1)
+        return 0;
+    for (size_t i = 0; r == 0 && i < missed->count; i++)
+        r = take_v1(&missed->list[i], history, &made);
+    if (r < 0 || !made)
+        return r;
+    pthread_mutex_lock(&history->room->lock);
+    for (size_t i = 0; i < missed->count; i++)
+        keep_v1(history, &missed->list[i]);
+    pthread_mutex_unlock(&history->room->lock);
+    return 0;
+}
+
+struct wsi_blob *wsi_missed_frame(const struct wsi_missed *missed, size_t index,
+                                  const wsock_conn *conn)
+{
+    const struct wsi_missed_one *one = &missed->list[index];
+
+    return wsi_frames_for(one->v1 != NULL ? &one->v1->frames : &one->said->frames, conn);
+}
+
+void wsi_missed_free(struct wsi_missed *missed)
+{
+    if (missed == NULL)
+        return;
+    for (size_t i = 0; i < missed->count; i++) {
+        wsi_v1_unref(missed->list[i].v1);
+        wsi_said_unref(missed->list[i].said);
+    }
+    wsi_free(missed);
 }

@@ -25,12 +25,14 @@
 #include <wsock/history.h>
 #include <wsock/types.h>
 
-#include "conn/frames.h"
 #include "core/blob.h"
 #include "core/list.h"
 #include "core/mailbox.h"
 #include "io/timer.h"
 #include "room/options.h"
+
+struct wsi_said;
+struct wsi_v1;
 
 /* Of a server. */
 struct wsi_histories {
@@ -41,11 +43,9 @@ struct wsi_histories {
 
 /* A message that is kept. */
 struct wsi_past {
-    struct wsi_frames frames; /* references */
-    struct wsi_blob *key;     /* a reference, nullable */
-    int64_t time_ms;          /* of the calendar */
-    uint64_t at_ms;           /* of the workers' clock */
-    size_t bytes;             /* that it counts for */
+    struct wsi_said *said; /* a reference */
+    uint64_t at_ms;        /* of the workers' clock */
+    size_t bytes;          /* that it counts for */
 };
 
 struct wsi_history {
@@ -62,10 +62,13 @@ struct wsi_history {
     struct wsi_mail start, stop;
 };
 
-/* What a member has missed: frames in the forms that it takes. */
+/* What a member has missed. */
 struct wsi_missed {
     size_t count;
-    struct wsi_blob *frames[]; /* references */
+    struct wsi_missed_one {
+        struct wsi_said *said; /* a reference */
+        struct wsi_v1 *v1;     /* a reference (nullable), if it speaks that */
+    } list[];
 };
 
 void wsi_histories_init(struct wsi_histories *histories);
@@ -83,11 +86,10 @@ void wsi_history_free(struct wsi_history *history);
 
 /** Have room for one more. @return 0; WSOCK_ENOMEM. */
 int wsi_history_reserve(struct wsi_history *history);
-/** Append, which cannot fail then. @param bytes what it counts for. @param time_ms of the
- *  calendar. @return true when wsi_history_start() is to be called once the lock is given
- * back. */
-bool wsi_history_append(struct wsi_history *history, const struct wsi_frames *frames,
-                        struct wsi_blob *key, size_t bytes, int64_t time_ms);
+/** Append, which cannot fail then. @param said with the next offset. @param bytes what it
+ * counts for. @return true when wsi_history_start() is to be called once the lock is
+ * given back. */
+bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size_t bytes);
 /** Drop everything. @return true when wsi_history_stop() is to be called, as above. */
 bool wsi_history_clear(struct wsi_history *history);
 
@@ -100,12 +102,23 @@ bool wsi_history_clear(struct wsi_history *history);
  * @return 0; WSOCK_ENOMEM.
  */
 int wsi_history_since(struct wsi_history *history, struct wsi_missed **missed,
-                      wsock_joined *out, const wsock_position *since,
-                      const wsock_conn *conn);
-/** @param missed (consumed, nullable) */
-void wsi_missed_free(struct wsi_missed *missed);
+                      wsock_joined *out, const wsock_position *since);
 
 /* ---- without ---- */
+
+/**
+ * On its worker, before it is told: make what is missing of the form that a connection
+ * takes, and keep that for others, as far as the bounds allow without dropping anything.
+ *
+ * @return 0; WSOCK_ENOMEM; WSOCK_ETOOBIG.
+ */
+int wsi_missed_prepare(struct wsi_missed *missed, struct wsi_history *history,
+                       const wsock_conn *conn);
+/** And then one by one. @return (borrowed from missed) */
+struct wsi_blob *wsi_missed_frame(const struct wsi_missed *missed, size_t index,
+                                  const wsock_conn *conn);
+/** @param missed (consumed, nullable) */
+void wsi_missed_free(struct wsi_missed *missed);
 
 /** The timer of what becomes too old. */
 void wsi_history_start(struct wsi_history *history);

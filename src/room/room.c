@@ -9,6 +9,7 @@
 #include "conn/conn.h"
 #include "conn/send.h"
 #include "core/alloc.h"
+#include "room/envelope.h"
 
 static void leave_by_end(struct wsi_membership *membership);
 
@@ -169,10 +170,19 @@ static void deliver_matched(struct wsi_shard *shard, struct wsi_envelope *envelo
 /* What was said before the join. */
 static void deliver_missed(struct wsi_member *member)
 {
-    for (size_t i = 0; member->missed != NULL && i < member->missed->count; i++)
-        wsi_conn_deliver_missed(member->conn, &member->feed, member->missed->frames[i]);
-    wsi_missed_free(member->missed);
+    struct wsi_missed *missed = member->missed;
+
     member->missed = NULL;
+    if (missed == NULL)
+        return;
+    if (wsi_missed_prepare(missed, member->room->history, member->conn) < 0)
+        wsi_conn_end(member->conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
+                     "out of memory for what a room kept for it");
+    else
+        for (size_t i = 0; i < missed->count; i++)
+            wsi_conn_deliver_missed(member->conn, &member->feed,
+                                    wsi_missed_frame(missed, i, member->conn));
+    wsi_missed_free(missed);
 }
 
 static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
@@ -364,8 +374,7 @@ static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined 
     if (r == 0)
         r = wsi_membership_begin(&member->membership, member->conn);
     if (r == 0 && how != NULL && how->since != NULL && room->history != NULL) {
-        r = wsi_history_since(room->history, &member->missed, joined, how->since,
-                              member->conn);
+        r = wsi_history_since(room->history, &member->missed, joined, how->since);
         if (r < 0) /* nobody has seen it yet */
             wsi_membership_end(member->conn, room);
     }
@@ -384,7 +393,7 @@ static void link_member(struct wsi_member *member, struct wsi_room_posts *posts)
 
     wsi_list_append(&room->members, &member->node);
     room->count++;
-    wsi_windows_count(&room->windows, member->conn, true);
+    wsi_takers_count(&room->takers, member->conn, true);
     shard->count++;
     append_op(shard, &member->join, posts);
     posts->herald |= wsi_presence_join(room, member->attendance);
@@ -470,7 +479,7 @@ static void end(struct wsi_member *member, int how, struct wsi_blob *reason,
 
     wsi_list_remove(&member->node);
     room->count--;
-    wsi_windows_count(&room->windows, member->conn, false);
+    wsi_takers_count(&room->takers, member->conn, false);
     shard->count--;
     posts->herald |= wsi_presence_leave(room, member->attendance, how, reason);
     append_op(shard, &member->leave, posts);

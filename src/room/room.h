@@ -27,7 +27,6 @@
 #include "conn/droppable.h"
 #include "conn/frames.h"
 #include "conn/member.h"
-#include "conn/send.h"
 #include "conn/worker.h"
 #include "core/blob.h"
 #include "core/list.h"
@@ -58,30 +57,6 @@ struct wsi_member {
     uint64_t published_us; /* what it published is paid for until then; under the lock */
 };
 
-/* Connections. */
-struct wsi_conns {
-    wsock_conn **conns; /* (owned, nullable) sorted by address; references */
-    size_t count;
-};
-
-/* A message on its way to the members. */
-struct wsi_envelope {
-    struct wsi_ref ref;       /* of who has it still to deliver */
-    struct wsi_frames frames; /* `plain` may lie inside this very allocation */
-    struct wsi_blob *key;     /* a reference (nullable), inside as well */
-    wsock_conn *except;       /* (owned, nullable) */
-    bool chooses;             /* one of these three is set */
-    struct wsi_conns only;    /* if there are any */
-    struct wsi_conns excluded;
-    struct wsi_matches *matches; /* a reference, nullable */
-    uint64_t serial;             /* if there are matches: group.h */
-    unsigned shards;
-    bool keeps;               /* it becomes a part of the room's history, and then has */
-    uint64_t offset;          /* a place there, */
-    int64_t time_ms;          /* and a time */
-    struct wsi_room_op ops[]; /* one for each shard, then that of the herald */
-};
-
 /* The members on one worker. */
 struct wsi_shard {
     wsock_room *room;
@@ -109,12 +84,12 @@ struct wsock_room {
     bool kept; /* it holds a reference to itself */
     struct wsi_list members;
     size_t count;
-    struct wsi_window_counts windows; /* of the members */
-    struct wsi_matches *matches;      /* (owned, nullable) who listens by pattern... */
-    uint64_t generation;              /* ...as of then */
-    struct wsi_table people;          /* struct wsi_present */
-    struct wsi_herald *herald;        /* (owned, nullable) */
-    struct wsi_shard *shards;         /* (owned, nullable) made for the first member */
+    struct wsi_takers takers;    /* of the members */
+    struct wsi_matches *matches; /* (owned, nullable) who listens by pattern... */
+    uint64_t generation;         /* ...as of then */
+    struct wsi_table people;     /* struct wsi_present */
+    struct wsi_herald *herald;   /* (owned, nullable) */
+    struct wsi_shard *shards;    /* (owned, nullable) made for the first member */
     unsigned shard_count;
     char name[];
 };
@@ -176,28 +151,19 @@ bool wsi_room_has(wsock_room *room, wsock_conn *conn);
 
 /* broadcast.c */
 /**
- * Before a message is compressed for the room: that would be for nothing where it is
- * full, and dear, as whoever was refused tries again. Queueing decides again.
+ * Before a message is made for the room: to compress it, or to make frames of rooms.v1,
+ * would be for nothing where it is full, and dear, as whoever was refused tries again.
+ * Queueing decides again.
  *
- * @param windows (out) those for which it is to be compressed, 0 for none; who joins with
- *                another one meanwhile gets it as it is.
+ * @param takers (out) whom it is to be made for (frames.h). Who comes with another window
+ *               meanwhile gets it as it is.
  * @return 0; WSOCK_EAGAIN. Any thread.
  */
-int wsi_room_may_pack(wsock_room *room, unsigned *windows);
-/** As wsock_room_publish(), of what was checked. @param frames (nullable) a message in
- * the forms that it has, in place of type, data and key. */
+int wsi_room_look(wsock_room *room, unsigned *takers);
+/** As wsock_room_publish(), of what was checked. @param frames (nullable) a message that
+ *  is encoded, in place of data, key, event and from; what is compressed is kept there.
+ */
 int wsi_room_publish(wsock_room *room, const wsock_publish *what,
-                     const struct wsi_frames *frames, wsock_position *out);
-void wsi_envelope_unref(struct wsi_envelope *envelope);
-/** Of one that chooses: whether this connection is meant. */
-bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn);
-
-/** On its worker: to who is there and may hear it, unless it is left out. */
-static inline void wsi_envelope_deliver(const struct wsi_envelope *envelope,
-                                        wsock_conn *conn, struct wsi_feed *feed)
-{
-    if (!envelope->chooses || wsi_envelope_is_for(envelope, conn))
-        wsi_conn_deliver(conn, feed, &envelope->frames, envelope->key);
-}
+                     struct wsi_frames *frames, wsock_position *out);
 
 #endif

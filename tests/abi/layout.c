@@ -24,7 +24,7 @@ GROWS_AT_THE_TAIL(wsock_joined, reserved);
 GROWS_AT_THE_TAIL(wsock_person, conns);
 GROWS_AT_THE_TAIL(wsock_position, offset);
 GROWS_AT_THE_TAIL(wsock_publish, reserved);
-GROWS_AT_THE_TAIL(wsock_room_message, reserved);
+GROWS_AT_THE_TAIL(wsock_room_message, is_json);
 GROWS_AT_THE_TAIL(wsock_rooms_hooks, on_call);
 GROWS_AT_THE_TAIL(wsock_state_info, attempt);
 
