@@ -94,7 +94,11 @@ end
 
 -- ---- players ----
 
-local function room_name(match) return "match." .. match end
+-- Latest only: of what a slow player misses the newest state comes when it can, and of who joined
+-- and left the last; the state tells all who play.
+local function room_of(match)
+  return assert(server:room("match." .. match, { slow_members = "latest_only" }))
+end
 
 local function number_in(text)
   local value = tonumber(text)
@@ -104,9 +108,6 @@ end
 
 assert(server:endpoint("/match/{match}/{player}", {
   max_message_bytes = 256,
-  -- Latest only: little waits for a slow player, what does not fit is missed, and the next
-  -- state replaces it. (The kernel's buffers hold some more.)
-  max_backlog_bytes = "4KiB",
   on_request = function(req)
     local match, player = req.params.match, req.params.player
     if not (match:match("^%w+$") and player:match("^%w+$")) then return false, 400, "bad name" end
@@ -118,8 +119,8 @@ assert(server:endpoint("/match/{match}/{player}", {
   on_open = function(conn)
     conn.data.plays = World:join(conn.info, conn.identity)
     if not conn.data.plays then return conn:close(4009, "that name plays already") end
-    assert(server:room(room_name(conn.info))):join(conn)
-    server:room(room_name(conn.info)):broadcast("joined " .. conn.identity)
+    room_of(conn.info):join(conn)
+    room_of(conn.info):broadcast("joined " .. conn.identity)
   end,
   on_message = function(conn, text)
     local x, y = text:match("^go (%S+) (%S+)$")
@@ -131,8 +132,7 @@ assert(server:endpoint("/match/{match}/{player}", {
   on_close = function(conn)
     if not conn.data.plays then return end
     World:leave(conn.info, conn.identity)
-    local room = server:find_room(room_name(conn.info))
-    if room then room:broadcast("left " .. conn.identity) end
+    room_of(conn.info):broadcast("left " .. conn.identity)
   end,
 }))
 
@@ -148,8 +148,7 @@ while not server.stopped and (not until_moment or wsock.now() < until_moment) do
   if late > STEP then next_step = wsock.now() end -- do not run after what is lost
   latest, steps = math.max(latest, late), steps + 1
   for match, state in pairs(World:step()) do
-    local room = server:find_room(room_name(match))
-    if room then room:broadcast(state) end
+    room_of(match):publish(state, { key = "state" })
   end
 end
 print(("%d steps, the latest %.1f ms late"):format(steps, latest * 1000))

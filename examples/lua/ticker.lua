@@ -4,12 +4,11 @@
 local wsock = require "wsock"
 
 local server = assert(wsock.server { listen = arg[1] or "ws://127.0.0.1:8080" })
-local everyone = assert(server:room("ticker"))
+-- Who cannot follow misses prices, and gets the newest as soon as it can.
+local everyone = assert(server:room("ticker", { slow_members = "latest_only" }))
 local price, number = 100, 0
 
 assert(server:endpoint("/ticker", {
-  -- Who cannot follow misses prices, and gets no old ones later.
-  max_backlog_bytes = "16KiB",
   on_open = function(conn)
     conn:send(("price %.2f"):format(price))
     everyone:join(conn)
