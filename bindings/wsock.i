@@ -28,6 +28,7 @@
 %ignore wsock_conn_timer;
 %ignore wsock_queue_post;
 %ignore wsock_queue_timer;
+%ignore wsock_queue_take_data;
 %ignore wsock_runtime_timer;
 %ignore wsock_room_broadcast_if;
 %ignore wsock_set_allocator;

@@ -88,7 +88,7 @@ static PyObject *let_go_now(PyObject *self, PyObject *Py_UNUSED(ignored))
 static bool let_go_later(struct wpy_conn *self)
 {
     PyObject *fn = PyObject_GetAttrString((PyObject *)self, "_let_go");
-    PyObject *done = fn != NULL ? wpy_call_soon(self->hooks->queue, fn) : NULL;
+    PyObject *done = fn != NULL ? wpy_call_soon(self->hooks->queue, NULL, fn) : NULL;
 
     Py_XDECREF(fn);
     Py_XDECREF(done);
@@ -177,6 +177,18 @@ static PyObject *send(PyObject *self, PyObject *const *arguments, Py_ssize_t cou
         return NULL;
     }
     return send_object((struct wpy_conn *)self, arguments[0], text, compress);
+}
+
+static PyObject *call_between(PyObject *object, PyObject *fn)
+{
+    struct wpy_conn *self = (struct wpy_conn *)object;
+    wsock_conn *conn = wpy_pointer(object, WPY_conn);
+
+    if (conn == NULL)
+        return NULL;
+    if (self->hooks == NULL)
+        return wpy_raise(WSOCK_ECLOSED, "it has ended");
+    return wpy_call_soon(self->hooks->queue, conn, fn);
 }
 
 /* (first, every, function) in seconds */
@@ -357,6 +369,10 @@ static void dealloc(PyObject *object)
 static PyMethodDef methods[] = {
     {"_let_go", let_go_now, METH_NOARGS, "Nothing is told of it any more."},
     {"_timer", start_timer, METH_VARARGS, "(first, every, fn) in seconds; every 0: once."},
+    {"call", call_between, METH_O,
+     "call($self, fn, /)\n--\n\n"
+     "Call fn once, between the handlers of this connection, where they run.\n\n"
+     "Not when it has ended before that. Any thread."},
     {"send", (PyCFunction)(void (*)(void))send, METH_FASTCALL | METH_KEYWORDS,
      "send($self, data, /, *, text=None)\n--\n\n"
      "Queue one message: str is text, bytes-like is binary, unless text says otherwise.\n\n"

@@ -160,6 +160,13 @@ static PyObject *get(PyObject *self, PyObject *name)
                          : Py_None);
 }
 
+/* (true or false): whether messages come as Buffers */
+static PyObject *set_buffers(PyObject *self, PyObject *on)
+{
+    ((struct wpy_hooks *)self)->buffers = on == Py_True;
+    Py_RETURN_NONE;
+}
+
 /* (object): whom its connections, on_state and on_stopped belong to. */
 static PyObject *set_owner(PyObject *self, PyObject *owner)
 {
@@ -251,6 +258,7 @@ static void dealloc(PyObject *object)
 static PyMethodDef methods[] = {
     {"set", set, METH_VARARGS, "set(name, function or None)"},
     {"get", get, METH_O, "get(name): the function, or None"},
+    {"set_buffers", set_buffers, METH_O, "Whether messages come as Buffers."},
     {"set_owner", set_owner, METH_O, "Whom its events are about."},
     {"client_connect", client_connect, METH_O,
      "Open a connection, over a socket that is connected or None."},

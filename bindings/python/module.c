@@ -227,6 +227,7 @@ int wpy_init(PyObject *module)
     } types[] = {
         {"Handle", &wpy_handle_type}, {"Queue", &wpy_queue_type}, {"Conn", &wpy_conn_type},
         {"Request", &wpy_request_type}, {"Timer", &wpy_timer_type}, {"Hooks", &wpy_hooks_type},
+        {"Buffer", &wpy_buffer_type},
     };
 
     if (check_interpreter() < 0)

@@ -96,6 +96,11 @@ int wpy_payload_get(struct wpy_bytes *bytes, PyObject *object, PyObject *text,
                     PyObject *compress);
 PyObject *wpy_payload(int type, const void *data, size_t len);
 
+/* A message as it is, with the buffer protocol (buffer.c). */
+extern PyTypeObject wpy_buffer_type;
+/* @param queue whose handler is told of it */
+PyObject *wpy_buffer(wsock_queue *queue, int type, const void *data, size_t len);
+
 /* ---- what the package tells (module.c) ---- */
 
 extern struct wpy_classes {
@@ -164,7 +169,8 @@ extern PyTypeObject wpy_timer_type;
 /* @param conn (nullable) when it closes, the timer ends */
 PyObject *wpy_timer_start(struct wpy_queue *queue, wsock_conn *conn, double first,
                           double every, PyObject *fn);
-PyObject *wpy_call_soon(struct wpy_queue *queue, PyObject *fn);
+/* @param conn (nullable) between whose handlers, if it has not ended */
+PyObject *wpy_call_soon(struct wpy_queue *queue, wsock_conn *conn, PyObject *fn);
 
 /* ---- the graveyard (graveyard.c) ---- */
 
@@ -209,6 +215,7 @@ struct wpy_hooks {
     PyObject *owner;             /* nullable: whom on_state and on_stopped are about */
     struct wpy_sink *sink;       /* what the library holds */
     PyObject *fn[WPY_EVENTS];    /* nullable */
+    bool buffers;                /* messages are Buffers */
 };
 
 extern PyTypeObject wpy_hooks_type;

@@ -324,7 +324,7 @@ static PyObject *close_queue(PyObject *object, PyObject *Py_UNUSED(ignored))
 
 static PyObject *call_soon(PyObject *self, PyObject *fn)
 {
-    return wpy_call_soon((struct wpy_queue *)self, fn);
+    return wpy_call_soon((struct wpy_queue *)self, NULL, fn);
 }
 
 static PyObject *timer(PyObject *self, PyObject *arguments)

@@ -84,7 +84,13 @@ static void run_timer(wsock_timer *timer, uint64_t missed, void *user)
     run(ticket);
 }
 
-PyObject *wpy_call_soon(struct wpy_queue *self, PyObject *fn)
+static void run_post(wsock_conn *conn, void *user)
+{
+    (void)conn;
+    run(user);
+}
+
+PyObject *wpy_call_soon(struct wpy_queue *self, wsock_conn *conn, PyObject *fn)
 {
     wsock_queue *queue = wpy_pointer((PyObject *)self, WPY_queue);
     struct ticket *ticket;
@@ -95,7 +101,8 @@ PyObject *wpy_call_soon(struct wpy_queue *self, PyObject *fn)
     ticket = new_ticket(self, fn);
     if (ticket == NULL)
         return NULL;
-    r = wsock_queue_post(queue, run_call, ticket, ticket_freed);
+    r = conn != NULL ? wsock_conn_post(conn, run_post, ticket, ticket_freed)
+                     : wsock_queue_post(queue, run_call, ticket, ticket_freed);
     if (r < 0) {
         bury(&ticket->grave);
         return wpy_raise(r, r == WSOCK_EAGAIN ? "65,536 calls are waiting" : NULL);

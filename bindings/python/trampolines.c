@@ -71,7 +71,10 @@ static void on_open(wsock_conn *conn, void *user)
 static PyObject *decoded(const struct wpy_hooks *hooks, int type, const void *data,
                          size_t len)
 {
-    PyObject *payload = wpy_payload(type, data, len), *result;
+    PyObject *payload = hooks->buffers
+                            ? wpy_buffer(hooks->queue->handle.pointer, type, data, len)
+                            : wpy_payload(type, data, len);
+    PyObject *result;
 
     if (payload == NULL || hooks->fn[WPY_DECODE] == NULL)
         return payload;

@@ -53,6 +53,20 @@ int wsock_queue_dispatch(wsock_queue *queue, size_t max_events, int64_t timeout_
                          : WSOCK_EINVAL;
 }
 
+int wsock_queue_take_data(wsock_queue *queue, void **out, wsock_free_fn *free_data)
+{
+    void *data;
+
+    if (queue == NULL || out == NULL || free_data == NULL)
+        return WSOCK_EINVAL;
+    data = wsi_queue_take(queue);
+    if (data == NULL)
+        return WSOCK_ENOENT;
+    *out = data;
+    *free_data = wsi_free;
+    return 0;
+}
+
 int wsock_queue_wait(wsock_queue *queue, int64_t timeout_ms)
 {
     return queue != NULL ? wsi_queue_wait(queue, timeout_ms) : WSOCK_EINVAL;

@@ -214,7 +214,9 @@ static bool run_records(struct wsock_queue *queue, struct wsi_lane *lane, uint64
 
         if (is_enough(queue))
             return false;
+        queue->delivered = record;
         wsi_queued_deliver(queue, record);
+        queue->delivered = NULL;
         wsi_free(record->large);
         wsi_ring_take(&lane->ring, head);
         atomic_store_explicit(&lane->events_taken, lane->events_taken + 1,
@@ -223,6 +225,15 @@ static bool run_records(struct wsock_queue *queue, struct wsi_lane *lane, uint64
                               memory_order_release);
     }
     return true;
+}
+
+void *wsi_queue_take(struct wsock_queue *queue)
+{
+    uint8_t *large = queue->delivered != NULL ? queue->delivered->large : NULL;
+
+    if (large != NULL)
+        queue->delivered->large = NULL;
+    return large;
 }
 
 /* What has its place before a notice is published before it: so, who reads how far the

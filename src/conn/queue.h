@@ -100,6 +100,7 @@ struct wsock_queue {
     size_t ran, max; /* handlers in this dispatch, and at most */
     unsigned turn;   /* the lane that comes first */
     bool discards;   /* no handler is called any more */
+    struct wsi_record *delivered; /* (nullable) whose handler runs */
 };
 
 /** @return 0; WSOCK_ENOMEM; WSOCK_EMFILE. */
@@ -116,6 +117,10 @@ void wsi_queue_unref(struct wsock_queue *queue);
 /** The lane of a worker, made if need be. @return (borrowed from queue, nullable) NULL
  * without memory. Any thread. */
 struct wsi_lane *wsi_queue_lane(struct wsock_queue *queue, struct wsi_worker *worker);
+
+/** The memory of what the handler that runs is told of. @return (owned, nullable) NULL when
+ * there is none that is its own. The thread that dispatches. */
+void *wsi_queue_take(struct wsock_queue *queue);
 
 /** Run mail where the handlers run, behind what was called before. Once it is closed, it
  * runs wherever that is noticed, and wsi_queue_calls() tells. Any thread. */

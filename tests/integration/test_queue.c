@@ -477,6 +477,67 @@ static void a_post_to_a_connection_runs_on_its_queue(void **state)
     scene_end(&scene);
 }
 
+/* ---- what was delivered ---- */
+
+struct taking {
+    wsock_queue *queue;
+    int results[3], heard;
+    void *data;
+    wsock_free_fn free_data;
+    bool in_place;
+};
+
+static void take_data(wsock_conn *conn, int type, const void *data, size_t len,
+                      void *user)
+{
+    struct taking *taking = user;
+    void *again;
+    wsock_free_fn free_again;
+
+    (void)conn, (void)type, (void)len;
+    taking->results[taking->heard] = wsock_queue_take_data(taking->queue, &taking->data,
+                                                           &taking->free_data);
+    taking->in_place = taking->data == data;
+    CHECK(wsock_queue_take_data(taking->queue, &again, &free_again) == WSOCK_ENOENT);
+    tell(&taking->heard);
+}
+
+static void what_is_large_can_be_taken_as_it_is(void **state)
+{
+    static const char small[4096], large[100000] = "large";
+    struct taking taking = {0};
+    struct scene scene;
+
+    (void)state;
+    scene_begin(&scene);
+    taking.queue = scene.world.queue;
+    assert_int_equal(wsock_endpoint_on_message(scene.world.endpoint, take_data, &taking,
+                                               NULL),
+                     0);
+    assert_int_equal(wsock_conn_send(scene.peer.conn, WSOCK_BINARY, small,
+                                     sizeof small),
+                     0);
+    dispatch_until(scene.world.queue, &taking.heard, 1);
+    assert_int_equal(taking.results[0], WSOCK_ENOENT);
+    assert_int_equal(wsock_conn_send(scene.peer.conn, WSOCK_BINARY, large,
+                                     sizeof large),
+                     0);
+    dispatch_until(scene.world.queue, &taking.heard, 2);
+    assert_int_equal(taking.results[1], 0);
+    assert_true(taking.in_place);
+    assert_int_equal(wsock_queue_take_data(taking.queue, &taking.data, &taking.free_data),
+                     WSOCK_ENOENT);
+    assert_int_equal(wsock_queue_take_data(NULL, &taking.data, &taking.free_data),
+                     WSOCK_EINVAL);
+    assert_int_equal(wsock_queue_take_data(taking.queue, NULL, &taking.free_data),
+                     WSOCK_EINVAL);
+    assert_int_equal(wsock_queue_take_data(taking.queue, &taking.data, NULL),
+                     WSOCK_EINVAL);
+    scene_end(&scene);
+    assert_memory_equal(taking.data, large, sizeof large);
+    taking.free_data(taking.data);
+}
+
 /* ---- timers ---- */
 
 static void on_tick(wsock_timer *timer, uint64_t missed, void *user)
@@ -641,6 +702,7 @@ int main(void)
         TEST(calls_that_wait_have_a_limit),
         TEST(a_handler_may_drop_the_last_handle),
         TEST(a_post_to_a_connection_runs_on_its_queue),
+        TEST(what_is_large_can_be_taken_as_it_is),
         TEST(timers_run_on_the_queue_and_count_what_they_missed),
         TEST(a_connections_timer_ends_with_it),
         TEST(closing_ends_timers),

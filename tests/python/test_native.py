@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Servers, clients and connections of the native API."""
+import gc
 import logging
 import socket
 import threading
@@ -292,6 +293,107 @@ def test_codec(world):
                  on_message=lambda conn, m: got.append(m)).connect()
     world.until(lambda: got)
     assert got == [{"re": [1, "x"]}]
+
+
+def test_messages_as_buffers(world):
+    world.server.endpoint("/", payload="buffer", max_backlog_bytes="8MiB")
+    heard, echoes = [], []
+    world.server.on_message("/")(lambda conn, message: heard.append(message)
+                                 or conn.send(message, text=message.is_text))
+    world.server.start()
+    conn = world.client(on_message=lambda conn, message: echoes.append(message),
+                        max_backlog_bytes="8MiB").connect()
+    world.until(lambda: conn.is_open)
+    sent = ["", "ä", b"", b"\0\xff", b"x" * 4096, b"y" * 4097, "ö" * 300_000, bytes(900_000)]
+    assert all(conn.send(message) for message in sent)
+    world.until(lambda: len(echoes) == len(sent))
+    assert echoes == sent
+    for message, buffer in zip(sent, heard):
+        assert isinstance(buffer, wsock.Buffer) and len(buffer) == len(bytes(buffer))
+        if isinstance(message, str):
+            assert buffer.is_text and str(buffer, "utf-8") == message
+        else:
+            assert not buffer.is_text and bytes(buffer) == message
+        assert memoryview(buffer).readonly
+    assert repr(heard[3]) == "<wsock.Buffer of 2 bytes, binary>"
+    with pytest.raises(TypeError):
+        memoryview(heard[5])[0] = 1
+
+
+def test_what_looks_into_a_buffer_keeps_it(world):
+    slices = []
+    world.server.endpoint("/", payload="buffer", codec=(None, lambda buffer: buffer))
+    world.server.on_message("/")(lambda conn, message: slices.append(memoryview(message)[2:8]))
+    world.server.start()
+    conn = world.client(max_backlog_bytes="8MiB").connect()
+    world.until(lambda: conn.is_open)
+    for i in range(50):
+        conn.send(b"%06d" % i * 10_000)
+    world.until(lambda: len(slices) == 50)
+    world.close()
+    gc.collect()
+    for i, piece in enumerate(slices):
+        whole = b"%06d" % i
+        assert bytes(piece) == (whole * 2)[2:8]
+
+
+def test_buffers_are_asked_for_and_taken_back(world):
+    heard = []
+    with pytest.raises(ValueError, match="payload"):
+        world.server.endpoint("/", payload="bytes")
+    with pytest.raises(ValueError, match="payload"):
+        world.client(payload=True)
+    world.server.on_open("/")(lambda conn: conn.send("hello"))
+    world.server.start()
+    conn = world.client(payload="buffer", on_message=lambda conn, m: heard.append(m)).connect()
+    world.until(lambda: heard)
+    assert str(heard.pop(), "utf-8") == "hello"
+    endpoint = world.server.endpoint("/", on_message=lambda conn, m: heard.append(m))
+    for payload, expected in [("buffer", wsock.Buffer), (None, str)]:
+        endpoint.configure(payload=payload)
+        conn.send("x")
+        world.until(lambda: heard)
+        assert type(heard.pop()) is expected
+
+
+def test_calls_between_the_handlers_of_a_connection(world):
+    order = []
+    world.server.on_open("/")(lambda conn: conn.call(lambda: order.append(("call", conn))))
+    world.server.on_message("/")(lambda conn, message: order.append(message))
+    world.server.start()
+    conn = world.client().connect()
+    here = threading.get_ident()
+    conn.call(lambda: order.append(threading.get_ident()))  # before it is open
+    world.until(lambda: len(order) == 2)
+    assert here in order
+    (joined,) = [entry[1] for entry in order if entry != here]
+    thread = threading.Thread(target=lambda: joined.call(
+        lambda: order.append(threading.get_ident() == here)))
+    thread.start()
+    thread.join()
+    world.until(lambda: len(order) == 3)
+    assert order[2] is True
+    with pytest.raises(TypeError):
+        joined.call(3)
+
+
+def test_nothing_is_called_behind_the_end_of_a_connection(world):
+    failures = []
+
+    def call_late(conn):
+        with pytest.raises(wsock.Error) as caught:
+            conn.call(lambda: failures.append("called"))
+        failures.append(caught.value.name)
+
+    world.server.endpoint("/", on_close=lambda conn, info: call_late(conn))
+    world.server.start()
+    conn = world.client().connect()
+    world.until(lambda: conn.is_open)
+    conn.reset()
+    world.until(lambda: failures and conn.close_info)
+    call_late(conn)
+    world.queue.poll()
+    assert failures == ["WSOCK_ECLOSED"] * 2
 
 
 def test_timers_and_calls(world):

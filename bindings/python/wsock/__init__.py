@@ -31,6 +31,7 @@ from ._wsock import (  # the codes of errors
 
 Timer = _wsock.Timer
 Message = _wsock.Handle
+Buffer = _wsock.Buffer
 Payload = Union[str, bytes]  # what on_message brings where there is no codec
 
 __version__: str = _wsock.version()
@@ -83,7 +84,7 @@ _wsock.set_classes(Error, Connection, Request, CloseInfo, StateInfo, log_and_clo
 del log_line
 
 __all__ = [
-    "Began", "capsule", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
+    "Began", "Buffer", "capsule", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
     "EADDRNOTAVAIL", "EAGAIN", "EBUSY", "ECLOSED", "ECONNREFUSED", "ECONNRESET",
     "EDEADLK", "EEXIST", "EHANDSHAKE", "EINVAL", "EMFILE", "Endpoint", "ENOENT", "ENOMEM",
     "ENOTSUP", "EOPTION", "EPROTOCOL", "ERANGE", "ERATE", "ERESOLVE", "Error", "ESYSTEM",

@@ -6,7 +6,7 @@ from . import _options, _wsock
 from ._connections import Connection
 from ._errors import Error, State, StateInfo
 from ._handlers import (CONNECTION_EVENTS, ConnectionHandlers, Fn, Hosted, set_codec,
-                        take_handlers)
+                        set_payload, take_handlers)
 from ._options import TLS
 from ._queues import Queue, Runtime, queue_of
 from ._rooms import codec_of
@@ -42,7 +42,7 @@ class Client(ConnectionHandlers, Hosted):
 
     def __init__(self, url: str, *, queue: Any = None, runtime: Optional[Runtime] = None,
                  headers: Any = None, subprotocols: Any = (), tls: Optional[TLS] = None,
-                 codec: Any = None, **options: Any) -> None:
+                 codec: Any = None, payload: Optional[str] = None, **options: Any) -> None:
         check_tls(tls)
         handlers = take_handlers(options, CLIENT_EVENTS)
         _options.check(options, _options.CLIENT | _options.RUNTIME, CLIENT_EVENTS)
@@ -59,6 +59,7 @@ class Client(ConnectionHandlers, Hosted):
         self.state: Optional[State] = None
         self._on_state: Optional[Callable[[Client, StateInfo], Any]] = None
         self._codec = codec
+        self._payload = payload
         self._is_started = False
         try:
             self._make(own, headers, subprotocols, handlers)
@@ -80,6 +81,7 @@ class Client(ConnectionHandlers, Hosted):
         self._hooks.set_owner(self)
         self._hooks.set("on_state", Client._has_state)
         set_codec(self._hooks, self._codec)
+        set_payload(self._hooks, self._payload)
         for name, fn in handlers.items():
             self._on(name, fn)
 

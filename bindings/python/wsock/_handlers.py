@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What servers, endpoints and clients have in common: the handlers of connections, and
 what is called where handlers run."""
-from typing import Any, Callable, Dict, Tuple, TypeVar
+from typing import Any, Callable, Dict, Optional, Tuple, TypeVar
 
 from . import _wsock
 from ._queues import Queue
@@ -18,6 +18,13 @@ def set_codec(hooks: Any, codec: Any) -> None:
     encode, decode = codec_of(codec)
     hooks.set("encode", encode)
     hooks.set("decode", decode)
+
+
+def set_payload(hooks: Any, payload: Optional[str]) -> None:
+    """How a connection's messages come: None, as str and bytes, or "buffer"."""
+    if payload not in (None, "buffer"):
+        raise ValueError(f'payload is "buffer" or None, not {payload!r}')
+    hooks.set_buffers(payload == "buffer")
 
 
 def take_handlers(options: Dict[str, Any], events: Tuple[str, ...]) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ from . import _options, _wsock
 from ._connections import Connection
 from ._errors import Error
 from ._handlers import (CONNECTION_EVENTS, ConnectionHandlers, Fn, Hosted, set_codec,
-                        take_handlers)
+                        set_payload, take_handlers)
 from ._options import TLS
 from ._queues import ErrorHandler, Queue, Runtime, queue_of
 from ._rooms import Heralds, Room, options_of, unless
@@ -31,12 +31,15 @@ class Endpoint(ConnectionHandlers):
         """The pattern of its paths, "/chat/{room}"."""
         return str(_wsock.endpoint_pattern(self._handle))
 
-    def configure(self, *, codec: Any = ..., **options: Any) -> None:
-        """Set handlers, the codec, and options of scope endpoint, by keyword."""
+    def configure(self, *, codec: Any = ..., payload: Any = ..., **options: Any) -> None:
+        """Set handlers, the codec, how messages come (payload="buffer": each as a Buffer),
+        and options of scope endpoint, by keyword."""
         for name, fn in take_handlers(options, ENDPOINT_EVENTS).items():
             self._hooks.set(name, self._handler(name, fn))
         if codec is not ...:
             set_codec(self._hooks, codec)
+        if payload is not ...:
+            set_payload(self._hooks, payload)
         _options.check(options, _options.ENDPOINT, ENDPOINT_EVENTS)
         _options.apply(_wsock.endpoint_set, self._handle, options)
 
@@ -93,7 +96,8 @@ class Server(Hosted):
     _endpoint_class = Endpoint
 
     def __init__(self, *urls: str, queue: Any = None, runtime: Optional[Runtime] = None,
-                 tls: Optional[TLS] = None, codec: Any = None, **options: Any) -> None:
+                 tls: Optional[TLS] = None, codec: Any = None,
+                 payload: Optional[str] = None, **options: Any) -> None:
         check_tls(tls)
         _options.check(options, _options.SERVER | _options.ENDPOINT | _options.RUNTIME)
         of_runtime, own = _options.split(options, _options.RUNTIME)
@@ -105,6 +109,7 @@ class Server(Hosted):
         self._on_error: Optional[ErrorHandler] = None
         self._on_stopped: Optional[Callable[[Server], Any]] = None
         self._codec = codec
+        self._payload = payload
         self._stopped = False
         self._heralds = Heralds(self)
         try:
@@ -142,6 +147,7 @@ class Server(Hosted):
             self._endpoints[pattern] = endpoint
             if self._codec is not None:
                 set_codec(endpoint._hooks, self._codec)
+            set_payload(endpoint._hooks, self._payload)
             if self._on_error is not None:
                 endpoint._hooks.set("on_error", self._on_error)
         endpoint.configure(**options)
