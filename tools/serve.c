@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "admin.h"
 #include "serve.h"
 #include "tool.h"
 
@@ -28,8 +29,10 @@ struct serve {
     const char *urls[LISTENERS_MAX];
     size_t url_count;
     const char *www;
-    int64_t workers;   /* 0: the library's default */
-    int64_t log_level; /* WSOCK_LOG_*, 0: off; -1: the library's default */
+    const char *admin_url; /* NULL: no admin listener */
+    const char *admin_key; /* a file */
+    int64_t workers;       /* 0: the library's default */
+    int64_t log_level;     /* WSOCK_LOG_*, 0: off; -1: the library's default */
     int64_t heartbeat_ms;
     int is_public;
     int is_quiet;
@@ -38,6 +41,7 @@ struct serve {
     wsock_runtime *runtime;
     wsock_server *server;
     struct rooms *rooms;
+    struct admin *admin;
 };
 
 enum {
@@ -54,6 +58,10 @@ enum {
     OPT_VERIFY_CLIENT,
     OPT_LOG_LEVEL,
     OPT_HEARTBEAT,
+    OPT_HISTORY,
+    OPT_SLOW,
+    OPT_ADMIN,
+    OPT_ADMIN_KEY,
     OPT_QUIET,
     OPT_HELP
 };
@@ -65,6 +73,10 @@ static const struct arg_option options[] = {
     {"set", 0, 1, OPT_SET},
     {"log-level", 0, 1, OPT_LOG_LEVEL},
     {"heartbeat", 0, 1, OPT_HEARTBEAT},
+    {"history", 0, 1, OPT_HISTORY},
+    {"slow", 0, 1, OPT_SLOW},
+    {"admin", 0, 1, OPT_ADMIN},
+    {"admin-key", 0, 1, OPT_ADMIN_KEY},
     {"origin", 0, 1, OPT_ORIGIN},
     {"proxy-protocol", 0, 1, OPT_PROXY_PROTOCOL},
     {"trust-forwarded", 0, 1, OPT_TRUST_FORWARDED},
@@ -300,6 +312,8 @@ static void announce(const struct serve *s)
         else
             printf("listening on %s\n", url);
     }
+    if (s->admin != NULL && admin_url(s->admin, url, sizeof url) > 0)
+        printf("admin at %s\n", url);
     fflush(stdout);
 }
 
@@ -402,6 +416,16 @@ static int take_option(struct serve *s, int option, const char *value)
                         value != NULL ? value : "required");
     case OPT_HEARTBEAT:
         return parse_seconds(command, "--heartbeat", value, &s->heartbeat_ms);
+    case OPT_HISTORY:
+        return set_flag(s, "--history", "history_messages", value);
+    case OPT_SLOW:
+        return set_flag(s, "--slow", "slow_members", value);
+    case OPT_ADMIN:
+        s->admin_url = value;
+        return 0;
+    case OPT_ADMIN_KEY:
+        s->admin_key = value;
+        return 0;
     case OPT_QUIET:
         s->is_quiet = 1;
         return 0;
@@ -441,6 +465,8 @@ static int read_arguments(struct serve *s, struct args *args)
         return usage_error(command, "--heartbeat: at least 0.1 seconds");
     if (check_ca(s) != 0)
         return EXIT_USAGE;
+    if (s->admin_key != NULL && s->admin_url == NULL)
+        return usage_error(command, "--admin-key has an effect with --admin only");
     for (size_t i = 0; i < s->url_count; i++) {
         if (!s->is_public && !is_local(s->urls[i]))
             return usage_error(command,
@@ -497,6 +523,10 @@ static int run(struct serve *s, struct args *args)
         status = setup_endpoints(s);
     if (status == 0 && speaks_tls(s))
         reload_block();
+    /* First: a server that takes clients can be administered. */
+    if (status == 0 && s->admin_url != NULL)
+        status = admin_start(&s->admin, s->runtime, s->server, s->admin_url,
+                             s->admin_key);
     if (status == 0)
         status = listen_all(s);
     if (status == 0 && speaks_tls(s))
@@ -551,8 +581,10 @@ int serve_main(int argc, char **argv)
     else
         status = run(&s, &args);
     reload_stop();
+    admin_stop(s.admin);
     wsock_server_free(s.server);
     wsock_runtime_free(s.runtime);
+    admin_free(s.admin);
     rooms_free(s.rooms);
     return status;
 }

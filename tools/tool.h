@@ -27,6 +27,9 @@ enum {
 int serve_main(int argc, char **argv);
 int connect_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
+int publish_main(int argc, char **argv);
+int rooms_main(int argc, char **argv);
+int kick_main(int argc, char **argv);
 
 /* text.c: built into the program by embed.py */
 

@@ -64,7 +64,7 @@ class Usage(unittest.TestCase):
         self.assertEqual(result.stderr.count("\n"), 1, "one line")
 
     def test_a_command_is_needed_and_the_nearest_is_named(self):
-        self.assert_usage("serve, connect or bench")
+        self.assert_usage("serve, connect, bench, publish, rooms or kick")
         self.assert_usage("unknown command serv; did you mean serve", "serv")
         self.assert_usage("unknown command frobnicate; see wsock --help", "frobnicate")
         self.assert_usage("unknown command frobnicate", "help", "frobnicate")

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Within `wsock serve`: the admin listener, where programs that are on no WebSocket
+ * publish, kick and look, by POST of JSON (docs/auth.md). It is a server of its own, with
+ * listeners of its own: nothing of it can be reached through those of the rooms.
+ *
+ *   admin.c         who may ask, and the way to what they ask
+ *   admin_calls.c   what can be asked
+ */
+#ifndef ADMIN_H
+#define ADMIN_H
+
+#include <jansson.h>
+#include <wsock/wsock.h>
+
+struct admin;
+
+/**
+ * Listen for those who administer.
+ *
+ * @param server   (borrowed until admin_free()) that they administer.
+ * @param url      "unix:/PATH", or "http://127.0.0.1:PORT" or another address of
+ * loopback.
+ * @param key_file (nullable) its first line is the key that they need; a must for http.
+ * @return 0, or an exit status after a complaint.
+ */
+int admin_start(struct admin **out, wsock_runtime *runtime, wsock_server *server,
+                const char *url, const char *key_file);
+
+/** Where it listens, as admin_start() takes it. @return its length, or a negative code.
+ */
+int admin_url(const struct admin *admin, char *out, size_t size);
+
+/** Stop listening. Before the runtime ends. */
+void admin_stop(struct admin *admin);
+/** After the runtime has ended. Both take NULL. */
+void admin_free(struct admin *admin);
+
+/* ---- admin_calls.c ---- */
+
+/** What became of a call: a status of HTTP, and either an answer or an error. */
+struct admin_reply {
+    unsigned status;
+    json_t *ok;       /* (owned, nullable) */
+    const char *code; /* of an error: static text */
+    const char *text; /* for people: static text */
+};
+
+/** @param args (borrowed) an object. */
+typedef void (*admin_call_fn)(struct admin_reply *reply, wsock_server *server,
+                              const json_t *args);
+
+/** The call of a path, "/publish"; NULL when there is none. */
+admin_call_fn admin_call_of(const char *path);
+
+#endif

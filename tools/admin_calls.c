@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What can be asked through the admin listener. Every call takes one JSON object and
+ * gives one; all of them go to the public calls of the library, from a worker.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin.h"
+#include "base64.h"
+
+enum {
+    LISTED_MAX =
+        1000, /* rooms, messages, identities in one answer, unless asked for less */
+    CLOSE_ENDED = 4410 /* docs/rooms-v1.md: by the application; do not come back */
+};
+
+/* ---- arguments and answers ---- */
+
+static void say(struct admin_reply *reply, unsigned status, const char *code,
+                const char *text)
+{
+    reply->status = status;
+    reply->code = code;
+    reply->text = text;
+}
+
+/* What the library says to a call; NULL: it is the arguments' fault. */
+static void say_error(struct admin_reply *reply, int r)
+{
+    switch (r) {
+    case WSOCK_ENOENT:
+        say(reply, 404, "no_room", "there is no such room");
+        break;
+    case WSOCK_ENOTSUP:
+        say(reply, 409, "no_history", "the room keeps no messages");
+        break;
+    case WSOCK_EAGAIN:
+        say(reply, 503, "busy", "too much waits to be sent");
+        break;
+    case WSOCK_ETOOBIG:
+        say(reply, 413, "too_big", wsock_strerror(r));
+        break;
+    case WSOCK_ECLOSED:
+    case WSOCK_ENOMEM:
+        say(reply, 503, "failed", wsock_strerror(r));
+        break;
+    default:
+        say(reply, 400, "bad_args", wsock_strerror(r));
+        break;
+    }
+}
+
+/* @return NULL after an error was said, where it is not there or no text. */
+static const char *need_text(struct admin_reply *reply, const json_t *args,
+                             const char *name, const char *complaint)
+{
+    const char *text = json_string_value(json_object_get(args, name));
+
+    if (text == NULL)
+        say(reply, 400, "bad_args", complaint);
+    return text;
+}
+
+/* A number that may be left out. @return 0 after an error was said. */
+static int take_number(struct admin_reply *reply, int64_t *out, const json_t *args,
+                       const char *name, const char *complaint)
+{
+    const json_t *value = json_object_get(args, name);
+
+    if (value == NULL)
+        return 1;
+    if (!json_is_integer(value) || json_integer_value(value) < 0) {
+        say(reply, 400, "bad_args", complaint);
+        return 0;
+    }
+    *out = json_integer_value(value);
+    return 1;
+}
+
+static int take_limit(struct admin_reply *reply, int64_t *limit, const json_t *args)
+{
+    if (!take_number(reply, limit, args, "limit", "limit: a whole number"))
+        return 0;
+    if (*limit > LISTED_MAX)
+        *limit = LISTED_MAX;
+    return 1;
+}
+
+static json_t *position_of(wsock_room *room)
+{
+    wsock_position at = {.size = sizeof at};
+    char epoch[17];
+
+    if (wsock_room_position(room, &at) < 0)
+        return NULL;
+    snprintf(epoch, sizeof epoch, "%016llx", (unsigned long long)at.epoch);
+    return json_pack("{s:s, s:I}", "epoch", epoch, "offset", (json_int_t)at.offset);
+}
+
+/* @return NULL after an error was said. */
+static wsock_room *need_room(struct admin_reply *reply, wsock_server *server,
+                             const json_t *args)
+{
+    const char *name = need_text(reply, args, "room", "room: a text is needed");
+    wsock_room *room = NULL;
+    int r = 0;
+
+    if (name == NULL)
+        return NULL;
+    r = wsock_server_find_room(server, &room, name);
+    if (r < 0)
+        say_error(reply, r);
+    return room;
+}
+
+/* ---- publish, broadcast ---- */
+
+/* What a publish says, as the library takes it. */
+struct message {
+    wsock_publish publish;
+    void *owned;
+};
+
+static int take_data(struct admin_reply *reply, struct message *message, json_t *data)
+{
+    const json_t *b64 = json_object_get(data, "b64");
+    wsock_publish *publish = &message->publish;
+
+    publish->type = WSOCK_TEXT;
+    if (data == NULL) {
+        say(reply, 400, "bad_args", "data: it is missing");
+        return 0;
+    }
+    if (json_is_string(data)) {
+        publish->data = json_string_value(data);
+        publish->len = json_string_length(data);
+        return 1;
+    }
+    if (json_is_string(b64) && json_object_size(data) == 1) {
+        publish->type = WSOCK_BINARY;
+        message->owned = base64_decode(json_string_value(b64), json_string_length(b64),
+                                       &publish->len);
+    } else {
+        publish->type = WSOCK_TEXT | WSOCK_JSON;
+        message->owned = json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY);
+        publish->len = message->owned != NULL ? strlen(message->owned) : 0;
+    }
+    publish->data = message->owned;
+    if (publish->data == NULL)
+        say(reply, 400, "bad_args", "data: b64 is no Base64");
+    return publish->data != NULL;
+}
+
+/* A text that may be left out. @return 0 after an error was said. */
+static int take_text(struct admin_reply *reply, const char **out, const json_t *args,
+                     const char *name, const char *complaint)
+{
+    const json_t *value = json_object_get(args, name);
+
+    *out = json_string_value(value);
+    if (value == NULL || *out != NULL)
+        return 1;
+    say(reply, 400, "bad_args", complaint);
+    return 0;
+}
+
+static int take_message(struct admin_reply *reply, struct message *message,
+                        const json_t *args)
+{
+    wsock_publish *publish = &message->publish;
+
+    *message = (struct message){.publish = {.size = sizeof *publish}};
+    return take_text(reply, &publish->event, args, "event", "event: a text") &&
+           take_text(reply, &publish->key, args, "key", "key: a text") &&
+           take_text(reply, &publish->from, args, "from", "from: a text") &&
+           take_text(reply, &publish->except_identity, args, "except",
+                     "except: a text") &&
+           take_data(reply, message, json_object_get(args, "data"));
+}
+
+/* Nobody may be in a room that keeps messages: it is made, for who comes. */
+static int publish_to(wsock_server *server, const char *name,
+                      const struct message *message, json_t **answer)
+{
+    wsock_room *room = NULL;
+    int r = wsock_server_room(server, &room, name);
+
+    if (r == 0)
+        r = wsock_room_publish(room, &message->publish, NULL);
+    if (r >= 0)
+        *answer = json_pack("{s:s, s:i, s:o*}", "room", name, "count", r, "position",
+                            position_of(room));
+    wsock_room_unref(room);
+    return r;
+}
+
+static void publish(struct admin_reply *reply, wsock_server *server, const json_t *args)
+{
+    const char *name = need_text(reply, args, "room", "room: a text is needed");
+    struct message message;
+    int r = 0;
+
+    if (name == NULL)
+        return;
+    if (take_message(reply, &message, args)) {
+        r = publish_to(server, name, &message, &reply->ok);
+        if (r < 0)
+            say_error(reply, r);
+    }
+    free(message.owned);
+}
+
+static json_t *broadcast_to_listed(wsock_server *server, const json_t *names,
+                                   const struct message *message)
+{
+    json_t *answers = json_array();
+
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        json_t *answer = NULL;
+        const int r = name != NULL ? publish_to(server, name, message, &answer)
+                                   : WSOCK_EINVAL;
+
+        if (r < 0)
+            answer = json_pack("{s:O, s:s}", "room", json_array_get(names, i), "err",
+                               wsock_strerror(r));
+        json_array_append_new(answers, answer);
+    }
+    return answers;
+}
+
+static void broadcast(struct admin_reply *reply, wsock_server *server, const json_t *args)
+{
+    const json_t *names = json_object_get(args, "rooms");
+    struct message message;
+
+    if (!json_is_array(names) || json_array_size(names) > LISTED_MAX) {
+        say(reply, 400, "bad_args", "rooms: an array of at most 1000 names");
+        return;
+    }
+    if (take_message(reply, &message, args))
+        reply->ok = json_pack("{s:o}", "rooms",
+                              broadcast_to_listed(server, names, &message));
+    free(message.owned);
+}
+
+/* ---- history ---- */
+
+static json_t *data_of(const wsock_room_message *message)
+{
+    json_t *data = NULL;
+    char *text = NULL;
+
+    if (message->is_json)
+        return json_loadb(message->data, message->len, JSON_DECODE_ANY | JSON_ALLOW_NUL,
+                          NULL);
+    if (message->type == WSOCK_TEXT)
+        return json_stringn(message->data, message->len);
+    text = base64_encode(message->data, message->len);
+    data = json_pack("{s:s}", "b64", text);
+    free(text);
+    return data;
+}
+
+static int take_kept(const wsock_room_message *message, void *user)
+{
+    json_t *list = user;
+
+    json_array_append_new(
+        list,
+        json_pack("{s:I, s:I, s:I, s:s, s:o*, s:s*, s:s*}", "offset",
+                  (json_int_t)message->offset, "prev", (json_int_t)message->prev, "time",
+                  (json_int_t)message->time_ms, "event", message->event, "data",
+                  data_of(message), "from",
+                  message->from[0] != '\0' ? message->from : NULL, "key", message->key));
+    return 0;
+}
+
+static void history(struct admin_reply *reply, wsock_server *server, const json_t *args)
+{
+    int64_t limit = 100, before = 0;
+    json_t *list = NULL;
+    wsock_room *room = NULL;
+    int r = 0;
+
+    if (!take_limit(reply, &limit, args) ||
+        !take_number(reply, &before, args, "before", "before: an offset"))
+        return;
+    room = need_room(reply, server, args);
+    if (room == NULL)
+        return;
+    list = json_array();
+    r = wsock_room_history(room, (uint64_t)before, (size_t)limit, take_kept, list);
+    if (r < 0) {
+        say_error(reply, r);
+        json_decref(list);
+    } else {
+        reply->ok = json_pack("{s:s, s:o, s:o*}", "room", wsock_room_name(room),
+                              "messages", list, "position", position_of(room));
+    }
+    wsock_room_unref(room);
+}
+
+/* ---- who is there ---- */
+
+struct people {
+    json_t *list;
+    size_t limit;
+};
+
+static int take_person(const wsock_person *person, void *user)
+{
+    struct people *people = user;
+
+    if (json_array_size(people->list) >= people->limit)
+        return 1;
+    json_array_append_new(
+        people->list,
+        json_pack("{s:s, s:I, s:o*}", "identity", person->identity, "connections",
+                  (json_int_t)person->conns, "info",
+                  json_loadb(person->info != NULL ? person->info : "", person->info_len,
+                             JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)));
+    return 0;
+}
+
+static void presence(struct admin_reply *reply, wsock_server *server, const json_t *args)
+{
+    struct people people = {.list = NULL};
+    wsock_room *room = NULL;
+    int64_t limit = LISTED_MAX;
+    int r = 0;
+
+    if (!take_limit(reply, &limit, args))
+        return;
+    room = need_room(reply, server, args);
+    if (room == NULL)
+        return;
+    people = (struct people){.list = json_array(), .limit = (size_t)limit};
+    r = wsock_room_people(room, take_person, &people);
+    if (r < 0) {
+        say_error(reply, r);
+        json_decref(people.list);
+    } else {
+        reply->ok = json_pack("{s:s, s:I, s:i, s:o}", "room", wsock_room_name(room),
+                              "connections", (json_int_t)wsock_room_count(room), "people",
+                              r, "members", people.list);
+    }
+    wsock_room_unref(room);
+}
+
+static int compare_rooms(const void *a, const void *b)
+{
+    wsock_room *const *x = a;
+    wsock_room *const *y = b;
+
+    return strcmp(wsock_room_name(*x), wsock_room_name(*y));
+}
+
+/* @param handles of as many rooms as there are; given back. */
+static void list_rooms(struct admin_reply *reply, wsock_room **handles, size_t count,
+                       size_t total, size_t limit)
+{
+    json_t *list = json_array();
+
+    qsort(handles, count, sizeof(wsock_room *), compare_rooms);
+    for (size_t i = 0; i < count; i++) {
+        if (i < limit)
+            json_array_append_new(
+                list, json_pack("{s:s, s:I, s:o*}", "room", wsock_room_name(handles[i]),
+                                "count", (json_int_t)wsock_room_count(handles[i]),
+                                "position", position_of(handles[i])));
+        wsock_room_unref(handles[i]);
+    }
+    reply->ok = json_pack("{s:o, s:I}", "rooms", list, "total", (json_int_t)total);
+}
+
+static void rooms(struct admin_reply *reply, wsock_server *server, const json_t *args)
+{
+    const char *pattern = NULL;
+    wsock_room **handles = NULL;
+    int64_t limit = LISTED_MAX, max = 0, total = 0;
+
+    if (!take_text(reply, &pattern, args, "pattern", "pattern: a text") ||
+        !take_limit(reply, &limit, args))
+        return;
+    max = wsock_server_rooms(server, NULL, 0, pattern);
+    if (max < 0) {
+        say(reply, 400, "bad_args", "pattern: it is none");
+        return;
+    }
+    handles = calloc((size_t)max + 1, sizeof(wsock_room *));
+    if (handles == NULL)
+        return;
+    total = wsock_server_rooms(server, handles, (size_t)max, pattern);
+    list_rooms(reply, handles, (size_t)(total < max ? total : max), (size_t)total,
+               (size_t)limit);
+    free(handles);
+}
+
+static void info(struct admin_reply *reply, wsock_server *server, const json_t *args)
+{
+    (void)args;
+    reply->ok = json_pack("{s:s, s:I, s:I}", "version", wsock_version(), "connections",
+                          (json_int_t)wsock_server_conn_count(server), "rooms",
+                          (json_int_t)wsock_server_rooms(server, NULL, 0, NULL));
+}
+
+/* ---- disconnect ---- */
+
+static void disconnect(struct admin_reply *reply, wsock_server *server,
+                       const json_t *args)
+{
+    const char *identity = need_text(reply, args, "identity",
+                                     "identity: a text is needed");
+    const char *reason = NULL;
+    wsock_room *room = NULL;
+    int64_t code = CLOSE_ENDED;
+    int r = 0;
+
+    if (identity == NULL ||
+        !take_text(reply, &reason, args, "reason", "reason: a text") ||
+        !take_number(reply, &code, args, "code", "code: a whole number"))
+        return;
+    if (json_object_get(args, "room") == NULL) {
+        r = wsock_server_disconnect(server, identity, code <= 4999 ? (int)code : 0,
+                                    reason);
+    } else {
+        room = need_room(reply, server, args);
+        if (room == NULL)
+            return;
+        r = wsock_room_kick(room, identity, reason);
+    }
+    wsock_room_unref(room);
+    if (r < 0)
+        say_error(reply, r);
+    else
+        reply->ok = json_pack("{s:i}", "count", r);
+}
+
+/* ---- the table ---- */
+
+admin_call_fn admin_call_of(const char *path)
+{
+    static const struct {
+        const char *path;
+        admin_call_fn fn;
+    } calls[] = {
+        {"/broadcast", broadcast}, {"/disconnect", disconnect}, {"/history", history},
+        {"/info", info},           {"/presence", presence},     {"/publish", publish},
+        {"/rooms", rooms},
+    };
+
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        if (strcmp(path, calls[i].path) == 0)
+            return calls[i].fn;
+    return NULL;
+}
