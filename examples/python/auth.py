@@ -2,7 +2,8 @@
 """Rooms for those who may enter them: python auth.py [URL]
 
 A token in the Authorization header ("Bearer ann-token") says who somebody is; on_request
-decides, and what it says is the identity of the connection from then on.
+decides, and what it says is the identity of the connection from then on. A room tells who
+comes and goes, however many connections somebody has, and "@bob hello" is for Bob's alone.
 """
 import sys
 from typing import Dict, NamedTuple, Optional
@@ -44,15 +45,34 @@ def main(url: str) -> None:
 
     @server.on_open("/rooms/{room}")
     def joined(conn: wsock.Connection) -> None:
-        server.room(conn.params["room"]).join(conn)
+        room = server.room(conn.params["room"])
+        room.join(conn)
+        conn.send("here: " + ", ".join(sorted(person.identity for person in room.people)))
 
     @server.on_message("/rooms/{room}")
     def said(conn: wsock.Connection, message: wsock.Payload) -> None:
         if isinstance(message, bytes):
             conn.close(1003, "text only")
             return
-        server.room(conn.params["room"]).broadcast(f"{conn.identity}: {message}")
+        room, (to, _, line) = server.room(conn.params["room"]), message.partition(" ")
+        if not to.startswith("@"):
+            room.broadcast(f"{conn.identity}: {message}")
+        elif not room.send_to(to[1:], f"{conn.identity} to you: {line}"):
+            conn.send(f"{to[1:]} does not hear you")
 
+    def tell(room: wsock.Room) -> None:
+        @room.on_join
+        def came(member: wsock.Member) -> None:
+            if member.first:
+                room.broadcast(f"{member.identity} comes")
+
+        @room.on_leave
+        def went(member: wsock.Member) -> None:
+            if member.last:
+                room.broadcast(f"{member.identity} goes")
+
+    for name in frozenset().union(*(user.rooms for user in TOKENS.values())):
+        tell(server.room(name))
     print("listening on", *server.urls, flush=True)
     server.run()
 

@@ -15,6 +15,8 @@ SYMBOLS = ("ABC", "KLM", "XYZ")
 
 def main(url: str, seconds: float) -> None:
     server = wsock.Server(url)
+    # Who cannot follow misses prices, and gets the newest as soon as it can.
+    server.room_defaults("ticker.*", slow_members="latest_only")
     prices: Dict[str, int] = {symbol: 10000 for symbol in SYMBOLS}
 
     @server.on_message("/ticker")

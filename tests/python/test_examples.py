@@ -90,6 +90,8 @@ def test_echo(queue):
 
 def test_chat(queue):
     with serving("chat.py") as (process, url):
+        nowhere = Peer(queue, url + "/chat/lobby?epoch=x&offset=1")
+        assert nowhere.closed().http_status == 400
         ann = Peer(queue, url + "/chat/lobby?name=ann", codec=(None, json.loads)).open()
         ann.hears({"joined": "ann", "members": 1})
         bad = Peer(queue, url + "/chat/lobby?name=bad").open()
@@ -110,15 +112,27 @@ def test_auth(queue):
         assert Peer(queue, url + "/rooms/lobby").closed().http_status == 401
         assert enter("bob-tokem", "lobby").closed().http_status == 401
         assert enter("bob-token", "staff").closed().http_status == 403
-        ann, bob = enter("ann-token", "lobby").open(), enter("bob-token", "lobby").open()
-        ann.conn.send("hi")  # until both are members
-        ann.hears("ann: hi")
+        ann = enter("ann-token", "lobby")
+        ann.hears("here: ann")
+        bob, again = enter("bob-token", "lobby"), enter("bob-token", "lobby")
+        for conn in bob, again:
+            conn.hears("here: ann, bob")
         bob.conn.send("hello")
         ann.hears("bob: hello")
+        ann.conn.send("@bob psst")
+        for conn in bob, again:
+            conn.hears("ann to you: psst")
+        ann.conn.send("@carl psst")
+        ann.hears("carl does not hear you")
         bob.conn.send(b"\0")
         assert bob.closed().code == 1003
-        ann.conn.send("still here")
-        ann.hears("ann: still here")
+        again.conn.send("still here")
+        ann.hears("bob: still here")
+        again.conn.close()
+        ann.hears("bob goes")
+        enter("bob-token", "lobby").open()
+        ann.until(lambda: ann.heard.count("bob comes") == 2)
+        assert ann.heard.count("bob goes") == 1 and "ann to you: psst" not in ann.heard
 
 
 def test_client_comes_back(queue):
@@ -169,7 +183,7 @@ def test_the_chat_has_a_test_of_its_own():
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p",
          "wsock.pytest_plugin", "test_chat.py"],
         cwd=EXAMPLES, stdout=subprocess.PIPE, text=True, timeout=120)
-    assert done.returncode == 0 and "4 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and "5 passed" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.13"])
