@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH STEADY QUEUE [ROOMS]: each program of examples/ does what its first comment
+"""examples.py SOURCE-ROOT ECHO CHAT CLIENT PARTS AUTH STEADY QUEUE MEMBERS TICKER [ROOMS]: each program of examples/ does what its first comment
 says, and the README shows the echo server as it is."""
 import base64
 import contextlib
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 from ws_peer import BINARY, CLOSE, TEXT, Client, Server, close_payload
 
 SECONDS = 60
-root, echo, chat, client, parts, auth, steady, queue, *rooms = sys.argv[1:]
+root, echo, chat, client, parts, auth, steady, queue, members, ticker, *rooms = sys.argv[1:]
 
 
 def await_handler(server):
@@ -246,13 +247,86 @@ def test_steady():
     assert subprocess.run([steady], timeout=SECONDS, stderr=subprocess.DEVNULL).returncode == 2
 
 
+def enter(url, path, name):
+    return Client(int(url.rpartition(":")[2]), path,
+                  headers=[f"Authorization: Bearer {name}-token"])
+
+
+def until(ws, last):
+    """What comes, to that line."""
+    lines = [ws.receive_message()]
+    while lines[-1] != last:
+        lines.append(ws.receive_message())
+    return lines
+
+
+def test_members():
+    with serving(members) as url:
+        for path, status, *headers in (
+                ("/rooms/lobby", 401), ("/rooms/lobby", 401, "Authorization: Bearer x"),
+                ("/rooms/lobby?since=x", 400, "Authorization: Bearer ann-token")):
+            assert ask(url, path, *headers).startswith(f"HTTP/1.1 {status} "), path
+        with enter(url, "/rooms/lobby", "bob") as bob:
+            heard = until(bob, "bob comes")
+            assert "* here: bob" in heard, heard
+            with enter(url, "/rooms/lobby", "ann") as ann:
+                heard = until(ann, "ann comes")
+                at = next(line for line in heard if line.startswith("* at ")).split()[2]
+                epoch, _, offset = at.partition("-")
+                ann.send(TEXT, "hello")
+                heard += until(ann, "ann: hello")
+                ann.send(TEXT, "@bob psst")
+                ann.send(TEXT, "@carl psst")
+                heard += until(ann, "* carl does not hear you")
+                ann.close()
+            # She knows where she was by counting, and comes back twice at once.
+            at = f"{epoch}-{int(offset) + sum(not line.startswith('*') for line in heard)}"
+            heard = until(bob, "ann goes")
+            assert "ann to you: psst" in heard and "ann: hello" in heard, heard
+            bob.send(TEXT, "where is she?")
+            until(bob, "bob: where is she?")
+            with enter(url, f"/rooms/lobby?since={at}", "ann") as ann:
+                heard = until(ann, "ann comes")
+                assert f"* at {at}" in heard, heard
+                assert [line for line in heard if not line.startswith("*")] == [
+                    "ann goes", "bob: where is she?", "ann comes"], heard
+                with enter(url, "/rooms/lobby?since=1-1", "ann") as again:
+                    assert "what was before is gone" in again.receive_message()
+                    again.send(TEXT, "me, too")
+                    until(ann, "ann: me, too")
+                    again.send(BINARY, b"nonsense")
+                    while again.receive_message() != 1003:
+                        pass
+                ann.send(TEXT, "still here")
+                assert until(ann, "ann: still here") == ["ann: still here"]
+        with enter(url, "/rooms/a*b", "ann") as ann:
+            assert ann.receive_message() == 1008
+
+
+def test_ticker():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with serving(ticker) as url, contextlib.ExitStack() as stack:
+        with connect(url, "/ticker") as bad:
+            bad.send(TEXT, "nonsense")
+            while bad.receive_message() != 1008:
+                pass
+        many = [stack.enter_context(connect(url, "/ticker")) for _ in range(1000)]
+        for ws in many:
+            heard = {ws.receive_message().split()[0] for _ in range(6)}
+            assert heard == {"ABC", "KLM", "XYZ"}, heard
+        many[0].send(TEXT, "count")
+        until(many[0], "count 1000")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_readme():
     code = pathlib.Path(root, "examples/echo.c").read_text().partition("#include")
     readme = pathlib.Path(root, "README.md").read_text()
     assert "```c\n" + code[1] + code[2] + "```" in readme, "README.md: not examples/echo.c"
 
 
-for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_rooms, test_steady, test_queue,
-             test_readme):
+for test in (test_echo_and_client, test_chat, test_parts, test_auth, test_members, test_ticker,
+             test_rooms, test_steady, test_queue, test_readme):
     test()
     print("ok", test.__name__)
