@@ -71,8 +71,11 @@ struct wsi_membership *wsi_membership_find(struct wsock_conn *conn, const void *
 
 void wsi_conn_set_form(struct wsock_conn *conn, enum wsi_form form)
 {
+    int64_t count;
+
     pthread_mutex_lock(&conn->worker->lock);
-    assert(wsi_list_is_empty(&conn->rooms));
+    find(conn, conn, &count);
+    assert(count == 0);
     conn->form = (uint8_t)form;
     pthread_mutex_unlock(&conn->worker->lock);
 }

@@ -3,12 +3,15 @@
  * Subscriptions by pattern while several threads publish, each turning on and off what
  * brings its messages to connections: so it knows exactly which of them those have to
  * get. Nothing may be missing, come twice, or out of order. Each thread has a room, or
- * all have one and each has connections.
+ * all have one and each has connections. Every other connection gets frames of rooms.v1.
  */
 #include "harness.h"
+#include "told.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+
+#include "conn/member.h"
 
 enum { THREADS = 3, CONNS = 6, WAYS = 3, STEPS = 20000, WORKERS = 3 };
 
@@ -53,10 +56,15 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
 {
     struct listener *listener = user;
     struct heard *got;
+    struct told frame;
     int text[2];
 
     (void)conn;
-    (void)type;
+    if (type == WSOCK_TEXT) {
+        CHECK((listener - listeners) % 2 == 1 && told_read(&frame, data, len));
+        data = frame.data;
+        len = frame.len;
+    }
     CHECK(len == sizeof text);
     memcpy(text, data, sizeof text);
     got = &listener->got[text[0]];
@@ -133,6 +141,8 @@ static void connect_all(struct world *world)
         wsock_client_on_message(listener->client, on_message, listener, NULL);
         world_connect(world, listener->client, &listener->side);
         listener->conn = wsock_conn_ref(world->side.conn);
+        if (i % 2 == 1)
+            wsi_conn_set_form(listener->conn, WSI_FORM_V1);
     }
 }
 
