@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What of rooms is not wrapped as it stands: making one with options, joining, publishing,
- * which takes what send() takes, and what a room has kept. The class over it is Python. */
+/* What of rooms is not wrapped as it stands: making one with options, joining,
+ * publishing, which takes what send() takes, and what a room has kept. The class over it
+ * is Python. */
 #include <stdlib.h>
 
 #include "native.h"
 
 static wsock_position position_of(unsigned long long epoch, unsigned long long offset)
 {
-    return (wsock_position){.size = sizeof(wsock_position), .epoch = epoch, .offset = offset};
+    return (wsock_position){
+        .size = sizeof(wsock_position), .epoch = epoch, .offset = offset};
 }
 
 /* ---- making ---- */
@@ -78,9 +80,9 @@ static PyObject *join(PyObject *Py_UNUSED(module), PyObject *arguments)
     r = wsock_room_join_with(room, conn, &how, &joined);
     if (r < 0)
         return wpy_raise(r, NULL);
-    return Py_BuildValue("(NKKK)", PyBool_FromLong(joined.recovered),
-                         (unsigned long long)joined.count, (unsigned long long)joined.epoch,
-                         (unsigned long long)joined.offset);
+    return Py_BuildValue(
+        "(NKKK)", PyBool_FromLong(joined.recovered), (unsigned long long)joined.count,
+        (unsigned long long)joined.epoch, (unsigned long long)joined.offset);
 }
 
 /* ---- publishing ---- */
@@ -113,7 +115,8 @@ static void release_excluded(struct excluded *excluded)
     Py_XDECREF(excluded->tuple);
 }
 
-static int exclude_all(wsock_publish *what, struct excluded *excluded, PyObject *collection)
+static int exclude_all(wsock_publish *what, struct excluded *excluded,
+                       PyObject *collection)
 {
     excluded->tuple = PySequence_Tuple(collection);
     if (excluded->tuple == NULL)
@@ -125,8 +128,8 @@ static int exclude_all(wsock_publish *what, struct excluded *excluded, PyObject 
         return -1;
     }
     for (size_t i = 0; i < what->excluded_count; i++) {
-        excluded->conns[i] =
-            wpy_pointer(PyTuple_GET_ITEM(excluded->tuple, (Py_ssize_t)i), WPY_conn);
+        excluded->conns[i] = wpy_pointer(PyTuple_GET_ITEM(excluded->tuple, (Py_ssize_t)i),
+                                         WPY_conn);
         if (excluded->conns[i] == NULL)
             return -1;
     }
@@ -147,8 +150,8 @@ static int exclude(wsock_publish *what, struct excluded *excluded, PyObject *obj
     return what->except != NULL ? 0 : -1;
 }
 
-/* One that was built before goes to all, or to all but one. @return a count or a code, or 1
- * with an exception */
+/* One that was built before goes to all, or to all but one. @return a count or a code, or
+ * 1 with an exception */
 static int publish_message(wsock_room *room, const wsock_publish *what, PyObject *object)
 {
     wsock_message *message = wpy_pointer(object, WPY_message);
@@ -156,24 +159,26 @@ static int publish_message(wsock_room *room, const wsock_publish *what, PyObject
     if (message == NULL)
         return 1;
     if (what->excluded != NULL || what->except_identity != NULL || what->only != NULL ||
-        what->key != NULL) {
-        PyErr_SetString(PyExc_TypeError, "a Message that was built before goes to all members, "
-                                         "or to all but one connection");
+        what->key != NULL || what->event != NULL || what->from != NULL ||
+        what->type != 0) {
+        PyErr_SetString(PyExc_TypeError,
+                        "a Message that was built before goes to all members, "
+                        "or to all but one connection");
         return 1;
     }
     return wsock_room_broadcast_message(room, what->except, message);
 }
 
 /* The same of what is encoded now. */
-static int publish_bytes(wsock_room *room, wsock_publish *what, PyObject *const *arguments,
-                         wsock_position *position)
+static int publish_bytes(wsock_room *room, wsock_publish *what,
+                         PyObject *const *arguments, wsock_position *position)
 {
     struct wpy_bytes bytes;
     int r;
 
     if (wpy_payload_get(&bytes, arguments[1], arguments[2], arguments[3]) < 0)
         return 1;
-    what->type = bytes.type;
+    what->type |= bytes.type;
     what->data = bytes.data;
     what->len = bytes.len;
     r = wsock_room_publish(room, what, position);
@@ -187,7 +192,19 @@ static bool is_message(PyObject *object)
            ((struct wpy_handle *)object)->kind == WPY_message;
 }
 
-/* publish(room, data, text, compress, exclude, only, key)
+/* Its key, event and sender, and whether it is JSON. */
+static int describe(wsock_publish *what, PyObject *const *arguments)
+{
+    const int is_json = PyObject_IsTrue(arguments[9]);
+
+    what->type = is_json > 0 ? WSOCK_JSON : 0;
+    return is_json < 0 || wpy_string(&what->key, arguments[6]) < 0 ||
+                   wpy_string(&what->event, arguments[7]) < 0
+               ? -1
+               : wpy_string(&what->from, arguments[8]);
+}
+
+/* publish(room, data, text, compress, exclude, only, key, event, sender, json)
  * @return (for how many, epoch, offset) */
 static PyObject *publish(PyObject *Py_UNUSED(module), PyObject *const *arguments,
                          Py_ssize_t count)
@@ -195,17 +212,16 @@ static PyObject *publish(PyObject *Py_UNUSED(module), PyObject *const *arguments
     wsock_position position = {.size = sizeof position};
     wsock_publish what = {.size = sizeof what};
     struct excluded excluded = {0};
-    wsock_room *room = count == 7 ? wpy_pointer(arguments[0], WPY_room) : NULL;
+    wsock_room *room = count == 10 ? wpy_pointer(arguments[0], WPY_room) : NULL;
     int r = 1;
 
     if (room == NULL)
-        return count == 7 ? NULL : wpy_raise(WSOCK_EINVAL, NULL);
+        return count == 10 ? NULL : wpy_raise(WSOCK_EINVAL, NULL);
     if (arguments[5] != Py_None) {
         what.only = accepts;
         what.only_user = arguments[5];
     }
-    if (wpy_string(&what.key, arguments[6]) == 0 &&
-        exclude(&what, &excluded, arguments[4]) == 0)
+    if (describe(&what, arguments) == 0 && exclude(&what, &excluded, arguments[4]) == 0)
         r = is_message(arguments[1]) ? publish_message(room, &what, arguments[1])
                                      : publish_bytes(room, &what, arguments, &position);
     release_excluded(&excluded);
@@ -273,9 +289,12 @@ PyMethodDef wpy_room_functions[] = {
     {"join", join, METH_VARARGS,
      "(room, conn, info, (epoch, offset) or None): (recovered, count, epoch, offset)"},
     {"publish", (PyCFunction)(void (*)(void))publish, METH_FASTCALL,
-     "(room, data, text, compress, exclude, only, key): (for how many, epoch, offset)"},
+     "(room, data, text, compress, exclude, only, key, event, sender, json): "
+     "(for how many, epoch, offset)"},
     {"position", position, METH_O, "(room): (epoch, offset), or None without history."},
     {"history", history, METH_VARARGS,
-     "(room, before, limit): a list of (data, key, epoch, offset, prev, time_ms)"},
+     "(room, before, limit): a list of (data, key, epoch, offset, prev, time_ms, event, "
+     "sender, "
+     "json)"},
     {NULL, NULL, 0, NULL},
 };

@@ -203,7 +203,8 @@ def test_broadcast_leaves_out_whom_it_should(lobby):
     lobby.hears(**{"ann": ["7"], "ann-2": ["7"], "bob": []})
     message = lobby.server.message("built")
     assert room.broadcast(message, exclude=ann) == 2
-    for wrong in ({"key": "k"}, {"exclude": "ann"}, {"exclude": [ann]}, {"only": bool}):
+    for wrong in ({"key": "k"}, {"exclude": "ann"}, {"exclude": [ann]}, {"only": bool},
+                  {"event": "e"}, {"sender": "ann"}):
         with pytest.raises(TypeError):
             room.broadcast(message, **wrong)
     for wrong in ({"exclude": 7}, {"exclude": ["ann"]}, {"key": 7},
@@ -247,6 +248,36 @@ def test_history_and_recovery(lobby):
             room.join(ann, since=wrong)
     with pytest.raises(ValueError):
         room.history(-1)
+
+
+def test_events_senders_and_json(lobby):
+    ann, = lobby.connect("ann")
+    room = lobby.server.room("r", history=9)
+    heard = []
+    room.on_message(heard.append)
+    room.join(ann)
+    room.broadcast("text")
+    room.broadcast({"a": [1, None, "é"]}, json=True, event="moved", sender=ann.identity)
+    room.broadcast("[1]", json=True, sender=None, only=lambda conn: True)
+    room.publish(b"bytes", event="e", key="k", compress=False)
+    lobby.hears(ann=["text", '{"a":[1,null,"é"]}', '"[1]"', b"bytes"])
+    lobby.world.until(lambda: len(heard) == 4)
+    assert [(m.data, m.event, m.sender, m.json) for m in heard] == [
+        ("text", "message", None, False), ({"a": [1, None, "é"]}, "moved", "ann", True),
+        ("[1]", "message", None, True), (b"bytes", "e", None, False)]
+    assert room.history() == [heard[0], heard[1], heard[3]]
+    coded = lobby.server.room("r", codec=(lambda value: str(value), int))
+    assert coded.broadcast(7, json=True) == 1 and coded.history(1)[0][0] == 7
+    assert room.history(1)[0].data == 7
+    for code, wrong in ((wsock.EINVAL, {"data": float("nan"), "json": True}),
+                        (wsock.EINVAL, {"data": "x", "event": ""}),
+                        (wsock.ETOOBIG, {"data": "x", "event": "e" * 65}),
+                        (wsock.EINVAL, {"data": "x", "sender": "a\n"})):
+        with raises(code):
+            room.broadcast(**wrong)
+    for wrong in ({"event": 7}, {"sender": ann}, {"data": {"a"}, "json": True}):
+        with pytest.raises(TypeError):
+            room.broadcast(**{"data": "x", **wrong})
 
 
 def test_rooms_without_history(lobby):

@@ -43,15 +43,20 @@ class Joined(NamedTuple):
 
 
 class RoomMessage(NamedTuple):
-    """A message to a room: its data, str or bytes or what the codec makes, its key, when it
-    was published (as time.time()), its place in the history, None when it is not kept, and
-    the offset of the message before it, 0 for the first."""
+    """A message to a room: its data, str or bytes or what the codec makes, and without one
+    of JSON what that says; its key, when it was published (as time.time()), its place in
+    the history, None when it is not kept, the offset of the message before it, 0 for the
+    first; its event, the identity that said it, None for the application, and whether it is
+    JSON."""
 
     data: Any
     key: Optional[str]
     time: float
     position: Optional[Position]
     prev: int
+    event: str
+    sender: Optional[str]
+    json: bool
 
 
 class Member(NamedTuple):
@@ -144,7 +149,9 @@ class Room:
 
     def broadcast(self, data: Any, *, text: Optional[bool] = None, exclude: Excluded = None,
                   only: Optional[Callable[[Connection], Any]] = None,
-                  key: Optional[str] = None, compress: bool = True) -> int:
+                  key: Optional[str] = None, event: Optional[str] = None,
+                  sender: Optional[str] = None, json: bool = False,
+                  compress: bool = True) -> int:
         """Send a message to all members. Returns for how many it is meant; who does not
         keep up misses it, by the option slow_members, and 0 is the answer when a worker is
         too far behind to take it.
@@ -152,17 +159,26 @@ class Room:
         exclude: who does not get it: a connection, a collection of them, or an identity.
         only: a function of a connection, true for members that get it; such messages are
         not kept. key: what it is about: with slow_members="latest_only" the newer message
-        of a key takes the place of the older.
+        of a key takes the place of the older. event, sender: what kind of message it is
+        ("message"), and the identity that says it; raw members do not see them. json: data
+        is anything that JSON can say, or the codec makes JSON of it; members that speak
+        rooms.v1 get it as that.
         """
-        return self.publish(data, text=text, exclude=exclude, only=only, key=key,
-                            compress=compress).receivers
+        return self.publish(data, text=text, exclude=exclude, only=only, key=key, event=event,
+                            sender=sender, json=json, compress=compress).receivers
 
     def publish(self, data: Any, *, text: Optional[bool] = None, exclude: Excluded = None,
                 only: Optional[Callable[[Connection], Any]] = None,
-                key: Optional[str] = None, compress: bool = True) -> Published:
+                key: Optional[str] = None, event: Optional[str] = None,
+                sender: Optional[str] = None, json: bool = False,
+                compress: bool = True) -> Published:
         """As broadcast(), and tell where the message is in the history as well."""
+        if json:
+            text = True
+        if json and self._encode is None:
+            data = _to_json(data)
         receivers, *at = _wsock.publish(self._handle, self._encoded(data), text, compress, exclude,
-                                    only, key)
+                                        only, key, event, sender, json)
         return Published(receivers, _position(*at))
 
     def send_to(self, identity: str, data: Any, *, text: Optional[bool] = None,
@@ -203,10 +219,13 @@ class Room:
                 for entry in _wsock.history(self._handle, before, limit)]
 
     def _message(self, data: Any, key: Optional[str], epoch: int, offset: int, prev: int,
-                 time_ms: int) -> RoomMessage:
+                 time_ms: int, event: str, sender: Optional[str], is_json: bool) -> RoomMessage:
         if self._decode is not None:
             data = self._decode(data)
-        return RoomMessage(data, key, time_ms / 1000, _position(epoch, offset), prev)
+        elif is_json:
+            data = json.loads(data)
+        return RoomMessage(data, key, time_ms / 1000, _position(epoch, offset), prev, event,
+                           sender, is_json)
 
     # ---- who is there ----
 
@@ -355,7 +374,11 @@ def _from_position(position: Any) -> Tuple[int, int]:
 def _info_to_bytes(info: Any) -> bytes:
     if isinstance(info, (bytes, bytearray, memoryview)):
         return bytes(info)
-    return json.dumps(info, ensure_ascii=False, separators=(",", ":")).encode()
+    return _to_json(info).encode()
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _info_of(told: Optional[bytes]) -> Any:
