@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What of rooms takes or tells more than plain values: options, positions, exclusions, and
- * lists of who is there and of what was said. Where the library calls back, what may fail
- * runs protected, so that nothing of Lua jumps over its frames. */
+/* What of rooms takes or tells more than plain values: options, positions, exclusions,
+ * and lists of who is there and of what was said. Where the library calls back, what may
+ * fail runs protected, so that nothing of Lua jumps over its frames. */
 #include "core.h"
 
 #include <inttypes.h>
@@ -98,8 +98,9 @@ static int identity_conns(lua_State *L)
     const char *identity = luaL_checkstring(L, 2);
     const size_t max = wsock_server_identity_conns(server, NULL, 0, identity);
     struct members *members = new_members(L, max);
-    const size_t count =
-        max > 0 ? wsock_server_identity_conns(server, members->conns, max, identity) : 0;
+    const size_t count = max > 0 ? wsock_server_identity_conns(server, members->conns,
+                                                               max, identity)
+                                 : 0;
 
     members->count = count < max ? count : max;
     return push_members(L, members);
@@ -179,8 +180,8 @@ static int make_room(lua_State *L)
     return r < 0 ? wlua_fail(L, r) : 1;
 }
 
-/* room_join(room, conn, info or nil, epoch or nil, offset): whether it recovered, how many
- * were missed, epoch, offset */
+/* room_join(room, conn, info or nil, epoch or nil, offset): whether it recovered, how
+ * many were missed, epoch, offset */
 static int room_join(lua_State *L)
 {
     wsock_room *room = wlua_check(L, 1, WLUA_room);
@@ -244,8 +245,8 @@ static void exclude(lua_State *L, wsock_publish *what)
     what->excluded = conns;
 }
 
-/* publish(room, type, data, excluded, key, set of connections or nil): for how many, epoch,
- * offset; nobody got it where a worker is too far behind. */
+/* publish(room, type, data, excluded, key, set of connections or nil, event, from): for
+ * how many, epoch, offset; nobody got it where a worker is too far behind. */
 static int publish(lua_State *L)
 {
     wsock_room *room = wlua_check(L, 1, WLUA_room);
@@ -253,10 +254,12 @@ static int publish(lua_State *L)
     wsock_publish what = {.size = sizeof what};
     int r;
 
-    lua_settop(L, 6);
+    lua_settop(L, 8);
     what.type = (int32_t)wlua_integer(L, 2, 0, INT32_MAX);
     what.data = wlua_bytes(L, 3, &what.len);
     what.key = wlua_text(L, 5);
+    what.event = wlua_text(L, 7);
+    what.from = wlua_text(L, 8);
     exclude(L, &what);
     if (!lua_isnil(L, 6)) {
         luaL_checktype(L, 6, LUA_TTABLE);
@@ -283,7 +286,8 @@ static void begin_list(lua_State *L, lua_CFunction append)
     lua_newtable(L);
 }
 
-/* Nothing here takes memory before it is protected. @return nonzero with an error on top */
+/* Nothing here takes memory before it is protected. @return nonzero with an error on top
+ */
 static int append(lua_State *L, const void *entry)
 {
     lua_pushvalue(L, 2);
@@ -329,11 +333,19 @@ static int append_person(lua_State *L)
 
 void wlua_push_room_message(lua_State *L, const wsock_room_message *message)
 {
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 10);
     lua_pushlstring(L, message->data, message->len);
     lua_setfield(L, -2, "data");
     lua_pushboolean(L, message->type == WSOCK_BINARY);
     lua_setfield(L, -2, "binary");
+    lua_pushboolean(L, message->is_json);
+    lua_setfield(L, -2, "json");
+    lua_pushstring(L, message->event);
+    lua_setfield(L, -2, "event");
+    if (*message->from != '\0') {
+        lua_pushstring(L, message->from);
+        lua_setfield(L, -2, "from");
+    }
     lua_pushstring(L, message->key);
     lua_setfield(L, -2, "key");
     lua_pushnumber(L, (lua_Number)message->time_ms / 1000);

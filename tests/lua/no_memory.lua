@@ -185,6 +185,9 @@ for what, act in pairs {
   info = function() return kept:info(peer) end,
   coded_info = function() return coded:info(peer) end,
   publish = function() return kept:publish("9", { key = "k", except = "nobody" }) end,
+  publish_as = function()
+    return kept:publish("9", { event = "e", from = "f", json = true })
+  end,
   publish_to_most = function() return kept:publish("9", { except = { peer } }) end,
   publish_to_some = function()
     return kept:publish("9", { only = function() return true end, except = peer })

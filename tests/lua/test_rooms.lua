@@ -235,6 +235,38 @@ test("rooms have options, by names and at making", function()
   raises("nonsense", server.room, server, "new", { nonsense = 1 })
 end)
 
+test("events, senders and JSON are told", function()
+  local server, peers, conns = people("ann")
+  local room = assert(server:room("r", { history = 9 }))
+  local heard = {}
+  room:on_message(function(message) heard[#heard + 1] = message end)
+  room:join(peers[1])
+  room:broadcast("text")
+  equal(room:publish("[1]", { event = "moved", from = "ann", json = true }), 1)
+  local coded = room:with { encode = tostring, decode = tonumber }
+  equal(coded:publish(7, { json = true, only = function() return true end }), 1)
+  await("all", function() return #heard == 3 and #conns[1].data == 3 end)
+  equal(table.concat(conns[1].data, " "), "text [1] 7")
+  local kept = room:history()
+  for i, message in ipairs { heard[1], heard[2] } do
+    for _, field in ipairs { "data", "event", "from", "json" } do
+      equal(message[field], kept[i][field])
+    end
+  end
+  equal(heard[1].event, "message")
+  equal(heard[1].from, nil)
+  equal(heard[1].json, false)
+  equal(heard[2].event, "moved")
+  equal(heard[2].from, "ann")
+  equal(heard[2].json, true)
+  equal(heard[3].data, "7")
+  fails(wsock.EINVAL, room:publish("[", { json = true }))
+  fails(wsock.EINVAL, room:publish(wsock.message("1", { binary = true }), { json = true }))
+  fails(wsock.EINVAL, room:publish("x", { event = "" }))
+  fails(wsock.ETOOBIG, room:publish("x", { event = ("e"):rep(65) }))
+  fails(wsock.EINVAL, room:publish("x", { from = "a\n" }))
+end)
+
 test("history is told to who comes back", function()
   local server, peers, conns = people("ann", "bob")
   local room = assert(server:room("r", { history = 3 }))

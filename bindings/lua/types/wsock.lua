@@ -445,6 +445,9 @@ local Room = {}
 ---@field epoch string?
 ---@field offset integer?
 ---@field prev integer
+---@field event string
+---@field from string? the identity that said it; nil for the application
+---@field json boolean
 
 ---@class wsock.Member
 ---@field conn wsock.Conn?

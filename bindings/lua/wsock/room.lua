@@ -104,10 +104,13 @@ function Room:broadcast_if(fn, data)
   return count
 end
 
-local published = { except = true, only = true, key = true }
+local published = {
+  except = true, only = true, key = true, event = true, from = true, json = true,
+}
 
 --- Send text, or a message. options: except, a connection, a list of them, or an identity;
--- only, a function of a connection; key, what it is about.
+-- only, a function of a connection; key, what it is about; event, what kind of message it
+-- is; from, the identity that says it; json, true for text that is JSON.
 -- @return for how many, and its position in a room with history
 function Room:publish(data, options)
   options = table_of(options, "the options of a message")
@@ -116,8 +119,9 @@ function Room:publish(data, options)
   local except = excluded_by(options.except, 2)
   local kind
   kind, data = payload_of(self, data)
+  if options.json then kind = kind + core.JSON end
   local count, epoch, offset = core.publish(self[1], kind, data, except, options.key,
-    options.only and chosen_by(self, options.only))
+    options.only and chosen_by(self, options.only), options.event, options.from)
   if not count then return nil, epoch, offset end
   return count, position_of(epoch, offset)
 end
