@@ -84,6 +84,7 @@ static struct wsi_tls_config config_of(const struct wsi_options *options)
         .crl = wsi_option_text(options, WSI_OPT_TLS_CRL),
         .ciphers = wsi_option_text(options, WSI_OPT_TLS_CIPHERS),
         .ciphersuites = wsi_option_text(options, WSI_OPT_TLS_CIPHERSUITES),
+        .alpn = wsi_option_text(options, WSI_OPT_TLS_ALPN),
         .min_version = versions[wsi_option(options, WSI_OPT_TLS_MIN_VERSION)],
         .ocsp = "",
         .pins = "",

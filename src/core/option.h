@@ -153,6 +153,11 @@
     X(TLS_CIPHERSUITES, "tls_ciphersuites", WSI_SCOPE_HEADS,                             \
       STRING, 0, 0, 4095, 1, "",                                                         \
       "Ciphers of TLS 1.3; empty: the system's")                                         \
+    X(TLS_ALPN, "tls_alpn", WSI_SCOPE_HEADS,                                             \
+      STRING, 0, 0, 1023, 1, "",                                                         \
+      "Names for HTTP/1.1 in ALPN, the preferred one first, separated by commas: a "     \
+      "client offers them, and a server refuses who offers none of them; none: ALPN "    \
+      "is not used; empty: http/1.1")                                                    \
     X(TLS_OCSP, "tls_ocsp", WSOCK_SCOPE_SERVER,                                          \
       STRING, 0, 0, 65535, 1, "",                                                        \
       "Files with an OCSP response (DER) to staple, one for each certificate")           \

@@ -25,6 +25,7 @@
 #include "tls/tls.h"
 
 enum { WSI_TLS_PINS_MAX = 16, WSI_TLS_PIN_SIZE = 32, WSI_TLS_DATE_SIZE = 80 };
+enum { WSI_TLS_ALPN_MAX = 1024 }; /* as many as a list of the option has */
 
 struct wsi_identities;
 struct wsi_tickets;
@@ -43,6 +44,8 @@ struct wsi_tls_context {
     struct wsi_identities *identities; /* (owned, nullable) */
     struct wsi_tickets *tickets;       /* (owned, nullable) server: a reference */
     struct wsi_sessions sessions;      /* client */
+    unsigned alpn_len; /* 0: none */
+    unsigned char alpn[WSI_TLS_ALPN_MAX]; /* RFC 7301 section 3.1, without its length */
     unsigned pin_count;
     uint8_t pin[WSI_TLS_PINS_MAX][WSI_TLS_PIN_SIZE];
 };

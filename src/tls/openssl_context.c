@@ -20,8 +20,6 @@
 /* What a client's certificates may have: OpenSSL makes room for what is announced. */
 enum { CLIENT_CHAIN_MAX = 32 * 1024 };
 
-static const unsigned char alpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
-
 /* Worker threads may still run when the process exits: what the last handler at exit
  * takes away must not be OpenSSL. */
 static void init_library(void)
@@ -81,15 +79,40 @@ static int set_ciphers(SSL_CTX *ssl_ctx, const struct wsi_tls_config *config, ch
     return 0;
 }
 
+/* Each name behind its length; it takes no more bytes than the list and its first length.
+ * @return 0; WSOCK_ETLS for a name that ALPN cannot say. */
+static int set_alpn(struct wsi_tls_context *context, const char *names, char *why)
+{
+    const char *name = *names != '\0' ? names : "http/1.1";
+    size_t len;
+
+    if (strcmp(names, "none") == 0)
+        return 0;
+    for (;; name += len) {
+        name += strspn(name, ", ");
+        len = strcspn(name, ", ");
+        if (len == 0)
+            return 0;
+        if (len > 255 || len + 1 > WSI_TLS_ALPN_MAX - context->alpn_len) {
+            snprintf(why, WSI_TLS_WHY_SIZE, "tls_alpn: a name has at most 255 bytes");
+            return WSOCK_ETLS;
+        }
+        context->alpn[context->alpn_len++] = (unsigned char)len;
+        memcpy(context->alpn + context->alpn_len, name, len);
+        context->alpn_len += (unsigned)len;
+    }
+}
+
 /* RFC 7301 section 3.2: who offers other protocols only is refused. */
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                    const unsigned char *in, unsigned in_len, void *arg)
 {
+    const struct wsi_tls_context *context = arg;
     unsigned char *chosen;
 
-    (void)ssl, (void)arg;
-    if (SSL_select_next_proto(&chosen, out_len, alpn, sizeof alpn, in, in_len) !=
-        OPENSSL_NPN_NEGOTIATED)
+    (void)ssl;
+    if (SSL_select_next_proto(&chosen, out_len, context->alpn, context->alpn_len, in,
+                              in_len) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
@@ -117,6 +140,8 @@ static int context_new(struct wsi_tls_context **out, const struct wsi_tls_config
     r = set_versions(context->ssl_ctx, config->min_version);
     if (r == 0)
         r = set_ciphers(context->ssl_ctx, config, why);
+    if (r == 0)
+        r = set_alpn(context, config->alpn, why);
     if (r == 0)
         r = wsi_identities_new(&context->identities, config, why);
     if (r == 0)
@@ -214,7 +239,8 @@ int wsi_tls_server_new(struct wsi_tls_context **out, const struct wsi_tls_config
     }
     r = context_new(&context, config, true, why);
     if (r == 0) {
-        SSL_CTX_set_alpn_select_cb(context->ssl_ctx, on_alpn, NULL);
+        if (context->alpn_len > 0)
+            SSL_CTX_set_alpn_select_cb(context->ssl_ctx, on_alpn, context);
         SSL_CTX_set_max_cert_list(context->ssl_ctx, CLIENT_CHAIN_MAX);
         r = set_tickets(context, config, before);
     }
@@ -248,7 +274,8 @@ int wsi_tls_client_new(struct wsi_tls_context **out, const struct wsi_tls_config
     if (r == 0)
         r = wsi_verify_pins(context, config->pins, why);
     /* This one answers 0 for success. */
-    if (r == 0 && SSL_CTX_set_alpn_protos(context->ssl_ctx, alpn, sizeof alpn) != 0)
+    if (r == 0 && context->alpn_len > 0 &&
+        SSL_CTX_set_alpn_protos(context->ssl_ctx, context->alpn, context->alpn_len) != 0)
         r = WSOCK_ENOMEM;
     if (r == 0)
         wsi_sessions_install(context);

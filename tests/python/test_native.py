@@ -2,6 +2,7 @@
 """Servers, clients and connections of the native API."""
 import gc
 import logging
+import os
 import socket
 import threading
 import time
@@ -293,6 +294,20 @@ def test_codec(world):
                  on_message=lambda conn, m: got.append(m)).connect()
     world.until(lambda: got)
     assert got == [{"re": [1, "x"]}]
+
+
+def test_what_c_gets_of_an_object(world):
+    """Where the library is inside the module, as in wheels (wheel.py says so), nothing."""
+    endpoint, room = world.server.endpoint("/"), world.server.room("r")
+    things = {"server": world.server, "endpoint": endpoint, "room": room, "queue": world.queue,
+              "runtime": world.queue.runtime}
+    for name, thing in things.items():
+        if "WSOCK_TEST_WHEEL" in os.environ:
+            with pytest.raises(wsock.Error, match="inside") as caught:
+                wsock.capsule(thing)
+            assert caught.value.name == "WSOCK_ENOTSUP"
+        else:
+            assert f'"wsock.{name}"' in repr(wsock.capsule(thing))
 
 
 def test_messages_as_buffers(world):

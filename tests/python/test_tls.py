@@ -183,3 +183,17 @@ def test_threads_speak_tls_too():
             sync_client.connect(f"wss://localhost:{port}", ssl=wsock.TLS(ca=ROOT))
         server.shutdown()
         thread.join()
+
+
+@pytest.mark.parametrize("server, client, protocol", [
+    (None, None, "http/1.1"), (["ws", "http/1.1"], ["ws"], "ws"), ("ws", "none", None),
+    (None, ["ws"], ...)])
+def test_names_for_alpn(server, client, protocol):
+    with wsock.Server("wss://127.0.0.1:0", tls=own("good", alpn=server)) as listening:
+        listening.endpoint("/")
+        listening.start()
+        conn = outcome(listening, tls=wsock.TLS(ca=ROOT, alpn=client))
+        if protocol is ...:
+            assert conn.cause == wsock.Cause.TLS and conn.tls_alert == 120
+        else:
+            assert conn.tls.get("protocol") == protocol

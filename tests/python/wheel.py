@@ -76,7 +76,7 @@ def main():
         assert sorted(path.name for path in (there / "site").iterdir())[0] == "wsock"
         done = subprocess.run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
                               env=dict(environment, PYTHONPATH=str(there / "site"),
-                                       PYTHONDONTWRITEBYTECODE="1"))
+                                       PYTHONDONTWRITEBYTECODE="1", WSOCK_TEST_WHEEL="1"))
     sys.exit(done.returncode)
 
 

@@ -26,7 +26,7 @@
     &(struct wsi_tls_config)                                                            \
     {                                                                                   \
         .certificates = "", .keys = "", .ca = "", .crl = "", .ocsp = "", .ciphers = "", \
-        .ciphersuites = "", .pins = "", __VA_ARGS__                                     \
+        .ciphersuites = "", .pins = "", .alpn = "", __VA_ARGS__                         \
     }
 #define IDENTITY(name) .certificates = FILE_OF(name ".pem"), .keys = FILE_OF(name ".key")
 #define SERVER(...)    CONFIG(IDENTITY("good"), __VA_ARGS__)
@@ -738,6 +738,37 @@ static void who_offers_other_protocols_only_is_refused(void **state)
     assert_secured();
     assert_fact(&pair.server, WSOCK_TLS_FACT_PROTOCOL, NULL);
     disconnect();
+}
+
+static void agree_on(const struct wsi_tls_config *server,
+                     const struct wsi_tls_config *client, const char *name)
+{
+    meet_once(server, client, "localhost");
+    assert_secured();
+    assert_fact(&pair.client, WSOCK_TLS_FACT_PROTOCOL, name);
+    assert_fact(&pair.server, WSOCK_TLS_FACT_PROTOCOL, name);
+    disconnect();
+}
+
+static void other_names_may_stand_for_it(void **state)
+{
+    char name[300] = "", why[WSI_TLS_WHY_SIZE];
+    struct wsi_tls_context *context;
+
+    (void)state;
+    agree_on(SERVER(), CLIENT(.alpn = "ws,http/1.1"), "http/1.1");
+    agree_on(SERVER(.alpn = "ws"), CLIENT(.alpn = "http/1.1, ws"), "ws");
+    agree_on(SERVER(.alpn = "a,b"), CLIENT(.alpn = "b,a"), "a");
+    agree_on(SERVER(.alpn = "none"), CLIENT(.alpn = "ws"), NULL);
+    agree_on(SERVER(.alpn = "ws"), CLIENT(.alpn = "none"), NULL);
+    meet_once(SERVER(.alpn = "ws"), CLIENT(), "localhost");
+    assert_failed(&pair.server, WSOCK_TLS_APPLICATION_PROTOCOL);
+    disconnect();
+    memset(name, 'x', 255);
+    agree_on(SERVER(.alpn = name), CLIENT(.alpn = name), name);
+    name[255] = 'x';
+    assert_int_equal(wsi_tls_client_new(&context, CLIENT(.alpn = name), why), WSOCK_ETLS);
+    assert_non_null(strstr(why, "tls_alpn"));
 }
 
 static void each_alert_has_words(void **state)
@@ -1865,6 +1896,7 @@ int main(void)
         TEST(old_versions_are_refused),
         TEST(without_a_common_cipher_both_say_so),
         TEST(who_offers_other_protocols_only_is_refused),
+        TEST(other_names_may_stand_for_it),
         TEST(each_alert_has_words),
         TEST(an_error_of_others_is_not_ours),
         TEST(each_fault_of_a_certificate_has_its_name),

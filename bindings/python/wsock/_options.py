@@ -106,18 +106,20 @@ class TLS:
     the authorities that certify the peer. verify: a client's, whether the server's
     certificate is checked; a server's, "none", "optional" or "required". pin: hashes of
     public keys, "sha256//...=", of which the server must have one. server_name: a client's,
-    which name to ask for and to check in place of the URL's host.
+    which name to ask for and to check in place of the URL's host. alpn: names to offer or
+    to accept for HTTP/1.1, a list or "none", in place of "http/1.1".
     """
 
     def __init__(self, cert: Any = None, key: Any = None, ca: Any = None, verify: Any = None,
-                 pin: Any = None, server_name: Optional[str] = None) -> None:
+                 pin: Any = None, server_name: Optional[str] = None, alpn: Any = None) -> None:
         self.cert, self.key, self.ca, self.verify, self.pin = cert, key, ca, verify, pin
-        self.server_name = server_name
+        self.server_name, self.alpn = server_name, alpn
 
     def options(self, scope: int) -> Dict[str, Any]:
         """The options that say the same."""
         verify = "tls_verify" if scope & CLIENT else "tls_verify_client"
         pin = ";".join(self.pin) if isinstance(self.pin, (list, tuple)) else self.pin
         named = {"tls_certificate": self.cert, "tls_key": self.key, "tls_ca": self.ca,
-                 verify: self.verify, "tls_pin": pin, "tls_server_name": self.server_name}
+                 verify: self.verify, "tls_pin": pin, "tls_server_name": self.server_name,
+                 "tls_alpn": self.alpn}
         return {name: value for name, value in named.items() if value is not None}
