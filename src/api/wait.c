@@ -51,7 +51,7 @@ static void find_own(struct waiting *waiting)
         struct wsock_queue *queue = WSI_CONTAINER_OF(node, struct wsock_queue, node);
 
         if (waiting->count < OWN_MAX && !wsi_queue_is_closed(queue) &&
-            pthread_equal(atomic_load(&queue->thread), pthread_self()))
+            wsi_queue_is_own(queue))
             waiting->own[waiting->count++] = wsi_queue_ref(queue);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -118,7 +118,7 @@ static bool dispatch_own(struct waiting *waiting)
     bool ran = false;
 
     for (unsigned i = 0; i < waiting->count; i++)
-        ran |= wsi_queue_dispatch_now(waiting->own[i]) > 0;
+        ran |= wsi_queue_dispatch_own(waiting->own[i]) > 0;
     return ran;
 }
 
@@ -164,7 +164,7 @@ static bool arm_own(struct waiting *waiting, struct pollfd *ready)
     bool none = true;
 
     for (unsigned i = 0; i < waiting->count; i++) {
-        none &= wsi_queue_arm(waiting->own[i]) == 0;
+        none &= wsi_queue_arm_own(waiting->own[i]) == 0;
         ready[i] = (struct pollfd){.fd = waiting->own[i]->fd, .events = POLLIN};
     }
     return none;

@@ -20,6 +20,14 @@ enum {
     TURN = 64, /* events of one lane, and calls, before the next one has its turn */
 };
 
+enum { ENTERED = 1 }; /* the bit in `host` */
+
+/* A number for each thread, with room for that bit. */
+static uintptr_t this_thread(void)
+{
+    return (uintptr_t)&wsi_pool_calling;
+}
+
 /* ---- life ---- */
 
 int wsi_queue_new(struct wsock_queue **out, struct wsi_pool *pool)
@@ -37,7 +45,7 @@ int wsi_queue_new(struct wsock_queue **out, struct wsi_pool *pool)
     wsi_ref_init(&queue->handles);
     wsi_mailbox_init(&queue->calls);
     queue->pool = wsi_pool_ref(pool);
-    atomic_init(&queue->thread, pthread_self());
+    atomic_init(&queue->host, this_thread());
     pthread_mutex_lock(&pool->lock);
     wsi_list_append(&pool->queues, &queue->node);
     pthread_mutex_unlock(&pool->lock);
@@ -169,7 +177,7 @@ struct wsi_lane *wsi_queue_lane(struct wsock_queue *queue, struct wsi_worker *wo
     return lane;
 }
 
-/* ---- dispatching: whoever holds `dispatching` ---- */
+/* ---- dispatching: of who entered ---- */
 
 static bool is_enough(struct wsock_queue *queue)
 {
@@ -333,7 +341,7 @@ static bool has_news(struct wsock_queue *queue)
     return false;
 }
 
-/* Of who holds `dispatching`. */
+/* Of who entered. */
 static bool has_events(struct wsock_queue *queue)
 {
     if (queue->calls_due != NULL || has_news(queue))
@@ -349,11 +357,29 @@ static bool has_events(struct wsock_queue *queue)
 
 static bool enter(struct wsock_queue *queue)
 {
-    return !atomic_exchange(&queue->dispatching, true);
+    return (atomic_fetch_or(&queue->host, ENTERED) & ENTERED) == 0;
 }
 
-/* Closed: what waits is done away with by whoever notices. Who finds `dispatching` held
- * leaves it to its holder, who looks again when it lets go. */
+/* Both at once: between a look at whose it is and entering it may change hands. */
+static bool enter_own(struct wsock_queue *queue)
+{
+    uintptr_t host = this_thread();
+
+    return atomic_compare_exchange_strong(&queue->host, &host, host | ENTERED);
+}
+
+static void let_go(struct wsock_queue *queue)
+{
+    atomic_fetch_and(&queue->host, ~(uintptr_t)ENTERED);
+}
+
+bool wsi_queue_is_own(struct wsock_queue *queue)
+{
+    return (atomic_load(&queue->host) & ~(uintptr_t)ENTERED) == this_thread();
+}
+
+/* Closed: what waits is done away with by whoever notices. Who cannot enter leaves it to
+ * the one who did, who looks again when it lets go. */
 static void discard(struct wsock_queue *queue)
 {
     bool more = true;
@@ -363,7 +389,7 @@ static void discard(struct wsock_queue *queue)
         queue->discards = true;
         if (has_events(queue))
             run_all(queue, SIZE_MAX);
-        atomic_store(&queue->dispatching, false);
+        let_go(queue);
         more = has_news(queue);
     }
     wsi_queue_unref(queue);
@@ -371,7 +397,7 @@ static void discard(struct wsock_queue *queue)
 
 static void leave(struct wsock_queue *queue)
 {
-    atomic_store(&queue->dispatching, false);
+    let_go(queue);
     if (wsi_queue_is_closed(queue))
         discard(queue);
 }
@@ -387,13 +413,13 @@ static void hear_signals(struct wsock_queue *queue)
         queue->heard += count;
 }
 
-int wsi_queue_arm(struct wsock_queue *queue)
+static int arm(struct wsock_queue *queue, bool (*enters)(struct wsock_queue *queue))
 {
     bool some;
 
     if (wsi_queue_is_closed(queue))
         return WSOCK_ECLOSED;
-    if (!enter(queue))
+    if (!enters(queue))
         return WSOCK_EBUSY;
     hear_signals(queue);
     atomic_store(&queue->armed, true);
@@ -402,6 +428,16 @@ int wsi_queue_arm(struct wsock_queue *queue)
         atomic_store(&queue->armed, false);
     leave(queue);
     return some;
+}
+
+int wsi_queue_arm(struct wsock_queue *queue)
+{
+    return arm(queue, enter);
+}
+
+int wsi_queue_arm_own(struct wsock_queue *queue)
+{
+    return arm(queue, enter_own);
 }
 
 /* In signal handlers too. */
@@ -477,24 +513,28 @@ static int wait_until(struct wsock_queue *queue, uint64_t until_us)
 
 int wsi_queue_wait(struct wsock_queue *queue, int64_t timeout_ms)
 {
+    uintptr_t host = atomic_load(&queue->host);
     int r;
 
     wsi_queue_ref(queue); /* a free function may drop the last handle */
-    atomic_store(&queue->thread, pthread_self());
+    while (!atomic_compare_exchange_weak(&queue->host, &host,
+                                         this_thread() | (host & ENTERED)))
+        continue;
     r = wait_until(queue, moment_in(queue, timeout_ms));
     wsi_queue_unref(queue);
     return r;
 }
 
-static int dispatch_once(struct wsock_queue *queue, size_t max)
+static int dispatch_once(struct wsock_queue *queue, size_t max,
+                         bool (*enters)(struct wsock_queue *queue))
 {
     size_t ran;
 
     if (wsi_queue_is_closed(queue))
         return WSOCK_ECLOSED;
-    if (!enter(queue))
+    if (!enters(queue))
         return WSOCK_EBUSY;
-    atomic_store(&queue->thread, pthread_self());
+    atomic_store(&queue->host, this_thread() | ENTERED);
     run_all(queue, max);
     ran = queue->ran;
     leave(queue);
@@ -510,7 +550,8 @@ int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms
 
     wsi_queue_ref(queue); /* a handler may drop the last handle */
     max = max != 0 ? max : EVENTS_DEFAULT;
-    while ((r = dispatch_once(queue, max)) == 0 && waits && !atomic_load(&queue->woken)) {
+    while ((r = dispatch_once(queue, max, enter)) == 0 && waits &&
+           !atomic_load(&queue->woken)) {
         const int some = wait_until(queue, until_us);
 
         if (some <= 0) {
@@ -524,16 +565,27 @@ int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms
     return r;
 }
 
-int wsi_queue_dispatch_now(struct wsock_queue *queue)
+static int dispatch_now(struct wsock_queue *queue,
+                        bool (*enters)(struct wsock_queue *queue))
 {
     int r;
 
     wsi_queue_ref(queue);
-    r = dispatch_once(queue, EVENTS_DEFAULT);
+    r = dispatch_once(queue, EVENTS_DEFAULT, enters);
     if (r >= 0)
         atomic_store(&queue->woken, false);
     wsi_queue_unref(queue);
     return r;
+}
+
+int wsi_queue_dispatch_now(struct wsock_queue *queue)
+{
+    return dispatch_now(queue, enter);
+}
+
+int wsi_queue_dispatch_own(struct wsock_queue *queue)
+{
+    return dispatch_now(queue, enter_own);
 }
 
 void wsi_queue_close(struct wsock_queue *queue)

@@ -10,7 +10,7 @@
  * A lane is what one worker has for one queue. Messages go through its ring, which is
  * bounded; what must not fail or wait (open, drain, close, requests) is a notice, whose
  * memory lies in its connection, and which has its place among the messages. Only who
- * holds `dispatching` takes from any of them.
+ * entered (`host`) takes from any of them.
  *
  * Sleeping is as in io/loop.c: who waits says so (`armed`) and only then looks; who posts
  * fills and only then looks whether somebody waits.
@@ -92,9 +92,8 @@ struct wsock_queue {
     atomic_uint_fast64_t signals; /* written to the descriptor, or about to be */
     atomic_bool woken;            /* wsock_queue_wake() */
     int fd;
-    _Atomic(pthread_t) thread; /* that dispatches it */
-    atomic_bool dispatching;
-    /* Of who dispatches: */
+    atomic_uintptr_t host; /* the thread that dispatched last, | 1 while one does */
+    /* Of who entered: */
     uint64_t heard; /* of signals: read again */
     struct wsi_mail *calls_due;
     size_t ran, max; /* handlers in this dispatch, and at most */
@@ -143,12 +142,19 @@ static inline bool wsi_queue_is_closed(struct wsock_queue *queue)
 int wsi_queue_dispatch(struct wsock_queue *queue, size_t max, int64_t timeout_ms);
 /** The same of what waits now. */
 int wsi_queue_dispatch_now(struct wsock_queue *queue);
+/** The same for the thread that dispatched last. @return WSOCK_EBUSY to all others. */
+int wsi_queue_dispatch_own(struct wsock_queue *queue);
+/** Whether this thread dispatched last (at first: made it). It may end at any moment. */
+bool wsi_queue_is_own(struct wsock_queue *queue);
 /** @return 1 when there is something to dispatch or it was woken; 0 when the time is up.
  */
 int wsi_queue_wait(struct wsock_queue *queue, int64_t timeout_ms);
 /** @return 1 when there is something to dispatch now, else 0: the descriptor will tell.
  */
 int wsi_queue_arm(struct wsock_queue *queue);
+/** The same for the thread that dispatched last. @return WSOCK_EBUSY to all others: they
+ * would hear, and so take away, what wakes that one. */
+int wsi_queue_arm_own(struct wsock_queue *queue);
 /** Have who waits look. Takes no lock. */
 void wsi_queue_nudge(struct wsock_queue *queue);
 /** The same after something was put in. */

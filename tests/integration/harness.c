@@ -84,14 +84,22 @@ static bool wait_for(const int *count, int least, int ms)
     return there;
 }
 
+/* Other threads still use what the test has on its stack, so it cannot be left: what they
+ * would do then hides what happened. */
+static _Noreturn void give_up(const int *count, int least, const char *what,
+                              const char *file, int line)
+{
+    fprintf(stderr, "%s:%d: waited %d s for %d of %s, got %d\n", file, line,
+            DEADLINE_MS / 1000, least, what, told(count));
+    fflush(NULL);
+    _exit(1);
+}
+
 void harness_await(const int *count, int least, const char *what, const char *file,
                    int line)
 {
-    if (wait_for(count, least, DEADLINE_MS))
-        return;
-    fprintf(stderr, "%s:%d: waited for %d of %s, got %d\n", file, line, least, what,
-            told(count));
-    _fail(file, line);
+    if (!wait_for(count, least, DEADLINE_MS))
+        give_up(count, least, what, file, line);
 }
 
 bool stays_below(const int *count, int least, int ms)
@@ -299,9 +307,11 @@ void harness_dispatch(wsock_queue *queue, const int *count, int least, const cha
 {
     const int64_t until = now_ms() + DEADLINE_MS;
 
-    while (told(count) < least && now_ms() < until)
+    while (told(count) < least) {
+        if (now_ms() >= until)
+            give_up(count, least, what, file, line);
         assert_in_range(wsock_queue_dispatch(queue, 0, 100), 0, INT32_MAX);
-    harness_await(count, least, what, file, line);
+    }
 }
 
 void world_connect_queued(struct world *world, wsock_client *client, struct side *side)

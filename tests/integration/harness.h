@@ -26,7 +26,8 @@ void harness_check(int good, const char *what, const char *file, int line);
 /** Fails when a CHECK did; for tests that have no world. */
 void harness_checked(void);
 
-/** Raise a count (any thread); wait until it is at least `least`; read it. */
+/** Raise a count (any thread); wait until it is at least `least`; read it. Waiting in
+ * vain says for what, where, and what came, and ends the process. */
 void tell(int *count);
 void tell_by(int *count, int by);
 #define await(count, least) harness_await((count), (least), #count, __FILE__, __LINE__)
@@ -96,7 +97,7 @@ wsock_client *world_client(struct world *world, struct side *side);
 void world_connect(struct world *world, wsock_client *client, struct side *side);
 /** Stop and release everything; fails when a CHECK failed. */
 void world_end(struct world *world);
-/** Dispatch until a count is at least `least`. */
+/** Dispatch until a count is at least `least`; else as await(). */
 #define dispatch_until(queue, count, least) \
     harness_dispatch((queue), (count), (least), #count, __FILE__, __LINE__)
 void harness_dispatch(wsock_queue *queue, const int *count, int least, const char *what,
