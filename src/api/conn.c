@@ -240,6 +240,16 @@ static void resume_here(wsock_conn *conn, void *user)
         wsi_conn_resume(conn, WSI_PAUSE_USER);
 }
 
+/* As mail: what is put into the lane of a queue need not look for it any more. */
+static void pause_by_mail(wsock_conn *conn, void *user)
+{
+    struct wsi_queued *queued = wsi_conn_queued(conn);
+
+    if (queued != NULL)
+        atomic_fetch_sub(&queued->pausing, 1);
+    pause_here(conn, user);
+}
+
 /* On the worker at once, so that no further message comes; else as mail. */
 static int act(wsock_conn *conn, wsock_post_fn fn)
 {
@@ -255,7 +265,18 @@ static int act(wsock_conn *conn, wsock_post_fn fn)
 
 int wsock_conn_pause_read(wsock_conn *conn)
 {
-    return act(conn, pause_here);
+    struct wsi_queued *queued;
+    int r;
+
+    if (conn == NULL || wsi_worker_current == conn->worker)
+        return act(conn, pause_here);
+    r = act(conn, pause_by_mail);
+    queued = wsi_conn_queued(conn);
+    /* The mail is heard at the end of a turn, in which a read may bring thousands of
+     * messages while the host takes them as fast: so the next one looks at this. */
+    if (r == 0 && queued != NULL)
+        atomic_fetch_add(&queued->pausing, 1);
+    return r;
 }
 
 int wsock_conn_resume_read(wsock_conn *conn)

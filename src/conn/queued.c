@@ -236,6 +236,9 @@ static void put(struct wsock_conn *conn, enum wsi_on which, int type, int flags,
         wait_for_room(queued);
     else if (fills_share(queued))
         wait_for_share(queued);
+    /* The mail that follows finds it done, or takes it back with a resume. */
+    if (atomic_load(&queued->pausing) > 0 && wsi_conn_state(conn) == WSI_CONN_OPEN)
+        wsi_conn_pause(conn, WSI_PAUSE_USER);
 }
 
 static void put_message(wsock_conn *conn, int type, const void *data, size_t len,

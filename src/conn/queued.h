@@ -31,6 +31,7 @@ struct wsi_queued {
     atomic_uint_fast64_t events, bytes;
     uint64_t seen_events, seen_bytes;
     struct wsi_list waiting; /* in lane->waiting */
+    atomic_int pausing;      /* wsock_conn_pause_read() that is on its way as mail */
     uint64_t paused_ms;      /* since when it is not read */
     uint8_t asks;            /* WSI_ON_REQUEST or WSI_ON_HTTP */
     struct wsi_notice asked, cancelled, open, drain, closed;

@@ -140,6 +140,60 @@ static void a_host_that_sleeps_loses_nothing_and_holds_little(void **state)
     busy_end(&busy);
 }
 
+/* ---- a host that pauses ---- */
+
+enum { SHARE = 16, STRETCH = 100 /* messages without a pause */ };
+
+struct pausing {
+    struct busy busy;
+    int came, behind, most; /* since the last pause began or ended; behind any of them */
+    bool is_paused;
+};
+
+static void pause_at_once(wsock_conn *conn, int type, const void *data, size_t len,
+                          void *user)
+{
+    struct pausing *pausing = user;
+
+    check_order(conn, type, data, len, &pausing->busy);
+    pausing->came++;
+    if (pausing->is_paused && pausing->came > pausing->most)
+        pausing->most = pausing->came;
+    if (pausing->is_paused || pausing->came < STRETCH)
+        return;
+    CHECK(wsock_conn_pause_read(conn) == 0);
+    pausing->is_paused = true;
+    pausing->came = 0;
+}
+
+/* What its share of the lane held already, and one that the worker was about to put in:
+ * not what a read had brought. */
+static void behind_a_pause_comes_a_share_and_one(void **state)
+{
+    struct pausing pausing = {.came = 0};
+    struct busy *busy = &pausing.busy;
+    const int64_t until = now_ms() + 30000; /* then busy_end() says what is missing */
+
+    (void)state;
+    busy_begin(busy, 1);
+    set(busy, "conn_queue_messages", "16");
+    assert_int_equal(
+        wsock_endpoint_on_message(busy->world.endpoint, pause_at_once, &pausing, NULL),
+        0);
+    busy->count = 1;
+    flood_begin(&busy->floods[0], busy->world.url);
+    while (told(&busy->in_order) < FLOOD && now_ms() < until) {
+        if (wsock_queue_dispatch(busy->world.queue, 0, pausing.is_paused ? 20 : 1) > 0 ||
+            !pausing.is_paused)
+            continue;
+        pausing.is_paused = false;
+        pausing.came = 0;
+        assert_int_equal(wsock_conn_resume_read(busy->world.side.conn), 0);
+    }
+    assert_in_range(pausing.most, 0, SHARE + 1);
+    busy_end(busy);
+}
+
 /* ---- others on the same worker ---- */
 
 static void round_trips(struct side *side, int count)
@@ -578,6 +632,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_host_that_sleeps_loses_nothing_and_holds_little),
+        TEST(behind_a_pause_comes_a_share_and_one),
         TEST(who_has_another_queue_or_none_does_not_notice),
         TEST(peers_of_a_sleeping_host_are_not_timed_out),
         TEST(a_close_is_not_timed_out_while_the_host_sleeps),

@@ -97,12 +97,39 @@ def test_a_slow_receiver_gets_all():
     def flood(connection):
         for i in range(count):
             connection.send(f"{i:1000}")
+        connection.wait_closed()  # not until the receiver has them all
 
     with running(serve(flood, "127.0.0.1", 0)) as server:
         with connect(at(server), max_queue=4, compression=None) as ws:
             for i in range(count):
                 assert int(ws.recv(20)) == i
-                assert len(ws._messages) < 40
+                # Five have it pause; four more waited already, one was being put there.
+                assert len(ws._messages) <= 10
+
+
+def test_the_peer_may_have_closed_when_a_receiver_is_full(world, caplog):
+    gone, full, ends = threading.Event(), threading.Event(), []
+
+    class Late(ClientConnection):
+        def _on_message(self, message):
+            assert message != "4" or gone.wait(20)
+            super()._on_message(message)
+            if message == "4":
+                full.set()
+
+    def tell(conn):
+        for i in range(5):
+            conn.send(str(i))
+        conn.close()
+
+    world.server.endpoint("/", on_open=tell, on_close=lambda conn, info: ends.append(info))
+    world.server.start()
+    with connect(world.url, max_queue=4, create_connection=Late) as ws:
+        world.until(lambda: ends)
+        gone.set()
+        assert full.wait(20)
+        assert list(ws) == ["0", "1", "2", "3", "4"]
+    assert "failed" not in caplog.text
 
 
 def test_handlers_that_fail_and_requests_that_are_refused(caplog):

@@ -219,8 +219,13 @@ class BaseConnection:
         if self._sent_close is not None:
             self._drop_last()
         elif not self._paused:
-            self._paused = True
-            _wsock.conn_pause_read(self._native)
+            try:
+                _wsock.conn_pause_read(self._native)
+            except Error as error:  # the peer closed: nothing comes any more
+                if error.code != ECLOSED:
+                    raise
+            else:
+                self._paused = True
 
     def _drop_last(self) -> None:
         """Nobody may be there to receive it, and the close frame comes behind it."""
