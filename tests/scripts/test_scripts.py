@@ -176,5 +176,88 @@ class Tally(unittest.TestCase):
         self.assertEqual(self.tally([]), (1, "0 passed, 1 failed"))
 
 
+# Stands for meson: sets up, and "runs" the tests of `plan`, each as its next entry says.
+MESON = """
+import json, pathlib, sys
+here = pathlib.Path(__file__).parent.parent
+if sys.argv[1] == "setup":
+    build = pathlib.Path(sys.argv[2])
+    build.mkdir(parents=True)
+    (build / "build.ninja").touch()
+    sys.exit()
+plan = json.loads((here / "plan").read_text())
+named = [name for name in plan if name in sys.argv]
+log = pathlib.Path(sys.argv[sys.argv.index("-C") + 1], "meson-logs", "testlog.json")
+log.parent.mkdir(exist_ok=True)
+with open(here / "ran", "a") as ran, open(log, "w") as out:
+    for name in named or plan:
+        ran.write(name + "\\n")
+        out.write(json.dumps({"name": "libwsock:unit / " + name, **plan[name].pop(0)}) + "\\n")
+(here / "plan").write_text(json.dumps(plan))
+"""
+GOOD = {"result": "OK", "returncode": 0, "stdout": "", "stderr": ""}
+
+
+def bad(text, result="FAIL", returncode=1):
+    return {"result": result, "returncode": returncode, "stdout": text, "stderr": "its end\n"}
+
+
+class RunAgain(unittest.TestCase):
+    """scripts/test itself, with a meson that follows a plan."""
+
+    def run_stage(self, plan):
+        """@return its status, what it printed, and which tests ran, in order."""
+        with tempfile.TemporaryDirectory() as directory:
+            here = pathlib.Path(directory)
+            for name in ("scripts", "tests", "bin"):
+                (here / name).mkdir()
+            for name in ("test", "tally"):
+                shutil.copy(SCRIPTS / name, here / "scripts")
+            (here / "tests" / "skips.txt").touch()
+            (here / "plan").write_text(json.dumps(plan))
+            (here / "bin" / "meson.py").write_text(MESON)
+            for name, body in (("bin/meson", 'exec python3 "${0}.py" "$@"'), ("bin/ninja", ""),
+                               ("bin/setarch", "exit 1"), ("scripts/install-deps", "")):
+                (here / name).write_text(f"#!/bin/sh\n{body}\n")
+                (here / name).chmod(0o755)
+            done = subprocess.run(["/bin/sh", str(here / "scripts" / "test"), "clang"], text=True,
+                                  env={**os.environ, "PATH": f"{here / 'bin'}:{os.environ['PATH']}"},
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            return done.returncode, done.stdout, (here / "ran").read_text().split("\n")[:-1]
+
+    def test_what_is_good_runs_once(self):
+        status, said, ran = self.run_stage({"a": [GOOD], "b c": [GOOD]})
+        self.assertEqual((status, ran), (0, ["a", "b c"]))
+        self.assertNotIn("UNSTEADY", said)
+
+    def test_what_passes_alone_is_unsteady(self):
+        status, said, ran = self.run_stage({"a": [GOOD], "b c": [bad("x.c:7: waited\n"), GOOD]})
+        self.assertEqual((status, ran), (0, ["a", "b c", "b c"]))
+        self.assertRegex(said, r"UNSTEADY clang: b c: the end of its output\n +x.c:7: waited\n +its")
+        self.assertTrue(said.endswith("find out why)\n6 passed, 0 failed\n"), said)
+
+    def test_what_fails_twice_has_failed(self):
+        status, said, ran = self.run_stage({"a": [bad("first\n"), bad("second\n")]})
+        self.assertEqual((status, ran), (1, ["a", "a"]))
+        self.assertIn("    first\n    its end\n", said)
+        self.assertTrue(said.endswith("FAIL clang: a\n4 passed, 1 failed\n"), said)
+
+    def test_what_took_too_long_runs_again(self):
+        status, _, ran = self.run_stage({"a": [bad("", "TIMEOUT", -15), GOOD]})
+        self.assertEqual((status, ran), (0, ["a", "a"]))
+
+    def test_reports_and_crashes_do_not(self):
+        for first in (bad("WARNING: ThreadSanitizer: data race"), bad("ERROR: AddressSanitizer: x"),
+                      bad("ERROR: LeakSanitizer: x"), bad("a.c:1:2: runtime error: shift"),
+                      bad("ThreadSanitizer: x", "TIMEOUT"), bad("", returncode=-11),
+                      bad("", "ERROR")):
+            status, said, ran = self.run_stage({"a": [first, GOOD]})
+            self.assertEqual((status, ran), (1, ["a"]), said)
+
+    def test_many_that_fail_are_no_accident(self):
+        status, _, ran = self.run_stage({name: [bad(""), GOOD] for name in "abcdef"})
+        self.assertEqual((status, ran), (1, list("abcdef")))
+
+
 if __name__ == "__main__":
     unittest.main()
