@@ -5,7 +5,6 @@ import asyncio
 import gc
 import logging
 import socket
-import statistics
 
 import pytest
 import uvloop
@@ -745,11 +744,11 @@ def test_connections_leave_nothing_behind(run):
                 gc.collect()
                 return len(gc.get_objects())
 
-            # The loop fills pools of its own in some round and empties them in another; what a
-            # connection leaves behind shows in every one.
+            # The loop fills pools of its own, of some 200 objects, in one round and empties them
+            # in another, at times in turns; one object that each connection leaves behind is
+            # 400 more in every round, so 1,200 between these halves.
             counts = [await objects() for _ in range(6)]
-            growth = statistics.median(b - a for a, b in zip(counts, counts[1:]))
-            assert growth <= 20, counts
+            assert min(counts[3:]) - min(counts[:3]) <= 300, counts
             assert not server.connections
 
     run(main())
