@@ -374,8 +374,9 @@ static PyMethodDef methods[] = {
      "Call fn once, between the handlers of this connection, where they run.\n\n"
      "Not when it has ended before that. Any thread."},
     {"send", (PyCFunction)(void (*)(void))send, METH_FASTCALL | METH_KEYWORDS,
-     "send($self, data, /, *, text=None)\n--\n\n"
-     "Queue one message: str is text, bytes-like is binary, unless text says otherwise.\n\n"
+     "send($self, data, /, *, text=None, compress=True)\n--\n\n"
+     "Queue one message: str is text, bytes-like is binary, unless text says otherwise.\n"
+     "compress=False leaves it as it is where others are compressed, for secrets.\n\n"
      "Returns True, or False when the backlog is full: then nothing was queued, and\n"
      "on_drain follows. Raises Error (WSOCK_ECLOSED) when it is not open. Any thread."},
     {"close", (PyCFunction)(void (*)(void))close_conn, METH_VARARGS | METH_KEYWORDS,

@@ -458,7 +458,7 @@ static PyMethodDef methods[] = {
      "(timeout, max_events, lets_out, wake_fd): run handlers, wait for some if there are none."},
     {"_wait", wait, METH_O, "(timeout): wait for something to dispatch."},
     {"wake", wake, METH_NOARGS,
-     "wake()\n--\n\nHave the dispatch or wait that is under way, or else the next one, return "
+     "wake($self, /)\n--\n\nHave the dispatch or wait that is under way, or else the next one, return "
      "as soon as it can. Any thread, and signal handlers too."},
     {"_close", close_queue, METH_NOARGS, "Drop what waits, and what is kept."},
     {"_call", call_soon, METH_O, "(fn): call it where the handlers run."},

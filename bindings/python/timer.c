@@ -199,7 +199,7 @@ static void dealloc(PyObject *object)
 
 static PyMethodDef methods[] = {
     {"cancel", cancel, METH_NOARGS,
-     "cancel()\n--\n\nIt does not run any more. Any thread; also inside its own function."},
+     "cancel($self, /)\n--\n\nIt does not run any more. Any thread; also inside its own function."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Each example runs; it gets one bad request, and serves the next. All pass mypy --strict."""
+import collections.abc
 import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -211,4 +213,22 @@ def test_all_that_is_public_has_a_docstring():
                 continue
             if (callable(value) or isinstance(value, property)) and not value.__doc__:
                 missing.append(f"{name}.{own}")
+    assert not missing
+
+
+def test_the_manual_has_every_name():
+    manual = "".join((EXAMPLES.parents[1] / "docs" / name).read_text(encoding="utf-8")
+                     for name in ("python.md", "testing.md"))
+    known, missing = set(re.findall(r"\w+", manual)), []
+    for name in wsock.__all__:
+        thing = getattr(wsock, name)
+        if isinstance(thing, int) and name.startswith("E"):  # the codes of errors
+            continue
+        if name not in known:
+            missing.append(name)
+        if isinstance(thing, type) and thing.__module__.startswith("wsock"):
+            inherited = {own for base in (int, tuple, dict, Exception) if issubclass(thing, base)
+                         for own in dir(base)} | set(dir(collections.abc.Mapping))
+            missing += [f"{name}.{own}" for own in dir(thing)
+                        if own[0] != "_" and own not in inherited and own not in known]
     assert not missing

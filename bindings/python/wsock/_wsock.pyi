@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What the package uses of its module in C. The wrapped functions take handles and answer
 # what the headers say; their types are those of the classes over them.
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, final
 
 def __getattr__(name: str) -> Any: ...
 
@@ -10,6 +10,7 @@ class Handle:
     def _drop(self) -> None: ...
     def _is_live(self) -> bool: ...
 
+@final
 class Timer(Handle):
     """What after() and every() return. A timer that nobody holds goes on running."""
     def cancel(self) -> None:
@@ -76,6 +77,7 @@ class Conn(Handle):
     def close(self, code: int = 1000, reason: str = "") -> bool:
         """Begin the closing handshake. False when closing began before. Any thread."""
 
+@final
 class Buffer:
     """A message where payload="buffer": bytes(it), str(it, "utf-8"), memoryview(it) and all
     that takes bytes-like objects work. A large one was not copied. It is read-only, and
@@ -92,6 +94,7 @@ class Request(Handle):
     def _set_info(self, info: Any, /) -> None: ...
     def _settled(self) -> None: ...
 
+@final
 class Hooks:
     def __init__(self, target: Handle, queue: Queue, /) -> None: ...
     def set(self, name: str, fn: Optional[Callable[..., Any]], /) -> None: ...
