@@ -250,6 +250,7 @@ class RunAgain(unittest.TestCase):
         for first in (bad("WARNING: ThreadSanitizer: data race"), bad("ERROR: AddressSanitizer: x"),
                       bad("ERROR: LeakSanitizer: x"), bad("a.c:1:2: runtime error: shift"),
                       bad("ThreadSanitizer: x", "TIMEOUT"), bad("", returncode=-11),
+                      bad("Test failed with exception: Segmentation fault(11)"),
                       bad("", "ERROR")):
             status, said, ran = self.run_stage({"a": [first, GOOD]})
             self.assertEqual((status, ran), (1, ["a"]), said)
