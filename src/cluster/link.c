@@ -425,6 +425,7 @@ int wsi_link_tls_new(struct wsi_tls_context **out,
         .ocsp = "",
         .ciphers = "",
         .ciphersuites = "",
+        .alpn = "none", /* a broker speaks no HTTP */
         .pins = "",
         .verify = config->verify ? WSI_TLS_VERIFY_REQUIRED : WSI_TLS_VERIFY_NONE,
     };
