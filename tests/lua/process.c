@@ -35,7 +35,7 @@ static bool is_ours(const char *thread)
         return false;
     if (fgets(name, sizeof name, file) == NULL)
         name[0] = '\0';
-    fclose(file);
+    (void)fclose(file);
     return strncmp(name, "wsock", 5) == 0;
 }
 
