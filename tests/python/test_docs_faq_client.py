@@ -185,6 +185,7 @@ class Silent:
 
     def _accept(self):
         peer, _ = self.socket.accept()
+        self.peers.append(peer)  # before a client can have its answer
         head = b""
         while b"\r\n\r\n" not in head:
             head += peer.recv(4096)
@@ -194,7 +195,6 @@ class Silent:
         peer.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                      b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
                      + base64.b64encode(hashlib.sha1(key + guid).digest()) + b"\r\n\r\n")
-        self.peers.append(peer)
 
     def close(self):
         for peer in self.peers:

@@ -4,6 +4,7 @@ import pytest
 
 import wsock
 from wsock import exceptions as e
+from wsock._compat.base import answered_by
 from wsock.datastructures import Headers, MultipleValuesError
 from wsock.frames import Close, CloseCode, Opcode
 from wsock.headers import (build_authorization_basic, build_host,
@@ -123,3 +124,10 @@ def test_names_at_the_top():
             assert (name in wsock.__all__) is (name in NATIVE)
     with pytest.raises(AttributeError, match="nonsense"):
         wsock.nonsense
+
+
+def test_a_pong_answers_the_pings_before_it():
+    pings = {b"1": "one", b"2": "two", b"3": "three"}
+    assert list(answered_by(b"9", pings)) == []
+    assert list(answered_by(b"2", pings)) == [(False, "one"), (True, "two")]
+    assert pings == {b"3": "three"}

@@ -8,8 +8,8 @@ import logging
 import secrets
 import uuid
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, Optional, Union
+from collections.abc import Iterator, Mapping
+from typing import Any, Optional, TypeVar, Union
 
 from .. import _wsock
 from .._errors import Error
@@ -22,6 +22,8 @@ from .closing import Ending
 from .handshake import request_of
 from .incoming import Incoming
 from .settings import Limit, low_and_high
+
+P = TypeVar("P")  # what a connection keeps of a ping
 
 Address = Union[tuple[str, int], tuple[str, int, int, int], str, None]
 
@@ -167,6 +169,14 @@ class BaseConnection:
             if error.code != ECLOSED:
                 raise ProtocolError(f"cannot close with {code}: {error}") from error
 
+    def _close_unless_ended(self, code: Union[CloseCode, int], reason: str) -> None:
+        """The same, unless there is nothing to close."""
+        if self._native is None or self._ending is not None:
+            return
+        if self._paused:
+            self._resume()
+        self._begin_close(code, reason)
+
     def _ended(self, info: Any) -> None:
         self._ending = Ending(info, self._sent_close)
         self._native.data = None
@@ -270,6 +280,32 @@ class BaseConnection:
                 self._overflow_bytes -= size
         except Error:  # closing began
             overflow.clear()
+
+
+def check_fragment(fragment: Any, is_str: Optional[bool]) -> bool:
+    """Raise TypeError for what cannot follow in a message of str (is_str) or of bytes. Whether
+    it is str."""
+    if not isinstance(fragment, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"fragments are str or bytes-like, not {type(fragment).__name__}")
+    if is_str is not None and isinstance(fragment, str) is not is_str:
+        raise TypeError("fragments of one message are all str or all bytes")
+    return isinstance(fragment, str)
+
+
+def type_of_fragments(is_str: bool, text: Optional[bool]) -> int:
+    """What wsock_conn_send_begin() is told of a message whose first fragment is that."""
+    is_text = is_str if text is None else text
+    return int(_wsock.TEXT if is_text else _wsock.BINARY)
+
+
+def answered_by(data: bytes, pings: dict[bytes, P]) -> Iterator[tuple[bool, P]]:
+    """The pings that a pong answers, which leave `pings`, and whether it is the very one: an
+    answer stands for those before as well (RFC 6455 section 5.5.3)."""
+    if data in pings:
+        for payload in list(pings):
+            yield payload == data, pings.pop(payload)
+            if payload == data:
+                return
 
 
 def check_message(message: Any) -> None:

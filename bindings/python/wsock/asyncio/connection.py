@@ -10,8 +10,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from typing import Any, NoReturn, Optional, Union
 
 from .. import _wsock
-from .._compat.base import (EAGAIN, EBUSY, ECLOSED, BaseConnection,
-                            check_message, decoded, new_ping)
+from .._compat.base import (EAGAIN, EBUSY, ECLOSED, BaseConnection, answered_by,
+                            check_fragment, check_message, decoded, new_ping,
+                            type_of_fragments)
 from .._compat.incoming import Incoming
 from .._errors import Error
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
@@ -174,24 +175,19 @@ class Connection(BaseConnection):
         if self._fragmenting is None:
             self._fragmenting = asyncio.Lock()
         async with self._fragmenting:
-            kind: Optional[bool] = None
+            is_str: Optional[bool] = None
             try:
                 async for fragment in fragments:
-                    if not isinstance(fragment, (str, bytes, bytearray, memoryview)):
-                        raise TypeError("fragments are str or bytes-like, not "
-                                        f"{type(fragment).__name__}")
-                    if kind is None:
-                        is_text = isinstance(fragment, str) if text is None else text
-                        type_ = _wsock.TEXT if is_text else _wsock.BINARY
-                        await self._part(_wsock.conn_send_begin, type_ | flags)
-                        kind = isinstance(fragment, str)
-                    if isinstance(fragment, str) is not kind:
-                        raise TypeError("fragments of one message are all str or all bytes")
+                    found = check_fragment(fragment, is_str)
+                    if is_str is None:
+                        await self._part(_wsock.conn_send_begin,
+                                         type_of_fragments(found, text) | flags)
+                        is_str = found
                     await self._part(_wsock.conn_send_append, fragment)
-                if kind is not None:
+                if is_str is not None:
                     await self._part(_wsock.conn_send_end)
             except BaseException:
-                if kind is not None:  # there is no way to take back what was sent
+                if is_str is not None:  # there is no way to take back what was sent
                     self._close_soon(CloseCode.INTERNAL_ERROR, "error in fragmented message")
                 raise
 
@@ -239,11 +235,7 @@ class Connection(BaseConnection):
         await self.wait_closed()
 
     def _close_soon(self, code: Union[CloseCode, int], reason: str = "") -> None:
-        if self._native is None or self._ending is not None:
-            return
-        if self._paused:
-            self._resume()
-        self._begin_close(code, reason)
+        self._close_unless_ended(code, reason)
 
     async def wait_closed(self) -> None:
         """Wait until it is closed; it does not begin to close it."""
@@ -277,18 +269,12 @@ class Connection(BaseConnection):
     # -- what the library tells, on the loop's thread
 
     def _on_pong(self, data: bytes) -> None:
-        if data not in self._pings:
-            return
         now = time.perf_counter()
-        # An answer stands for the pings before as well (RFC 6455 section 5.5.3).
-        for payload in list(self._pings):
-            answered, sent_at = self._pings.pop(payload)
-            if payload == data:
+        for is_it, (answered, sent_at) in answered_by(data, self._pings):
+            if is_it:
                 self._measured(now - sent_at)
             if not answered.done():
                 answered.set_result(now - sent_at)
-            if payload == data:
-                return
 
     def _on_drain(self) -> None:
         self._flush()

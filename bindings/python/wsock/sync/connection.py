@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, Optional, Union
 
 from .. import _wsock
-from .._compat.base import (EAGAIN, EBUSY, ECLOSED, BaseConnection, check_message, decoded,
-                            new_ping)
+from .._compat.base import (EAGAIN, EBUSY, ECLOSED, BaseConnection, answered_by,
+                            check_fragment, check_message, decoded, new_ping,
+                            type_of_fragments)
 from .._compat.incoming import Incoming
 from .._errors import Error
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
@@ -146,24 +147,18 @@ class Connection(BaseConnection):
                             f"{type(message).__name__}")
 
     def _send_fragments(self, fragments: Iterable[Any], text: Optional[bool]) -> None:
-        kind: Optional[bool] = None
+        is_str: Optional[bool] = None
         try:
             for fragment in fragments:
-                if not isinstance(fragment, (str, bytes, bytearray, memoryview)):
-                    raise TypeError("fragments are str or bytes-like, not "
-                                    f"{type(fragment).__name__}")
-                if kind is None:
-                    is_text = isinstance(fragment, str) if text is None else text
-                    self._part(_wsock.conn_send_begin,
-                               _wsock.TEXT if is_text else _wsock.BINARY)
-                    kind = isinstance(fragment, str)
-                if isinstance(fragment, str) is not kind:
-                    raise TypeError("fragments of one message are all str or all bytes")
+                found = check_fragment(fragment, is_str)
+                if is_str is None:
+                    self._part(_wsock.conn_send_begin, type_of_fragments(found, text))
+                    is_str = found
                 self._part(_wsock.conn_send_append, fragment)
-            if kind is not None:
+            if is_str is not None:
                 self._part(_wsock.conn_send_end)
         except BaseException:
-            if kind is not None:  # there is no way to take back what was sent
+            if is_str is not None:  # there is no way to take back what was sent
                 self._close_soon(CloseCode.INTERNAL_ERROR, "error in fragmented message")
             raise
 
@@ -209,11 +204,7 @@ class Connection(BaseConnection):
 
     def _close_soon(self, code: Union[CloseCode, int], reason: str = "") -> None:
         with self._news:
-            if self._native is None or self._ending is not None:
-                return
-            if self._paused:
-                self._resume()
-            self._begin_close(code, reason)
+            self._close_unless_ended(code, reason)
 
     def wait_closed(self) -> None:
         """Wait until it is closed; it does not begin to close it."""
@@ -261,16 +252,11 @@ class Connection(BaseConnection):
 
     def _on_pong(self, data: bytes) -> None:
         with self._news:
-            if data not in self._pings:
-                return
             now = time.perf_counter()
-            # An answer stands for the pings before as well (RFC 6455 section 5.5.3).
-            for payload in list(self._pings):
-                answered, sent_at, _ = self._pings.pop(payload)
+            for is_it, (answered, sent_at, _) in answered_by(data, self._pings):
                 answered.set()
-                if payload == data:
+                if is_it:
                     self._measured(now - sent_at)
-                    return
 
     def _on_drain(self) -> None:
         with self._news:
