@@ -294,7 +294,6 @@ PyMethodDef wpy_room_functions[] = {
     {"position", position, METH_O, "(room): (epoch, offset), or None without history."},
     {"history", history, METH_VARARGS,
      "(room, before, limit): a list of (data, key, epoch, offset, prev, time_ms, event, "
-     "sender, "
-     "json)"},
+     "sender, json)"},
     {NULL, NULL, 0, NULL},
 };

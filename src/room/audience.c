@@ -11,7 +11,7 @@
 #include "core/alloc.h"
 #include "room/crowd.h"
 
-void wsi_conns_drop(struct wsi_conns *conns)
+void wsi_conns_release(struct wsi_conns *conns)
 {
     for (size_t i = 0; i < conns->count; i++)
         wsock_conn_unref(conns->conns[i]);

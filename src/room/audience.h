@@ -16,7 +16,13 @@ struct wsi_conns {
     size_t count;
 };
 
-void wsi_conns_drop(struct wsi_conns *conns);
+void wsi_conns_release(struct wsi_conns *conns);
+static inline void wsi_conns_drop(struct wsi_conns *conns)
+{
+    if (conns->conns != NULL)
+        wsi_conns_release(conns);
+}
+
 bool wsi_conns_have(const struct wsi_conns *conns, const wsock_conn *conn);
 
 /** All who are left out by name, of themselves or of their identity. @param same who has

@@ -84,6 +84,7 @@ static int match(wsock_room *room, struct wsi_envelope *envelope)
         return r;
     wsi_ref_take(&room->matches->ref);
     envelope->matches = room->matches;
+    envelope->differs = true; /* it may be that they are leaving */
     envelope->serial = wsi_groups_draw(&room->registry->groups);
     return 0;
 }
@@ -246,6 +247,7 @@ static int complete(wsock_room *room, struct wsi_envelope *envelope,
     if ((what->type & WSOCK_UNCOMPRESSED) == 0)
         pack(room, &v1->frames, takers, WSI_FORM_V1);
     wsi_said_set_v1(said, v1);
+    envelope->differs = true;
     return 0;
 }
 
@@ -280,6 +282,7 @@ static int send_out(wsock_room *room, const wsock_publish *what,
     envelope->excluded = *excluded;
     envelope->chooses = envelope->except != NULL || only->count > 0 ||
                         excluded->count > 0;
+    envelope->differs = envelope->chooses;
     *only = *excluded = (struct wsi_conns){0};
     r = complete(room, envelope, what, takers);
     if (r == 0)
@@ -292,9 +295,11 @@ static int send_out(wsock_room *room, const wsock_publish *what,
 static int publish(wsock_room *room, const wsock_publish *what,
                    const struct wsi_crowd *same, struct wsi_frames *frames)
 {
-    struct wsi_conns only = {0}, excluded;
-    int r = wsi_conns_exclude(&excluded, what, same);
+    struct wsi_conns only = {0}, excluded = {0};
+    int r = 0;
 
+    if (what->excluded_count + same->count > 0)
+        r = wsi_conns_exclude(&excluded, what, same);
     if (r == 0 && what->only != NULL)
         r = wsi_conns_choose(&only, room, what, &excluded);
     if (r == 0 && (what->only == NULL || only.count > 0))

@@ -84,8 +84,8 @@ static struct wsi_envelope *new_with_frame(unsigned shards, const wsock_publish 
     const size_t frame_size = wsi_blob_inner_size(capacity);
     const size_t key_size = what->key != NULL ? wsi_blob_inner_size(size_of(what->key))
                                               : 0;
-    struct wsi_envelope *envelope = new_block(
-        shards, frame_size + key_size + size_of(what->event) + size_of(what->from));
+    const size_t extra = key_size + size_of(what->event) + size_of(what->from);
+    struct wsi_envelope *envelope = new_block(shards, frame_size + extra);
     struct wsi_blob *frame;
     char *at;
 
@@ -95,6 +95,7 @@ static struct wsi_envelope *new_with_frame(unsigned shards, const wsock_publish 
     frame = wsi_blob_init_inner(at, capacity, envelope, release_frame);
     frame->len = wsi_encode_frame(frame->data, what->type, what->data, what->len);
     envelope->said.frames.plain = frame;
+    envelope->said.extra_bytes = (uint32_t)extra;
     envelope->said.is_json = (what->type & WSOCK_JSON) != 0;
     at += frame_size;
     if (what->key != NULL)
@@ -160,14 +161,13 @@ size_t wsi_said_bytes(const struct wsi_said *said)
 {
     const struct wsi_v1 *v1 = wsi_said_v1(said);
 
-    return sizeof(struct wsi_envelope) + wsi_frames_bytes(&said->frames) +
-           strlen(said->event) + strlen(said->from) +
-           (said->key != NULL ? said->key->len : 0) + (v1 != NULL ? wsi_v1_bytes(v1) : 0);
+    return sizeof(struct wsi_envelope) + said->extra_bytes +
+           wsi_frames_bytes(&said->frames) + (v1 != NULL ? wsi_v1_bytes(v1) : 0);
 }
 
 /* ---- whom it is for ---- */
 
-bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
+static bool is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
 {
     if (envelope->except == conn || wsi_conns_have(&envelope->excluded, conn))
         return false;
@@ -175,16 +175,28 @@ bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *
 }
 
 /* The frame stands for no other message, and none for it: so it is its own key. */
-void wsi_envelope_pass_over(const struct wsi_envelope *envelope, wsock_conn *conn,
-                            struct wsi_feed *feed)
+static void deliver_skip(const struct wsi_v1 *v1, wsock_conn *conn, struct wsi_feed *feed)
 {
-    const struct wsi_v1 *v1 = wsi_said_v1(&envelope->said);
+    const struct wsi_frames frames = {.plain = v1->skip};
 
-    if (conn->form == WSI_FORM_V1 && v1 != NULL && v1->skip != NULL) {
-        const struct wsi_frames frames = {.plain = v1->skip};
-
+    if (v1->skip != NULL)
         wsi_conn_deliver(conn, feed, &frames, v1->skip);
-    }
+}
+
+/* Who was subscribed and is not counted any more may find that its form was not made. */
+void wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *conn,
+                              struct wsi_feed *feed)
+{
+    const struct wsi_said *said = &envelope->said;
+    const bool is_meant = !envelope->chooses || is_for(envelope, conn);
+    const struct wsi_v1 *v1 = wsi_said_v1(said);
+
+    if (conn->form == WSI_FORM_RAW && is_meant)
+        wsi_conn_deliver(conn, feed, &said->frames, said->key);
+    else if (conn->form == WSI_FORM_V1 && v1 != NULL && is_meant)
+        wsi_conn_deliver(conn, feed, &v1->frames, said->key);
+    else if (conn->form == WSI_FORM_V1 && v1 != NULL)
+        deliver_skip(v1, conn, feed);
 }
 
 /* ---- telling ---- */

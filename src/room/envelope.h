@@ -36,6 +36,7 @@ struct wsi_said {
     struct wsi_blob *key;     /* a reference (nullable), inside as well */
     const char *event, *from; /* inside too, or static; "" is nobody */
     bool is_json;
+    uint32_t extra_bytes;        /* of these texts, and what is kept with them */
     uint64_t offset;             /* its place in the history; 0: none */
     int64_t time_ms;             /* if it has one, or is told to who speaks rooms.v1 */
     _Atomic(struct wsi_v1 *) v1; /* (owned, nullable) set at most once */
@@ -46,6 +47,7 @@ struct wsi_envelope {
     struct wsi_ref ref;    /* of who has it still to deliver */
     wsock_conn *except;    /* (owned, nullable) */
     bool chooses;          /* one of these three is set */
+    bool differs;          /* not all who come to hear it may get the raw frames */
     struct wsi_conns only; /* if there are any */
     struct wsi_conns excluded;
     struct wsi_matches *matches; /* a reference, nullable */
@@ -61,11 +63,10 @@ struct wsi_envelope *wsi_envelope_new(unsigned shards, const wsock_publish *what
 struct wsi_envelope *wsi_envelope_ref(struct wsi_envelope *envelope);
 void wsi_envelope_unref(struct wsi_envelope *envelope);
 
-/** Of one that chooses: whether this connection is meant. */
-bool wsi_envelope_is_for(const struct wsi_envelope *envelope, const wsock_conn *conn);
-/** Who is not may have to know that there was something. */
-void wsi_envelope_pass_over(const struct wsi_envelope *envelope, wsock_conn *conn,
-                            struct wsi_feed *feed);
+/** To a connection, where they differ: its form, or what it has to know when it is left
+ *  out. On its worker. */
+void wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *conn,
+                              struct wsi_feed *feed);
 
 struct wsi_said *wsi_said_ref(struct wsi_said *said);
 void wsi_said_unref(struct wsi_said *said);
@@ -90,25 +91,14 @@ void wsi_said_set_v1(struct wsi_said *said, struct wsi_v1 *v1);
 /** What the application is told. @param epoch if it has a place. */
 wsock_room_message wsi_said_show(const struct wsi_said *said, uint64_t epoch);
 
-/** On its worker: to who is there and may hear it, unless it is left out. Who is not
- *  counted any more, because it is leaving, may find that its form was not made. */
+/** On its worker: to who is there and may hear it. */
 static inline void wsi_envelope_deliver(const struct wsi_envelope *envelope,
                                         wsock_conn *conn, struct wsi_feed *feed)
 {
-    const struct wsi_frames *frames = &envelope->said.frames;
-
-    if (envelope->chooses && !wsi_envelope_is_for(envelope, conn)) {
-        wsi_envelope_pass_over(envelope, conn, feed);
-        return;
-    }
-    if (conn->form == WSI_FORM_V1) {
-        const struct wsi_v1 *v1 = wsi_said_v1(&envelope->said);
-
-        if (v1 == NULL)
-            return;
-        frames = &v1->frames;
-    }
-    wsi_conn_deliver(conn, feed, frames, envelope->said.key);
+    if (envelope->differs)
+        wsi_envelope_deliver_own(envelope, conn, feed);
+    else
+        wsi_conn_deliver(conn, feed, &envelope->said.frames, envelope->said.key);
 }
 
 #endif
