@@ -347,6 +347,79 @@ static void message_is_made_for_those_who_are_there(void **state)
     finish();
 }
 
+/* Who comes between the look at who is there and the queueing. */
+struct wsi_envelope *__real_wsi_envelope_new(unsigned shards, const wsock_publish *what,
+                                             const struct wsi_frames *frames);
+struct wsi_envelope *__wrap_wsi_envelope_new(unsigned shards, const wsock_publish *what,
+                                             const struct wsi_frames *frames);
+
+static void (*meanwhile)(void); /* nullable: called once */
+static int made;
+
+struct wsi_envelope *__wrap_wsi_envelope_new(unsigned shards, const wsock_publish *what,
+                                             const struct wsi_frames *frames)
+{
+    void (*now)(void) = meanwhile;
+
+    meanwhile = NULL;
+    made++;
+    if (now != NULL)
+        now();
+    return __real_wsi_envelope_new(shards, what, frames);
+}
+
+static void join_first(void)
+{
+    assert_int_equal(wsock_room_join(room, conn[0]), 0);
+}
+
+static void subscribe_second(void)
+{
+    assert_int_equal(wsi_group_join(&registry, conn[1], "a.>"), 0);
+}
+
+static void message_is_made_again_for_who_comes_meanwhile(void **state)
+{
+    (void)state;
+    begin("history_messages", "10");
+    assert_int_equal(wsock_room_join(room, conn[2]), 0);
+    made = 0;
+    meanwhile = join_first;
+    assert_int_equal(say("1"), 2);
+    assert_int_equal(made, 2);
+    assert_int_equal(wsock_room_leave(room, conn[0]), 0);
+    meanwhile = subscribe_second;
+    assert_int_equal(say("2"), 2);
+    assert_int_equal(made, 4);
+    assert_int_equal(say("3"), 2);
+    assert_int_equal(made, 5);
+    stage_settle_all(&stage);
+    told(0, KEPT("\"1\"", "1", "0"));
+    told(1, KEPT("\"2\"", "2", "1") "\n" KEPT("\"3\"", "3", "2"));
+    told(2, "1\n2\n3");
+    finish();
+}
+
+/* And the last one may go. */
+static void leave_first(void)
+{
+    assert_int_equal(wsock_room_leave(room, conn[0]), 0);
+}
+
+static void message_needs_no_taker_of_what_was_made(void **state)
+{
+    (void)state;
+    begin(NULL, NULL);
+    assert_int_equal(wsock_room_join(room, conn[2]), 0);
+    join_first();
+    meanwhile = leave_first;
+    assert_int_equal(say("1"), 1);
+    stage_settle_all(&stage);
+    told(0, "");
+    told(2, "1");
+    finish();
+}
+
 static void subscribers_hear_their_form(void **state)
 {
     (void)state;
@@ -511,18 +584,23 @@ static void frames_that_were_made_for_one_serve_others(void **state)
 /* They would drive out messages: then each who comes back has his own. */
 static void frames_that_do_not_fit_are_kept_for_nobody(void **state)
 {
+    int64_t before;
+
     (void)state;
-    begin("history_bytes", "1000");
+    begin("history_bytes", "800");
     say("1");
     say("2");
     assert_int_equal(room->history->count, 2);
+    before = atomic_load(&room->history->bytes);
+    assert_in_range(before, 801 - 2 * 200, 800); /* there is no room for two frames */
     for (int i = 0; i < 2; i++) {
         join_since(i, 0, 2);
         stage_settle_all(&stage);
         told(i, KEPT("\"1\"", "1", "0") "\n" KEPT("\"2\"", "2", "1"));
     }
     assert_int_equal(room->history->count, 2);
-    assert_in_range(atomic_load(&registry.histories.bytes), 1, 1000);
+    assert_in_range(atomic_load(&registry.histories.bytes), before, 800);
+    assert_null(wsi_said_v1(room->history->ring[1].said));
     finish();
 }
 
@@ -802,6 +880,8 @@ int main(void)
         TEST(frames_outlive_what_they_were_made_in),
         TEST(members_of_both_forms_hear_the_same),
         TEST(message_is_made_for_those_who_are_there),
+        TEST(message_is_made_again_for_who_comes_meanwhile),
+        TEST(message_needs_no_taker_of_what_was_made),
         TEST(subscribers_hear_their_form),
         TEST(chosen_ones_hear_what_has_no_place),
         TEST(who_is_left_out_hears_that_there_was_something),

@@ -168,10 +168,10 @@ static void values_nest_as_deep_as_allowed(void **state)
     for (int i = WSI_JSON_DEPTH_MAX; i-- > 0;)
         text[len++] = i % 3 == 0 ? ']' : '}';
     assert_true(is_value(text, len));
-    memmove(text + 1, text, len);
-    text[0] = '[';
-    text[len + 1] = ']';
-    assert_false(is_value(text, len + 2));
+    memmove(text + 5, text, len);
+    memcpy(text, "{\"a\":", 5);
+    text[len + 5] = '}';
+    assert_false(is_value(text, len + 6));
     memset(text, '[', sizeof text);
     assert_false(is_value(text, sizeof text));
     /* One after the other they may be as many as there are. */
