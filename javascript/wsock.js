@@ -400,6 +400,7 @@ export class Client extends Emitter {
     if (frame === null || typeof frame !== "object") return;
     if ("re" in frame) this.#answer(frame);
     else if (frame.type === "msg") this.#rooms.get(frame.room)?._message(frame);
+    else if (frame.type === "skip") this.#rooms.get(frame.room)?._skip(frame);
     else if (frame.type === "presence") this.#rooms.get(frame.room)?._presence(frame);
     else if (frame.type === "left") this.#rooms.get(frame.room)?._left(frame.reason);
     else if (frame.type === "direct") this._emit("direct", decode(frame.data), frame);
@@ -661,6 +662,11 @@ export class Room extends Emitter {
     const meta = { room: this.name, event, from, time, epoch, offset };
     this._emit("message", data, meta);
     this._emit(`event:${event}`, data, meta);
+  }
+
+  // In the place of a message that is not for us.
+  _skip(frame) {
+    if (this.#isIn) this.#follows(frame);
   }
 
   // ---- order ----

@@ -342,6 +342,20 @@ test("a message that is missing between two is fetched", async () => {
   assert.deepEqual(heard, [1, 2, 3, 4, 5]);
 });
 
+test("what it was left out of is no gap", async () => {
+  const socket = await opened();
+  const room = await entered(socket, { recover: true }, { position: at(0) });
+  const heard = hear(room, "message");
+  const skip = (offset) => ({ type: "skip", room: "lobby", ...at(offset), prev: offset - 1 });
+  socket.put(msg(1), skip(2), skip(2), msg(3));
+  assert.deepEqual(heard, [1, 3]);
+  assert.deepEqual(room.position, at(3));
+  assert.deepEqual(socket.take(), []);
+  socket.put(skip(5)); // and here one is missing before it
+  assert.deepEqual(socket.take().map(({ type, since }) => [type, since]),
+    [["leave", undefined], ["join", at(3)]]);
+});
+
 test("a room that was left, refused or closed is gone", async () => {
   const socket = await opened();
   const room = await entered(socket);
