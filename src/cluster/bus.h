@@ -119,8 +119,9 @@ enum wsi_bus_state {
 };
 
 struct wsi_bus_handler {
-    /** It came up, or went away. After it came up all subscriptions are made again by the
-     *  adapter, and each is told by `subscribed`. */
+    /** It came up, or went away. Once it is up, what is said to this node and to all
+     *  nodes arrives; all subscriptions are made again by the adapter, and each is told by
+     *  `subscribed`. */
     void (*state)(struct wsi_bus_handler *handler, enum wsi_bus_state state,
                   const char *why);
     /** From now on messages of the channel arrive; those from before are lost, if it was
