@@ -463,8 +463,16 @@ local Room = {}
 ---@return boolean? changed, wsock.Joined|string? joined, integer? code
 function Room:join(conn, options) end
 
+---@class wsock.PublishOptions
+---@field except wsock.Conn|wsock.Conn[]|string|nil who does not get it
+---@field only (fun(conn: wsock.Conn): any)? which members get it
+---@field key string? what it is about
+---@field event string? what kind of message it is
+---@field from string? the identity that says it
+---@field json boolean? whether the text is JSON
+
 ---@param data any
----@param options {except: wsock.Conn|wsock.Conn[]|string?, only: (fun(conn: wsock.Conn): any)?, key: string?}?
+---@param options wsock.PublishOptions?
 ---@return integer? members, wsock.Position|string? position, integer? code
 function Room:publish(data, options) end
 
