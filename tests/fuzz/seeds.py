@@ -766,7 +766,39 @@ def tokens():
         b"Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
 
 
-TARGETS = {"jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
+def wires():
+    DATA, KEY, EVENT, FROM, EXCEPT, IDENTITY, INFO, REASON, CODE, ROOM = range(1, 11)
+    MESSAGE, DIRECT, KICK, CLOSE, DISCONNECT, JOINED, LEFT = range(1, 8)
+
+    def wire(kind, *fields, flags=0, version=1):
+        head = bytes([version, kind, flags, 0]) + bytes(range(16)) + struct.pack(">Q", 1 << 40)
+        return head + b"".join(struct.pack(">BI", tag, len(value)) + value for tag, value in fields)
+
+    yield "message", wire(MESSAGE, (DATA, b"hello"), (KEY, b"k\0"), (EVENT, b"move\0"), (FROM, b"ann\0"), (EXCEPT, b"bob\0"))
+    yield "message_empty", wire(MESSAGE)
+    yield "message_binary", wire(MESSAGE, (DATA, bytes(range(256))), flags=1)
+    yield "message_json", wire(MESSAGE, (DATA, b'{"a":[1]}'), flags=6)
+    yield "message_utf8", wire(MESSAGE, (DATA, b"\xff"))
+    yield "direct", wire(DIRECT, (DATA, b"hi"), (IDENTITY, b"ann\0"), (ROOM, b"a.b\0"))
+    yield "direct_room", wire(DIRECT, (IDENTITY, b"ann\0"), (ROOM, b"a..b\0"))
+    yield "kick", wire(KICK, (IDENTITY, b"ann\0"), (REASON, b"spam\0"))
+    yield "kick_nobody", wire(KICK)
+    yield "close", wire(CLOSE, (REASON, b"over\0"))
+    yield "disconnect", wire(DISCONNECT, (IDENTITY, b"ann\0"), (CODE, b"\x0f\xa1"))
+    yield "disconnect_code", wire(DISCONNECT, (IDENTITY, b"ann\0"), (CODE, b"\0\0"))
+    yield "joined", wire(JOINED, (IDENTITY, b"ann\0"), (INFO, b"{}"))
+    yield "left", wire(LEFT, (IDENTITY, b"\xc3\x84nne\0"))
+    yield "twice", wire(LEFT, (IDENTITY, b"ann\0"), (IDENTITY, b"bob\0"))
+    yield "unknown_field", wire(LEFT, (200, b"???"), (IDENTITY, b"ann\0"))
+    yield "unknown_kind", wire(99)
+    yield "unknown_version", wire(MESSAGE, version=2)
+    yield "no_nul", wire(LEFT, (IDENTITY, b"ann"))
+    yield "inner_nul", wire(LEFT, (IDENTITY, b"a\0n\0"))
+    yield "long", wire(LEFT, (IDENTITY, b"a" * 256 + b"\0"))
+    yield "size_lies", wire(LEFT)[:28] + struct.pack(">BI", IDENTITY, 0xffffffff) + b"ann\0"
+
+
+TARGETS = {"wire": wires, "jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
            "option": options, "pair": pairs, "extension": extensions,
            "inflate": inflatings}
 
