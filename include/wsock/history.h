@@ -37,9 +37,14 @@ typedef struct wsock_joined {
     uint64_t epoch;    /**< the room's; 0 without history */
     uint64_t offset;   /**< of the last message before the join */
     uint64_t count;    /**< messages that were missed, and follow now */
-    int32_t recovered; /**< 1: no message behind the position is missing */
+    int32_t recovered; /**< 1: no message behind the position is missing; -1: it is not
+                            known yet (see wsock_join.on_joined) */
     int32_t reserved;  /**< 0 */
 } wsock_joined;
+
+/** How a join went. @param conn (borrowed until return) @param joined (borrowed until
+ *  return) */
+typedef void (*wsock_joined_fn)(wsock_conn *conn, const wsock_joined *joined, void *user);
 
 /**
  * wsock_room_join_with() of a position: a join, and what was said since a position comes
@@ -61,7 +66,8 @@ WSOCK_API int wsock_room_join_since(wsock_room *room, wsock_conn *conn,
                                     const wsock_position *since, wsock_joined *out);
 
 /** Where the room is now. @param out (out) @return 0; WSOCK_ENOTSUP without history;
- *  WSOCK_ECLOSED. Thread: any. Since: 1.0 */
+ *  WSOCK_ECLOSED; WSOCK_EAGAIN in a cluster until the broker has told. Thread: any.
+ *  Since: 1.0 */
 WSOCK_API int wsock_room_position(wsock_room *room, wsock_position *out);
 
 /** A message to a room: one that is kept, or one that on_message is told of (member.h).
@@ -93,7 +99,7 @@ typedef int (*wsock_history_fn)(const wsock_room_message *message, void *user);
  * @param limit  not more than so many.
  * @param fn     called on this thread, without locks held.
  * @return how many there were; WSOCK_ENOTSUP without history; WSOCK_ECLOSED;
- *         WSOCK_ENOMEM.
+ *         WSOCK_EAGAIN in a cluster until the broker has told; WSOCK_ENOMEM.
  * Thread: any. From a handler: yes. Since: 1.0
  */
 WSOCK_API int wsock_room_history(wsock_room *room, uint64_t before, size_t limit,

@@ -124,6 +124,14 @@ typedef struct wsock_join {
     const wsock_position *since; /**< (borrowed until return, nullable) what was said
                                       behind it comes before what is new: see
                                       wsock_room_join_since() */
+    wsock_joined_fn on_joined;   /**< (nullable) called once, when it is known how the
+                                      join went: inside the call when it is known at once
+                                      and did not fail; in a cluster, of a room that this
+                                      server has to load first, later, on the
+                                      connection's worker or on the server's queue,
+                                      before the member hears anything. recovered is -1
+                                      for who left before that */
+    void *joined_user;           /**< its argument */
 } wsock_join;
 
 /** As wsock_room_join(), with more that is said of it. @param how (borrowed until return)
@@ -165,6 +173,27 @@ WSOCK_API int wsock_room_broadcast(wsock_room *room, int type, const void *data,
  *  broadcasts, over the members of that moment, without locks held. */
 typedef int (*wsock_member_fn)(wsock_conn *conn, void *user);
 
+/** What became of a message in a cluster. */
+enum {
+    WSOCK_STORED = 1,     /**< the broker has it */
+    WSOCK_NOT_STORED = 2, /**< it has not: nobody on other servers hears it */
+    WSOCK_UNKNOWN = 3,    /**< the broker went away before it said so */
+};
+
+/** Later versions may add members at the end: look at size. */
+typedef struct wsock_published {
+    size_t size;      /**< of this struct, in the library that filled it */
+    const char *why;  /**< (borrowed until return) when it is not stored, else "" */
+    uint64_t epoch;   /**< where it is stored; 0 in a room without history */
+    uint64_t offset;  /**< as above */
+    int64_t time_ms;  /**< when: milliseconds since 1970, by the broker's clock */
+    int32_t outcome;  /**< WSOCK_STORED, WSOCK_NOT_STORED or WSOCK_UNKNOWN */
+    int32_t reserved; /**< 0 */
+} wsock_published;
+
+/** @param published (borrowed until return) */
+typedef void (*wsock_published_fn)(const wsock_published *published, void *user);
+
 /** A message, and for whom it is. Zero is what is not said. Later versions may add
  *  members at the end. */
 typedef struct wsock_publish {
@@ -189,6 +218,12 @@ typedef struct wsock_publish {
                                       connection that the server has of this identity */
     wsock_member_fn only; /**< (nullable) only members that it accepts receive it */
     void *only_user;      /**< (borrowed until return) its argument */
+    wsock_published_fn on_done; /**< (nullable) called once, if the call did not fail,
+                                     when it is known what became of it: inside the call
+                                     without a cluster and for one with `only`; else
+                                     later, on the server's queue or any thread of the
+                                     library's */
+    void *done_user;            /**< its argument */
     int32_t type;         /**< as that of wsock_room_broadcast() */
     int32_t reserved;     /**< 0 */
 } wsock_publish;
@@ -198,9 +233,15 @@ typedef struct wsock_publish {
  * short forms of it.
  *
  * @param what (borrowed until return)
- * @param out  (out, nullable) in a room with history: where the message is; else, and for
- *             one with `only`, epoch and offset are 0.
- * @return as wsock_room_broadcast(); WSOCK_ETOOBIG, WSOCK_EUTF8 for key and event too;
+ * In a cluster (docs/cluster.md) a message with `only` stays on this server, others reach
+ * members on all. One to a room with history goes to the broker first, and reaches the
+ * members of this server, too, when the broker has given it its place.
+ *
+ * @param out  (out, nullable) in a room with history: where the message is; else, for one
+ *             with `only`, and in a cluster (see on_done), epoch and offset are 0.
+ * @return as wsock_room_broadcast(), of the members of this server; WSOCK_EAGAIN also
+ *         when more waits for the broker than cluster_queue_bytes, or it is away and the
+ *         message cannot wait; WSOCK_ETOOBIG, WSOCK_EUTF8 for key and event too;
  *         WSOCK_EINVAL for event and from, and for a size that is smaller than that of
  *         1.0.
  * Thread: any. From a handler: yes. Since: 1.0

@@ -40,9 +40,9 @@
  * Where to read on: types.h (lifetimes and threads, for all handles), server.h,
  * endpoint.h, request.h, conn.h; client.h for the other end; room.h and message.h for
  * many at once, rooms_v1.h to have pages in them, history.h for what they missed,
- * member.h for who they are, pattern.h to hear many rooms; jwt.h for signed tokens; tls.h
- * for wss; timer.h for later; queue.h to have handlers run on a thread of your own;
- * option.h for limits; runtime.h for
+ * member.h for who they are, pattern.h to hear many rooms, cluster.h for rooms of many
+ * servers; jwt.h for signed tokens; tls.h for wss; timer.h for later; queue.h to have
+ * handlers run on a thread of your own; option.h for limits; runtime.h for
  * threads, signals and the log; error.h for what calls answer; memory.h for a heap of
  * your own; testing.h for tests of what you write with all this.
  */
@@ -50,6 +50,7 @@
 #define WSOCK_WSOCK_H
 
 #include <wsock/client.h>
+#include <wsock/cluster.h>
 #include <wsock/conn.h>
 #include <wsock/endpoint.h>
 #include <wsock/error.h>

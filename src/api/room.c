@@ -7,6 +7,7 @@
 #include "api/message.h"
 #include "api/server.h"
 #include "conn/service.h"
+#include "room/branch.h"
 #include "room/name.h"
 #include "room/room.h"
 
@@ -19,6 +20,8 @@ static int get(wsock_server *server, wsock_room **out, const char *name,
     if (atomic_load(&server->service.stopping))
         return wsi_fail(&server->failure, WSOCK_ECLOSED, "the server is stopping");
     r = wsi_registry_get(&server->rooms, out, name, asked, why, sizeof why);
+    if (r == 0)
+        wsi_branch_hold(*out);
     return r < 0 ? wsi_fail(&server->failure, r, "%s", why) : 0;
 }
 

@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 #include <wsock/rooms_v1.h>
 
+#include "api/cluster.h"
 #include "api/runtime.h"
 #include "api/wait.h"
 #include "conn/acceptor.h"
@@ -93,9 +94,9 @@ static void run_ended(struct wsi_mail *mail)
     end(server, handler);
 }
 
-static void finished(struct wsi_service *service)
+static void conclude(wsock_server *server)
 {
-    wsock_server *server = server_of(service);
+    struct wsi_service *service = &server->service;
 
     wsi_log(&pool_of(server)->log, WSOCK_LOG_INFO, "server", "stopped");
     if (service->owner.queue != NULL) {
@@ -104,6 +105,12 @@ static void finished(struct wsi_service *service)
     } else {
         end(server, wsi_profile_handler(&service->profile, WSI_ON_STOPPED));
     }
+}
+
+static void finished(struct wsi_service *service)
+{
+    if (!wsi_server_close_cluster(server_of(service), conclude))
+        conclude(server_of(service));
 }
 
 int wsock_server_new(wsock_runtime *runtime, wsock_server **out)
@@ -286,8 +293,8 @@ int wsock_server_on_stopped(wsock_server *server, wsock_stopped_fn fn, void *use
 
 /* ---- listeners ---- */
 
-/* With the lock held. What the first listener fixes: the lists of proxies, and the files
- * of the option www, which are opened. */
+/* With the lock held. What the first listener fixes: the lists of proxies, the cluster, and
+ * the files of the option www, which are opened. */
 static int prepare(wsock_server *server)
 {
     const struct wsi_options *options = &server->service.profile.options;
@@ -299,8 +306,9 @@ static int prepare(wsock_server *server)
     r = wsi_trust_load(&server->service.trust, options);
     if (r < 0)
         return wsi_fail(&server->failure, r, "cannot listen: %s", wsock_strerror(r));
-    if (*www == '\0')
-        return 0;
+    r = wsi_server_open_cluster(server);
+    if (r < 0 || *www == '\0')
+        return r;
     r = wsi_files_open(&server->service.files, www);
     return r < 0 ? wsi_fail(&server->failure, r, "cannot serve files from %s: %s", www,
                             wsock_strerror(r))

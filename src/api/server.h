@@ -40,6 +40,9 @@ struct wsock_server {
     bool patterns_fixed;        /* accepts, or did: workers read the routes */
     bool stop_called;
     struct wsi_mail ended; /* on_stopped, on the queue */
+    struct wsi_mail cluster_told;
+    bool cluster_tells; /* that is under way */
+    void (*cluster_closed)(wsock_server *server);
     struct wsi_list endpoints;
     struct wsi_list acceptors;
     struct wsi_registry rooms;

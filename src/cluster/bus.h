@@ -97,7 +97,8 @@ struct wsi_bus_answer {
     enum wsi_bus_outcome outcome;
     const char *why;                     /* when it is not DONE */
     struct wsi_bus_position position;    /* append: of it; load: of the newest */
-    int64_t time_ms;                     /* append: when, by the broker's clock */
+    int64_t time_ms;                     /* by the broker's clock; append: of the message;
+                                            load: now */
     const struct wsi_bus_kept *kept;     /* load: what is kept, oldest first, no gap */
     const struct wsi_bus_entry *entries; /* lists */
     size_t count;                        /* of kept, or of entries */

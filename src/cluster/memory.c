@@ -410,6 +410,7 @@ static int load_now(struct wsi_bus *bus, const char *room,
         return WSOCK_ENOMEM;
     wsi_stream_trim(stream, window, calendar_ms(bus));
     answer->answer.position = (struct wsi_bus_position){stream->epoch, stream->last};
+    answer->answer.time_ms = calendar_ms(bus);
     if (stream->bytes > bus->answer_bytes) {
         answer_with(bus, answer, WSI_BUS_FAILED,
                     "the answer is larger than cluster_answer_bytes");

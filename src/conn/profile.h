@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include <wsock/client.h>
+#include <wsock/cluster.h>
 #include <wsock/conn.h>
 #include <wsock/request.h>
 #include <wsock/server.h>
@@ -32,6 +33,7 @@ enum wsi_on {
     WSI_ON_STATE,   /* of clients */
     WSI_ON_HTTP,    /* of servers */
     WSI_ON_STOPPED, /* of servers */
+    WSI_ON_CLUSTER, /* of servers */
     WSI_ON_COUNT,
 };
 
@@ -44,6 +46,7 @@ union wsi_handler_fn {
     wsock_close_fn close;
     wsock_state_fn state;
     wsock_stopped_fn stopped;
+    wsock_cluster_fn cluster;
 };
 
 struct wsi_handler {

@@ -76,6 +76,43 @@
       BYTES, 64 * WSI_MIB, WSI_KIB, WSI_TIB, 1, "",                                      \
       "What all rooms together keep of their last messages; above it the room that has " \
       "most drops its oldest")                                                           \
+    X(CLUSTER, "cluster", WSOCK_SCOPE_SERVER,                                            \
+      STRING, 0, 0, 4095, 0, "",                                                         \
+      "Message broker over which servers share their rooms, as redis://user:password@"   \
+      "host:port/database, rediss://..., nats://...; memory:NAME for servers of one "    \
+      "process; empty: none")                                                            \
+    X(CLUSTER_PREFIX, "cluster_prefix", WSOCK_SCOPE_SERVER,                              \
+      STRING, 0, 0, 63, 0, "",                                                           \
+      "Begins all names at the broker: clusters of different ones do not meet; empty: "  \
+      "wsock")                                                                           \
+    X(CLUSTER_NAME, "cluster_name", WSOCK_SCOPE_SERVER,                                  \
+      STRING, 0, 0, 255, 0, "",                                                          \
+      "What lists of nodes call this server; empty: the name of its machine")            \
+    X(CLUSTER_BEAT, "cluster_beat", WSOCK_SCOPE_SERVER,                                  \
+      MS, 5 * WSI_SECOND, 100, 3600 * WSI_SECOND, 0, "",                                 \
+      "How often the server says that it is there; after three of these without, the "   \
+      "others take it for gone, and its people with it")                                 \
+    X(CLUSTER_TIMEOUT, "cluster_timeout", WSOCK_SCOPE_SERVER,                            \
+      MS, 5 * WSI_SECOND, 10, WSI_DAY, 0, "",                                            \
+      "Time that the broker may take to answer; then it counts as away")                 \
+    X(CLUSTER_QUEUE_BYTES, "cluster_queue_bytes", WSOCK_SCOPE_SERVER,                    \
+      BYTES, 16 * WSI_MIB, WSI_KIB, WSI_TIB, 0, "",                                      \
+      "What may wait for the broker; above it publishing answers WSOCK_EAGAIN")          \
+    X(CLUSTER_ANSWER_BYTES, "cluster_answer_bytes", WSOCK_SCOPE_SERVER,                  \
+      BYTES, 64 * WSI_MIB, WSI_KIB, WSI_TIB, 0, "",                                      \
+      "The largest answer that is taken from the broker")                                \
+    X(CLUSTER_CA, "cluster_ca", WSOCK_SCOPE_SERVER,                                      \
+      STRING, 0, 0, 4095, 0, "",                                                         \
+      "PEM file of the authorities that certify the broker; empty: those of the system") \
+    X(CLUSTER_CERT, "cluster_cert", WSOCK_SCOPE_SERVER,                                  \
+      STRING, 0, 0, 4095, 0, "",                                                         \
+      "PEM file with the certificate that is shown to the broker")                       \
+    X(CLUSTER_KEY, "cluster_key", WSOCK_SCOPE_SERVER,                                    \
+      STRING, 0, 0, 4095, 0, "",                                                         \
+      "PEM file with its key; empty: in the same file")                                  \
+    X(CLUSTER_VERIFY, "cluster_verify", WSOCK_SCOPE_SERVER,                              \
+      BOOL, 1, 0, 1, 0, "",                                                              \
+      "Check the broker's certificate and its name")                                     \
     X(REQUEST_TIMEOUT, "request_timeout", WSOCK_SCOPE_SERVER,                            \
       MS, 30 * WSI_SECOND, 1, WSI_DAY, 0, "",                                            \
       "Time that the application may take to answer a request")                          \

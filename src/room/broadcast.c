@@ -13,8 +13,10 @@
 #include "conn/service.h"
 #include "proto/json.h"
 #include "proto/utf8.h"
+#include "room/branch.h"
 #include "room/crowd.h"
 #include "room/envelope.h"
+#include "room/relay.h"
 #include "room/room.h"
 
 enum {
@@ -22,6 +24,20 @@ enum {
     EVENT_MAX_BYTES = 64,
     ONCE_MORE = INT_MIN, /* no error of the library's */
 };
+
+/* What is said, and what comes with it. */
+struct saying {
+    const wsock_publish *what;
+    struct wsi_frames *frames;       /* (nullable) the message, encoded before */
+    const struct wsi_crowd *same;    /* who has the identity that is left out */
+    const struct wsi_placed *placed; /* (nullable) it was said already */
+    struct wsi_relay *relay; /* (owned, nullable) to the other nodes of a cluster */
+};
+
+static bool is_heard(const struct saying *saying)
+{
+    return saying->placed == NULL || !saying->placed->only_keep;
+}
 
 /* ---- looking ahead ---- */
 
@@ -141,14 +157,15 @@ static bool lacks_form(const wsock_room *room, const struct wsi_envelope *envelo
 }
 
 /* With the lock held. @return 0 when the message may be queued, else what to answer. */
-static int may_queue(wsock_room *room, struct wsi_envelope *envelope)
+static int may_queue(wsock_room *room, struct wsi_envelope *envelope,
+                     const struct saying *saying)
 {
     const int r = room->closed ? WSOCK_ECLOSED : match(room, envelope);
 
     if (r < 0)
         return r;
     if (room->shard_count > envelope->shards /* there are only now */ ||
-        lacks_form(room, envelope))
+        (is_heard(saying) && lacks_form(room, envelope)))
         return ONCE_MORE;
     if (is_full(room))
         return WSOCK_EAGAIN;
@@ -157,21 +174,24 @@ static int may_queue(wsock_room *room, struct wsi_envelope *envelope)
 
 /* @param envelope (consumed) @return how many members are meant; WSOCK_EAGAIN;
  * WSOCK_ECLOSED; WSOCK_ENOMEM; ONCE_MORE. */
-static int queue(wsock_room *room, struct wsi_envelope *envelope)
+static int queue(wsock_room *room, struct wsi_envelope *envelope, struct saying *saying)
 {
     const size_t bytes = wsi_said_bytes(&envelope->said);
     bool post[WSI_WORKERS_MAX] = {false}, start = false, drop = false, tell = false;
     int r;
 
     pthread_mutex_lock(&room->lock);
-    r = may_queue(room, envelope);
-    for (unsigned i = 0; r >= 0 && i < room->shard_count; i++)
+    r = may_queue(room, envelope, saying);
+    for (unsigned i = 0; r >= 0 && is_heard(saying) && i < room->shard_count; i++)
         r += (int)append_to_shard(&room->shards[i], envelope, bytes, &post[i]);
-    tell = r >= 0 && announce(room, envelope, bytes);
+    tell = r >= 0 && is_heard(saying) && announce(room, envelope, bytes);
     if (r >= 0 && envelope->said.offset != 0) {
-        start = wsi_history_append(room->history, &envelope->said, bytes);
+        start = wsi_history_append(room->history, &envelope->said, bytes,
+                                   saying->placed != NULL ? saying->placed->age_ms : 0);
         drop = wsi_room_look_at_kept(room);
     }
+    if (r >= 0 && saying->relay != NULL) /* in the order of those here */
+        wsi_branch_relay(room, &saying->relay);
     pthread_mutex_unlock(&room->lock);
     if (r > 0)
         post_all(room, envelope, post);
@@ -200,11 +220,12 @@ static int count_excluded(wsock_room *room, const struct wsi_envelope *envelope)
 }
 
 /* @param envelope (consumed) @return as queue(), less those who are left out. */
-static int queue_less(wsock_room *room, struct wsi_envelope *envelope)
+static int queue_less(wsock_room *room, struct wsi_envelope *envelope,
+                      struct saying *saying)
 {
     const int only = (int)envelope->only.count;
     const int excluded = only > 0 ? 0 : count_excluded(room, envelope);
-    const int r = queue(room, envelope);
+    const int r = queue(room, envelope, saying);
 
     if (r <= 0)
         return r;
@@ -224,27 +245,43 @@ static void pack(wsock_room *room, struct wsi_frames *frames, unsigned takers,
                     wsi_takers_windows(takers, form));
 }
 
+/* The next one here, or the one that it has. In a cluster only the broker gives places.
+ */
+static void place(wsock_room *room, struct wsi_said *said, const struct saying *saying)
+{
+    const struct wsi_history *history = room->history;
+    const struct wsi_placed *placed = saying->placed;
+
+    if (placed != NULL) {
+        said->epoch = placed->epoch;
+        said->prev = placed->prev;
+        said->offset = placed->offset;
+        said->time_ms = placed->time_ms;
+    } else if (history != NULL && saying->what->only == NULL) {
+        said->epoch = history->epoch;
+        said->prev = history->last;
+        said->offset = history->last + 1;
+    }
+}
+
 /* Its place, if it gets one, and its frames for who speaks rooms.v1. */
 static int complete(wsock_room *room, struct wsi_envelope *envelope,
-                    const wsock_publish *what, unsigned takers)
+                    const struct saying *saying, unsigned takers)
 {
-    const struct wsi_history *history = what->only == NULL ? room->history : NULL;
     const bool v1_is_taken = wsi_takers_have(takers, WSI_FORM_V1);
     struct wsi_said *said = &envelope->said;
     struct wsi_v1 *v1;
     int r;
 
-    if (history != NULL)
-        said->offset = history->last + 1;
-    if (history != NULL || v1_is_taken)
+    place(room, said, saying);
+    if (said->time_ms == 0 && (said->offset != 0 || v1_is_taken))
         said->time_ms = wsi_pool_calendar_ms(room->registry->owner->pool);
-    if (!v1_is_taken)
+    if (!v1_is_taken || !is_heard(saying))
         return 0;
-    r = wsi_said_make_v1(said, &v1, room->name, history != NULL ? history->epoch : 0,
-                         history != NULL && envelope->chooses);
+    r = wsi_said_make_v1(said, &v1, room->name, said->offset != 0 && envelope->chooses);
     if (r < 0)
         return r;
-    if ((what->type & WSOCK_UNCOMPRESSED) == 0)
+    if ((saying->what->type & WSOCK_UNCOMPRESSED) == 0)
         pack(room, &v1->frames, takers, WSI_FORM_V1);
     wsi_said_set_v1(said, v1);
     envelope->differs = true;
@@ -257,18 +294,20 @@ static unsigned shards_of(const wsock_room *room)
     return wsi_pool_count(room->registry->owner->pool);
 }
 
-/* @param frames (nullable) the message, encoded before. @param only, excluded zero when
- * they were taken over. */
-static int send_out(wsock_room *room, const wsock_publish *what,
-                    struct wsi_frames *frames, struct wsi_conns *only,
+/* @param only, excluded zero when they were taken over. */
+static int send_out(wsock_room *room, struct saying *saying, struct wsi_conns *only,
                     struct wsi_conns *excluded)
 {
+    const wsock_publish *what = saying->what;
+    struct wsi_frames *frames = saying->frames;
     struct wsi_envelope *envelope;
     unsigned takers;
     int r = wsi_room_look(room, &takers);
 
     if (r < 0)
         return r;
+    if (!is_heard(saying))
+        takers = 0;
     if (frames != NULL && (what->type & WSOCK_UNCOMPRESSED) == 0)
         pack(room, frames, takers, WSI_FORM_RAW);
     envelope = wsi_envelope_new(shards_of(room), what, frames);
@@ -284,35 +323,32 @@ static int send_out(wsock_room *room, const wsock_publish *what,
                         excluded->count > 0;
     envelope->differs = envelope->chooses;
     *only = *excluded = (struct wsi_conns){0};
-    r = complete(room, envelope, what, takers);
+    r = complete(room, envelope, saying, takers);
     if (r == 0)
-        return queue_less(room, envelope);
+        return queue_less(room, envelope, saying);
     wsi_envelope_unref(envelope);
     return r;
 }
 
-/* @param same who has the identity that is left out. */
-static int publish(wsock_room *room, const wsock_publish *what,
-                   const struct wsi_crowd *same, struct wsi_frames *frames)
+static int publish(wsock_room *room, struct saying *saying)
 {
+    const wsock_publish *what = saying->what;
     struct wsi_conns only = {0}, excluded = {0};
     int r = 0;
 
-    if (what->excluded_count + same->count > 0)
-        r = wsi_conns_exclude(&excluded, what, same);
+    if (what->excluded_count + saying->same->count > 0)
+        r = wsi_conns_exclude(&excluded, what, saying->same);
     if (r == 0 && what->only != NULL)
         r = wsi_conns_choose(&only, room, what, &excluded);
     if (r == 0 && (what->only == NULL || only.count > 0))
-        r = send_out(room, what, frames, &only, &excluded);
+        r = send_out(room, saying, &only, &excluded);
     wsi_conns_drop(&only);
     wsi_conns_drop(&excluded);
     return r;
 }
 
 /* Offsets, and what comes to be in their order, are given out one by one. */
-static int publish_kept(wsock_room *room, const wsock_publish *what,
-                        const struct wsi_crowd *same, struct wsi_frames *frames,
-                        wsock_position *position)
+static int publish_kept(wsock_room *room, struct saying *saying, wsock_position *position)
 {
     struct wsi_registry *registry = room->registry;
     struct wsi_history *history = room->history;
@@ -320,7 +356,7 @@ static int publish_kept(wsock_room *room, const wsock_publish *what,
 
     pthread_mutex_lock(&history->publish);
     do
-        r = publish(room, what, same, frames);
+        r = publish(room, saying);
     while (r == ONCE_MORE);
     position->epoch = history->epoch;
     position->offset = history->last;
@@ -330,31 +366,77 @@ static int publish_kept(wsock_room *room, const wsock_publish *what,
     return r;
 }
 
-int wsi_room_publish(wsock_room *room, const wsock_publish *what,
-                     struct wsi_frames *frames, wsock_position *out)
+/* @param position (nullable) it gets its place here. */
+static int say(wsock_room *room, struct saying *saying, wsock_position *position)
 {
     struct wsi_service *service = wsi_service_of(room->registry->owner);
-    wsock_position position = {.size = sizeof position};
+    const char *identity = saying->what->except_identity;
     struct wsi_crowd same = {0};
     int r = 0;
 
-    if (what->except_identity != NULL)
-        r = wsi_crowd_of_identity(&same, &service->identities, what->except_identity);
+    if (identity != NULL)
+        r = wsi_crowd_of_identity(&same, &service->identities, identity);
     if (r < 0)
         return r;
-    if (room->history != NULL && what->only == NULL)
-        r = publish_kept(room, what, &same, frames, &position);
+    saying->same = &same;
+    if (position != NULL)
+        r = publish_kept(room, saying, position);
     else
         do
-            r = publish(room, what, &same, frames);
+            r = publish(room, saying);
         while (r == ONCE_MORE);
     /* Not before: with a connection may go what the application gave it, and no lock is
      * held where its free functions run. */
-    if (what->except_identity != NULL)
+    if (identity != NULL)
         wsi_crowd_drop(&same);
+    return r;
+}
+
+/* Here, and then on the other nodes. */
+static int say_everywhere(wsock_room *room, struct saying *saying)
+{
+    int r = wsi_relay_new(&saying->relay, room, saying->what, saying->frames);
+
+    if (r < 0)
+        return r;
+    r = say(room, saying, NULL);
+    if (saying->relay == NULL) /* the bus tells who asked */
+        return r;
+    if (r >= 0 && saying->what->on_done != NULL)
+        wsi_relay_tell(saying->relay, WSOCK_NOT_STORED, "the broker is away");
+    else
+        wsi_relay_free(saying->relay);
+    return r;
+}
+
+int wsi_room_publish(wsock_room *room, const wsock_publish *what,
+                     struct wsi_frames *frames, wsock_position *out)
+{
+    const bool keeps = room->history != NULL && what->only == NULL;
+    struct saying saying = {.what = what, .frames = frames};
+    wsock_position position = {.size = sizeof position};
+    int r;
+
+    if (room->branch == NULL || what->only != NULL) {
+        r = say(room, &saying, keeps ? &position : NULL);
+        if (r >= 0)
+            wsi_tell_published(what, &position);
+    } else if (keeps) {
+        r = wsi_branch_append(room, what, frames);
+    } else {
+        r = say_everywhere(room, &saying);
+    }
     if (r >= 0 && out != NULL)
         *out = position;
     return r;
+}
+
+int wsi_room_deliver(wsock_room *room, const wsock_publish *what,
+                     const struct wsi_placed *placed)
+{
+    struct saying saying = {.what = what, .placed = placed};
+
+    return say(room, &saying, NULL);
 }
 
 /* ---- the calls ---- */

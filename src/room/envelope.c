@@ -202,7 +202,7 @@ void wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *c
 /* ---- telling ---- */
 
 int wsi_said_make_v1(const struct wsi_said *said, struct wsi_v1 **out, const char *room,
-                     uint64_t epoch, bool skip)
+                     bool skip)
 {
     const struct wsi_blob *frame = said->frames.plain;
     const struct wsi_payload payload = wsi_encoded_payload(frame);
@@ -213,8 +213,9 @@ int wsi_said_make_v1(const struct wsi_said *said, struct wsi_v1 **out, const cha
         .data = payload.data,
         .len = payload.len,
         .time_ms = said->time_ms,
-        .epoch = epoch,
+        .epoch = said->epoch,
         .offset = said->offset,
+        .prev = said->prev,
         .type = (frame->data[0] & 0x0f) | (said->is_json ? WSOCK_JSON : 0),
     };
 
@@ -227,7 +228,7 @@ void wsi_said_set_v1(struct wsi_said *said, struct wsi_v1 *v1)
     atomic_store_explicit(&said->v1, v1, memory_order_release);
 }
 
-wsock_room_message wsi_said_show(const struct wsi_said *said, uint64_t epoch)
+wsock_room_message wsi_said_show(const struct wsi_said *said)
 {
     const struct wsi_payload payload = wsi_encoded_payload(said->frames.plain);
     const bool has_place = said->offset != 0;
@@ -239,9 +240,9 @@ wsock_room_message wsi_said_show(const struct wsi_said *said, uint64_t epoch)
         .key = said->key != NULL ? (const char *)said->key->data : NULL,
         .event = said->event,
         .from = said->from,
-        .epoch = has_place ? epoch : 0,
+        .epoch = said->epoch,
         .offset = said->offset,
-        .prev = has_place ? said->offset - 1 : 0,
+        .prev = said->prev,
         .time_ms = has_place ? said->time_ms : 0,
         .type = said->frames.plain->data[0] & 0x0f,
         .is_json = said->is_json,

@@ -36,10 +36,10 @@ struct wsi_said {
     struct wsi_blob *key;     /* a reference (nullable), inside as well */
     const char *event, *from; /* inside too, or static; "" is nobody */
     bool is_json;
-    uint32_t extra_bytes;        /* of these texts, and what is kept with them */
-    uint64_t offset;             /* its place in the history; 0: none */
-    int64_t time_ms;             /* if it has one, or is told to who speaks rooms.v1 */
-    _Atomic(struct wsi_v1 *) v1; /* (owned, nullable) set at most once */
+    uint32_t extra_bytes;         /* of these texts, and what is kept with them */
+    uint64_t epoch, offset, prev; /* its place in a history; offset 0: none */
+    int64_t time_ms;              /* if it has one, or is told to who speaks rooms.v1 */
+    _Atomic(struct wsi_v1 *) v1;  /* (owned, nullable) set at most once */
 };
 
 struct wsi_envelope {
@@ -81,15 +81,15 @@ static inline struct wsi_v1 *wsi_said_v1(const struct wsi_said *said)
     return atomic_load_explicit(&said->v1, memory_order_acquire);
 }
 
-/** Make them. @param room to which it was said. @param epoch if it has a place. @param
- *  out (out, owned) @return as wsi_v1_new(). */
+/** Make them. @param room to which it was said. @param out (out, owned) @return as
+ *  wsi_v1_new(). */
 int wsi_said_make_v1(const struct wsi_said *said, struct wsi_v1 **out, const char *room,
-                     uint64_t epoch, bool skip);
+                     bool skip);
 /** And keep them. @param v1 (consumed) there are none yet, and nobody else does this. */
 void wsi_said_set_v1(struct wsi_said *said, struct wsi_v1 *v1);
 
-/** What the application is told. @param epoch if it has a place. */
-wsock_room_message wsi_said_show(const struct wsi_said *said, uint64_t epoch);
+/** What the application is told. */
+wsock_room_message wsi_said_show(const struct wsi_said *said);
 
 /** On its worker: to who is there and may hear it. */
 static inline void wsi_envelope_deliver(const struct wsi_envelope *envelope,

@@ -98,7 +98,7 @@ static void put_place(struct out *out, const struct wsi_telling *telling)
         return;
     put_epoch(out, telling->epoch);
     put_number(out, ",\"offset\":", telling->offset);
-    put_number(out, ",\"prev\":", telling->offset - 1);
+    put_number(out, ",\"prev\":", telling->prev);
 }
 
 size_t wsi_form_write_msg(uint8_t *at, const struct wsi_telling *telling)

@@ -22,7 +22,7 @@ struct wsi_telling {
     const void *data;
     size_t len;
     int64_t time_ms;
-    uint64_t epoch, offset; /* offset 0: it has no place in a history */
+    uint64_t epoch, offset, prev; /* offset 0: it has no place in a history */
     int type; /* WSOCK_TEXT, for a string; with WSOCK_JSON, as it is; WSOCK_BINARY */
 };
 

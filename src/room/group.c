@@ -14,6 +14,7 @@
 #include "core/list.h"
 #include "room/envelope.h"
 #include "room/room.h"
+#include "room/spread.h"
 
 /* Of one group on one worker. */
 struct part {
@@ -55,6 +56,30 @@ void wsi_groups_fini(struct wsi_groups *groups)
 {
     wsi_patterns_fini(&groups->patterns);
     pthread_mutex_destroy(&groups->lock);
+}
+
+bool wsi_groups_have_some(struct wsi_groups *groups)
+{
+    bool some;
+
+    if (wsi_groups_are_none(groups))
+        return false;
+    pthread_mutex_lock(&groups->lock);
+    some = groups->patterns.root.uses > 0;
+    pthread_mutex_unlock(&groups->lock);
+    return some;
+}
+
+bool wsi_groups_match(struct wsi_groups *groups, const char *name)
+{
+    bool matches;
+
+    if (wsi_groups_are_none(groups))
+        return false;
+    pthread_mutex_lock(&groups->lock);
+    matches = wsi_patterns_match(&groups->patterns, NULL, 0, name) > 0;
+    pthread_mutex_unlock(&groups->lock);
+    return matches;
 }
 
 /* ---- groups ---- */
@@ -254,6 +279,8 @@ int wsi_group_join(struct wsi_registry *registry, wsock_conn *conn, const char *
     pthread_mutex_unlock(&subscription->group->lock);
     if (r < 0)
         free_subscription(subscription);
+    else if (wsi_registry_spread(registry) != NULL)
+        wsi_spread_look_at_patterns(wsi_registry_spread(registry));
     return r;
 }
 

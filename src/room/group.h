@@ -23,6 +23,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <wsock/types.h>
@@ -58,6 +59,11 @@ static inline bool wsi_groups_are_none(const struct wsi_groups *groups)
 {
     return atomic_load(&groups->generation) == 0;
 }
+
+/** Does somebody listen now? */
+bool wsi_groups_have_some(struct wsi_groups *groups);
+/** To a room of that name? */
+bool wsi_groups_match(struct wsi_groups *groups, const char *name);
 
 static inline uint64_t wsi_groups_draw(struct wsi_groups *groups)
 {

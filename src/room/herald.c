@@ -8,6 +8,7 @@
 #include "conn/service.h"
 #include "core/alloc.h"
 #include "core/ref.h"
+#include "room/branch.h"
 #include "room/envelope.h"
 #include "room/presence.h"
 #include "room/room.h"
@@ -56,8 +57,7 @@ static void tell_member(wsock_room *room, const struct wsi_room_handler *handler
 static void tell_message(wsock_room *room, const struct wsi_room_handler *handler,
                          const struct wsi_envelope *envelope)
 {
-    const wsock_room_message message = wsi_said_show(
-        &envelope->said, room->history != NULL ? room->history->epoch : 0);
+    const wsock_room_message message = wsi_said_show(&envelope->said);
 
     handler->fn.message(room, &message, handler->user);
 }
@@ -216,6 +216,8 @@ int wsi_herald_on(wsock_room *room, enum wsi_tell which, union wsi_tell_fn fn,
     }
     pthread_mutex_lock(&room->lock);
     r = set(room, which, handler, &old);
+    if (r == 0)
+        wsi_branch_look(room);
     pthread_mutex_unlock(&room->lock);
     if (r < 0)
         wsi_free(handler);

@@ -43,6 +43,15 @@ void wsi_herald_free(struct wsi_herald *herald);
 
 /* ---- with the room's lock held; NULL is a herald of nothing ---- */
 
+static inline bool wsi_herald_is_used(const struct wsi_herald *herald)
+{
+    bool used = false;
+
+    for (int i = 0; herald != NULL && i < WSI_TELLS; i++)
+        used |= herald->on[i] != NULL;
+    return used;
+}
+
 static inline bool wsi_herald_tells(const struct wsi_herald *herald, enum wsi_tell which)
 {
     return herald != NULL && herald->on[which] != NULL;

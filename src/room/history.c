@@ -9,6 +9,7 @@
 
 #include "conn/conn.h"
 #include "core/alloc.h"
+#include "room/branch.h"
 #include "room/envelope.h"
 #include "room/room.h"
 
@@ -64,6 +65,7 @@ void wsi_history_free(struct wsi_history *history)
 {
     if (history == NULL)
         return;
+    wsi_history_clear(history);
     pthread_mutex_destroy(&history->publish);
     wsi_free(history->ring);
     wsi_free(history);
@@ -175,15 +177,17 @@ static bool is_to_be_timed(const struct wsi_history *history)
            wsi_pool_count(history->room->registry->owner->pool) > 0;
 }
 
-bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size_t bytes)
+bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size_t bytes,
+                        uint64_t age_ms)
 {
+    const uint64_t now = now_ms(history);
     struct wsi_past *past = past_at(history, history->count);
 
-    assert(said->offset == history->last + 1);
+    assert(said->epoch == history->epoch && said->offset > history->last);
     past->said = wsi_said_ref(said);
-    past->at_ms = now_ms(history);
+    past->at_ms = now > age_ms ? now - age_ms : 0;
     past->bytes = bytes + sizeof *past;
-    history->last++;
+    history->last = said->offset;
     count_bytes(history, (int64_t)past->bytes);
     if (history->count++ == 0)
         list(history, true);
@@ -336,6 +340,31 @@ void wsi_histories_trim(struct wsi_histories *histories, int64_t limit)
 
 /* ---- looking ---- */
 
+/* @return how many are kept up to an offset. */
+static size_t count_to(const struct wsi_history *history, uint64_t offset)
+{
+    size_t from = 0, to = history->count;
+
+    while (from < to) {
+        const size_t middle = from + (to - from) / 2;
+
+        if (past_at(history, middle)->said->offset <= offset)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+/* Whether what is kept from an index on is all that was said behind an offset. */
+static bool is_whole_behind(const struct wsi_history *history, size_t index,
+                            uint64_t offset)
+{
+    if (index == history->count)
+        return offset == history->last;
+    return index > 0 || past_at(history, 0)->said->prev <= offset;
+}
+
 static int take_last(const struct wsi_history *history, struct wsi_missed **out,
                      size_t count)
 {
@@ -359,7 +388,7 @@ int wsi_history_since(struct wsi_history *history, struct wsi_missed **missed,
                       wsock_joined *out, const wsock_position *since)
 {
     const bool is_first_time = since->epoch == 0;
-    uint64_t behind;
+    size_t known, behind;
 
     expire(history);
     out->epoch = history->epoch;
@@ -370,12 +399,21 @@ int wsi_history_since(struct wsi_history *history, struct wsi_missed **missed,
     if ((!is_first_time && since->epoch != history->epoch) ||
         since->offset > history->last)
         return 0;
-    behind = history->last - since->offset;
-    out->recovered = behind <= history->count;
-    if (behind > history->count)
-        behind = is_first_time ? history->count : 0;
+    known = count_to(history, since->offset);
+    behind = history->count - known;
+    out->recovered = is_whole_behind(history, known, since->offset);
+    if (!out->recovered && !is_first_time)
+        behind = 0;
     out->count = behind;
-    return take_last(history, missed, (size_t)behind);
+    return take_last(history, missed, behind);
+}
+
+/* With the room's lock held. */
+static bool is_known(const struct wsi_history *history)
+{
+    const struct wsi_branch *branch = history->room->branch;
+
+    return branch == NULL || branch->loaded;
 }
 
 int wsock_room_position(wsock_room *room, wsock_position *out)
@@ -389,6 +427,8 @@ int wsock_room_position(wsock_room *room, wsock_position *out)
     pthread_mutex_lock(&room->lock);
     if (room->closed)
         r = WSOCK_ECLOSED;
+    else if (!is_known(room->history))
+        r = WSOCK_EAGAIN;
     else
         *out = (wsock_position){sizeof *out, room->history->epoch, room->history->last};
     pthread_mutex_unlock(&room->lock);
@@ -400,29 +440,26 @@ int wsock_room_position(wsock_room *room, wsock_position *out)
 static int copy_past(struct wsi_history *history, struct wsi_said ***out, uint64_t before,
                      size_t limit)
 {
-    const uint64_t oldest = history->last - history->count + 1;
-    const uint64_t end = before == 0 || before > history->last ? history->last + 1
-                                                               : before;
-    uint64_t count = end > oldest ? end - oldest : 0;
+    const size_t end = before == 0 ? history->count : count_to(history, before - 1);
+    size_t count = end;
 
     if (count > limit)
         count = limit;
     if (count > INT_MAX)
         count = INT_MAX;
-    *out = wsi_alloc_array((size_t)count, sizeof **out);
+    *out = wsi_alloc_array(count, sizeof **out);
     if (*out == NULL)
         return WSOCK_ENOMEM;
-    for (uint64_t i = 0; i < count; i++)
-        (*out)[i] = wsi_said_ref(
-            past_at(history, (size_t)(end - count + i - oldest))->said);
+    for (size_t i = 0; i < count; i++)
+        (*out)[i] = wsi_said_ref(past_at(history, end - count + i)->said);
     return (int)count;
 }
 
-static void show(const struct wsi_history *history, struct wsi_said *const *copies,
-                 int count, wsock_history_fn fn, void *user)
+static void show(struct wsi_said *const *copies, int count, wsock_history_fn fn,
+                 void *user)
 {
     for (int i = 0; i < count; i++) {
-        const wsock_room_message message = wsi_said_show(copies[i], history->epoch);
+        const wsock_room_message message = wsi_said_show(copies[i]);
 
         if (fn(&message, user) != 0)
             return;
@@ -441,11 +478,13 @@ int wsock_room_history(wsock_room *room, uint64_t before, size_t limit,
         return WSOCK_ENOTSUP;
     pthread_mutex_lock(&room->lock);
     expire(room->history);
-    r = room->closed ? WSOCK_ECLOSED : copy_past(room->history, &copies, before, limit);
+    r = room->closed               ? WSOCK_ECLOSED
+        : !is_known(room->history) ? WSOCK_EAGAIN
+                                   : copy_past(room->history, &copies, before, limit);
     pthread_mutex_unlock(&room->lock);
     if (r < 0)
         return r;
-    show(room->history, copies, r, fn, user);
+    show(copies, r, fn, user);
     for (int i = 0; i < r; i++)
         wsi_said_unref(copies[i]);
     wsi_free(copies);
@@ -458,10 +497,10 @@ int wsock_room_history(wsock_room *room, uint64_t before, size_t limit,
 static struct wsi_past *past_of(const struct wsi_history *history,
                                 const struct wsi_said *said)
 {
-    const uint64_t oldest = history->last - history->count + 1;
+    const size_t count = count_to(history, said->offset);
 
-    return said->offset >= oldest && said->offset <= history->last
-               ? past_at(history, (size_t)(said->offset - oldest))
+    return count > 0 && past_at(history, count - 1)->said == said
+               ? past_at(history, count - 1)
                : NULL;
 }
 
@@ -500,8 +539,7 @@ static int take_v1(struct wsi_missed_one *one, struct wsi_history *history, bool
         return 0;
     }
     *made = true;
-    return wsi_said_make_v1(one->said, &one->v1, history->room->name, history->epoch,
-                            false);
+    return wsi_said_make_v1(one->said, &one->v1, history->room->name, false);
 }
 
 int wsi_missed_prepare(struct wsi_missed *missed, struct wsi_history *history,

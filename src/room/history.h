@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The last messages of a room, by reference, as a ring whose offsets have no gap.
+ * The last messages of a room, by reference, as a ring whose offsets rise; each knows the
+ * one before it, as those that a broker gives may leave some out.
  *
  *   publish: history->publish held over all of this, so that offsets, forms that tell
  *            them, and the order of the members are one
@@ -79,17 +80,18 @@ bool wsi_history_is_on(const struct wsi_room_options *options);
 
 /** @return (owned, nullable) NULL without memory. */
 struct wsi_history *wsi_history_new(wsock_room *room);
-/** It keeps nothing. @param history (nullable) */
+/** With its room; nobody else can see it. @param history (nullable) */
 void wsi_history_free(struct wsi_history *history);
 
 /* ---- with the room's lock held ---- */
 
 /** Have room for one more. @return 0; WSOCK_ENOMEM. */
 int wsi_history_reserve(struct wsi_history *history);
-/** Append, which cannot fail then. @param said with the next offset. @param bytes what it
- * counts for. @return true when wsi_history_start() is to be called once the lock is
+/** Append, which cannot fail then. @param said with an offset above the last. @param bytes
+ * what it counts for. @param age_ms how long ago it was said. @return true when wsi_history_start() is to be called once the lock is
  * given back. */
-bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size_t bytes);
+bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size_t bytes,
+                        uint64_t age_ms);
 /** Drop everything. @return true when wsi_history_stop() is to be called, as above. */
 bool wsi_history_clear(struct wsi_history *history);
 

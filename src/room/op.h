@@ -6,13 +6,18 @@
 
 #include <stdint.h>
 
-enum wsi_room_op_kind { WSI_ROOM_JOIN, WSI_ROOM_LEAVE, WSI_ROOM_MESSAGE };
+enum wsi_room_op_kind {
+    WSI_ROOM_JOIN,
+    WSI_ROOM_LEAVE,
+    WSI_ROOM_MESSAGE,
+    WSI_ROOM_KNOWN, /* how a join went */
+};
 
 struct wsi_room_op {
     struct wsi_room_op *next;
     uint8_t kind;
-    void *subject; /* a message: struct wsi_envelope; else struct wsi_member, or to the
-                      application struct wsi_attendance */
+    void *subject; /* a message: struct wsi_envelope; KNOWN: struct wsi_waiting; else
+                      struct wsi_member, or to the application struct wsi_attendance */
 };
 
 #endif

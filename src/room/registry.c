@@ -8,9 +8,11 @@
 #include <wsock/error.h>
 
 #include "core/alloc.h"
+#include "room/branch.h"
 #include "room/name.h"
 #include "room/options.h"
 #include "room/room.h"
+#include "room/spread.h"
 
 enum { FIRST_BUCKETS = 16 };
 
@@ -29,6 +31,7 @@ int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,
     wsi_histories_init(&registry->histories);
     wsi_groups_init(&registry->groups);
     wsi_hash_key_init(&registry->key);
+    atomic_init(&registry->spread, NULL);
     pthread_mutex_init(&registry->lock, NULL);
     return 0;
 }
@@ -38,6 +41,7 @@ void wsi_registry_fini(struct wsi_registry *registry)
     wsi_room_rules_fini(&registry->rules);
     wsi_histories_fini(&registry->histories);
     wsi_groups_fini(&registry->groups);
+    wsi_spread_free(wsi_registry_spread(registry));
     wsi_free(registry->buckets);
     pthread_mutex_destroy(&registry->lock);
 }
@@ -242,6 +246,43 @@ void wsi_registry_close(struct wsi_registry *registry)
         wsi_registry_drop(registry, room);
         room = next;
     }
+}
+
+/* With the lock held: rooms that were there before. */
+static int make_branches(struct wsi_registry *registry)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < registry->bucket_count; i++)
+        for (wsock_room *room = registry->buckets[i]; r == 0 && room != NULL;
+             room = room->next)
+            r = room->branch == NULL ? wsi_branch_make(room) : 0;
+    return r;
+}
+
+int wsi_registry_set_spread(struct wsi_registry *registry, struct wsi_spread *spread)
+{
+    wsock_room *room = NULL;
+    int r;
+
+    pthread_mutex_lock(&registry->lock);
+    r = make_branches(registry);
+    if (r == 0) {
+        atomic_store_explicit(&registry->spread, spread, memory_order_release);
+        room = list_all(registry);
+    }
+    pthread_mutex_unlock(&registry->lock);
+    while (room != NULL) {
+        wsock_room *next = room->next_closed;
+
+        wsi_branch_hold(room);
+        pthread_mutex_lock(&room->lock);
+        wsi_branch_look(room);
+        pthread_mutex_unlock(&room->lock);
+        wsi_registry_drop(registry, room);
+        room = next;
+    }
+    return r;
 }
 
 /* With the lock held, if it is still there. */

@@ -22,6 +22,8 @@
 #include "room/group.h"
 #include "room/history.h"
 
+struct wsi_spread;
+
 struct wsi_registry {
     struct wsi_owner *owner;           /* the server; rooms keep it */
     const struct wsi_options *options; /* of the server */
@@ -33,7 +35,18 @@ struct wsi_registry {
     bool closed; /* no room is made any more */
     struct wsi_groups groups;
     struct wsi_hash_key key; /* of what peers choose in rooms */
+    _Atomic(struct wsi_spread *) spread; /* (owned, nullable) set at most once */
 };
+
+/** The server's part of a cluster. @return (borrowed, nullable) */
+static inline struct wsi_spread *wsi_registry_spread(const struct wsi_registry *registry)
+{
+    return atomic_load_explicit(&registry->spread, memory_order_acquire);
+}
+
+/** From now on its rooms are those of a cluster too. @param spread (consumed on success)
+ *  @return 0; WSOCK_ENOMEM. */
+int wsi_registry_set_spread(struct wsi_registry *registry, struct wsi_spread *spread);
 
 /** @param options (borrowed) defaults of the rooms. @return 0; WSOCK_ENOMEM. */
 int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,

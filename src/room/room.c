@@ -9,6 +9,7 @@
 #include "conn/conn.h"
 #include "conn/send.h"
 #include "core/alloc.h"
+#include "room/branch.h"
 #include "room/envelope.h"
 
 static void leave_by_end(struct wsi_membership *membership);
@@ -36,6 +37,11 @@ wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name,
         }
         room->slow.in_order = true; /* of offsets */
     }
+    if (wsi_registry_spread(registry) != NULL && wsi_branch_make(room) < 0) {
+        wsi_history_free(room->history);
+        wsi_free(room);
+        return NULL;
+    }
     wsi_room_look_at_kept(room);
     pthread_mutex_init(&room->lock, NULL);
     wsi_list_init(&room->members);
@@ -51,6 +57,7 @@ void wsi_room_free(wsock_room *room)
     wsi_matches_unref(room->matches);
     wsi_table_fini(&room->people);
     wsi_herald_free(room->herald);
+    wsi_branch_free(room->branch);
     wsi_history_free(room->history);
     wsi_free(room->shards);
     wsi_free(room);
@@ -61,7 +68,8 @@ bool wsi_room_look_at_kept(wsock_room *room)
 {
     const bool keep = !room->closed &&
                       (wsi_room_option(&room->options, WSI_OPT_PERSISTENT) != 0 ||
-                       (room->history != NULL && room->history->count > 0));
+                       (room->history != NULL && room->history->count > 0 &&
+                        room->branch == NULL)); /* else the broker keeps it */
 
     if (keep == room->kept)
         return false;
@@ -79,6 +87,7 @@ struct wsi_room_debts wsi_room_begin_close(wsock_room *room)
     if (room->history != NULL)
         debts.stop = wsi_history_clear(room->history);
     debts.drop = wsi_room_look_at_kept(room);
+    wsi_branch_look(room);
     return debts;
 }
 
@@ -185,6 +194,15 @@ static void deliver_missed(struct wsi_member *member)
     wsi_missed_free(missed);
 }
 
+/* A join that waited is known now. */
+static void tell_known(struct wsi_waiting *waiting)
+{
+    struct wsi_member *member = waiting->member;
+
+    member->missed = wsi_waiting_tell(waiting);
+    deliver_missed(member);
+}
+
 static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
 {
     while (op != NULL) {
@@ -204,6 +222,9 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
         case WSI_ROOM_JOIN:
             wsi_list_append(&shard->members, &member->local);
             deliver_missed(member);
+            break;
+        case WSI_ROOM_KNOWN:
+            tell_known(op->subject);
             break;
         default:
             wsi_list_remove(&member->local);
@@ -361,6 +382,25 @@ static void append_op(struct wsi_shard *shard, struct wsi_room_op *op,
         posts->shards[index / 64] |= UINT64_C(1) << index % 64;
 }
 
+void wsi_room_append_op(wsock_room *room, const struct wsi_member *member,
+                        struct wsi_room_op *op, struct wsi_room_posts *posts)
+{
+    append_op(&room->shards[member->conn->worker->index], op, posts);
+}
+
+/* With the room's lock held: what it missed, as far as that is known. */
+static int begin_since(struct wsi_member *member, const wsock_join *how,
+                       wsock_joined *joined)
+{
+    wsock_room *room = member->room;
+
+    if (room->branch == NULL || room->branch->loaded)
+        return wsi_history_since(room->history, &member->missed, joined, how->since);
+    joined->recovered = -1;
+    member->waiting = wsi_waiting_new(member, how);
+    return member->waiting != NULL ? 0 : WSOCK_ENOMEM;
+}
+
 /* With the room's lock held. */
 static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined *joined)
 {
@@ -374,7 +414,7 @@ static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined 
     if (r == 0)
         r = wsi_membership_begin(&member->membership, member->conn);
     if (r == 0 && how != NULL && how->since != NULL && room->history != NULL) {
-        r = wsi_history_since(room->history, &member->missed, joined, how->since);
+        r = begin_since(member, how, joined);
         if (r < 0) /* nobody has seen it yet */
             wsi_membership_end(member->conn, room);
     }
@@ -397,6 +437,17 @@ static void link_member(struct wsi_member *member, struct wsi_room_posts *posts)
     shard->count++;
     append_op(shard, &member->join, posts);
     posts->herald |= wsi_presence_join(room, member->attendance);
+    wsi_branch_look(room);
+    if (member->waiting != NULL)
+        wsi_waiting_begin(member->waiting);
+}
+
+/* Whoever asked, if it is known. */
+static void tell_joined(const wsock_join *how, wsock_conn *conn,
+                        const wsock_joined *joined)
+{
+    if (how != NULL && how->on_joined != NULL && joined->recovered >= 0)
+        how->on_joined(conn, joined, how->joined_user);
 }
 
 static int join(wsock_room *room, wsock_conn *conn, const wsock_join *how,
@@ -416,10 +467,12 @@ static int join(wsock_room *room, wsock_conn *conn, const wsock_join *how,
     if (r == 0)
         link_member(member, &posts);
     pthread_mutex_unlock(&room->lock);
-    if (r == 0)
+    if (r == 0) {
+        tell_joined(how, conn, joined);
         wsi_room_post(room, &posts);
-    else
+    } else {
         free_member(member);
+    }
     return r;
 }
 
@@ -429,7 +482,7 @@ int wsock_room_join(wsock_room *room, wsock_conn *conn)
 }
 
 /* Sizes of wsock_join by version. */
-enum { JOIN_SIZE_1_0 = offsetof(wsock_join, since) + sizeof(const wsock_position *) };
+enum { JOIN_SIZE_1_0 = offsetof(wsock_join, joined_user) + sizeof(void *) };
 _Static_assert(sizeof(wsock_join) == JOIN_SIZE_1_0, "no tail padding");
 
 static bool is_valid(const wsock_join *how, const wsock_joined *out)
@@ -482,7 +535,10 @@ static void end(struct wsi_member *member, int how, struct wsi_blob *reason,
     wsi_takers_count(&room->takers, member->conn, false);
     shard->count--;
     posts->herald |= wsi_presence_leave(room, member->attendance, how, reason);
+    if (member->waiting != NULL)
+        append_op(shard, wsi_waiting_end(member->waiting), posts);
     append_op(shard, &member->leave, posts);
+    wsi_branch_look(room);
 }
 
 /* The connection is ending, so it cannot join again. */

@@ -43,6 +43,10 @@
 /* A worker may be so far behind with one room; then broadcasts answer EAGAIN. */
 enum { WSI_ROOM_PENDING_MAX = 16 * 1024 * 1024 };
 
+struct wsi_branch;
+struct wsi_placed;
+struct wsi_waiting;
+
 /* A connection in a room. */
 struct wsi_member {
     struct wsi_membership membership; /* in wsock_conn.rooms */
@@ -54,6 +58,7 @@ struct wsi_member {
     struct wsi_missed *missed;        /* (owned, nullable) it comes before all else */
     struct wsi_room_op join, leave;
     struct wsi_attendance *attendance; /* a reference, nullable */
+    struct wsi_waiting *waiting; /* (nullable) its own op's; under the room's lock */
     uint64_t published_us; /* what it published is paid for until then; under the lock */
 };
 
@@ -79,6 +84,7 @@ struct wsock_room {
     struct wsi_room_options options; /* from the moment when it was made */
     struct wsi_feed_rules slow;      /* as they say */
     struct wsi_history *history;     /* (owned, nullable) if they say so */
+    struct wsi_branch *branch;       /* (owned, nullable) in a cluster; set at most once */
     pthread_mutex_t lock;            /* what follows */
     bool closed;
     bool kept; /* it holds a reference to itself */
@@ -141,6 +147,9 @@ void wsi_room_post(wsock_room *room, const struct wsi_room_posts *posts);
  * (nullable) @return false when it is no member, or its end waits for the lock. */
 bool wsi_room_end_member(wsock_room *room, wsock_conn *conn, int how,
                          struct wsi_blob *reason, struct wsi_room_posts *posts);
+/** With the lock held: queue an operation for a member. */
+void wsi_room_append_op(wsock_room *room, const struct wsi_member *member,
+                        struct wsi_room_op *op, struct wsi_room_posts *posts);
 /** The same, without the lock. @return 0; WSOCK_ENOENT when it is no member. */
 int wsi_room_remove(wsock_room *room, wsock_conn *conn, int how, struct wsi_blob *reason);
 /** With the lock held. @return (nullable) one that stays as long as the lock is. */
@@ -165,5 +174,8 @@ int wsi_room_look(wsock_room *room, unsigned *takers);
  */
 int wsi_room_publish(wsock_room *room, const wsock_publish *what,
                      struct wsi_frames *frames, wsock_position *out);
+/** The same of what was said already (branch.h), to those who are here. */
+int wsi_room_deliver(wsock_room *room, const wsock_publish *what,
+                     const struct wsi_placed *placed);
 
 #endif

@@ -8,6 +8,7 @@
 #include <wsock/types.h>
 
 #include "conn/encode.h"
+#include "proto/json.h"
 #include "proto/utf8.h"
 #include "room/name.h"
 
@@ -121,6 +122,11 @@ size_t wsi_wire_size(const struct wsi_wire *wire)
     return size;
 }
 
+void wsi_wire_number(uint8_t *out, uint64_t seq)
+{
+    put(out + 4 + WSI_BUS_NODE_ID_SIZE, seq, sizeof seq);
+}
+
 void wsi_wire_write(uint8_t *out, const struct wsi_wire *wire)
 {
     uint8_t code[CODE_SIZE];
@@ -133,7 +139,7 @@ void wsi_wire_write(uint8_t *out, const struct wsi_wire *wire)
                        (wire->is_uncompressed ? FLAG_UNCOMPRESSED : 0));
     out[3] = 0;
     memcpy(out + 4, wire->node, sizeof wire->node);
-    put(out + 4 + sizeof wire->node, wire->seq, sizeof wire->seq);
+    wsi_wire_number(out, wire->seq);
     out += WSI_WIRE_HEAD_SIZE;
     for (enum tag tag = DATA; tag < TAGS; tag++) {
         if (!field_of(wire, tag, &bytes, code))
@@ -229,7 +235,8 @@ static bool is_whole(const struct wsi_wire *wire)
         return false;
     if (wire->room != NULL && !wsi_room_name_is_valid(wire->room))
         return false;
-    if (wire->is_json && wire->type != WSOCK_TEXT)
+    if (wire->is_json &&
+        (wire->type != WSOCK_TEXT || !wsi_json_is_value(wire->data.data, wire->data.len)))
         return false;
     return wire->type != WSOCK_TEXT || wsi_utf8_is_valid(wire->data.data, wire->data.len);
 }

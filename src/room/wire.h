@@ -55,6 +55,8 @@ struct wsi_wire {
 size_t wsi_wire_size(const struct wsi_wire *wire);
 /** @param out as many bytes. */
 void wsi_wire_write(uint8_t *out, const struct wsi_wire *wire);
+/** Change the number in what was written. */
+void wsi_wire_number(uint8_t *out, uint64_t seq);
 
 /**
  * Read what somebody else may have written.

@@ -16,7 +16,7 @@
                   #type ": padding behind " #last)
 
 GROWS_AT_THE_TAIL(wsock_close_info, tls_alert);
-GROWS_AT_THE_TAIL(wsock_join, since);
+GROWS_AT_THE_TAIL(wsock_join, joined_user);
 GROWS_AT_THE_TAIL(wsock_jwt_rules, now_ms);
 GROWS_AT_THE_TAIL(wsock_member, reserved);
 GROWS_AT_THE_TAIL(wsock_option_info, reserved);
@@ -24,6 +24,7 @@ GROWS_AT_THE_TAIL(wsock_joined, reserved);
 GROWS_AT_THE_TAIL(wsock_person, conns);
 GROWS_AT_THE_TAIL(wsock_position, offset);
 GROWS_AT_THE_TAIL(wsock_publish, reserved);
+GROWS_AT_THE_TAIL(wsock_published, reserved);
 GROWS_AT_THE_TAIL(wsock_room_message, is_json);
 GROWS_AT_THE_TAIL(wsock_rooms_hooks, on_call);
 GROWS_AT_THE_TAIL(wsock_state_info, attempt);

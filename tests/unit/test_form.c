@@ -64,6 +64,7 @@ static void message_is_told_with_all_that_is_said_of_it(void **state)
     telling.time_ms = INT64_MAX;
     telling.epoch = UINT64_MAX;
     telling.offset = UINT64_MAX;
+    telling.prev = UINT64_MAX - 1;
     msg_is(&telling,
            "{\"type\":\"msg\",\"room\":\"lobby\",\"event\":\"a\\\\b\",\"data\":\"hi\","
            "\"from\":\"Ann \\\"A\\\"\",\"time\":9223372036854775807,"
@@ -74,6 +75,7 @@ static void message_is_told_with_all_that_is_said_of_it(void **state)
     telling.time_ms = -1; /* before 1970 */
     telling.epoch = 0x0123456789abcdef;
     telling.offset = 1;
+    telling.prev = 0;
     msg_is(&telling,
            "{\"type\":\"msg\",\"room\":\"r\\\"\",\"event\":\"message\",\"data\":\"hi\","
            "\"time\":0,\"epoch\":\"0123456789abcdef\",\"offset\":1,\"prev\":0}");
@@ -117,6 +119,7 @@ static void frames_carry_messages_of_any_length(void **state)
     assert_non_null(text);
     memset(text, '\n', 70000);
     telling.offset = 2;
+    telling.prev = 1;
     telling.data = text;
     for (telling.len = 0; telling.len < 70000;
          telling.len += telling.len < 100 ? 1 : 34567) {

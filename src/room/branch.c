@@ -1,0 +1,777 @@
+/* SPDX-License-Identifier: MIT */
+/* Rooms that other nodes have too: what is heard of them, and in which order. */
+#include "room/branch.h"
+
+#include <string.h>
+
+#include <wsock/error.h>
+
+#include "conn/frames.h"
+#include "conn/queue.h"
+#include "core/alloc.h"
+#include "room/audience.h"
+#include "room/crowd.h"
+#include "room/relay.h"
+#include "room/room.h"
+#include "room/spread.h"
+
+enum {
+    HEARD_MAX = 1024,          /* nodes whose numbers a room knows */
+    ARRIVED_MAX = 1024 * 1024, /* bytes that may wait while a room is loaded */
+    WITHHELD_MAX = 4096,       /* messages under way that are not for all here */
+};
+
+/* A message that arrived while the room is loaded. */
+struct wsi_arrival_copy {
+    struct wsi_arrival_copy *next;
+    uint64_t epoch;
+    struct wsi_bus_kept kept;
+};
+
+/* Who is left out of a message from here that is under way. */
+struct withheld {
+    struct wsi_list node;
+    uint64_t seq;
+    struct wsi_conns conns;
+};
+
+static struct wsi_spread *spread_of(const wsock_room *room)
+{
+    return wsi_registry_spread(room->registry);
+}
+
+/* ---- life ---- */
+
+static void run_loaded(struct wsi_bus_receipt *receipt,
+                       const struct wsi_bus_answer *answer);
+
+int wsi_branch_make(wsock_room *room)
+{
+    struct wsi_branch *branch = wsi_zalloc(sizeof *branch);
+
+    if (branch == NULL)
+        return WSOCK_ENOMEM;
+    branch->room = room;
+    branch->last = &branch->first;
+    branch->receipt.done = run_loaded;
+    wsi_list_init(&branch->retry);
+    wsi_list_init(&branch->idle);
+    wsi_list_init(&branch->waiting);
+    wsi_list_init(&branch->withheld);
+    room->branch = branch;
+    return 0;
+}
+
+static struct wsi_arrival_copy *pop_arrived(struct wsi_branch *branch)
+{
+    struct wsi_arrival_copy *copy = branch->first;
+
+    if (copy == NULL)
+        return NULL;
+    branch->first = copy->next;
+    if (branch->first == NULL)
+        branch->last = &branch->first;
+    branch->arrived_bytes -= sizeof *copy + copy->kept.bytes.len;
+    return copy;
+}
+
+static void drop_arrived(struct wsi_branch *branch)
+{
+    struct wsi_arrival_copy *copy;
+
+    while ((copy = pop_arrived(branch)) != NULL)
+        wsi_free(copy);
+}
+
+static void free_withheld(struct withheld *withheld)
+{
+    wsi_conns_drop(&withheld->conns);
+    wsi_free(withheld);
+}
+
+void wsi_branch_free(struct wsi_branch *branch)
+{
+    struct wsi_list *node;
+
+    if (branch == NULL)
+        return;
+    if (branch->wanted)
+        wsi_spread_unwant(spread_of(branch->room), branch->room->name);
+    drop_arrived(branch);
+    while ((node = wsi_list_pop(&branch->withheld)) != NULL)
+        free_withheld(WSI_CONTAINER_OF(node, struct withheld, node));
+    wsi_free(branch->heard);
+    wsi_free(branch);
+}
+
+/* ---- loading; with the room's lock held ---- */
+
+static struct wsi_bus_window window_of(const wsock_room *room)
+{
+    const int64_t messages = wsi_room_option(&room->options, WSI_OPT_HISTORY_MESSAGES);
+    const int64_t time = wsi_room_option(&room->options, WSI_OPT_HISTORY_TIME);
+    const int64_t bytes = wsi_room_option(&room->options, WSI_OPT_HISTORY_BYTES);
+
+    return (struct wsi_bus_window){
+        .messages = wsi_option_is_off(messages) ? 0 : (uint64_t)messages,
+        .time_ms = wsi_option_is_off(time) ? 0 : (uint64_t)time,
+        .bytes = wsi_option_is_off(bytes) ? 0 : (uint64_t)bytes,
+    };
+}
+
+static struct wsi_bus_position seen_of(const struct wsi_branch *branch)
+{
+    const struct wsi_history *history = branch->room->history;
+
+    return branch->loaded ? (struct wsi_bus_position){history->epoch, history->last}
+                          : (struct wsi_bus_position){0, 0};
+}
+
+/* With the caller's reference to the room. What cannot be done now is tried again in the
+ * next turn of the house, or when the room is subscribed again. */
+static void begin_load(struct wsi_branch *branch)
+{
+    wsock_room *room = branch->room;
+    const struct wsi_bus_window window = window_of(room);
+    const struct wsi_bus_position seen = seen_of(branch);
+
+    branch->stale = true;
+    if (branch->loading || !branch->is_heard || room->closed)
+        return;
+    branch->loading = true;
+    branch->stale = false;
+    wsi_ref_take(&room->ref);
+    if (wsi_spread_load(spread_of(room), room->name, &window, &seen, &branch->receipt) ==
+        0)
+        return;
+    wsi_ref_drop(&room->ref); /* not the last: the caller's is there */
+    branch->loading = false;
+    branch->stale = true;
+    wsi_spread_retry(spread_of(room), branch);
+}
+
+static bool is_needed(const wsock_room *room)
+{
+    if (room->closed)
+        return false;
+    return room->count > 0 || wsi_herald_is_used(room->herald) ||
+           (room->history != NULL && room->branch->is_held);
+}
+
+static void want(struct wsi_branch *branch)
+{
+    wsock_room *room = branch->room;
+    const int r = wsi_spread_want(spread_of(room), room->name);
+
+    if (r < 0) {
+        wsi_spread_retry(spread_of(room), branch);
+        return;
+    }
+    branch->wanted = true;
+    branch->is_heard = r > 0;
+    if (branch->is_heard && room->history != NULL)
+        begin_load(branch);
+}
+
+static void stop_wanting(struct wsi_branch *branch)
+{
+    branch->wanted = branch->is_heard = branch->loaded = false;
+    wsi_spread_unwant(spread_of(branch->room), branch->room->name);
+}
+
+void wsi_branch_look(wsock_room *room)
+{
+    struct wsi_branch *branch = room->branch;
+    bool needed;
+
+    if (branch == NULL)
+        return;
+    needed = is_needed(room);
+    if (needed && !branch->wanted)
+        want(branch);
+    if (needed || !branch->wanted)
+        return;
+    if (room->history == NULL || room->closed) {
+        stop_wanting(branch);
+    } else if (!branch->lingers) {
+        branch->lingers = true;
+        wsi_spread_linger(spread_of(room), branch);
+    }
+}
+
+void wsi_branch_hold(wsock_room *room)
+{
+    if (room->branch == NULL || room->history == NULL)
+        return;
+    pthread_mutex_lock(&room->lock);
+    if (!room->branch->is_held) {
+        room->branch->is_held = true;
+        wsi_branch_look(room);
+    }
+    pthread_mutex_unlock(&room->lock);
+}
+
+/* ---- who waits; with the room's lock held ---- */
+
+static uint64_t now_ms(const wsock_room *room)
+{
+    return wsi_clock_us(room->registry->owner->pool->clock) / 1000;
+}
+
+struct wsi_waiting *wsi_waiting_new(struct wsi_member *member, const wsock_join *how)
+{
+    const wsock_room *room = member->room;
+    struct wsi_waiting *waiting = wsi_zalloc(sizeof *waiting);
+
+    if (waiting == NULL)
+        return NULL;
+    waiting->member = member;
+    waiting->since = *how->since;
+    waiting->joined = (wsock_joined){.size = sizeof waiting->joined, .recovered = -1};
+    waiting->fn = how->on_joined;
+    waiting->user = how->joined_user;
+    waiting->until_ms = now_ms(room) + (uint64_t)wsi_option(room->registry->options,
+                                                            WSI_OPT_CLUSTER_TIMEOUT);
+    waiting->op = (struct wsi_room_op){.kind = WSI_ROOM_KNOWN, .subject = waiting};
+    wsi_list_init(&waiting->node);
+    return waiting;
+}
+
+void wsi_waiting_begin(struct wsi_waiting *waiting)
+{
+    struct wsi_branch *branch = waiting->member->room->branch;
+
+    wsi_list_append(&branch->waiting, &waiting->node);
+    wsi_spread_retry(spread_of(branch->room), branch); /* it does not wait for ever */
+}
+
+struct wsi_room_op *wsi_waiting_end(struct wsi_waiting *waiting)
+{
+    wsi_list_remove(&waiting->node);
+    waiting->member->waiting = NULL;
+    return &waiting->op;
+}
+
+/* Without memory it is not recovered. */
+static void decide(struct wsi_waiting *waiting, struct wsi_room_posts *posts)
+{
+    struct wsi_member *member = waiting->member;
+    wsock_room *room = member->room;
+
+    if (!room->branch->loaded || wsi_history_since(room->history, &waiting->missed,
+                                                   &waiting->joined, &waiting->since) < 0)
+        waiting->joined.recovered = 0;
+    wsi_room_append_op(room, member, wsi_waiting_end(waiting), posts);
+}
+
+/* @param all also those whose time is not over. */
+static void decide_waiting(struct wsi_branch *branch, bool all,
+                           struct wsi_room_posts *posts)
+{
+    WSI_LIST_EACH(node, &branch->waiting)
+    {
+        struct wsi_waiting *waiting = WSI_CONTAINER_OF(node, struct wsi_waiting, node);
+
+        if (all || now_ms(branch->room) >= waiting->until_ms)
+            decide(waiting, posts);
+    }
+}
+
+/* ---- telling who waited, on its worker ---- */
+
+static void free_waiting(struct wsi_waiting *waiting)
+{
+    wsock_conn_unref(waiting->conn);
+    wsi_free(waiting);
+}
+
+static void run_known(struct wsi_mail *mail)
+{
+    struct wsi_waiting *waiting = WSI_CONTAINER_OF(mail, struct wsi_waiting, mail);
+
+    if (wsi_queue_calls(waiting->conn->owner->queue))
+        waiting->fn(waiting->conn, &waiting->joined, waiting->user);
+    free_waiting(waiting);
+}
+
+struct wsi_missed *wsi_waiting_tell(struct wsi_waiting *waiting)
+{
+    wsock_conn *conn = waiting->member->conn;
+    struct wsi_missed *missed = waiting->missed;
+
+    if (waiting->fn != NULL && conn->owner->queue != NULL) {
+        waiting->conn = wsock_conn_ref(conn);
+        waiting->mail.run = run_known;
+        wsi_queue_call(conn->owner->queue, &waiting->mail);
+        return missed;
+    }
+    if (waiting->fn != NULL)
+        waiting->fn(conn, &waiting->joined, waiting->user);
+    free_waiting(waiting);
+    return missed;
+}
+
+/* ---- publishing ---- */
+
+void wsi_branch_relay(wsock_room *room, struct wsi_relay **relay)
+{
+    const struct wsi_bus_channel channel = {.kind = WSI_BUS_ROOM, .name = room->name};
+    struct wsi_spread *spread = spread_of(room);
+    struct wsi_relay *own = *relay;
+
+    wsi_relay_number(own, wsi_spread_draw(spread));
+    if (wsi_spread_publish(spread, &channel, own->bytes,
+                           own->fn != NULL ? &own->receipt : NULL) == 0 &&
+        own->fn != NULL)
+        *relay = NULL;
+}
+
+/* With the room's lock held. */
+static struct withheld *find_withheld(const struct wsi_branch *branch, uint64_t seq)
+{
+    WSI_LIST_EACH(node, &branch->withheld)
+    {
+        struct withheld *withheld = WSI_CONTAINER_OF(node, struct withheld, node);
+
+        if (withheld->seq == seq)
+            return withheld;
+    }
+    return NULL;
+}
+
+/* @return (owned, nullable) */
+static struct withheld *take_withheld(struct wsi_branch *branch, uint64_t seq)
+{
+    struct withheld *withheld;
+
+    pthread_mutex_lock(&branch->room->lock);
+    withheld = find_withheld(branch, seq);
+    if (withheld != NULL) {
+        wsi_list_remove(&withheld->node);
+        branch->withheld_count--;
+    }
+    pthread_mutex_unlock(&branch->room->lock);
+    return withheld;
+}
+
+/* @return (owned, nullable) the oldest, if there are too many now. */
+static struct withheld *put_withheld(struct wsi_branch *branch, struct withheld *withheld)
+{
+    struct wsi_list *node = NULL;
+
+    pthread_mutex_lock(&branch->room->lock);
+    wsi_list_append(&branch->withheld, &withheld->node);
+    if (++branch->withheld_count > WITHHELD_MAX) {
+        node = wsi_list_pop(&branch->withheld);
+        branch->withheld_count--;
+    }
+    pthread_mutex_unlock(&branch->room->lock);
+    return node != NULL ? WSI_CONTAINER_OF(node, struct withheld, node) : NULL;
+}
+
+/* Who is left out is known here only. @return 0; WSOCK_ENOMEM. */
+static int withhold(struct wsi_branch *branch, const wsock_publish *what, uint64_t seq)
+{
+    wsock_conn *except = what->except;
+    const struct wsi_crowd one = {.conns = &except, .count = except != NULL};
+    struct withheld *withheld, *oldest;
+
+    if (except == NULL && what->excluded_count == 0)
+        return 0;
+    withheld = wsi_zalloc(sizeof *withheld);
+    if (withheld == NULL || wsi_conns_exclude(&withheld->conns, what, &one) < 0) {
+        wsi_free(withheld);
+        return WSOCK_ENOMEM;
+    }
+    wsi_list_init(&withheld->node);
+    withheld->seq = seq;
+    oldest = put_withheld(branch, withheld);
+    if (oldest != NULL)
+        free_withheld(oldest);
+    return 0;
+}
+
+int wsi_branch_append(wsock_room *room, const wsock_publish *what,
+                      const struct wsi_frames *frames)
+{
+    struct wsi_spread *spread = spread_of(room);
+    const struct wsi_bus_window window = window_of(room);
+    const uint64_t seq = wsi_spread_draw(spread);
+    struct wsi_bus_position seen;
+    struct withheld *withheld;
+    struct wsi_relay *relay;
+    int count, r;
+
+    pthread_mutex_lock(&room->lock);
+    seen = seen_of(room->branch);
+    count = (int)room->count;
+    r = room->closed ? WSOCK_ECLOSED : 0;
+    pthread_mutex_unlock(&room->lock);
+    if (r == 0)
+        r = wsi_relay_new(&relay, room, what, frames);
+    if (r < 0)
+        return r;
+    wsi_relay_number(relay, seq);
+    r = withhold(room->branch, what, seq);
+    if (r == 0)
+        r = wsi_spread_append(spread, room->name, relay->bytes, seq, &window, &seen,
+                              &relay->receipt);
+    if (r == 0)
+        return count;
+    wsi_relay_free(relay);
+    withheld = take_withheld(room->branch, seq);
+    if (withheld != NULL)
+        free_withheld(withheld);
+    return r;
+}
+
+/* ---- what arrives ---- */
+
+/* With the room's lock held: whether it is newer than what came of its node. Without
+ * memory for a node more it is: then it may come twice. */
+static bool is_new(struct wsi_branch *branch, const struct wsi_wire *wire)
+{
+    struct wsi_heard heard = {.seq = wire->seq};
+    struct wsi_heard *more;
+    size_t i = 0;
+
+    memcpy(heard.node, wire->node, sizeof heard.node);
+    while (i < branch->heard_count &&
+           memcmp(branch->heard[i].node, wire->node, sizeof wire->node) != 0)
+        i++;
+    if (i < branch->heard_count && branch->heard[i].seq >= wire->seq)
+        return false;
+    if (i == branch->heard_count && i == HEARD_MAX)
+        i--;
+    if (i == branch->heard_count) {
+        more = wsi_realloc(branch->heard, (i + 1) * sizeof *more);
+        if (more == NULL)
+            return true;
+        branch->heard = more;
+        branch->heard_count++;
+    }
+    memmove(&branch->heard[1], &branch->heard[0], i * sizeof heard);
+    branch->heard[0] = heard;
+    return true;
+}
+
+static wsock_publish publish_of(const struct wsi_wire *wire)
+{
+    return (wsock_publish){
+        .size = sizeof(wsock_publish),
+        .data = wire->data.data,
+        .len = wire->data.len,
+        .key = wire->key,
+        .event = wire->event,
+        .from = wire->from,
+        .except_identity = wire->except_identity,
+        .type = wire->type | (wire->is_json ? WSOCK_JSON : 0) |
+                (wire->is_uncompressed ? WSOCK_UNCOMPRESSED : 0),
+    };
+}
+
+static bool is_own(const wsock_room *room, const struct wsi_wire *wire)
+{
+    return memcmp(wire->node, spread_of(room)->node, sizeof wire->node) == 0;
+}
+
+/* In a room without history, or one that is not heard but by patterns. */
+static void take_plain(wsock_room *room, const struct wsi_wire *wire)
+{
+    static const struct wsi_placed placed = {0};
+    const wsock_publish what = publish_of(wire);
+    bool new;
+
+    pthread_mutex_lock(&room->lock);
+    new = is_new(room->branch, wire);
+    pthread_mutex_unlock(&room->lock);
+    if (new)
+        wsi_room_deliver(room, &what, &placed);
+}
+
+/* Its place, with the publish lock held. @return 0; WSOCK_EAGAIN; WSOCK_ENOMEM. */
+static int deliver_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_kept *kept,
+                        bool only_keep, uint64_t age_ms)
+{
+    const struct wsi_placed placed = {.epoch = epoch,
+                                      .offset = kept->offset,
+                                      .prev = kept->prev,
+                                      .time_ms = kept->time_ms,
+                                      .age_ms = age_ms,
+                                      .only_keep = only_keep};
+    struct withheld *withheld = NULL;
+    struct wsi_wire wire;
+    wsock_publish what;
+    int r = wsi_wire_read(&wire, kept->bytes);
+
+    if (r < 0 || wire.kind != WSI_WIRE_MESSAGE) {
+        /* Nobody can hear it, but it has its place. */
+        pthread_mutex_lock(&room->lock);
+        room->history->last = kept->offset;
+        pthread_mutex_unlock(&room->lock);
+        return 0;
+    }
+    what = publish_of(&wire);
+    if (is_own(room, &wire))
+        withheld = take_withheld(room->branch, wire.seq);
+    if (withheld != NULL) {
+        what.excluded = withheld->conns.conns;
+        what.excluded_count = withheld->conns.count;
+    }
+    r = wsi_room_deliver(room, &what, &placed);
+    if (withheld != NULL)
+        free_withheld(withheld);
+    return r == WSOCK_EAGAIN || r == WSOCK_ENOMEM ? r : 0;
+}
+
+/* With the publish lock held: one that is in order is delivered. @return false when the
+ * room has to be loaded again. */
+static bool take_in_order(wsock_room *room, uint64_t epoch,
+                          const struct wsi_bus_kept *kept)
+{
+    const struct wsi_history *history = room->history;
+
+    if (epoch == history->epoch && kept->offset <= history->last)
+        return true;
+    return epoch == history->epoch && kept->prev <= history->last &&
+           deliver_kept(room, epoch, kept, false, 0) == 0;
+}
+
+/* With the room's lock held: keep it until the room is loaded, or have it loaded once
+ * more. */
+static void put_aside(struct wsi_branch *branch, uint64_t epoch,
+                      const struct wsi_bus_kept *kept)
+{
+    const size_t size = sizeof(struct wsi_arrival_copy) + kept->bytes.len;
+    struct wsi_arrival_copy *copy = NULL;
+
+    if (branch->stale || branch->arrived_bytes + size > ARRIVED_MAX ||
+        (copy = wsi_alloc(size)) == NULL) {
+        branch->stale = true;
+        return;
+    }
+    copy->next = NULL;
+    copy->epoch = epoch;
+    copy->kept = *kept;
+    if (kept->bytes.len > 0)
+        memcpy(copy + 1, kept->bytes.data, kept->bytes.len);
+    copy->kept.bytes.data = copy + 1;
+    branch->arrived_bytes += size;
+    *branch->last = copy;
+    branch->last = &copy->next;
+}
+
+static void take_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_kept *kept)
+{
+    struct wsi_branch *branch = room->branch;
+    const struct wsi_options *options = room->registry->options;
+    bool in_order;
+
+    pthread_mutex_lock(&room->history->publish);
+    pthread_mutex_lock(&room->lock);
+    in_order = branch->loaded && !branch->loading && !branch->stale;
+    if (!in_order && branch->loading)
+        put_aside(branch, epoch, kept);
+    pthread_mutex_unlock(&room->lock);
+    if (in_order && !take_in_order(room, epoch, kept)) {
+        pthread_mutex_lock(&room->lock);
+        begin_load(branch);
+        pthread_mutex_unlock(&room->lock);
+    }
+    pthread_mutex_unlock(&room->history->publish);
+    wsi_histories_trim(&room->registry->histories,
+                       wsi_option(options, WSI_OPT_MAX_HISTORY_BYTES));
+}
+
+/* Nobody here needs its history, but some may hear it by a pattern. */
+static bool is_heard_by_pattern(wsock_room *room)
+{
+    bool heard;
+
+    pthread_mutex_lock(&room->lock);
+    heard = !room->branch->wanted;
+    pthread_mutex_unlock(&room->lock);
+    return heard;
+}
+
+void wsi_branch_arrived(wsock_room *room, uint64_t epoch, const struct wsi_bus_kept *kept,
+                        struct wsi_bytes bytes)
+{
+    struct wsi_bus_kept whole;
+    struct wsi_wire wire;
+
+    if (room->branch == NULL)
+        return;
+    if (kept != NULL && room->history != NULL && !is_heard_by_pattern(room)) {
+        whole = *kept;
+        whole.bytes = bytes;
+        take_kept(room, epoch, &whole);
+        return;
+    }
+    if (wsi_wire_read(&wire, bytes) < 0 || wire.kind != WSI_WIRE_MESSAGE ||
+        (is_own(room, &wire) && kept == NULL))
+        return;
+    take_plain(room, &wire);
+}
+
+/* ---- what was loaded; with the publish lock held ---- */
+
+/* What was known of an epoch is over. With the room's lock held. @return whether
+ * wsi_history_stop() is due. */
+static bool begin_epoch(wsock_room *room, uint64_t epoch, uint64_t offset)
+{
+    const bool stop = wsi_history_clear(room->history);
+
+    room->history->epoch = epoch;
+    room->history->last = offset;
+    return stop;
+}
+
+static void set_position(wsock_room *room, uint64_t epoch, uint64_t offset)
+{
+    bool stop;
+
+    pthread_mutex_lock(&room->lock);
+    stop = begin_epoch(room, epoch, offset);
+    pthread_mutex_unlock(&room->lock);
+    if (stop)
+        wsi_history_stop(room->history);
+}
+
+/* @return 0; WSOCK_EAGAIN, WSOCK_ENOMEM when not all of it could be taken. */
+static int take_answer(wsock_room *room, const struct wsi_bus_answer *answer, bool first)
+{
+    const struct wsi_history *history = room->history;
+    const struct wsi_bus_position *newest = &answer->position;
+    int r = 0;
+
+    if (first || newest->epoch != history->epoch)
+        set_position(room, newest->epoch,
+                     !first              ? 0
+                     : answer->count > 0 ? answer->kept[0].prev
+                                         : newest->offset);
+    for (size_t i = 0; r == 0 && i < answer->count; i++) {
+        const struct wsi_bus_kept *kept = &answer->kept[i];
+        const uint64_t age = answer->time_ms > kept->time_ms
+                                 ? (uint64_t)(answer->time_ms - kept->time_ms)
+                                 : 0;
+
+        if (kept->offset > history->last)
+            r = deliver_kept(room, newest->epoch, kept, first, age);
+    }
+    if (r == 0 && newest->offset > history->last) {
+        pthread_mutex_lock(&room->lock);
+        room->history->last = newest->offset;
+        pthread_mutex_unlock(&room->lock);
+    }
+    return r;
+}
+
+/* What arrived meanwhile. @return false when the room has to be loaded again. */
+static bool take_put_aside(wsock_room *room)
+{
+    bool in_order = true;
+
+    for (;;) {
+        struct wsi_arrival_copy *copy;
+
+        pthread_mutex_lock(&room->lock);
+        copy = pop_arrived(room->branch);
+        pthread_mutex_unlock(&room->lock);
+        if (copy == NULL)
+            return in_order;
+        in_order = in_order && take_in_order(room, copy->epoch, &copy->kept);
+        wsi_free(copy);
+    }
+}
+
+/* With the room's lock held: the load is over. */
+static void end_load(struct wsi_branch *branch, bool in_order, bool answered)
+{
+    branch->loading = false;
+    if (in_order && !branch->stale)
+        return;
+    branch->stale = true;
+    if (answered)
+        begin_load(branch);
+    else if (!branch->room->closed)
+        wsi_spread_retry(spread_of(branch->room), branch);
+}
+
+static void run_loaded(struct wsi_bus_receipt *receipt,
+                       const struct wsi_bus_answer *answer)
+{
+    struct wsi_branch *branch = WSI_CONTAINER_OF(receipt, struct wsi_branch, receipt);
+    const bool answered = answer->outcome == WSI_BUS_DONE;
+    wsock_room *room = branch->room;
+    struct wsi_room_posts posts = {0};
+    bool in_order = false;
+
+    pthread_mutex_lock(&room->history->publish);
+    if (answered && take_answer(room, answer, !branch->loaded) == 0) {
+        pthread_mutex_lock(&room->lock);
+        branch->loaded = true;
+        decide_waiting(branch, true, &posts);
+        pthread_mutex_unlock(&room->lock);
+        in_order = take_put_aside(room);
+    }
+    pthread_mutex_lock(&room->lock);
+    end_load(branch, in_order, answered && in_order);
+    pthread_mutex_unlock(&room->lock);
+    pthread_mutex_unlock(&room->history->publish);
+    wsi_room_post(room, &posts);
+    wsi_histories_trim(&room->registry->histories,
+                       wsi_option(room->registry->options, WSI_OPT_MAX_HISTORY_BYTES));
+    wsock_room_unref(room);
+}
+
+/* ---- what the spread tells ---- */
+
+void wsi_branch_heard(wsock_room *room)
+{
+    struct wsi_branch *branch = room->branch;
+
+    if (branch == NULL)
+        return;
+    pthread_mutex_lock(&room->lock);
+    if (branch->wanted) {
+        branch->is_heard = true;
+        if (room->history != NULL)
+            begin_load(branch);
+    }
+    pthread_mutex_unlock(&room->lock);
+}
+
+void wsi_branch_idle_over(wsock_room *room)
+{
+    bool stop = false;
+
+    pthread_mutex_lock(&room->history->publish);
+    pthread_mutex_lock(&room->lock);
+    room->branch->lingers = false;
+    if (!is_needed(room) && room->branch->wanted) {
+        stop_wanting(room->branch);
+        stop = wsi_history_clear(room->history);
+    }
+    pthread_mutex_unlock(&room->lock);
+    pthread_mutex_unlock(&room->history->publish);
+    if (stop)
+        wsi_history_stop(room->history);
+}
+
+void wsi_branch_try(wsock_room *room)
+{
+    struct wsi_branch *branch = room->branch;
+    struct wsi_room_posts posts = {0};
+
+    pthread_mutex_lock(&room->lock);
+    if (!branch->wanted)
+        wsi_branch_look(room);
+    if (branch->stale && branch->wanted)
+        begin_load(branch);
+    decide_waiting(branch, false, &posts);
+    if (!wsi_list_is_empty(&branch->waiting))
+        wsi_spread_retry(spread_of(room), branch);
+    pthread_mutex_unlock(&room->lock);
+    wsi_room_post(room, &posts);
+}

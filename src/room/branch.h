@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a room of a clustered server knows of the rooms of that name on other nodes.
+ *
+ * A plain room is heard while it has members or handlers. What is said here is delivered
+ * here at once and then published; what arrives is delivered unless it came from here, or
+ * came before.
+ *
+ * A room with history is heard as long as it is there. What is said here is appended at
+ * the broker, and delivered when it arrives, in the broker's order:
+ *
+ *     subscribed ----> load ----> loaded: the history holds the broker's window
+ *                       ^            |  arrived: deliver and keep
+ *                       |            v
+ *                       '------ a gap, another epoch, subscribed again, or no room here:
+ *                               what arrives waits; members get what they missed
+ *
+ * Who joins since a position before it was loaded waits for that (struct wsi_waiting).
+ *
+ * Locks: history->publish, room->lock.
+ */
+#ifndef WSI_ROOM_BRANCH_H
+#define WSI_ROOM_BRANCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <wsock/room.h>
+
+#include "cluster/bus.h"
+#include "core/list.h"
+#include "core/mailbox.h"
+#include "room/op.h"
+
+struct wsi_arrival_copy;
+struct wsi_frames;
+struct wsi_member;
+struct wsi_missed;
+struct wsi_relay;
+
+/* The newest number of a node in a plain room. */
+struct wsi_heard {
+    uint8_t node[WSI_BUS_NODE_ID_SIZE];
+    uint64_t seq;
+};
+
+struct wsi_branch {
+    wsock_room *room;
+    struct wsi_list retry, idle; /* of the spread, under its lock, as what follows */
+    uint64_t idle_since_ms;
+    /* Under the room's lock: */
+    bool wanted;   /* wsi_spread_want() */
+    bool is_heard; /* subscribed, as far as is known */
+    bool is_held;  /* somebody has asked for the room by name */
+    bool lingers;  /* it is in the list of those that may go soon */
+    bool loaded;   /* the history holds what the broker kept, up to its last offset */
+    bool loading;  /* an answer is to come, with a reference to the room */
+    bool stale;    /* messages may be missing: load again */
+    struct wsi_heard *heard; /* (owned, nullable) the latest node first */
+    size_t heard_count;
+    struct wsi_arrival_copy *first, **last; /* (owned) what arrived meanwhile */
+    size_t arrived_bytes;
+    struct wsi_list waiting;  /* wsi_waiting.node */
+    struct wsi_list withheld; /* of messages from here that are under way, the oldest
+                                 first: who is left out of them */
+    size_t withheld_count;
+    struct wsi_bus_receipt receipt; /* of the load */
+};
+
+/* A member that joined since a position, while it is not known what that means. */
+struct wsi_waiting {
+    struct wsi_list node; /* branch->waiting, under the room's lock */
+    struct wsi_member *member;
+    wsock_position since;
+    wsock_joined joined;
+    struct wsi_missed *missed; /* (owned, nullable) */
+    uint64_t until_ms;
+    struct wsi_room_op op; /* in its shard: it is known */
+    wsock_joined_fn fn;    /* nullable */
+    void *user;
+    wsock_conn *conn;     /* (owned, nullable) while it is told by mail */
+    struct wsi_mail mail; /* on the server's queue */
+};
+
+/* A message that has been said already: elsewhere, or at the broker. */
+struct wsi_placed {
+    uint64_t epoch, offset, prev; /* its place; offset 0: none */
+    int64_t time_ms;
+    uint64_t age_ms; /* since it was said */
+    bool only_keep;  /* nobody hears it */
+};
+
+/* ---- with the room's lock held, or before anybody can find the room ---- */
+
+/** @return 0; WSOCK_ENOMEM. */
+int wsi_branch_make(wsock_room *room);
+/** Members, handlers, or the end of the room came or went. @param room with or without a
+ *  branch. */
+void wsi_branch_look(wsock_room *room);
+/** @return (owned, nullable) NULL without memory. */
+struct wsi_waiting *wsi_waiting_new(struct wsi_member *member, const wsock_join *how);
+void wsi_waiting_begin(struct wsi_waiting *waiting);
+/** Its member leaves. @return that is told before. */
+struct wsi_room_op *wsi_waiting_end(struct wsi_waiting *waiting);
+/** Publish what was delivered here. @param relay (in, out) NULL when it was taken over.
+ */
+void wsi_branch_relay(wsock_room *room, struct wsi_relay **relay);
+
+/* ---- without ---- */
+
+void wsi_branch_free(struct wsi_branch *branch);
+
+/** The application has a handle, and may look at what is kept. */
+void wsi_branch_hold(wsock_room *room);
+
+/** On its worker: tell who waited. What it missed is the caller's then.
+ *  @param waiting (consumed) */
+struct wsi_missed *wsi_waiting_tell(struct wsi_waiting *waiting);
+
+/** In a room with history: have the broker keep it. @return as wsock_room_publish(). */
+int wsi_branch_append(wsock_room *room, const wsock_publish *what,
+                      const struct wsi_frames *frames);
+
+/* ---- what the spread tells, and nothing else ---- */
+
+/** It is subscribed. */
+void wsi_branch_heard(wsock_room *room);
+/** It lingered long enough. */
+void wsi_branch_idle_over(wsock_room *room);
+void wsi_branch_arrived(wsock_room *room, uint64_t epoch, const struct wsi_bus_kept *kept,
+                        struct wsi_bytes bytes);
+/** As it asked for. */
+void wsi_branch_try(wsock_room *room);
+
+#endif

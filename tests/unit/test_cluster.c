@@ -1,0 +1,720 @@
+/* SPDX-License-Identifier: MIT */
+/* Rooms of several servers that share a broker, by a clock that the test moves. */
+#include "test.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <wsock/wsock.h>
+
+#include "cluster/memory.h"
+
+enum { NODES = 3, CLIENTS = 8 };
+
+struct peer {
+    wsock_client *client;
+    wsock_conn *conn; /* the server's end, a reference */
+    char heard[1024];
+};
+
+static wsock_runtime *runtime;
+static wsock_server *server[NODES];
+static wsock_room *room[NODES];
+static struct peer peer[CLIENTS];
+static int opening; /* the peer that connects */
+static char seen[1024];
+static const char *const *room_options;
+
+static void note(char *to, size_t size, const char *text, size_t len)
+{
+    const size_t at = strlen(to);
+
+    snprintf(to + at, size - at, "%s%.*s", at > 0 ? " " : "", (int)len, text);
+}
+
+static void on_open(wsock_conn *conn, void *user)
+{
+    (void)user;
+    peer[opening].conn = wsock_conn_ref(conn);
+}
+
+static void on_heard(wsock_conn *conn, int type, const void *data, size_t len, void *user)
+{
+    struct peer *to = user;
+
+    (void)conn, (void)type;
+    note(to->heard, sizeof to->heard, data, len);
+}
+
+static void make_node(int i)
+{
+    wsock_endpoint *endpoint;
+    char url[32], name[8];
+
+    snprintf(url, sizeof url, "ws://n%d", i);
+    snprintf(name, sizeof name, "node%d", i);
+    assert_int_equal(wsock_server_new(runtime, &server[i]), 0);
+    assert_int_equal(wsock_server_set(server[i], "cluster", "memory:test"), 0);
+    assert_int_equal(wsock_server_set(server[i], "cluster_name", name), 0);
+    assert_int_equal(wsock_server_set(server[i], "cluster_queue_bytes", "1KiB"), 0);
+    assert_int_equal(wsock_server_endpoint(server[i], &endpoint, "/"), 0);
+    assert_int_equal(wsock_endpoint_on_open(endpoint, on_open, NULL, NULL), 0);
+    assert_int_equal(wsock_server_listen(server[i], url), 0);
+    wsock_endpoint_unref(endpoint);
+}
+
+static void settle(void)
+{
+    assert_int_equal(wsock_testing_run(runtime), 0);
+}
+
+/* @param options (nullable) of the room "r", which each node holds. */
+static void begin(const char *const *options)
+{
+    memset(peer, 0, sizeof peer);
+    seen[0] = '\0';
+    room_options = options;
+    assert_int_equal(wsock_testing_new(&runtime, 1), 0);
+    for (int i = 0; i < NODES; i++)
+        make_node(i);
+    for (int i = 0; i < NODES; i++)
+        assert_int_equal(wsock_server_make_room(server[i], &room[i], "r", options), 0);
+    settle();
+}
+
+static void finish(void)
+{
+    for (int i = 0; i < NODES; i++) {
+        wsock_room_unref(room[i]);
+        wsock_server_free(server[i]);
+        room[i] = NULL;
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        if (peer[i].client != NULL)
+            wsock_client_stop(peer[i].client, 1000, NULL);
+        wsock_client_unref(peer[i].client);
+        wsock_conn_unref(peer[i].conn);
+    }
+    settle();
+    assert_int_equal(wsock_testing_advance(runtime, 20000), 0);
+    wsock_runtime_free(runtime);
+}
+
+/* A client of a node, which is in no room yet. */
+static wsock_conn *connect_to(int i, int node)
+{
+    char url[32];
+
+    snprintf(url, sizeof url, "ws://n%d/", node);
+    opening = i;
+    assert_int_equal(wsock_runtime_client(runtime, &peer[i].client, url), 0);
+    assert_int_equal(wsock_client_on_message(peer[i].client, on_heard, &peer[i], NULL), 0);
+    assert_int_equal(wsock_client_start(peer[i].client), 0);
+    settle();
+    assert_non_null(peer[i].conn);
+    return peer[i].conn;
+}
+
+static wsock_conn *join(int i, int node)
+{
+    wsock_conn *conn = connect_to(i, node);
+
+    assert_int_equal(wsock_room_join(room[node], conn), 0);
+    settle();
+    return conn;
+}
+
+static void say(int node, const char *text)
+{
+    assert_true(wsock_room_broadcast(room[node], WSOCK_TEXT, text, strlen(text)) >= 0);
+}
+
+static void heard(int i, const char *text)
+{
+    settle();
+    assert_string_equal(peer[i].heard, text);
+    peer[i].heard[0] = '\0';
+}
+
+static void saw(const char *text)
+{
+    settle();
+    assert_string_equal(seen, text);
+    seen[0] = '\0';
+}
+
+static void fault(enum wsi_bus_fault which, uint64_t value)
+{
+    assert_int_equal(wsi_bus_memory_fault("test", which, value), 0);
+}
+
+static void pass(uint64_t ms)
+{
+    assert_int_equal(wsock_testing_advance(runtime, ms), 0);
+}
+
+/* ---- plain rooms ---- */
+
+static void members_of_all_nodes_hear_a_message_once(void **state)
+{
+    (void)state;
+    begin(NULL);
+    join(0, 0);
+    join(1, 0);
+    join(2, 1);
+    say(0, "a");
+    say(1, "b");
+    say(2, "c"); /* nobody is there */
+    heard(0, "a b c");
+    heard(1, "a b c");
+    heard(2, "b a c");
+    fault(WSI_FAULT_TWICE, 1);
+    say(0, "d");
+    say(1, "e");
+    heard(0, "d e");
+    heard(2, "e d");
+    finish();
+}
+
+static void what_comes_with_a_message_goes_along(void **state)
+{
+    const wsock_publish what = {.size = sizeof what,
+                                .data = "x",
+                                .len = 1,
+                                .key = "k",
+                                .event = "move",
+                                .from = "ann",
+                                .except_identity = "bob",
+                                .type = WSOCK_BINARY};
+    wsock_publish other = what;
+
+    (void)state;
+    begin(NULL);
+    connect_to(0, 0);
+    connect_to(1, 1);
+    connect_to(2, 1);
+    connect_to(3, 0);
+    assert_int_equal(wsock_conn_set_identity(peer[1].conn, "bob"), 0);
+    assert_int_equal(wsock_conn_set_identity(peer[3].conn, "bob"), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(wsock_room_join(room[i == 1 || i == 2], peer[i].conn), 0);
+    settle();
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
+    other.data = "y";
+    other.except_identity = NULL;
+    other.except = peer[0].conn;
+    assert_int_equal(wsock_room_publish(room[0], &other, NULL), 1);
+    heard(0, "x");
+    heard(1, "y");
+    heard(2, "x y");
+    heard(3, "y");
+    finish();
+}
+
+static int on_message_seen;
+
+static void on_message(wsock_room *of, const wsock_room_message *message, void *user)
+{
+    char text[64];
+
+    (void)of, (void)user;
+    on_message_seen++;
+    snprintf(text, sizeof text, "%.*s,%s,%s,%s,%d,%d", (int)message->len,
+             (const char *)message->data, message->key != NULL ? message->key : "-",
+             message->event, message->from, message->type, message->is_json);
+    note(seen, sizeof seen, text, strlen(text));
+}
+
+static void a_handler_hears_a_room_without_members(void **state)
+{
+    const wsock_publish what = {.size = sizeof what,
+                                .data = "[1]",
+                                .len = 3,
+                                .key = "k",
+                                .event = "move",
+                                .from = "ann",
+                                .type = WSOCK_TEXT | WSOCK_JSON};
+
+    (void)state;
+    begin(NULL);
+    assert_int_equal(wsock_room_on_message(room[1], on_message, NULL, NULL), 0);
+    settle();
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 0);
+    saw("[1],k,move,ann,1,1");
+    assert_int_equal(wsock_room_on_message(room[1], NULL, NULL, NULL), 0);
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 0);
+    saw("");
+    finish();
+}
+
+static void who_listens_by_pattern_hears_rooms_of_other_nodes(void **state)
+{
+    wsock_room *far;
+
+    (void)state;
+    begin(NULL);
+    connect_to(0, 0);
+    assert_int_equal(wsock_server_subscribe(server[0], peer[0].conn, "m.*"), 0);
+    assert_int_equal(wsock_server_subscribe(server[0], peer[0].conn, "m.>"), 0);
+    settle();
+    assert_int_equal(wsock_server_room(server[1], &far, "m.1"), 0);
+    assert_int_equal(wsock_room_broadcast(far, WSOCK_TEXT, "a", 1), 0);
+    wsock_room_unref(far);
+    heard(0, "a");
+    /* A member that also listens by pattern, subscribed in both ways. */
+    assert_int_equal(wsock_server_room(server[0], &far, "m.1"), 0);
+    assert_int_equal(wsock_room_join(far, peer[0].conn), 0);
+    wsock_room_unref(far);
+    settle();
+    assert_int_equal(wsock_server_room(server[1], &far, "m.1"), 0);
+    assert_int_equal(wsock_room_broadcast(far, WSOCK_TEXT, "b", 1), 0);
+    heard(0, "b");
+    assert_int_equal(wsock_server_unsubscribe(server[0], peer[0].conn, "m.*"), 0);
+    assert_int_equal(wsock_server_unsubscribe(server[0], peer[0].conn, "m.>"), 0);
+    pass(1000);
+    assert_int_equal(wsock_room_broadcast(far, WSOCK_TEXT, "c", 1), 0);
+    wsock_room_unref(far);
+    heard(0, "c");
+    finish();
+}
+
+static void a_message_with_a_predicate_stays_here(void **state);
+
+static int accept_all(wsock_conn *conn, void *user)
+{
+    (void)conn, (void)user;
+    return 1;
+}
+
+static void a_message_with_a_predicate_stays_here(void **state)
+{
+    (void)state;
+    begin(NULL);
+    join(0, 0);
+    join(1, 1);
+    assert_int_equal(
+        wsock_room_broadcast_if(room[0], accept_all, NULL, WSOCK_TEXT, "x", 1), 1);
+    heard(0, "x");
+    heard(1, "");
+    finish();
+}
+
+/* ---- completions, and the broker's absence ---- */
+
+static void on_done(const wsock_published *published, void *user)
+{
+    static const char *const outcomes[] = {"?", "stored", "not", "unknown"};
+    char text[64];
+
+    (void)user;
+    assert_true((published->outcome == WSOCK_STORED) == (*published->why == '\0'));
+    snprintf(text, sizeof text, "%s@%d", outcomes[published->outcome],
+             (int)published->offset);
+    note(seen, sizeof seen, text, strlen(text));
+}
+
+static int publish(int node, const char *text)
+{
+    const wsock_publish what = {.size = sizeof what,
+                                .data = text,
+                                .len = strlen(text),
+                                .on_done = on_done,
+                                .type = WSOCK_TEXT};
+
+    return wsock_room_publish(room[node], &what, NULL);
+}
+
+static void on_cluster(wsock_server *of, int cluster, const char *why, void *user)
+{
+    (void)of, (void)user;
+    note(seen, sizeof seen, cluster == WSOCK_CLUSTER_UP ? "up" : "away", 4);
+    assert_true((cluster == WSOCK_CLUSTER_UP) == (*why == '\0'));
+}
+
+static void plain_rooms_go_on_without_the_broker(void **state)
+{
+    char why[64];
+
+    (void)state;
+    begin(NULL);
+    join(0, 0);
+    join(1, 1);
+    assert_int_equal(wsock_server_on_cluster(server[0], on_cluster, NULL, NULL), 0);
+    assert_int_equal(wsock_server_cluster(server[0], why, sizeof why), WSOCK_CLUSTER_UP);
+    assert_int_equal(publish(0, "a"), 1);
+    saw("stored@0");
+    fault(WSI_FAULT_AWAY, 1);
+    saw("away");
+    assert_int_equal(wsock_server_cluster(server[0], why, sizeof why),
+                     WSOCK_CLUSTER_AWAY);
+    assert_string_not_equal(why, "");
+    assert_int_equal(publish(0, "b"), 1);
+    saw("not@0");
+    heard(0, "a b");
+    heard(1, "a");
+    fault(WSI_FAULT_AWAY, 0);
+    saw("up");
+    say(0, "c");
+    say(1, "d");
+    heard(0, "c d");
+    heard(1, "d c");
+    finish();
+}
+
+static void a_cluster_that_cannot_be_is_refused(void **state)
+{
+    static const char *const urls[] = {"http://h", "memory:", "redis"};
+    wsock_server *alone;
+    char url[16];
+
+    (void)state;
+    assert_int_equal(wsock_testing_new(&runtime, 1), 0);
+    for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
+        assert_int_equal(wsock_server_new(runtime, &alone), 0);
+        assert_int_equal(wsock_server_cluster(alone, NULL, 0), WSOCK_CLUSTER_NONE);
+        assert_int_equal(wsock_server_set(alone, "cluster", urls[i]), 0);
+        snprintf(url, sizeof url, "ws://x%zu", i);
+        assert_int_equal(wsock_server_listen(alone, url), WSOCK_EURL);
+        assert_non_null(strstr(wsock_server_error(alone), "cluster"));
+        wsock_server_free(alone);
+    }
+    wsock_runtime_free(runtime);
+}
+
+/* ---- rooms with history ---- */
+
+static const char *const kept[] = {"history_messages", "100", NULL};
+static const char *const kept_few[] = {"history_messages", "3", NULL};
+
+static uint64_t epoch_of(int node)
+{
+    wsock_position position = {.size = sizeof position};
+
+    assert_int_equal(wsock_room_position(room[node], &position), 0);
+    return position.epoch;
+}
+
+static void on_joined(wsock_conn *conn, const wsock_joined *joined, void *user)
+{
+    char text[64];
+
+    (void)conn, (void)user;
+    snprintf(text, sizeof text, "%d/%d@%d", (int)joined->recovered, (int)joined->count,
+             (int)joined->offset);
+    note(seen, sizeof seen, text, strlen(text));
+}
+
+/* @return what is known at once. */
+static int join_at(int i, int node, uint64_t epoch, uint64_t offset)
+{
+    const wsock_position since = {sizeof since, epoch, offset};
+    const wsock_join how = {.size = sizeof how, .since = &since, .on_joined = on_joined};
+    wsock_joined joined = {.size = sizeof joined};
+
+    connect_to(i, node);
+    assert_int_equal(wsock_room_join_with(room[node], peer[i].conn, &how, &joined), 0);
+    return joined.recovered;
+}
+
+static void a_room_with_history_has_one_order_everywhere(void **state)
+{
+    (void)state;
+    begin(kept);
+    join(0, 0);
+    join(1, 1);
+    fault(WSI_FAULT_TWICE, 2);
+    say(0, "a");
+    say(1, "b");
+    assert_int_equal(publish(0, "c"), 1);
+    say(1, "d");
+    saw("stored@3");
+    heard(0, "a b c d");
+    heard(1, "a b c d");
+    assert_true(epoch_of(0) == epoch_of(1) && epoch_of(0) == epoch_of(2));
+    finish();
+}
+
+static void who_comes_back_to_another_node_misses_nothing(void **state)
+{
+    (void)state;
+    begin(kept_few);
+    join(0, 0);
+    for (int i = 0; i < 5; i++)
+        say(0, (const char *const[]){"a", "b", "c", "d", "e"}[i]);
+    heard(0, "a b c d e");
+    assert_int_equal(join_at(1, 1, epoch_of(0), 2), 1);
+    saw("1/3@5");
+    heard(1, "c d e");
+    assert_int_equal(join_at(2, 2, epoch_of(0), 1), 0); /* b is not kept any more */
+    saw("0/0@5");
+    assert_int_equal(join_at(3, 2, epoch_of(0) + 1, 5), 0);
+    saw("0/0@5");
+    say(2, "f");
+    heard(0, "f");
+    heard(1, "f");
+    heard(2, "f");
+    heard(3, "f");
+    finish();
+}
+
+/* A node that has just been started: it has the room, but does not know it yet. */
+static void restart(int node)
+{
+    wsock_room_unref(room[node]);
+    wsock_server_free(server[node]);
+    settle();
+    assert_int_equal(wsock_testing_advance(runtime, 10000), 0);
+    make_node(node);
+    assert_int_equal(wsock_server_make_room(server[node], &room[node], "r", room_options),
+                     0);
+}
+
+static void who_comes_before_the_room_is_loaded_waits(void **state)
+{
+    wsock_position position = {.size = sizeof position};
+
+    (void)state;
+    begin(kept);
+    join(0, 0);
+    say(0, "a");
+    say(0, "b");
+    heard(0, "a b");
+    fault(WSI_FAULT_SLOW, 1000);
+    restart(1);
+    assert_int_equal(wsock_room_position(room[1], &position), WSOCK_EAGAIN);
+    assert_int_equal(wsock_room_history(room[1], 0, 9, NULL, NULL), WSOCK_EINVAL);
+    assert_int_equal(join_at(1, 1, epoch_of(0), 1), -1);
+    assert_int_equal(join_at(2, 1, epoch_of(0), 0), -1);
+    assert_int_equal(wsock_room_leave(room[1], peer[2].conn), 0);
+    saw("-1/0@0");
+    say(0, "c");
+    pass(500);
+    saw("");
+    heard(1, "");
+    pass(5000);
+    saw("1/2@3");
+    heard(1, "b c");
+    heard(2, "");
+    fault(WSI_FAULT_SLOW, 0);
+    say(1, "d");
+    pass(2000);
+    heard(1, "d");
+    finish();
+}
+
+static void nobody_waits_for_ever(void **state)
+{
+    (void)state;
+    begin(kept);
+    say(0, "a");
+    settle();
+    fault(WSI_FAULT_AWAY, 1);
+    restart(1);
+    assert_int_equal(join_at(1, 1, epoch_of(0), 0), -1);
+    pass(4000);
+    saw("");
+    pass(2000);
+    saw("0/0@0");
+    fault(WSI_FAULT_AWAY, 0);
+    pass(1000);
+    say(1, "b");
+    heard(1, "b");
+    finish();
+}
+
+static void what_got_lost_is_loaded(void **state)
+{
+    (void)state;
+    begin(kept);
+    join(0, 0);
+    join(1, 1);
+    say(0, "a");
+    heard(0, "a");
+    heard(1, "a");
+    fault(WSI_FAULT_LOSE_MESSAGES, 1);
+    say(0, "b");
+    say(0, "c");
+    heard(0, "");
+    fault(WSI_FAULT_LOSE_MESSAGES, 0);
+    say(0, "d");
+    heard(0, "b c d");
+    heard(1, "b c d");
+    fault(WSI_FAULT_LOSE_LINKS, 1);
+    say(1, "e");
+    fault(WSI_FAULT_LOSE_LINKS, 0);
+    heard(0, "e");
+    heard(1, "e");
+    finish();
+}
+
+static void history_waits_for_the_broker_to_a_bound(void **state)
+{
+    int said = 0;
+
+    (void)state;
+    begin(kept);
+    join(0, 0);
+    join(1, 1);
+    fault(WSI_FAULT_AWAY, 1);
+    while (said < 1000 && publish(0, "x") >= 0)
+        said++;
+    assert_in_range(said, 2, 20);
+    assert_int_equal(publish(0, "x"), WSOCK_EAGAIN);
+    heard(0, "");
+    saw("");
+    fault(WSI_FAULT_AWAY, 0);
+    settle();
+    assert_int_equal(strlen(peer[0].heard), 2 * said - 1);
+    assert_string_equal(peer[0].heard, peer[1].heard);
+    peer[0].heard[0] = seen[0] = '\0';
+    fault(WSI_FAULT_REFUSE, 1);
+    assert_int_equal(publish(0, "y"), 1);
+    saw("not@0");
+    fault(WSI_FAULT_REFUSE, 0);
+    fault(WSI_FAULT_LOSE_ANSWERS, 1);
+    assert_int_equal(publish(0, "z"), 1);
+    saw("unknown@0");
+    heard(0, "z");
+    finish();
+}
+
+static void a_broker_that_forgot_begins_anew(void **state)
+{
+    uint64_t epoch;
+
+    (void)state;
+    begin(kept);
+    join(0, 0);
+    join(1, 1);
+    say(0, "a");
+    say(0, "b");
+    heard(0, "a b");
+    heard(1, "a b");
+    epoch = epoch_of(0);
+    fault(WSI_FAULT_REMEMBER, 0);
+    say(0, "c");
+    heard(1, "c");
+    fault(WSI_FAULT_RESTORE, 0); /* c is not there any more */
+    settle();
+    assert_true(epoch_of(0) != epoch && epoch_of(0) == epoch_of(1));
+    say(1, "d");
+    heard(0, "c d");
+    heard(1, "d");
+    assert_int_equal(join_at(2, 0, epoch, 3), 0);
+    saw("0/0@1");
+    epoch = epoch_of(0);
+    fault(WSI_FAULT_EMPTY, 0);
+    say(0, "e");
+    heard(0, "e");
+    heard(1, "e");
+    assert_true(epoch_of(0) != epoch && epoch_of(0) == epoch_of(1));
+    finish();
+}
+
+static void who_is_left_out_stays_so_at_the_broker(void **state)
+{
+    wsock_publish what = {.size = sizeof what,
+                          .data = "x",
+                          .len = 1,
+                          .except_identity = "bob",
+                          .type = WSOCK_TEXT};
+
+    (void)state;
+    begin(kept);
+    connect_to(0, 0);
+    connect_to(1, 1);
+    assert_int_equal(wsock_conn_set_identity(peer[1].conn, "bob"), 0);
+    assert_int_equal(wsock_room_join(room[0], peer[0].conn), 0);
+    assert_int_equal(wsock_room_join(room[1], peer[1].conn), 0);
+    settle();
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
+    what.data = "y";
+    what.except_identity = NULL;
+    what.except = peer[0].conn;
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
+    what.data = "z";
+    what.except = NULL;
+    what.excluded = &peer[0].conn;
+    what.excluded_count = 1;
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
+    heard(0, "x");
+    heard(1, "y z");
+    finish();
+}
+
+static int see_kept(const wsock_room_message *message, void *user)
+{
+    (void)user;
+    assert_true(message->prev == message->offset - 1);
+    note(seen, sizeof seen, message->data, message->len);
+    return 0;
+}
+
+static void a_room_that_nobody_needs_goes_after_a_while(void **state)
+{
+    wsock_room *other;
+
+    (void)state;
+    begin(NULL);
+    assert_int_equal(wsock_server_make_room(server[0], &other, "k", kept), 0);
+    settle();
+    connect_to(0, 0);
+    assert_int_equal(wsock_room_join(other, peer[0].conn), 0);
+    assert_int_equal(wsock_room_broadcast(other, WSOCK_TEXT, "a", 1), 1);
+    settle();
+    assert_int_equal(wsock_room_history(other, 0, 9, see_kept, NULL), 1);
+    saw("a");
+    assert_int_equal(wsock_room_leave(other, peer[0].conn), 0);
+    wsock_room_unref(other);
+    pass(40000);
+    assert_int_equal(wsock_server_find_room(server[0], &other, "k"), WSOCK_ENOENT);
+    finish();
+}
+
+static void rooms_from_before_are_shared_too(void **state)
+{
+    wsock_room *early;
+    wsock_server *late;
+
+    (void)state;
+    begin(kept);
+    say(0, "a");
+    settle();
+    assert_int_equal(wsock_server_new(runtime, &late), 0);
+    assert_int_equal(wsock_server_set(late, "cluster", "memory:test"), 0);
+    assert_int_equal(wsock_server_make_room(late, &early, "r", kept), 0);
+    assert_int_equal(wsock_room_broadcast(early, WSOCK_TEXT, "x", 1), 0);
+    assert_int_equal(wsock_server_listen(late, "ws://late"), 0);
+    settle();
+    assert_int_equal(wsock_room_history(early, 0, 9, see_kept, NULL), 1);
+    saw("a");
+    wsock_room_unref(early);
+    wsock_server_free(late);
+    finish();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(members_of_all_nodes_hear_a_message_once),
+        TEST(what_comes_with_a_message_goes_along),
+        TEST(a_handler_hears_a_room_without_members),
+        TEST(who_listens_by_pattern_hears_rooms_of_other_nodes),
+        TEST(a_message_with_a_predicate_stays_here),
+        TEST(plain_rooms_go_on_without_the_broker),
+        TEST(a_cluster_that_cannot_be_is_refused),
+        TEST(a_room_with_history_has_one_order_everywhere),
+        TEST(who_comes_back_to_another_node_misses_nothing),
+        TEST(who_comes_before_the_room_is_loaded_waits),
+        TEST(nobody_waits_for_ever),
+        TEST(what_got_lost_is_loaded),
+        TEST(history_waits_for_the_broker_to_a_bound),
+        TEST(a_broker_that_forgot_begins_anew),
+        TEST(who_is_left_out_stays_so_at_the_broker),
+        TEST(a_room_that_nobody_needs_goes_after_a_while),
+        TEST(rooms_from_before_are_shared_too),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
