@@ -88,7 +88,8 @@ static uint8_t *write_escape(uint8_t *out, uint8_t c)
         *out++ = letter;
         return out;
     }
-    memcpy(out, "u00", 3);
+    out[0] = 'u';
+    out[1] = out[2] = '0';
     out[3] = (uint8_t)digits[c >> 4];
     out[4] = (uint8_t)digits[c & 0x0f];
     return out + 5;

@@ -798,7 +798,40 @@ def wires():
     yield "size_lies", wire(LEFT)[:28] + struct.pack(">BI", IDENTITY, 0xffffffff) + b"ann\0"
 
 
-TARGETS = {"wire": wires, "jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
+def values():
+    for name, text in {
+        "object": '{"key": [1, -2.5e+3, "a\\u00e9\\n", true], "none": null}',
+        "array": ' [ 0 , false , {} , [ ] , "" ] \r\n\t',
+        "numbers": "[0,-0,10,0.5,1e5,1E-5,123456789012345678901234567890,1e999]",
+        "number_zero_first": "01",
+        "number_point_last": "1.",
+        "number_plus": "+1",
+        "number_no_exponent": "1e+",
+        "escapes": '"\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\uFfFf"',
+        "pair": '"\\ud83d\\ude00"',
+        "pair_half": '"\\ud83d"',
+        "pair_other_half": '"\\ude00"',
+        "pair_two_first": '"\\ud83d\\ud83d"',
+        "escape_unknown": '"\\x41"',
+        "escape_short": '"\\u12"',
+        "control": '"a line\nof more than eight bytes"',
+        "text": "no value, \"quoted\" \\ \x01\x1f\x7f",
+        "utf8": "\"\u00e9\u20ac\U0001f600\"".encode(),
+        "comma_last": "[1,]",
+        "key_alone": '{"a"}',
+        "key_number": "{1:2}",
+        "mixed_ends": '{"a":[1}]',
+        "two": "1 2",
+        "words": "[true,false,null]",
+        "word_short": "tru",
+        "deep": "[" * 64 + "]" * 64,
+        "too_deep": '{"a":' * 65 + "1" + "}" * 65,
+        "empty": "",
+    }.items():
+        yield name, text
+
+
+TARGETS = {"json": values, "wire": wires, "jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
            "option": options, "pair": pairs, "extension": extensions,
            "inflate": inflatings}
 

@@ -142,6 +142,19 @@ static void frames_carry_messages_of_any_length(void **state)
     free(text);
 }
 
+/* What surrounds it counts too. The data is not looked at then. */
+static void frame_that_cannot_be_sent_is_refused(void **state)
+{
+    struct wsi_telling telling = plain;
+    struct wsi_v1 *v1 = NULL;
+
+    (void)state;
+    telling.type = WSOCK_TEXT | WSOCK_JSON;
+    telling.len = WSI_MESSAGE_MAX - 60;
+    assert_int_equal(wsi_v1_new(&v1, &telling, true), WSOCK_ETOOBIG);
+    assert_null(v1);
+}
+
 /* Each of three may be the last that keeps the memory. */
 static void frames_outlive_what_they_were_made_in(void **state)
 {
@@ -971,6 +984,7 @@ int main(void)
         TEST(message_is_told_with_all_that_is_said_of_it),
         TEST(data_is_text_json_or_bytes),
         TEST(frames_carry_messages_of_any_length),
+        TEST(frame_that_cannot_be_sent_is_refused),
         TEST(frames_outlive_what_they_were_made_in),
         TEST(members_of_both_forms_hear_the_same),
         TEST(message_is_made_for_those_who_are_there),
