@@ -107,6 +107,14 @@ static PyObject *take_raised(void)
 #endif
 }
 
+static PyObject *or_none(PyObject *object)
+{
+    if (object != NULL)
+        return object;
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
 /* call(fn, before, count, of_library): whether an allocation failed, what fn() returned
  * or None, what it raised or None. */
 static PyObject *call(PyObject *Py_UNUSED(module), PyObject *arguments)
@@ -124,9 +132,7 @@ static PyObject *call(PyObject *Py_UNUSED(module), PyObject *arguments)
     result = PyObject_CallObject(fn, NULL);
     plan.count = 0;
     raised = result == NULL ? take_raised() : NULL;
-    return Py_BuildValue("(iNN)", plan.failed,
-                         result != NULL ? result : Py_NewRef(Py_None),
-                         raised != NULL ? raised : Py_NewRef(Py_None));
+    return Py_BuildValue("(iNN)", plan.failed, or_none(result), or_none(raised));
 }
 
 static PyObject *count_blocks(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))

@@ -53,9 +53,10 @@ class Walk:
 
     def __call__(self, what, act, undo=lambda result: None, prepare=lambda: None):
         """Calls act with one allocation behind the other failing, until none is left that
-        could: each alone, and with all that follow."""
+        could: each alone, and with those that follow. Not all of Python's: an interpreter
+        that cannot make an exception may end the process."""
         for of_library in False, True:
-            for count in 1, FOR_EVER:
+            for count in 1, FOR_EVER if of_library else 5:
                 before, failed = 0, True
                 while failed:
                     prepare()
