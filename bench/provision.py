@@ -46,6 +46,14 @@ def node(there, script, program="node"):
     return [program, str(there / script)]
 
 
+def node_of(there, package):
+    """The directory of a package of peers/ for Node, with what it needs installed."""
+    shutil.copytree(PEERS / package, there / package, dirs_exist_ok=True)
+    install(there / package, PEERS / package / "package.json",
+            [["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]])
+    return there / package
+
+
 def python(there, script, *lists):
     """The same, with websockets installed, and what the other lists of peers/ name."""
     install(there, INTEROP / "python" / "requirements.txt",
