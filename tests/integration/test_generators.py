@@ -93,6 +93,20 @@ class Generators(unittest.TestCase):
         self.assertGreater(heard["server_cpu_seconds"], 0)
         self.assertIn("a message is not one of those that were published", strange)
 
+    def test_nodes_time_what_comes_to_members_of_others(self):
+        some = ("--members", "12", "--publishers", "3", "--rate", "400")
+        with EchoServer() as server:
+            # One server by two names stands for two that share a room.
+            both = ",".join([server.url + "/room"] * 2)
+            heard = self.result("nodes", *WINDOW, *some, both)
+            lost = self.result("nodes", *WINDOW, *some, both.replace("room", "echo"))
+        self.assertEqual((heard["nodes"], heard["wrong"]), (2, 0))
+        self.assertEqual(heard["deliveries"], heard["due"])
+        self.assertEqual(heard["near"]["count"] + heard["far"]["count"], heard["due"])
+        self.assertGreater(heard["far"]["p99_us"], 0)
+        self.assertEqual(lost["far"]["count"], 0)  # they come to nobody else there
+        self.assertLess(lost["deliveries"], lost["due"])
+
     def test_load_text_inflates_what_comes_back(self):
         for mode in ("plain", "shared", "dedicated"):
             with self.subTest(mode), EchoServer("--set", f"compression={mode}" if mode != "plain"
@@ -120,7 +134,7 @@ class Generators(unittest.TestCase):
             self.assertGreater(self.result("bare_tls", *WINDOW, *args, CERTIFICATE)[what], 0)
 
     def test_command_lines(self):
-        for name in ("load", "load_text", "crowd", "bare_zlib"):
+        for name in ("load", "load_text", "crowd", "nodes", "bare_zlib"):
             with self.subTest(name):
                 told = run(name, "--help")
                 self.assertEqual((told.returncode, told.stderr), (0, ""))
