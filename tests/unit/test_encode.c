@@ -58,6 +58,8 @@ static void what_is_no_message_is_refused(void **state)
     assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT, NULL, 1), WSOCK_EINVAL);
     assert_int_equal(wsi_encode_message(&frame, 0, "x", 1), WSOCK_EINVAL);
     assert_int_equal(wsi_encode_message(&frame, 8, "x", 1), WSOCK_EINVAL);
+    assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT | WSOCK_JSON, "1", 1),
+                     WSOCK_EINVAL); /* that is said to rooms */
     assert_int_equal(wsi_encode_message(&frame, WSOCK_BINARY, "x", WSI_MESSAGE_MAX + 1),
                      WSOCK_ETOOBIG);
     assert_null(frame);

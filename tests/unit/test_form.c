@@ -506,6 +506,23 @@ static void who_is_left_out_hears_that_there_was_something(void **state)
     finish();
 }
 
+static void subscriber_that_is_left_out_hears_that_too(void **state)
+{
+    wsock_publish what = {.data = "1", .excluded_count = 3, .type = WSOCK_TEXT};
+
+    (void)state;
+    begin("history_messages", "10");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(wsi_group_join(&registry, conn[i], "a.*"), 0);
+    what.excluded = (wsock_conn *const[]){conn[2], NULL, conn[0]};
+    say_as(&what);
+    stage_settle_all(&stage);
+    told(0, SKIP("1", "0"));
+    told(1, KEPT("\"1\"", "1", "0"));
+    told(2, "");
+    finish();
+}
+
 static void who_is_left_out_without_history_hears_nothing(void **state)
 {
     (void)state;
@@ -993,6 +1010,7 @@ int main(void)
         TEST(subscribers_hear_their_form),
         TEST(chosen_ones_hear_what_has_no_place),
         TEST(who_is_left_out_hears_that_there_was_something),
+        TEST(subscriber_that_is_left_out_hears_that_too),
         TEST(who_is_left_out_without_history_hears_nothing),
         TEST(encoded_messages_are_told_too),
         TEST(who_comes_back_hears_its_form),
