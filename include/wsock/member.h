@@ -55,7 +55,8 @@ WSOCK_API size_t wsock_server_identity_conns(wsock_server *server, wsock_conn **
                                              size_t max, const char *identity);
 
 /**
- * Send a message to all connections of an identity, as wsock_conn_send() to each.
+ * Send a message to all connections of an identity, as wsock_conn_send() to each; those
+ * that speak rooms.v1 (rooms_v1.h) get it as a frame `direct`.
  *
  * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED.
  * @param data (borrowed until return)

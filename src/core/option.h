@@ -363,7 +363,14 @@
     X(MAX_PUBLISH_RATE, "max_publish_rate", WSI_SCOPE_ROOMS,                             \
       COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
       "Messages a second of one member, where the application asks "                     \
-      "wsock_room_may_publish()")                                                        \
+      "wsock_room_may_publish(), and of members that speak rooms.v1")                    \
+    X(PRESENCE, "presence", WSI_SCOPE_ROOMS,                                             \
+      BOOL, 1, 0, 1, 1, "",                                                              \
+      "Members that speak rooms.v1 are told who comes and goes")                         \
+    X(MEMBERS_LISTED, "members_listed", WSI_SCOPE_ROOMS,                                 \
+      COUNT, 100, 0, WSI_LOTS, 1, "",                                                    \
+      "They are told the names where there are no more people than this, and else how "  \
+      "many there are")                                                                  \
     X(HISTORY_MESSAGES, "history_messages", WSI_SCOPE_ROOMS,                             \
       COUNT, 0, 1, WSI_LOTS, 1, "off",                                                   \
       "The room keeps so many of its last messages")                                     \

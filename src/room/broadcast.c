@@ -42,7 +42,7 @@ static bool is_heard(const struct saying *saying)
 /* ---- looking ahead ---- */
 
 /* With the lock held. */
-static bool is_full(const wsock_room *room)
+bool wsi_room_is_full(const wsock_room *room)
 {
     for (unsigned i = 0; i < room->shard_count; i++)
         if (room->shards[i].pending_bytes >= WSI_ROOM_PENDING_MAX)
@@ -76,7 +76,7 @@ int wsi_room_look(wsock_room *room, unsigned *takers)
         wsi_groups_are_none(&room->registry->groups))
         return 0;
     pthread_mutex_lock(&room->lock);
-    full = is_full(room);
+    full = wsi_room_is_full(room);
     /* Without memory who queues it is refused. */
     if (!full && find_matches(room) == 0)
         *takers = takers_of(room);
@@ -167,7 +167,7 @@ static int may_queue(wsock_room *room, struct wsi_envelope *envelope,
     if (room->shard_count > envelope->shards /* there are only now */ ||
         (is_heard(saying) && lacks_form(room, envelope)))
         return ONCE_MORE;
-    if (is_full(room))
+    if (wsi_room_is_full(room))
         return WSOCK_EAGAIN;
     return envelope->said.offset != 0 ? wsi_history_reserve(room->history) : 0;
 }

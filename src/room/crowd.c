@@ -8,10 +8,13 @@
 #include <wsock/error.h>
 
 #include "conn/closing.h"
+#include "conn/conn.h"
 #include "conn/encode.h"
 #include "conn/identity.h"
 #include "conn/send.h"
 #include "core/alloc.h"
+#include "room/form.h"
+#include "room/writer.h"
 
 static void drop(wsock_conn **conns, size_t count)
 {
@@ -61,21 +64,70 @@ static int sum_up(int done, int refused)
     return done > 0 || refused == WSOCK_ECLOSED ? done : refused;
 }
 
+/* How it went, so far. */
+struct tally {
+    int sent, refused;
+};
+
+static void count(struct tally *tally, int r)
+{
+    if (r == 0)
+        tally->sent++;
+    else if (r != WSOCK_ECLOSED || tally->refused == 0)
+        tally->refused = r;
+}
+
+static bool has_form(const struct wsi_crowd *crowd, enum wsi_form form)
+{
+    for (size_t i = 0; i < crowd->count; i++)
+        if (crowd->conns[i]->form == form)
+            return true;
+    return false;
+}
+
+static void tell(const struct wsi_crowd *crowd, const struct wsi_telling *telling,
+                 struct tally *tally)
+{
+    struct wsi_blob *frame;
+
+    if (!has_form(crowd, WSI_FORM_V1))
+        return;
+    frame = wsi_frame_new(wsi_form_direct, telling);
+    for (size_t i = 0; i < crowd->count; i++)
+        if (crowd->conns[i]->form == WSI_FORM_V1)
+            count(tally, frame != NULL ? wsi_conn_send_frame(crowd->conns[i], frame)
+                                       : WSOCK_ENOMEM);
+    wsi_blob_unref(frame);
+}
+
+int wsi_crowd_tell(const struct wsi_crowd *crowd, const struct wsi_telling *telling)
+{
+    struct tally tally = {0};
+
+    tell(crowd, telling, &tally);
+    return sum_up(tally.sent, tally.refused);
+}
+
 int wsi_crowd_send(const struct wsi_crowd *crowd, int type, const void *data, size_t len)
 {
-    int sent = 0, refused = wsi_encode_check(type, data, len);
+    const struct wsi_telling telling = {
+        .event = "message",
+        .from = "",
+        .data = data,
+        .len = len,
+        .time_ms = crowd->count > 0 ? wsi_pool_calendar_ms(crowd->conns[0]->worker->pool)
+                                    : 0,
+        .type = type & ~WSOCK_UNCOMPRESSED,
+    };
+    struct tally tally = {.refused = wsi_encode_check(type, data, len)};
 
-    if (refused < 0)
-        return refused;
-    for (size_t i = 0; i < crowd->count; i++) {
-        const int r = wsi_conn_send(crowd->conns[i], type, data, len);
-
-        if (r == 0)
-            sent++;
-        else if (r != WSOCK_ECLOSED || refused == 0)
-            refused = r;
-    }
-    return sum_up(sent, refused);
+    if (tally.refused < 0)
+        return tally.refused;
+    tell(crowd, &telling, &tally);
+    for (size_t i = 0; i < crowd->count; i++)
+        if (crowd->conns[i]->form != WSI_FORM_V1)
+            count(&tally, wsi_conn_send(crowd->conns[i], type, data, len));
+    return sum_up(tally.sent, tally.refused);
 }
 
 int wsi_crowd_close(const struct wsi_crowd *crowd, unsigned code, const char *reason)

@@ -8,6 +8,7 @@
 #include <wsock/types.h>
 
 struct wsi_identities;
+struct wsi_telling;
 
 enum { WSI_CROWD_FEW = 16 };
 
@@ -28,9 +29,12 @@ int wsi_crowd_of_identity(struct wsi_crowd *crowd, struct wsi_identities *identi
                           const char *identity);
 void wsi_crowd_drop(struct wsi_crowd *crowd);
 
-/** Send a message to each that is open. @return to how many; when it was refused to all
- *  of several or one, why: WSOCK_EAGAIN, WSOCK_ENOMEM; WSOCK_EUTF8, WSOCK_ETOOBIG. */
+/** Send a message to each that is open; who speaks rooms.v1 gets it as a frame `direct`.
+ *  @return to how many; when it was refused to all of several or one, why: WSOCK_EAGAIN,
+ *  WSOCK_ENOMEM; WSOCK_EUTF8, WSOCK_ETOOBIG. */
 int wsi_crowd_send(const struct wsi_crowd *crowd, int type, const void *data, size_t len);
+/** The same to those only who speak rooms.v1. What is told was checked. */
+int wsi_crowd_tell(const struct wsi_crowd *crowd, const struct wsi_telling *telling);
 
 /** Begin to close each. @return how many were open; WSOCK_ENOMEM. */
 int wsi_crowd_close(const struct wsi_crowd *crowd, unsigned code, const char *reason);

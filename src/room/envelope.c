@@ -118,6 +118,17 @@ struct wsi_envelope *wsi_envelope_new(unsigned shards, const wsock_publish *what
     return envelope;
 }
 
+struct wsi_envelope *wsi_envelope_new_notice(unsigned shards, struct wsi_v1 *v1)
+{
+    struct wsi_envelope *envelope = new_block(shards, 0);
+
+    if (envelope == NULL)
+        return NULL;
+    wsi_said_set_v1(&envelope->said, v1);
+    envelope->differs = true;
+    return envelope;
+}
+
 struct wsi_envelope *wsi_envelope_ref(struct wsi_envelope *envelope)
 {
     wsi_ref_take(&envelope->ref);
@@ -152,7 +163,7 @@ void wsi_said_unref(struct wsi_said *said)
     wsi_frames_drop_packed(&said->frames);
     wsi_v1_unref(wsi_said_v1(said));
     wsi_blob_unref(said->key);
-    if (frame->release == NULL) /* not inside: somebody else's */
+    if (frame == NULL || frame->release == NULL) /* not inside: none, or somebody else's */
         wsi_free(WSI_CONTAINER_OF(said, struct wsi_envelope, said));
     wsi_blob_unref(frame);
 }
@@ -191,7 +202,7 @@ void wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *c
     const bool is_meant = !envelope->chooses || is_for(envelope, conn);
     const struct wsi_v1 *v1 = wsi_said_v1(said);
 
-    if (conn->form == WSI_FORM_RAW && is_meant)
+    if (conn->form == WSI_FORM_RAW && is_meant && said->frames.plain != NULL)
         wsi_conn_deliver(conn, feed, &said->frames, said->key);
     else if (conn->form == WSI_FORM_V1 && v1 != NULL && is_meant)
         wsi_conn_deliver(conn, feed, &v1->frames, said->key);

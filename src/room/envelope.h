@@ -60,6 +60,9 @@ struct wsi_envelope {
  *  @return (owned, nullable) NULL without memory. */
 struct wsi_envelope *wsi_envelope_new(unsigned shards, const wsock_publish *what,
                                       const struct wsi_frames *frames);
+/** A frame for those only who speak rooms.v1, and no message. @param v1 (consumed on
+ *  success) @return as above. */
+struct wsi_envelope *wsi_envelope_new_notice(unsigned shards, struct wsi_v1 *v1);
 struct wsi_envelope *wsi_envelope_ref(struct wsi_envelope *envelope);
 void wsi_envelope_unref(struct wsi_envelope *envelope);
 

@@ -14,6 +14,7 @@
 #include "conn/frames.h"
 #include "core/blob.h"
 #include "core/ref.h"
+#include "room/writer.h"
 
 /* What is told. Texts are valid UTF-8. */
 struct wsi_telling {
@@ -26,10 +27,8 @@ struct wsi_telling {
     int type; /* WSOCK_TEXT, for a string; with WSOCK_JSON, as it is; WSOCK_BINARY */
 };
 
-/** The JSON of a frame. @param out (nullable) as many bytes as it takes. @return how many
- *  those are. */
-size_t wsi_form_write_msg(uint8_t *out, const struct wsi_telling *telling);
-size_t wsi_form_write_skip(uint8_t *out, const struct wsi_telling *telling);
+/* Frames, of a struct wsi_telling. */
+wsi_frame_fn wsi_form_msg, wsi_form_skip, wsi_form_direct;
 
 /* Both frames, as they leave. */
 struct wsi_v1 {
@@ -41,6 +40,8 @@ struct wsi_v1 {
 /** @param out (out, owned) @param skip whether somebody is left out. @return 0;
  *  WSOCK_ETOOBIG when a frame of it cannot be sent; WSOCK_ENOMEM. */
 int wsi_v1_new(struct wsi_v1 **out, const struct wsi_telling *telling, bool skip);
+/** A frame that is no message. @return 0; WSOCK_ENOMEM. */
+int wsi_v1_new_notice(struct wsi_v1 **out, wsi_frame_fn *fn, const void *what);
 struct wsi_v1 *wsi_v1_ref(struct wsi_v1 *v1);
 /** Takes NULL. */
 void wsi_v1_unref(struct wsi_v1 *v1);

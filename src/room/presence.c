@@ -47,6 +47,7 @@ static struct wsi_present *make(wsock_room *room, const char *identity, uint64_t
         return NULL;
     memcpy(present->identity, identity, size);
     wsi_list_init(&present->attendances);
+    wsi_list_init(&present->change);
     wsi_ref_init(&present->ref);
     if (wsi_table_add(&room->people, &present->node, hash) < 0) {
         wsi_free(present);

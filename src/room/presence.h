@@ -26,6 +26,8 @@ struct wsi_present {
     struct wsi_ref ref;          /* of attendances, and of who looks */
     struct wsi_list attendances; /* under the room's lock, as what follows */
     size_t count;                /* of them */
+    struct wsi_list change;      /* room->notices.changed */
+    bool is_told;                /* who hears of it was told that it is here */
     char identity[];
 };
 

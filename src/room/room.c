@@ -45,6 +45,7 @@ wsock_room *wsi_room_new(struct wsi_registry *registry, const char *name,
     wsi_room_look_at_kept(room);
     pthread_mutex_init(&room->lock, NULL);
     wsi_list_init(&room->members);
+    wsi_notices_init(&room->notices);
     wsi_owner_ref(registry->owner);
     return room;
 }
@@ -55,6 +56,7 @@ void wsi_room_free(wsock_room *room)
 
     pthread_mutex_destroy(&room->lock);
     wsi_matches_unref(room->matches);
+    wsi_notices_fini(&room->notices);
     wsi_table_fini(&room->people);
     wsi_herald_free(room->herald);
     wsi_branch_free(room->branch);
@@ -132,6 +134,8 @@ static void free_member(struct wsi_member *member)
 {
     wsi_attendance_unref(member->attendance);
     wsi_missed_free(member->missed);
+    wsi_free(member->ticket);
+    wsi_free(member->farewell);
     wsock_conn_unref(member->conn);
     wsock_room_unref(member->room);
     wsi_free(member);
@@ -176,6 +180,17 @@ static void deliver_matched(struct wsi_shard *shard, struct wsi_envelope *envelo
     wsi_envelope_unref(envelope);
 }
 
+static void tell_missed(struct wsi_member *member, struct wsi_missed *missed)
+{
+    if (wsi_missed_prepare(missed, member->room->history, member->conn) < 0)
+        wsi_conn_end(member->conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
+                     "out of memory for what a room kept for it");
+    else
+        for (size_t i = 0; i < missed->count; i++)
+            wsi_conn_deliver_missed(member->conn, &member->feed,
+                                    wsi_missed_frame(missed, i, member->conn));
+}
+
 /* What was said before the join. */
 static void deliver_missed(struct wsi_member *member)
 {
@@ -184,13 +199,8 @@ static void deliver_missed(struct wsi_member *member)
     member->missed = NULL;
     if (missed == NULL)
         return;
-    if (wsi_missed_prepare(missed, member->room->history, member->conn) < 0)
-        wsi_conn_end(member->conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
-                     "out of memory for what a room kept for it");
-    else
-        for (size_t i = 0; i < missed->count; i++)
-            wsi_conn_deliver_missed(member->conn, &member->feed,
-                                    wsi_missed_frame(missed, i, member->conn));
+    if (wsi_conn_state(member->conn) == WSI_CONN_OPEN)
+        tell_missed(member, missed);
     wsi_missed_free(missed);
 }
 
@@ -198,8 +208,13 @@ static void deliver_missed(struct wsi_member *member)
 static void tell_known(struct wsi_waiting *waiting)
 {
     struct wsi_member *member = waiting->member;
+    const wsock_joined joined = waiting->joined;
 
     member->missed = wsi_waiting_tell(waiting);
+    if (member->ticket != NULL) {
+        wsi_ticket_fill(member->ticket, &joined);
+        wsi_notices_greet(member);
+    }
     deliver_missed(member);
 }
 
@@ -221,6 +236,8 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
             break;
         case WSI_ROOM_JOIN:
             wsi_list_append(&shard->members, &member->local);
+            if (member->ticket != NULL && !member->ticket->waits)
+                wsi_notices_greet(member);
             deliver_missed(member);
             break;
         case WSI_ROOM_KNOWN:
@@ -229,6 +246,8 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
         default:
             wsi_list_remove(&member->local);
             wsi_feed_end(member->conn, &member->feed);
+            if (member->conn->form == WSI_FORM_V1)
+                wsi_notices_dismiss(member);
             free_member(member);
             break;
         }
@@ -236,7 +255,7 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
     }
 }
 
-/* @param under_way of the mail that runs; with its reference. */
+/* @param under_way (nullable) of the mail that runs; with its reference. */
 static void run_shard(struct wsi_shard *shard, bool *under_way)
 {
     wsock_room *room = shard->room;
@@ -246,11 +265,20 @@ static void run_shard(struct wsi_shard *shard, bool *under_way)
     ops = shard->first;
     shard->first = NULL;
     shard->last = &shard->first;
-    *under_way = false;
+    if (under_way != NULL)
+        *under_way = false;
     shard->pending_bytes = 0;
     pthread_mutex_unlock(&room->lock);
     run_ops(shard, ops);
     wsock_room_unref(room);
+}
+
+void wsi_room_catch_up(wsock_room *room, wsock_conn *conn)
+{
+    if (wsi_worker_current != conn->worker)
+        return;
+    wsi_ref_take(&room->ref);
+    run_shard(&room->shards[conn->worker->index], NULL);
 }
 
 static void run_mail(struct wsi_mail *mail)
@@ -355,12 +383,19 @@ static int may_join(const wsock_room *room)
                : 0;
 }
 
-static struct wsi_member *new_member(wsock_room *room, wsock_conn *conn)
+static struct wsi_member *new_member(wsock_room *room, wsock_conn *conn, const char *id)
 {
     struct wsi_member *member = wsi_zalloc(sizeof *member);
 
     if (member == NULL)
         return NULL;
+    if (conn->form == WSI_FORM_V1) {
+        member->ticket = wsi_ticket_new(id);
+        if (member->ticket == NULL) {
+            wsi_free(member);
+            return NULL;
+        }
+    }
     member->membership.of = room;
     member->membership.leave = leave_by_end;
     member->room = wsock_room_ref(room);
@@ -373,19 +408,17 @@ static struct wsi_member *new_member(wsock_room *room, wsock_conn *conn)
     return member;
 }
 
-static void append_op(struct wsi_shard *shard, struct wsi_room_op *op,
-                      struct wsi_room_posts *posts)
+void wsi_room_append(wsock_room *room, unsigned shard, struct wsi_room_op *op,
+                     struct wsi_room_posts *posts)
 {
-    const size_t index = (size_t)(shard - shard->room->shards);
-
-    if (wsi_shard_append(shard, op))
-        posts->shards[index / 64] |= UINT64_C(1) << index % 64;
+    if (wsi_shard_append(&room->shards[shard], op))
+        posts->shards[shard / 64] |= UINT64_C(1) << shard % 64;
 }
 
 void wsi_room_append_op(wsock_room *room, const struct wsi_member *member,
                         struct wsi_room_op *op, struct wsi_room_posts *posts)
 {
-    append_op(&room->shards[member->conn->worker->index], op, posts);
+    wsi_room_append(room, member->conn->worker->index, op, posts);
 }
 
 /* With the room's lock held: what it missed, as far as that is known. */
@@ -421,22 +454,39 @@ static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined 
     if (r < 0) {
         wsi_presence_cancel(room, member->attendance);
         member->attendance = NULL;
+    } else if (member->ticket != NULL && room->history != NULL) {
+        member->ticket->epoch = room->history->epoch;
+        member->ticket->offset = room->history->last;
+        member->ticket->recovered = joined->recovered > 0;
+        member->ticket->waits = member->waiting != NULL;
     }
     return r;
 }
 
-/* With the room's lock held. */
+/* With the room's lock held: a member is one more, or one less, unless others of the same
+ * identity are there. */
+static void count_head(wsock_room *room, const struct wsi_attendance *attendance,
+                       bool came, struct wsi_room_posts *posts)
+{
+    if (attendance != NULL && !(came ? attendance->first : attendance->last))
+        return;
+    room->heads += came ? 1 : (size_t)-1;
+    wsi_notices_change(room, attendance != NULL ? attendance->present : NULL, posts);
+}
+
+/* With the room's lock held. Those who are there hear of it, and it does not. */
 static void link_member(struct wsi_member *member, struct wsi_room_posts *posts)
 {
     wsock_room *room = member->room;
-    struct wsi_shard *shard = &room->shards[member->conn->worker->index];
+    const unsigned shard = member->conn->worker->index;
 
+    posts->herald |= wsi_presence_join(room, member->attendance);
+    count_head(room, member->attendance, true, posts);
     wsi_list_append(&room->members, &member->node);
     room->count++;
     wsi_takers_count(&room->takers, member->conn, true);
-    shard->count++;
-    append_op(shard, &member->join, posts);
-    posts->herald |= wsi_presence_join(room, member->attendance);
+    room->shards[shard].count++;
+    wsi_room_append(room, shard, &member->join, posts);
     wsi_branch_look(room);
     if (member->waiting != NULL)
         wsi_waiting_begin(member->waiting);
@@ -450,35 +500,39 @@ static void tell_joined(const wsock_join *how, wsock_conn *conn,
         how->on_joined(conn, joined, how->joined_user);
 }
 
-static int join(wsock_room *room, wsock_conn *conn, const wsock_join *how,
-                wsock_joined *joined)
+int wsi_room_join(wsock_room *room, wsock_conn *conn, const wsock_join *how,
+                  wsock_joined *out, const char *id)
 {
     struct wsi_room_posts posts = {0};
+    wsock_joined joined = {.size = sizeof joined};
     struct wsi_member *member;
     int r;
 
     if (conn->worker->pool != room->registry->owner->pool)
         return WSOCK_EINVAL;
-    member = new_member(room, conn);
+    member = new_member(room, conn, id);
     if (member == NULL)
         return WSOCK_ENOMEM;
     pthread_mutex_lock(&room->lock);
-    r = begin(member, how, joined);
+    r = begin(member, how, &joined);
     if (r == 0)
         link_member(member, &posts);
     pthread_mutex_unlock(&room->lock);
     if (r == 0) {
-        tell_joined(how, conn, joined);
+        tell_joined(how, conn, &joined);
         wsi_room_post(room, &posts);
     } else {
         free_member(member);
     }
+    if (r == 0 && out != NULL)
+        *out = joined;
     return r;
 }
 
 int wsock_room_join(wsock_room *room, wsock_conn *conn)
 {
-    return room != NULL && conn != NULL ? join(room, conn, NULL, NULL) : WSOCK_EINVAL;
+    return room != NULL && conn != NULL ? wsi_room_join(room, conn, NULL, NULL, NULL)
+                                        : WSOCK_EINVAL;
 }
 
 /* Sizes of wsock_join by version. */
@@ -495,15 +549,9 @@ static bool is_valid(const wsock_join *how, const wsock_joined *out)
 int wsock_room_join_with(wsock_room *room, wsock_conn *conn, const wsock_join *how,
                          wsock_joined *out)
 {
-    wsock_joined joined = {.size = sizeof joined};
-    int r;
-
     if (room == NULL || conn == NULL || how == NULL || !is_valid(how, out))
         return WSOCK_EINVAL;
-    r = join(room, conn, how, &joined);
-    if (r == 0 && out != NULL)
-        *out = joined;
-    return r;
+    return wsi_room_join(room, conn, how, out, NULL);
 }
 
 int wsock_room_join_since(wsock_room *room, wsock_conn *conn, const wsock_position *since,
@@ -521,6 +569,8 @@ void wsi_room_post(wsock_room *room, const struct wsi_room_posts *posts)
             wsi_shard_post(&room->shards[64 * i + (unsigned)__builtin_ctzll(left)]);
     if (posts->herald)
         wsi_herald_post(room->herald);
+    wsock_timer_stop(posts->timer);
+    wsock_timer_unref(posts->timer);
 }
 
 /* With the room's lock held, by who unlinked the membership. */
@@ -528,16 +578,19 @@ static void end(struct wsi_member *member, int how, struct wsi_blob *reason,
                 struct wsi_room_posts *posts)
 {
     wsock_room *room = member->room;
-    struct wsi_shard *shard = &room->shards[member->conn->worker->index];
+    const unsigned shard = member->conn->worker->index;
 
     wsi_list_remove(&member->node);
     room->count--;
     wsi_takers_count(&room->takers, member->conn, false);
-    shard->count--;
+    room->shards[shard].count--;
     posts->herald |= wsi_presence_leave(room, member->attendance, how, reason);
     if (member->waiting != NULL)
-        append_op(shard, wsi_waiting_end(member->waiting), posts);
-    append_op(shard, &member->leave, posts);
+        wsi_room_append(room, shard, wsi_waiting_end(member->waiting), posts);
+    wsi_room_append(room, shard, &member->leave, posts);
+    count_head(room, member->attendance, false, posts);
+    if (member->conn->form == WSI_FORM_V1)
+        wsi_notices_look(room, posts);
     wsi_branch_look(room);
 }
 
@@ -585,6 +638,24 @@ int wsi_room_remove(wsock_room *room, wsock_conn *conn, int how, struct wsi_blob
     pthread_mutex_unlock(&room->lock);
     wsi_room_post(room, &posts);
     return was_there ? 0 : WSOCK_ENOENT;
+}
+
+int wsi_room_leave(wsock_room *room, wsock_conn *conn, struct wsi_ticket *ticket)
+{
+    struct wsi_room_posts posts = {0};
+    struct wsi_membership *membership;
+
+    pthread_mutex_lock(&room->lock);
+    membership = wsi_membership_end(conn, room);
+    if (membership != NULL) {
+        member_of(membership)->farewell = ticket;
+        end(member_of(membership), WSOCK_LEFT_BY_CALL, NULL, &posts);
+    }
+    pthread_mutex_unlock(&room->lock);
+    wsi_room_post(room, &posts);
+    if (membership == NULL)
+        wsi_free(ticket);
+    return membership != NULL ? 0 : WSOCK_ENOENT;
 }
 
 /* ---- looking ---- */

@@ -35,6 +35,7 @@
 #include "room/group.h"
 #include "room/herald.h"
 #include "room/history.h"
+#include "room/notices.h"
 #include "room/op.h"
 #include "room/options.h"
 #include "room/presence.h"
@@ -59,6 +60,8 @@ struct wsi_member {
     struct wsi_room_op join, leave;
     struct wsi_attendance *attendance; /* a reference, nullable */
     struct wsi_waiting *waiting; /* (nullable) its own op's; under the room's lock */
+    struct wsi_ticket *ticket; /* (owned, nullable) if it speaks rooms.v1, until told */
+    struct wsi_ticket *farewell; /* (owned, nullable) if it asked to leave */
     uint64_t published_us; /* what it published is paid for until then; under the lock */
 };
 
@@ -90,7 +93,9 @@ struct wsock_room {
     bool kept; /* it holds a reference to itself */
     struct wsi_list members;
     size_t count;
+    size_t heads;                /* people, and members without identity */
     struct wsi_takers takers;    /* of the members */
+    struct wsi_notices notices;
     struct wsi_matches *matches; /* (owned, nullable) who listens by pattern... */
     uint64_t generation;         /* ...as of then */
     struct wsi_table people;     /* struct wsi_present */
@@ -139,7 +144,11 @@ int wsi_room_make_shards(wsock_room *room);
 struct wsi_room_posts {
     uint64_t shards[WSI_WORKERS_MAX / 64]; /* bits */
     bool herald;
+    wsock_timer *timer; /* (owned, nullable) to be stopped */
 };
+/** With the lock held: queue an operation for one of the shards. */
+void wsi_room_append(wsock_room *room, unsigned shard, struct wsi_room_op *op,
+                     struct wsi_room_posts *posts);
 /** By who holds the room. */
 void wsi_room_post(wsock_room *room, const struct wsi_room_posts *posts);
 
@@ -158,7 +167,20 @@ struct wsi_member *wsi_room_member(wsock_room *room, wsock_conn *conn);
 /** Is it a member now? Takes the worker's lock. */
 bool wsi_room_has(wsock_room *room, wsock_conn *conn);
 
+/** As wsock_room_join_with(). @param how (nullable) @param out (out, nullable) @param id
+ *  (nullable) of the request, if the connection speaks rooms.v1. */
+int wsi_room_join(wsock_room *room, wsock_conn *conn, const wsock_join *how,
+                  wsock_joined *out, const char *id);
+/** As wsock_room_leave(), by a request. @param ticket (consumed) */
+int wsi_room_leave(wsock_room *room, wsock_conn *conn, struct wsi_ticket *ticket);
+
+/** Of who is or was just in it, on its worker: do what waits there now, so that it comes
+ *  before what else is sent. Elsewhere: nothing. */
+void wsi_room_catch_up(wsock_room *room, wsock_conn *conn);
+
 /* broadcast.c */
+/** With the lock held: whether a worker is so far behind that nothing is queued. */
+bool wsi_room_is_full(const wsock_room *room);
 /**
  * Before a message is made for the room: to compress it, or to make frames of rooms.v1,
  * would be for nothing where it is full, and dear, as whoever was refused tries again.

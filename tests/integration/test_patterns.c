@@ -60,6 +60,8 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     int text[2];
 
     (void)conn;
+    if (type == WSOCK_TEXT && told_of_members(data, len))
+        return;
     if (type == WSOCK_TEXT) {
         CHECK((listener - listeners) % 2 == 1 && told_read(&frame, data, len));
         data = frame.data;

@@ -164,6 +164,8 @@ static void on_told(struct member *member, const void *data, size_t len)
     struct told told;
     uint64_t id = SKIPPED;
 
+    if (told_of_members(data, len))
+        return;
     CHECK(told_read(&told, data, len));
     CHECK(member->joined && member->speaks_v1);
     CHECK(told.epoch == member->epoch && told.prev == member->last &&

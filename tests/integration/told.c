@@ -33,6 +33,17 @@ static bool read_bytes(struct told *told, const char *text)
     return len >= 0;
 }
 
+bool told_of_members(const void *frame, size_t len)
+{
+    static const char *const kinds[] = {"{\"type\":\"joined\"", "{\"type\":\"left\"",
+                                        "{\"type\":\"presence\""};
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (len > strlen(kinds[i]) && memcmp(frame, kinds[i], strlen(kinds[i])) == 0)
+            return true;
+    return false;
+}
+
 bool told_read(struct told *told, const void *frame, size_t len)
 {
     static const char msg[] = "{\"type\":\"msg\",", skip[] = "{\"type\":\"skip\",";

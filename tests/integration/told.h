@@ -14,6 +14,8 @@ struct told {
     uint64_t epoch, offset, prev; /* 0 without history */
 };
 
+/** Whether a frame is about who is in the room, and no message. */
+bool told_of_members(const void *frame, size_t len);
 /** @return false for what is neither. */
 bool told_read(struct told *told, const void *frame, size_t len);
 
