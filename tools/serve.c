@@ -275,7 +275,7 @@ static int setup_endpoints(struct serve *s)
         r = wsock_endpoint_on_message(echo, on_echo, NULL, NULL);
     wsock_endpoint_unref(echo);
     if (r == 0)
-        r = rooms_new(&s->rooms, s->runtime, s->server, s->heartbeat_ms);
+        r = rooms_new(&s->rooms, s->server, s->heartbeat_ms);
     if (r < 0)
         return fail(command, "cannot set up: %s", wsock_strerror(r));
     if (s->www != NULL) {

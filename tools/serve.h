@@ -16,8 +16,7 @@ struct rooms;
  * @param heartbeat_ms how often members that speak wsock.rooms.v1 hear from the server.
  * @return 0 or a negative code of the library.
  */
-int rooms_new(struct rooms **out, wsock_runtime *runtime, wsock_server *server,
-              int64_t heartbeat_ms);
+int rooms_new(struct rooms **out, wsock_server *server, int64_t heartbeat_ms);
 
 /** Once no handler of the server can run any more. */
 void rooms_free(struct rooms *rooms);

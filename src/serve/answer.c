@@ -4,15 +4,14 @@
 
 #include <wsock/error.h>
 
+#include "conn/send.h"
 #include "core/alloc.h"
 #include "serve/v1.h"
 
 /* Who asks but does not read the answers is cut off, because one that went missing could
  * never be made up for. */
-static void send_text(struct wsi_v1_session *session, const char *text, size_t len)
+static void look_at(struct wsi_v1_session *session, int r)
 {
-    const int r = wsock_conn_send(session->conn, WSOCK_TEXT, text, len);
-
     if (r == WSOCK_EAGAIN)
         wsi_v1_session_close(session, WSI_V1_CLOSE_LATER, "answers are not read");
     else if (r < 0 && r != WSOCK_ECLOSED)
@@ -25,21 +24,60 @@ void wsi_v1_send(struct wsi_v1_session *session, json_t *frame)
     char *text = frame != NULL ? wsi_v1_dump(frame, &len) : NULL;
 
     json_decref(frame);
-    if (text != NULL)
-        send_text(session, text, len);
-    else
-        wsi_v1_session_close(session, WSI_V1_CLOSE_FAILED, wsock_strerror(WSOCK_ENOMEM));
+    look_at(session, text != NULL ? wsock_conn_send(session->conn, WSOCK_TEXT, text, len)
+                                  : WSOCK_ENOMEM);
     wsi_free(text);
 }
 
 void wsi_v1_reply(const struct wsock_ask *ask, json_t *answer)
 {
-    if (ask->id != NULL)
+    if (ask->session->is_raw)
+        json_decref(answer);
+    else if (ask->id != NULL)
         wsi_v1_send(ask->session, json_pack("{s:O, s:o}", "re", ask->id, "ok", answer));
     else if (answer == NULL || json_is_object(answer))
         wsi_v1_send(ask->session, answer);
     else
         json_decref(answer);
+}
+
+/* A request with an id. */
+struct answer {
+    char *id;
+    wsi_frame_fn *fn;
+    const void *what;
+};
+
+static void write_answer(struct wsi_writer *writer, const void *what)
+{
+    const struct answer *answer = what;
+
+    wsi_write_text(writer, "{\"re\":");
+    wsi_write_text(writer, answer->id);
+    wsi_write_text(writer, ",\"ok\":");
+    answer->fn(writer, answer->what);
+    wsi_write_text(writer, "}");
+}
+
+void wsi_v1_reply_with(const struct wsock_ask *ask, wsi_frame_fn *fn, const void *what)
+{
+    struct wsi_v1_session *session = ask->session;
+    size_t len;
+    struct answer answer = {
+        .id = ask->id != NULL ? wsi_v1_dump(ask->id, &len) : NULL,
+        .fn = fn,
+        .what = what,
+    };
+    struct wsi_blob *frame = NULL;
+
+    if (ask->id == NULL)
+        frame = wsi_frame_new(fn, what);
+    else if (answer.id != NULL)
+        frame = wsi_frame_new(write_answer, &answer);
+    look_at(session,
+            frame != NULL ? wsi_conn_send_frame(session->conn, frame) : WSOCK_ENOMEM);
+    wsi_blob_unref(frame);
+    wsi_free(answer.id);
 }
 
 void wsi_v1_reply_error(struct wsi_v1_session *session, const json_t *id,

@@ -20,6 +20,7 @@
 #include "conn/identity.h"
 #include "conn/queue.h"
 #include "core/alloc.h"
+#include "proto/json.h"
 #include "proto/utf8.h"
 #include "serve/v1.h"
 
@@ -236,6 +237,12 @@ static int put(char **at, const void *data, size_t len)
     return 0;
 }
 
+/* As others get it. */
+static bool is_json(const void *data, size_t len)
+{
+    return wsi_utf8_is_valid(data, len) && wsi_json_is_value(data, len);
+}
+
 int wsock_ask_set_identity(wsock_ask *ask, const char *identity)
 {
     const char *before;
@@ -254,7 +261,7 @@ int wsock_ask_set_info(wsock_ask *ask, const char *json, size_t len)
 {
     int r;
 
-    if (ask == NULL || (json != NULL && !wsi_v1_is_json(json, len)))
+    if (ask == NULL || (json != NULL && !is_json(json, len)))
         return WSOCK_EINVAL;
     r = may_change(ask, ask->kind == WSI_V1_HELLO || ask->kind == WSI_V1_JOIN);
     if (r == 0)
@@ -290,7 +297,7 @@ static int check_data(int type, const void *data, size_t len)
     case WSOCK_TEXT:
         return wsi_utf8_is_valid(data, len) ? 0 : WSOCK_EUTF8;
     case WSOCK_TEXT | WSOCK_JSON:
-        return wsi_v1_is_json(data, len) ? 0 : WSOCK_EINVAL;
+        return is_json(data, len) ? 0 : WSOCK_EINVAL;
     default:
         return WSOCK_EINVAL;
     }

@@ -244,14 +244,14 @@ static const char *read_hello(struct wsock_ask *ask, const char **code)
     if (!read_text(&ask->name, ask->object, "name", WSI_V1_NAME_MAX) ||
         (ask->name != NULL && (*ask->name == '\0' || !is_plain(ask->name)))) {
         *code = "bad_name";
-        return "name: 1 to 255 bytes of text without control characters";
+        return "name: 1 to 64 bytes of text without control characters";
     }
     return NULL;
 }
 
 static const char *read_direct(struct wsock_ask *ask)
 {
-    if (!read_text(&ask->name, ask->object, "identity", WSI_V1_NAME_MAX) ||
+    if (!read_text(&ask->name, ask->object, "identity", WSI_V1_IDENTITY_MAX) ||
         ask->name == NULL)
         return "identity: it is missing, or longer than 255 bytes";
     return read_message(ask);
@@ -260,7 +260,7 @@ static const char *read_direct(struct wsock_ask *ask)
 static const char *read_call(struct wsock_ask *ask)
 {
     if (!read_text(&ask->name, ask->object, "name", WSI_V1_NAME_MAX) || ask->name == NULL)
-        return "name: it is missing, or longer than 255 bytes";
+        return "name: it is missing, or longer than 64 bytes";
     return read_value(ask, "args");
 }
 
@@ -316,7 +316,7 @@ static const char *read_fields(struct wsock_ask *ask, const char **code)
 {
     if (!read_text(&ask->token, ask->object, "token", WSI_V1_TOKEN_MAX))
         return "token: at most 16384 bytes of text";
-    if (!read_text(&ask->room, ask->object, "room", WSI_V1_NAME_MAX)) {
+    if (!read_text(&ask->room, ask->object, "room", WSI_V1_ROOM_MAX)) {
         *code = "bad_room";
         return "room: the name of a room is at most 255 bytes long";
     }

@@ -13,9 +13,12 @@
 #include <wsock/member.h>
 
 #include "conn/conn.h"
-#include "core/alloc.h"
+#include "conn/encode.h"
+#include "conn/service.h"
+#include "core/buf.h"
 #include "core/random.h"
-#include "proto/base64.h"
+#include "room/crowd.h"
+#include "room/form.h"
 #include "room/name.h"
 #include "room/room.h"
 #include "serve/v1.h"
@@ -171,6 +174,7 @@ static void do_hello(struct wsock_ask *ask)
         wsi_v1_session_close(session, WSI_V1_CLOSE_FAILED, wsock_strerror(r));
         return;
     }
+    session->has_info = ask->has_info;
     session->info = ask->info;
     session->info_len = ask->info_len;
     ask->info = NULL;
@@ -210,62 +214,77 @@ static void refuse_join(const struct wsock_ask *ask, wsock_room *room, int r, si
         refuse(ask, "too_many", "you are in as many rooms as you may be", false);
 }
 
-static void wsi_v1_join(struct wsock_ask *ask, wsock_room *room, const wsock_join *how)
-{
-    wsock_joined joined = {.size = sizeof joined};
-    const int r = wsock_room_join_with(room, ask->conn, how, &joined);
+/* The id of a request, as the room's answer needs it. */
+struct id {
+    char text[6 * WSI_V1_ID_MAX + 3]; /* escaped, in quotes */
+};
 
-    if (r < 0)
-        refuse_join(ask, room, r, how->info_len);
-    else if (!ask->session->is_raw)
-        wsi_v1_reply(ask,
-                     json_pack("{s:s, s:s, s:I, s:b}", "type", "joined", "room",
-                               ask->room, "count", (json_int_t)wsock_room_count(room),
-                               "recovered", (int)joined.recovered));
+static const char *id_of(struct id *id, const struct wsock_ask *ask)
+{
+    size_t len;
+
+    if (ask->id == NULL)
+        return NULL;
+    len = json_dumpb(ask->id, id->text, sizeof id->text - 1,
+                     JSON_COMPACT | JSON_ENCODE_ANY);
+    id->text[len] = '\0';
+    return id->text;
+}
+
+/* What the application says of it, or else what it says itself. */
+static void take_info(wsock_join *how, const struct wsock_ask *ask)
+{
+    if (ask->has_info) {
+        how->info = ask->info;
+        how->info_len = ask->info_len;
+    } else if (ask->session->has_info) {
+        how->info = ask->session->info;
+        how->info_len = ask->session->info_len;
+    } else {
+        how->info = ask->data.data;
+        how->info_len = ask->data.len;
+    }
 }
 
 static void do_join(struct wsock_ask *ask)
 {
-    struct wsi_v1_session *session = ask->session;
     const wsock_position since = {
         .size = sizeof since, .epoch = ask->epoch, .offset = ask->offset};
     wsock_join how = {.size = sizeof how, .since = ask->has_since ? &since : NULL};
     wsock_room *room = NULL;
-    int r = wsock_server_room(session->v1->server, &room, ask->room);
+    struct id id;
+    int r = wsock_server_room(ask->session->v1->server, &room, ask->room);
 
-    if (ask->has_info) {
-        how.info = ask->info;
-        how.info_len = ask->info_len;
-    } else if (session->info_len > 0) {
-        how.info = session->info;
-        how.info_len = session->info_len;
-    } else {
-        how.info = ask->data.data;
-        how.info_len = ask->data.len;
-    }
-    if (r == WSOCK_ETOOBIG)
+    if (r == WSOCK_ETOOBIG) {
         refuse(ask, "too_many", "the server has as many rooms as it may have", true);
-    else if (r < 0)
+    } else if (r < 0) {
         fail(ask, r);
-    else
-        wsi_v1_join(ask, room, &how);
+    } else {
+        take_info(&how, ask);
+        r = wsi_room_join(room, ask->conn, &how, NULL, id_of(&id, ask));
+        if (r < 0)
+            refuse_join(ask, room, r, how.info_len);
+        else
+            wsi_room_catch_up(room, ask->conn);
+    }
     wsock_room_unref(room);
-}
-
-static void wsi_v1_leave(struct wsock_ask *ask, wsock_room *room)
-{
-    wsock_room_leave(room, ask->conn);
-    wsi_v1_reply(ask, json_pack("{s:s, s:s, s:s}", "type", "left", "room", ask->room,
-                                "reason", "asked"));
 }
 
 static void do_leave(struct wsock_ask *ask)
 {
     wsock_room *room = room_of_member(ask);
+    struct id id;
+    struct wsi_ticket *ticket;
 
     if (room == NULL)
         return;
-    wsi_v1_leave(ask, room);
+    ticket = wsi_ticket_new(id_of(&id, ask));
+    if (ticket == NULL)
+        fail(ask, WSOCK_ENOMEM);
+    else if (wsi_room_leave(room, ask->conn, ticket) < 0)
+        refuse(ask, "not_member", "you are no member of this room", false);
+    else
+        wsi_room_catch_up(room, ask->conn);
     wsock_room_unref(room);
 }
 
@@ -286,7 +305,9 @@ static void do_publish(struct wsock_ask *ask)
                                 .data = ask->data.data,
                                 .len = ask->data.len,
                                 .key = ask->key,
-                                .type = ask->data.type & ~WSOCK_JSON};
+                                .event = ask->event,
+                                .from = wsock_conn_identity(ask->conn),
+                                .type = ask->data.type};
     wsock_room *room = room_of_member(ask);
     int r;
 
@@ -300,14 +321,126 @@ static void do_publish(struct wsock_ask *ask)
         wsi_v1_reply(ask, at.epoch != 0 ? position(&at) : json_true());
 }
 
+/* To who else speaks this protocol: other connections of an identity have no use for
+ * what any client may send. */
 static void do_direct(struct wsock_ask *ask)
 {
-    refuse(ask, "failed", "not yet", false);
+    const struct wsi_telling telling = {
+        .event = ask->event,
+        .from = wsock_conn_identity(ask->conn),
+        .data = ask->data.data,
+        .len = ask->data.len,
+        .time_ms = wsi_pool_calendar_ms(ask->conn->worker->pool),
+        .type = ask->data.type,
+    };
+    struct wsi_crowd crowd;
+    struct wsi_service *service = wsi_service_of(ask->conn->owner);
+    int r = wsi_crowd_of_identity(&crowd, &service->identities, ask->name);
+
+    if (r == 0) {
+        r = wsi_crowd_tell(&crowd, &telling);
+        wsi_crowd_drop(&crowd);
+    }
+    if (r < 0)
+        fail(ask, r);
+    else
+        wsi_v1_reply(ask, json_pack("{s:i}", "count", r));
+}
+
+/* ---- history ---- */
+
+/* Kept messages as frames, one behind the other; which end where. */
+struct pages {
+    const struct wsock_ask *ask;
+    wsock_position at;
+    struct wsi_buf text;
+    size_t ends[WSI_V1_HISTORY_MAX];
+    size_t first, count;
+    int r;
+};
+
+static int put_message(const wsock_room_message *message, void *user)
+{
+    struct pages *pages = user;
+    const struct wsi_telling telling = {
+        .room = pages->ask->room,
+        .event = message->event,
+        .from = message->from,
+        .data = message->data,
+        .len = message->len,
+        .time_ms = message->time_ms,
+        .epoch = message->epoch,
+        .offset = message->offset,
+        .type = message->type | (message->is_json != 0 ? WSOCK_JSON : 0),
+    };
+    const size_t len = wsi_frame_measure(wsi_form_msg, &telling);
+    struct wsi_writer writer = {0};
+
+    if (pages->count == WSI_V1_HISTORY_MAX)
+        return 1;
+    pages->r = wsi_buf_reserve(&pages->text, len, WSI_MESSAGE_MAX);
+    if (pages->r < 0)
+        return 1;
+    writer.at = pages->text.data + pages->text.len;
+    wsi_form_msg(&writer, &telling);
+    pages->text.len += len;
+    pages->ends[pages->count++] = pages->text.len;
+    return 0;
+}
+
+static size_t begin_of(const struct pages *pages, size_t index)
+{
+    return index > 0 ? pages->ends[index - 1] : 0;
+}
+
+/* The newest that fit are told; the client asks for those before. */
+static void trim(struct pages *pages)
+{
+    while (pages->first + 1 < pages->count &&
+           pages->text.len - begin_of(pages, pages->first) > WSI_V1_HISTORY_BYTES)
+        pages->first++;
+}
+
+static void write_history(struct wsi_writer *writer, const void *what)
+{
+    const struct pages *pages = what;
+
+    wsi_write_field(writer, "{\"room\":", pages->ask->room);
+    wsi_write_text(writer, ",\"messages\":[");
+    for (size_t i = pages->first; i < pages->count; i++) {
+        wsi_write_text(writer, i > pages->first ? "," : "");
+        wsi_write(writer, pages->text.data + begin_of(pages, i),
+                  pages->ends[i] - begin_of(pages, i));
+    }
+    wsi_write_epoch(writer, "],\"position\":{\"epoch\":", pages->at.epoch);
+    wsi_write_number(writer, ",\"offset\":", pages->at.offset);
+    wsi_write_text(writer, "}}");
 }
 
 static void do_history(struct wsock_ask *ask)
 {
-    refuse(ask, "failed", "not yet", false);
+    struct pages pages = {.ask = ask, .at = {.size = sizeof pages.at}};
+    const size_t limit = ask->limit < WSI_V1_HISTORY_MAX ? (size_t)ask->limit
+                                                         : WSI_V1_HISTORY_MAX;
+    wsock_room *room = room_of_member(ask);
+    int r;
+
+    if (room == NULL)
+        return;
+    r = wsock_room_history(room, ask->offset, limit, put_message, &pages);
+    if (r >= 0)
+        r = wsock_room_position(room, &pages.at);
+    if (pages.r < 0)
+        r = pages.r;
+    trim(&pages);
+    if (r == WSOCK_ENOTSUP)
+        refuse(ask, "no_history", "this room keeps no messages", false);
+    else if (r < 0)
+        fail(ask, r);
+    else
+        wsi_v1_reply_with(ask, write_history, &pages);
+    wsi_buf_fini(&pages.text);
+    wsock_room_unref(room);
 }
 
 static void do_call(const struct wsock_ask *ask)

@@ -12,6 +12,7 @@
 #include <wsock/error.h>
 
 #include "conn/conn.h"
+#include "conn/member.h"
 #include "core/alloc.h"
 #include "serve/v1.h"
 
@@ -92,6 +93,8 @@ int wsi_v1_session_open(struct wsi_v1_door *v1, wsock_conn *conn)
     session->is_raw = *wsock_conn_subprotocol(conn) == '\0';
     wsi_list_init(&session->late);
     session->v1 = v1;
+    if (!session->is_raw)
+        wsi_conn_set_form(conn, WSI_FORM_V1);
     atomic_store(&extra->attached, &session->attached);
     return set_timer(session, &session->timer, timeout, 0, on_hello_late);
 }

@@ -40,6 +40,7 @@
 #include "core/list.h"
 #include "core/mailbox.h"
 #include "core/ref.h"
+#include "room/writer.h"
 
 /* What a client sends is bounded before it costs anything. */
 enum {
@@ -48,14 +49,16 @@ enum {
     WSI_V1_BATCH_MAX = 64,    /* frames in it */
     WSI_V1_ID_MAX = 64,       /* bytes of an id that is text */
     WSI_V1_EVENT_MAX = 64,
-    WSI_V1_NAME_MAX = 255, /* of who it wants to be, of a call, of a room */
+    WSI_V1_NAME_MAX = 64, /* of who it wants to be, of a call */
+    WSI_V1_ROOM_MAX = 255,
+    WSI_V1_IDENTITY_MAX = 255,
     WSI_V1_KEY_MAX = 255,
     WSI_V1_TOKEN_MAX = 16384,
     WSI_V1_HISTORY_MAX = 256,           /* messages in one answer */
     WSI_V1_HISTORY_BYTES = 1024 * 1024, /* and what they may hold, but for one */
     WSI_V1_WAITING_MAX = 1024 *
                          1024, /* bytes behind a question, where the host is slow */
-    WSI_V1_BROKEN_MAX = 16,    /* messages one after the other that are no frames */
+    WSI_V1_BROKEN_MAX = 64,    /* messages one after the other that are no frames */
 };
 
 /* Why a connection is closed. */
@@ -114,7 +117,8 @@ struct wsi_v1_session {
     bool home_is_due; /* to be joined after the hello */
     unsigned broken;  /* messages in a row */
     char *home;       /* (owned, nullable) the room of the path */
-    char *info;       /* (owned, nullable) that the hello gave it, as JSON */
+    bool has_info;    /* the hello said what the others see of it */
+    char *info;       /* (owned, nullable) as JSON */
     size_t info_len;
     struct wsock_ask *waiting; /* a reference, nullable */
     json_t *batch;             /* (owned, nullable) what is being worked off, */
@@ -250,6 +254,8 @@ void wsi_v1_send(struct wsi_v1_session *session, json_t *frame);
 /** Answer a request: within {"re", "ok"} when it has an id, else by a frame of its own;
  * nothing then where the answer is only true. @param answer (consumed, nullable) */
 void wsi_v1_reply(const struct wsock_ask *ask, json_t *answer);
+/** The same by who writes it. */
+void wsi_v1_reply_with(const struct wsock_ask *ask, wsi_frame_fn *fn, const void *what);
 /** @param id (borrowed, nullable) */
 void wsi_v1_reply_error(struct wsi_v1_session *session, const json_t *id,
                         const char *code, const char *text, bool retry);

@@ -53,7 +53,7 @@ test("two talk", { timeout: 20000 }, async (t) => {
   await theirs.leave();
   await gone;
   assert.deepEqual([...ours.members], ["Ann"]);
-  await assert.rejects(bob.call("nothing"), { code: "unknown_type" });
+  await assert.rejects(bob.call("nothing"), { code: "unknown_call" });
 });
 
 test("a server that is killed is found again, and the room with it", { timeout: 30000 }, async (t) => {

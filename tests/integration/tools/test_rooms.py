@@ -216,7 +216,7 @@ class Frames(Rooms):
         self.assert_error(client.ask(type="pub", room="lobby"), "bad_frame")
         self.assert_error(client.ask(type="pub", room="lobby", data=1, event="e" * 65), "bad_frame")
         self.assert_error(client.ask(type="leave", room="other"), "not_member")
-        self.assert_error(client.ask(type="history", room="lobby"), "unknown_type")
+        self.assert_error(client.ask(type="history", room="lobby"), "no_history")
         self.assert_error(client.ask(type="pub", room="lobby", data={"b64": "="}), "bad_frame")
 
     def test_frames_are_bounded_before_they_are_parsed(self):
