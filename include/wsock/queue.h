@@ -94,9 +94,9 @@ WSOCK_API int wsock_queue_wait(wsock_queue *queue, int64_t timeout_ms);
  *
  * @param out       (out, owned) they stay where the handler was told that they are.
  * @param free_data (out) what frees *out: once, at any time, on any thread.
- * @return 0; WSOCK_ENOENT for up to 4 KiB, which have no memory of their own and are to be
- *         copied, for what was taken already, and outside of such a handler;
- *         WSOCK_EINVAL. Thread: the handler's. Since: 1.0
+ * @return 0; WSOCK_ENOENT for up to 4 KiB, which have no memory of their own and are to
+ * be copied, for what was taken already, and outside of such a handler; WSOCK_EINVAL.
+ * Thread: the handler's. Since: 1.0
  */
 WSOCK_API int wsock_queue_take_data(wsock_queue *queue, void **out,
                                     wsock_free_fn *free_data);

@@ -153,10 +153,10 @@ int wsock_client_connect_fd(wsock_client *client, wsock_conn **out, int fd)
     if (r < 0)
         return r;
     r = wsi_remote_connect_given(&client->remote, fd, out, why);
-    return r < 0 ? wsi_fail(&client->failure, r, "%s: %s",
-                            shown(client->remote.home.text),
-                            *why != '\0' ? why : wsock_strerror(r))
-                 : 0;
+    return r < 0
+               ? wsi_fail(&client->failure, r, "%s: %s", shown(client->remote.home.text),
+                          *why != '\0' ? why : wsock_strerror(r))
+               : 0;
 }
 
 /* ---- one connection that comes back ---- */

@@ -117,8 +117,8 @@ void wsi_queue_unref(struct wsock_queue *queue);
  * without memory. Any thread. */
 struct wsi_lane *wsi_queue_lane(struct wsock_queue *queue, struct wsi_worker *worker);
 
-/** The memory of what the handler that runs is told of. @return (owned, nullable) NULL when
- * there is none that is its own. The thread that dispatches. */
+/** The memory of what the handler that runs is told of. @return (owned, nullable) NULL
+ * when there is none that is its own. The thread that dispatches. */
 void *wsi_queue_take(struct wsock_queue *queue);
 
 /** Run mail where the handlers run, behind what was called before. Once it is closed, it

@@ -79,9 +79,9 @@ int wsi_remote_connect_given(struct wsi_remote *remote, int given, wsock_conn **
                              char *why)
 {
     struct wsi_pool *pool = remote->owner.pool;
-    struct wsi_address peer;
+    struct wsi_address peer = {0};
     struct wsock_conn *conn;
-    int fd, r;
+    int fd = -1, r;
 
     *why = '\0';
     r = wsi_pool_start(pool);

@@ -44,7 +44,7 @@ struct wsi_tls_context {
     struct wsi_identities *identities; /* (owned, nullable) */
     struct wsi_tickets *tickets;       /* (owned, nullable) server: a reference */
     struct wsi_sessions sessions;      /* client */
-    unsigned alpn_len; /* 0: none */
+    unsigned alpn_len;                 /* 0: none */
     unsigned char alpn[WSI_TLS_ALPN_MAX]; /* RFC 7301 section 3.1, without its length */
     unsigned pin_count;
     uint8_t pin[WSI_TLS_PINS_MAX][WSI_TLS_PIN_SIZE];

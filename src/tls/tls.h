@@ -41,8 +41,8 @@ struct wsi_tls_config {
     const char *ocsp;    /* server: DER files, one for each certificate */
     const char *ciphers; /* of TLS 1.2 */
     const char *ciphersuites; /* of TLS 1.3 */
-    const char *alpn; /* names; "": http/1.1; "none" */
-    const char *pins; /* client: "sha256//...=;..." */
+    const char *alpn;         /* names; "": http/1.1; "none" */
+    const char *pins;         /* client: "sha256//...=;..." */
     enum wsi_tls_verify verify;
     unsigned min_version;     /* 0: the system's, but 1.2 at least; 12; 13 */
     unsigned session_seconds; /* server: how long sessions can be resumed; 0: not */

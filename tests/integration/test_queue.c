@@ -511,16 +511,13 @@ static void what_is_large_can_be_taken_as_it_is(void **state)
     (void)state;
     scene_begin(&scene);
     taking.queue = scene.world.queue;
-    assert_int_equal(wsock_endpoint_on_message(scene.world.endpoint, take_data, &taking,
-                                               NULL),
-                     0);
-    assert_int_equal(wsock_conn_send(scene.peer.conn, WSOCK_BINARY, small,
-                                     sizeof small),
+    assert_int_equal(
+        wsock_endpoint_on_message(scene.world.endpoint, take_data, &taking, NULL), 0);
+    assert_int_equal(wsock_conn_send(scene.peer.conn, WSOCK_BINARY, small, sizeof small),
                      0);
     dispatch_until(scene.world.queue, &taking.heard, 1);
     assert_int_equal(taking.results[0], WSOCK_ENOENT);
-    assert_int_equal(wsock_conn_send(scene.peer.conn, WSOCK_BINARY, large,
-                                     sizeof large),
+    assert_int_equal(wsock_conn_send(scene.peer.conn, WSOCK_BINARY, large, sizeof large),
                      0);
     dispatch_until(scene.world.queue, &taking.heard, 2);
     assert_int_equal(taking.results[1], 0);

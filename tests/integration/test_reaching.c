@@ -267,8 +267,9 @@ static void unix_sockets_have_no_use_for_it(void **state)
 
 static void malformed_address_is_an_error_that_names_it(void **state)
 {
-    static const char *const bad[] = {"name", "127.0.0.1:x", "127.0.0.1:0", "eth0",
-                                      "127.0.0.1,256.0.0.1", "[::1", "127.0.0.1:70000"};
+    static const char *const bad[] = {
+        "name", "127.0.0.1:x",    "127.0.0.1:0", "eth0", "127.0.0.1,256.0.0.1",
+        "[::1", "127.0.0.1:70000"};
     struct pair pair;
 
     (void)state;
@@ -278,8 +279,8 @@ static void malformed_address_is_an_error_that_names_it(void **state)
                          WSOCK_EINVAL);
         assert_non_null(strstr(wsock_client_error(pair.client), "local_address"));
     }
-    assert_int_equal(wsock_client_set(pair.client, "local_address", "127.0.0.1:80,[::]:80"),
-                     0);
+    assert_int_equal(
+        wsock_client_set(pair.client, "local_address", "127.0.0.1:80,[::]:80"), 0);
     pair_end(&pair);
 }
 

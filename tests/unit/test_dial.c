@@ -94,7 +94,8 @@ static struct wsi_dial *start(const struct wsi_address *addresses, size_t count)
 {
     struct wsi_dial *dial;
 
-    assert_int_equal(wsi_dial_start(&dial, loop, addresses, count, NULL, on_dialed, NULL), 0);
+    assert_int_equal(wsi_dial_start(&dial, loop, addresses, count, NULL, on_dialed, NULL),
+                     0);
     assert_int_equal(outcome.calls, 0);
     return dial;
 }
@@ -292,8 +293,8 @@ static void start_from(const struct wsi_address *addresses, size_t count,
 {
     struct wsi_dial *dial;
 
-    assert_int_equal(
-        wsi_dial_start(&dial, loop, addresses, count, from, on_dialed, NULL), 0);
+    assert_int_equal(wsi_dial_start(&dial, loop, addresses, count, from, on_dialed, NULL),
+                     0);
     turn_until_told();
 }
 
