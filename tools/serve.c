@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "admin.h"
+#include "auth.h"
 #include "serve.h"
 #include "tool.h"
 
@@ -42,6 +43,7 @@ struct serve {
     wsock_server *server;
     struct rooms *rooms;
     struct admin *admin;
+    struct auth auth;
 };
 
 enum {
@@ -62,6 +64,13 @@ enum {
     OPT_SLOW,
     OPT_ADMIN,
     OPT_ADMIN_KEY,
+    OPT_JWT_SECRET,
+    OPT_JWT_KEY,
+    OPT_JWT_ISSUER,
+    OPT_JWT_AUDIENCE,
+    OPT_AUTH_URL,
+    OPT_AUTH_TIMEOUT,
+    OPT_AUTH_HEADER,
     OPT_QUIET,
     OPT_HELP
 };
@@ -77,6 +86,13 @@ static const struct arg_option options[] = {
     {"slow", 0, 1, OPT_SLOW},
     {"admin", 0, 1, OPT_ADMIN},
     {"admin-key", 0, 1, OPT_ADMIN_KEY},
+    {"jwt-secret", 0, 1, OPT_JWT_SECRET},
+    {"jwt-key", 0, 1, OPT_JWT_KEY},
+    {"jwt-issuer", 0, 1, OPT_JWT_ISSUER},
+    {"jwt-audience", 0, 1, OPT_JWT_AUDIENCE},
+    {"auth-url", 0, 1, OPT_AUTH_URL},
+    {"auth-timeout", 0, 1, OPT_AUTH_TIMEOUT},
+    {"auth-header", 0, 1, OPT_AUTH_HEADER},
     {"origin", 0, 1, OPT_ORIGIN},
     {"proxy-protocol", 0, 1, OPT_PROXY_PROTOCOL},
     {"trust-forwarded", 0, 1, OPT_TRUST_FORWARDED},
@@ -268,14 +284,21 @@ static void on_http(wsock_request *request, void *user)
 
 static int setup_endpoints(struct serve *s)
 {
+    const wsock_rooms_hooks *hooks = NULL;
     wsock_endpoint *echo = NULL;
-    int r = wsock_server_endpoint(s->server, &echo, "/echo");
+    void *user = NULL;
+    const int status = auth_start(&s->auth, s->runtime, &hooks, &user);
+    int r = 0;
+
+    if (status != 0)
+        return status;
+    r = wsock_server_endpoint(s->server, &echo, "/echo");
 
     if (r == 0)
         r = wsock_endpoint_on_message(echo, on_echo, NULL, NULL);
     wsock_endpoint_unref(echo);
     if (r == 0)
-        r = rooms_new(&s->rooms, s->server, s->heartbeat_ms);
+        r = rooms_new(&s->rooms, s->server, s->heartbeat_ms, hooks, user);
     if (r < 0)
         return fail(command, "cannot set up: %s", wsock_strerror(r));
     if (s->www != NULL) {
@@ -378,8 +401,41 @@ static int set_flag(struct serve *s, const char *flag, const char *name,
     return 0;
 }
 
+/* @return -1 for an option that is about something else. */
+static int take_auth_option(struct auth *auth, int option, const char *value)
+{
+    switch (option) {
+    case OPT_JWT_SECRET:
+        auth->by_token.secret_file = value;
+        return 0;
+    case OPT_JWT_KEY:
+        auth->by_token.key_file = value;
+        return 0;
+    case OPT_JWT_ISSUER:
+        auth->by_token.issuer = value;
+        return 0;
+    case OPT_JWT_AUDIENCE:
+        auth->by_token.audience = value;
+        return 0;
+    case OPT_AUTH_URL:
+        auth->by_backend.url = value;
+        return 0;
+    case OPT_AUTH_TIMEOUT:
+        return parse_seconds(command, "--auth-timeout", value,
+                             &auth->by_backend.timeout_ms);
+    case OPT_AUTH_HEADER:
+        return auth_add_header(auth, value);
+    default:
+        return -1;
+    }
+}
+
 static int take_option(struct serve *s, int option, const char *value)
 {
+    const int status = take_auth_option(&s->auth, option, value);
+
+    if (status >= 0)
+        return status;
     switch (option) {
     case ARG_PLAIN:
         if (s->url_count == LISTENERS_MAX)
@@ -559,7 +615,8 @@ static int wants_help(int argc, char **argv)
 
 int serve_main(int argc, char **argv)
 {
-    struct serve s = {.log_level = -1, .heartbeat_ms = 25000};
+    struct serve s = {
+        .log_level = -1, .heartbeat_ms = 25000, .auth.by_backend.timeout_ms = 5000};
     struct args args;
     const int help = wants_help(argc, argv);
     int status = EXIT_FAILED;
@@ -582,9 +639,11 @@ int serve_main(int argc, char **argv)
         status = run(&s, &args);
     reload_stop();
     admin_stop(s.admin);
+    auth_stop(&s.auth);
     wsock_server_free(s.server);
     wsock_runtime_free(s.runtime);
     admin_free(s.admin);
+    auth_end(&s.auth);
     rooms_free(s.rooms);
     return status;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rooms of `wsock serve`: who is who. The library does all else. Everybody may come,
- * be in any room, and is who they say, unless somebody is that already.
+ * The rooms of `wsock serve`: who is who, where nobody else decides (auth.h). The library
+ * does all else. Everybody may come, be in any room, and is who they say, unless somebody
+ * is that already.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -87,20 +88,22 @@ static void on_hello(wsock_ask *ask, void *user)
         wsock_ask_accept(ask);
 }
 
-static int add_endpoint(struct rooms *rooms, const char *pattern)
+static int add_endpoint(struct rooms *rooms, const char *pattern,
+                        const wsock_rooms_hooks *hooks, void *user)
 {
-    const wsock_rooms_hooks hooks = {.size = sizeof hooks, .on_hello = on_hello};
     wsock_endpoint *endpoint = NULL;
     int r = wsock_server_endpoint(rooms->server, &endpoint, pattern);
 
     if (r == 0)
-        r = wsock_endpoint_serve_rooms(endpoint, &hooks, rooms, NULL);
+        r = wsock_endpoint_serve_rooms(endpoint, hooks, user, NULL);
     wsock_endpoint_unref(endpoint);
     return r;
 }
 
-int rooms_new(struct rooms **out, wsock_server *server, int64_t heartbeat_ms)
+int rooms_new(struct rooms **out, wsock_server *server, int64_t heartbeat_ms,
+              const wsock_rooms_hooks *hooks, void *user)
 {
+    const wsock_rooms_hooks own = {.size = sizeof own, .on_hello = on_hello};
     struct rooms *rooms = calloc(1, sizeof *rooms);
     int r = 0;
 
@@ -109,10 +112,14 @@ int rooms_new(struct rooms **out, wsock_server *server, int64_t heartbeat_ms)
     rooms->server = server;
     pthread_mutex_init(&rooms->lock, NULL);
     *out = rooms;
+    if (hooks == NULL) {
+        hooks = &own;
+        user = rooms;
+    }
     r = wsock_server_set_int64(server, "heartbeat", heartbeat_ms);
     if (r == 0)
-        r = add_endpoint(rooms, "/rooms");
-    return r == 0 ? add_endpoint(rooms, "/rooms/{room}") : r;
+        r = add_endpoint(rooms, "/rooms", hooks, user);
+    return r == 0 ? add_endpoint(rooms, "/rooms/{room}", hooks, user) : r;
 }
 
 void rooms_free(struct rooms *rooms)

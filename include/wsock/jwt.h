@@ -128,10 +128,12 @@ WSOCK_API const char *wsock_jwt_info(const wsock_jwt *jwt);
  *  Thread: any. Since: 1.0 */
 WSOCK_API int64_t wsock_jwt_expires_ms(const wsock_jwt *jwt);
 
-/** What a token may allow in a room. */
+/** What a token may allow. */
 enum {
-    WSOCK_JWT_JOIN = 1,    /**< claim rooms */
-    WSOCK_JWT_PUBLISH = 2, /**< claim pub */
+    WSOCK_JWT_JOIN = 1,    /**< to join a room: claim rooms */
+    WSOCK_JWT_PUBLISH = 2, /**< to publish in it: claim pub */
+    WSOCK_JWT_DIRECT = 3,  /**< to send to identities: not where there is a claim pub, so
+                                that nobody goes around it */
 };
 
 /**
@@ -139,8 +141,9 @@ enum {
  * array of patterns (pattern.h; at most 256), has one that the room's name matches. A
  * token without the claim forbids nothing; one with an empty array forbids everything.
  *
- * @param what WSOCK_JWT_JOIN or WSOCK_JWT_PUBLISH.
- * @param room (borrowed until return) a name.
+ * @param what WSOCK_JWT_JOIN, _PUBLISH or _DIRECT.
+ * @param room (borrowed until return) a name; with WSOCK_JWT_DIRECT (nullable) and not
+ *             looked at.
  * @return 1 or 0; 0 also for what is no name, and another number.
  * Thread: any. Since: 1.0
  */

@@ -93,6 +93,8 @@ int64_t wsock_jwt_expires_ms(const wsock_jwt *jwt)
 
 int wsock_jwt_allows(const wsock_jwt *jwt, int what, const char *room)
 {
+    if (jwt != NULL && what == WSOCK_JWT_DIRECT)
+        return !jwt->pub.is_there;
     if (jwt == NULL || room == NULL)
         return 0;
     if (what == WSOCK_JWT_JOIN)

@@ -455,6 +455,7 @@ static void tokens_go_through(void **state)
     assert_string_equal(wsock_jwt_error_text(77), "unknown error");
     assert_string_equal(wsock_jwt_subject(NULL), "");
     assert_int_equal(wsock_jwt_allows(NULL, WSOCK_JWT_JOIN, "lobby"), 0);
+    assert_int_equal(wsock_jwt_allows(NULL, WSOCK_JWT_DIRECT, NULL), 0);
     wsock_jwt_unref(NULL);
     wsock_jwt_key_unref(key);
     destroy(&world);

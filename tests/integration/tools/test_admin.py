@@ -117,6 +117,46 @@ class Calls(Admin):
         self.assertEqual(member.receive_message(), "all")
         self.assertEqual(other.receive_message(), "all")
 
+    def test_members_of_rooms_v1_get_frames(self):
+        first, second = (Client(self.serve.port, "/rooms/lobby", "wsock.rooms.v1")
+                         for _ in range(2))
+        for client, name in ((first, "ann"), (second, "bob")):
+            self.addCleanup(client.sock.close)
+            client.send(TEXT, json.dumps({"type": "hello", "name": name}))
+            while self.frame(client)["type"] != "joined":
+                pass
+        answer = self.ask("/publish", room="lobby", data={"a": 1}, event="news", **{"from": "eve"})
+        for client in (first, second):
+            frame = self.frame(client, "msg")
+            self.assertGreater(frame.pop("time"), 1600000000000)
+            self.assertEqual(frame, {"type": "msg", "room": "lobby", "event": "news",
+                                     "data": {"a": 1}, "from": "eve", "prev": 0,
+                                     **answer["position"]})
+        self.ask("/publish", room="lobby", data={"b64": "AAEC"}, **{"except": "ann"})
+        self.assertEqual(self.frame(first, "skip")["offset"], 2)
+        frame = self.frame(second, "msg")
+        self.assertEqual((frame["data"], frame["event"]), ({"b64": "AAEC"}, "message"))
+        self.assertNotIn("from", frame)
+        answer = self.ask("/presence", room="lobby")
+        self.assertEqual(sorted(member["identity"] for member in answer["members"]),
+                         ["ann", "bob"])
+        self.assertEqual((answer["people"], answer["connections"]), (2, 2))
+        self.assertEqual(self.ask("/disconnect", identity="ann", room="lobby", reason="out"),
+                         {"count": 1})
+        self.assertEqual(self.frame(first, "left")["room"], "lobby")
+        self.assertEqual(self.ask("/disconnect", identity="bob", code=4403), {"count": 1})
+        while isinstance(message := second.receive_message(), str):
+            pass
+        self.assertEqual(message, 4403)
+
+    @staticmethod
+    def frame(client, kind=None):
+        """The next frame, of that type if one is named."""
+        while True:
+            frame = json.loads(client.receive_message())
+            if kind in (None, frame["type"]):
+                return frame
+
     def test_history_tells_the_last_messages(self):
         self.member()
         for n in range(4):
