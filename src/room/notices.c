@@ -202,7 +202,7 @@ static const char *reason_of(const struct wsi_member *member)
 
     if (attendance == NULL || attendance->how == WSOCK_LEFT_BY_CALL)
         return member->farewell != NULL ? "asked" : "kicked";
-    if (attendance->reason != NULL && attendance->reason->len > 0)
+    if (attendance->reason != NULL && attendance->reason->data[0] != 0)
         return (const char *)attendance->reason->data;
     return attendance->how == WSOCK_LEFT_BY_CLOSE ? "closed" : "kicked";
 }

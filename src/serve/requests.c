@@ -371,6 +371,7 @@ static int put_message(const wsock_room_message *message, void *user)
         .time_ms = message->time_ms,
         .epoch = message->epoch,
         .offset = message->offset,
+        .prev = message->prev,
         .type = message->type | (message->is_json != 0 ? WSOCK_JSON : 0),
     };
     const size_t len = wsi_frame_measure(wsi_form_msg, &telling);

@@ -143,11 +143,603 @@ static void application_says_who_comes_and_for_how_long(void **state)
     end();
 }
 
+static void refused_hello_closes_as_its_code_says(void **state)
+{
+    static const struct {
+        const char *code;
+        int retry, close;
+    } refusals[] = {{"unauthorized", 0, 4401}, {"down", 1, 1013}, {"banned", 0, 4403}};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct page *a;
+
+        begin(&all_hooks, false);
+        app.code = refusals[i].code;
+        app.retry = refusals[i].retry;
+        a = page_open(&pages, 0, "/rooms", false);
+        page_says(&pages, a, "{\"type\":\"hello\",\"id\":\"x\"}");
+        assert_int_equal(a->code, refusals[i].close);
+        assert_string_equal(a->reason, "because");
+        a->heard[0] = '\0';
+        a->len = 0;
+        end();
+    }
+}
+
+static void hello_has_to_come_in_time(void **state)
+{
+    struct page *a;
+
+    (void)state;
+    begin(NULL, false);
+    wsock_endpoint_set(pages.rooms, "auth_timeout", "3s");
+    a = page_open(&pages, 0, "/rooms", false);
+    page_says(&pages, a, "{\"type\":\"join\",\"room\":\"r\",\"id\":1}");
+    page_hears(a, "{\"re\":1,\"err\":{\"code\":\"hello_first\",\"text\":\"*\",\"retry\":"
+                  "false}}\n");
+    wsock_testing_advance(pages.runtime, 2999);
+    assert_int_equal(a->code, 0);
+    wsock_testing_advance(pages.runtime, 1);
+    assert_int_equal(a->code, 4408);
+    end();
+}
+
+static void heartbeats_come_from_the_welcome_on(void **state)
+{
+    struct page *a;
+
+    (void)state;
+    begin(&name_hooks, false);
+    wsock_server_set(pages.server, "heartbeat", "10s");
+    a = page_enters(&pages, 0, "ann", "r");
+    wsock_testing_advance(pages.runtime, 20000);
+    page_hears(a, "{\"type\":\"hb\"}\n{\"type\":\"hb\"}\n");
+    end();
+}
+
+static void token_is_refreshed_before_it_is_over(void **state)
+{
+    struct page *a;
+
+    (void)state;
+    begin(&all_hooks, false);
+    a = page_enters(&pages, 0, "ann", "r");
+    app.keep = true;
+    page_says(&pages, a, "{\"type\":\"refresh\",\"token\":\"t2\",\"id\":5}");
+    assert_string_equal(app.what, "2  - t2 - - 0 ");
+    assert_int_equal(wsock_ask_set_identity(app.kept, "eve"), WSOCK_EEXIST);
+    assert_int_equal(wsock_ask_set_expiry_ms(app.kept, 1000), 0);
+    assert_int_equal(wsock_ask_accept(app.kept), 0);
+    wsock_ask_unref(app.kept);
+    app.keep = false;
+    wsock_testing_run(pages.runtime);
+    page_hears(a, "{\"re\":5,\"ok\":{\"expires_ms\":1000}}\n");
+    wsock_testing_advance(pages.runtime, 900);
+    page_says(&pages, a, "{\"type\":\"refresh\",\"token\":\"t3\",\"id\":6}");
+    page_hears(a, "{\"re\":6,\"ok\":{}}\n");
+    wsock_testing_advance(pages.runtime, 2000);
+    assert_int_equal(a->code, 0);
+    page_says(&pages, a, "{\"type\":\"refresh\",\"id\":7}");
+    page_hears(a, "{\"re\":7,\"err\":{\"code\":\"bad_frame\",\"text\":\"*\",\"retry\":"
+                  "false}}\n");
+    end();
+}
+
+/* ---- rooms ---- */
+
+#define JOINED(id, count, rest)                                                      \
+    "{\"re\":" id ",\"ok\":{\"type\":\"joined\",\"room\":\"r\",\"recovered\":false," \
+    "\"count\":" count rest "}}\n"
+
+static void members_hear_of_each_other_and_what_is_said(void **state)
+{
+    struct page *a, *b;
+
+    (void)state;
+    begin(&all_hooks, false);
+    a = page_open(&pages, 0, "/rooms", false);
+    page_says(&pages, a,
+              "[{\"type\":\"hello\",\"name\":\"ann\"},"
+              "{\"type\":\"join\",\"room\":\"r\",\"info\":{\"x\":1},\"id\":1}]");
+    page_hears(
+        a, "{\"type\":\"welcome\",\"v\":1,\"identity\":\"ann\",\"heartbeat_ms\":25000}"
+           "\n" JOINED("1", "1", ",\"members\":[\"ann\"],\"infos\":{\"ann\":{\"x\":1}}"));
+    b = page_enters(&pages, 1, "bob", "r");
+    page_hears(
+        a, "{\"type\":\"presence\",\"room\":\"r\",\"count\":2,\"joined\":[\"bob\"]}\n");
+    page_says(&pages, b,
+              "{\"type\":\"pub\",\"room\":\"r\",\"data\":[1,\"a\\u0000\"],"
+              "\"event\":\"e\",\"key\":\"k\",\"id\":2}");
+    assert_string_equal(app.what, "4 r - - e k 201 [1,\"a\\u0000\"]");
+    page_hears(
+        a, "{\"type\":\"msg\",\"room\":\"r\",\"event\":\"e\",\"data\":[1,\"a\\u0000\"],"
+           "\"from\":\"bob\",\"time\":*}\n");
+    assert_non_null(strstr(b->heard, "{\"re\":2,\"ok\":true}\n"));
+    b->heard[0] = '\0';
+    b->len = 0;
+    wsock_testing_advance(pages.runtime, 200);
+    page_says(&pages, b, "{\"type\":\"leave\",\"room\":\"r\",\"id\":3}");
+    page_hears(
+        b, "{\"re\":3,\"ok\":{\"type\":\"left\",\"room\":\"r\",\"reason\":\"asked\"}}\n");
+    page_hears(a,
+               "{\"type\":\"presence\",\"room\":\"r\",\"count\":1,\"left\":[\"bob\"]}\n");
+    page_says(&pages, b, "{\"type\":\"pub\",\"room\":\"r\",\"data\":1,\"id\":4}");
+    page_hears(
+        b,
+        "{\"re\":4,\"err\":{\"code\":\"not_member\",\"text\":\"*\",\"retry\":false}}\n");
+    end();
+}
+
+static void raw_members_say_and_hear_data(void **state)
+{
+    struct page *a, *raw;
+
+    (void)state;
+    begin(&name_hooks, false);
+    raw = page_open(&pages, 1, "/rooms/r", true);
+    assert_true(raw->is_open);
+    a = page_open(&pages, 0, "/rooms/r", false);
+    page_says(&pages, a, "{\"type\":\"hello\",\"name\":\"ann\"}");
+    page_hears(
+        a, "{\"type\":\"welcome\",\"v\":1,\"identity\":\"ann\",\"heartbeat_ms\":25000}\n"
+           "{\"type\":\"joined\",\"room\":\"r\",\"recovered\":false,\"count\":2,"
+           "\"members\":[\"*\",\"*\"]}\n");
+    page_says(&pages, raw, "hello");
+    page_hears(raw, "hello\n");
+    page_hears(
+        a, "{\"type\":\"msg\",\"room\":\"r\",\"event\":\"message\",\"data\":\"hello\","
+           "\"from\":\"guest-*\",\"time\":*}\n");
+    page_says(&pages, a, "{\"type\":\"pub\",\"data\":{\"b64\":\"aGk=\"}}");
+    page_hears(raw, "hi\n");
+    a->len = 0;
+    a->heard[0] = '\0';
+    raw = page_open(&pages, 2, "/rooms", true);
+    assert_false(raw->is_open);
+    end();
+}
+
+static void history_and_what_was_missed(void **state)
+{
+    struct page *a, *b;
+
+    (void)state;
+    memset(&app, 0, sizeof app);
+    pages_begin(&pages, &name_hooks, NULL, false);
+    wsock_server_room_defaults(pages.server, "r", "history_messages", "2");
+    pages_listen(&pages);
+    a = page_enters(&pages, 0, "ann", "r");
+    page_says(&pages, a,
+              "[{\"type\":\"pub\",\"room\":\"r\",\"data\":1,\"id\":1},"
+              "{\"type\":\"pub\",\"room\":\"r\",\"data\":2,\"id\":2},"
+              "{\"type\":\"pub\",\"room\":\"r\",\"data\":3,\"id\":3}]");
+    assert_non_null(strstr(a->heard, "{\"re\":3,\"ok\":{\"epoch\":\""));
+    assert_non_null(strstr(a->heard, "\"offset\":3,\"prev\":2}\n"));
+    a->len = 0;
+    page_says(&pages, a, "{\"type\":\"history\",\"room\":\"r\",\"limit\":1,\"id\":4}");
+    page_hears(
+        a,
+        "{\"re\":4,\"ok\":{\"room\":\"r\",\"messages\":[{\"type\":\"msg\",\"room\":\"r\","
+        "\"event\":\"message\",\"data\":3,\"from\":\"ann\",\"time\":*,\"epoch\":\"*\","
+        "\"offset\":3,\"prev\":2}],\"position\":{\"epoch\":\"*\",\"offset\":3}}}\n");
+    page_says(&pages, a, "{\"type\":\"history\",\"room\":\"r\",\"before\":3}");
+    page_hears(
+        a, "{\"room\":\"r\",\"messages\":[{\"type\":\"msg\",\"room\":\"r\","
+           "\"event\":\"message\",\"data\":2,\"from\":\"ann\",\"time\":*,\"epoch\":\"*\","
+           "\"offset\":2,\"prev\":1}],\"position\":{\"epoch\":\"*\",\"offset\":3}}\n");
+    b = page_open(&pages, 1, "/rooms", false);
+    page_says(&pages, b,
+              "[{\"type\":\"hello\",\"name\":\"bob\"},{\"type\":\"join\","
+              "\"room\":\"r\",\"since\":{\"offset\":2},\"id\":1}]");
+    page_hears(
+        b, "{\"type\":\"welcome\",\"v\":1,\"identity\":\"bob\",\"heartbeat_ms\":25000}\n"
+           "{\"re\":1,\"ok\":{\"type\":\"joined\",\"room\":\"r\",\"recovered\":true,"
+           "\"count\":2,\"members\":[\"*\",\"*\"],\"position\":{\"epoch\":\"*\","
+           "\"offset\":3}}}\n"
+           "{\"type\":\"msg\",\"room\":\"r\",\"event\":\"message\",\"data\":3,"
+           "\"from\":\"ann\",\"time\":*,\"epoch\":\"*\",\"offset\":3,\"prev\":2}\n");
+    end();
+}
+
+static void direct_messages_reach_all_connections_of_somebody(void **state)
+{
+    struct page *a, *b, *c;
+
+    (void)state;
+    begin(&all_hooks, false);
+    a = page_enters(&pages, 0, "ann", "r");
+    b = page_enters(&pages, 1, "bob", "x");
+    c = page_enters(&pages, 2, "bob", "y");
+    page_says(&pages, a,
+              "{\"type\":\"direct\",\"identity\":\"bob\",\"data\":\"psst\",\"id\":1}");
+    assert_string_equal(app.what, "5  bob - message - 1 psst");
+    page_hears(a, "{\"re\":1,\"ok\":{\"count\":2}}\n");
+    page_hears(
+        b,
+        "{\"type\":\"direct\",\"event\":\"message\",\"data\":\"psst\",\"from\":\"ann\","
+        "\"time\":*}\n");
+    b->len = c->len = 0;
+    b->heard[0] = c->heard[0] = '\0';
+    assert_int_equal(wsock_server_send_to(pages.server, "ann", WSOCK_TEXT, "hm", 2), 1);
+    wsock_testing_run(pages.runtime);
+    page_hears(
+        a, "{\"type\":\"direct\",\"event\":\"message\",\"data\":\"hm\",\"time\":*}\n");
+    end();
+}
+
+static void kicked_and_closed_members_are_told_why(void **state)
+{
+    wsock_room *room = NULL;
+    struct page *a, *b;
+
+    (void)state;
+    begin(&name_hooks, false);
+    a = page_enters(&pages, 0, "ann", "r");
+    b = page_enters(&pages, 1, "bob", "r");
+    a->len = 0;
+    assert_int_equal(wsock_server_find_room(pages.server, &room, "r"), 0);
+    assert_int_equal(wsock_room_kick(room, "bob", "rude \"words\""), 1);
+    wsock_testing_run(pages.runtime);
+    page_hears(b,
+               "{\"type\":\"left\",\"room\":\"r\",\"reason\":\"rude \\\"words\\\"\"}\n");
+    assert_int_equal(wsock_room_close(room, NULL), 0);
+    wsock_testing_advance(pages.runtime, 1000);
+    a->heard[a->len] = '\0';
+    assert_non_null(
+        strstr(a->heard, "{\"type\":\"left\",\"room\":\"r\",\"reason\":\"closed\"}\n"));
+    wsock_room_unref(room);
+    end();
+}
+
+static void large_rooms_are_counted_and_told_of_seldom(void **state)
+{
+    struct page *a;
+
+    (void)state;
+    memset(&app, 0, sizeof app);
+    pages_begin(&pages, &name_hooks, NULL, false);
+    wsock_server_room_defaults(pages.server, "r", "members_listed", "2");
+    pages_listen(&pages);
+    a = page_enters(&pages, 0, "ann", "r");
+    page_enters(&pages, 1, "bob", "r");
+    page_hears(
+        a, "{\"type\":\"presence\",\"room\":\"r\",\"count\":2,\"joined\":[\"bob\"]}\n");
+    for (int i = 2; i < 6; i++) {
+        char name[8];
+
+        snprintf(name, sizeof name, "n%d", i);
+        page_enters(&pages, i, name, "r");
+    }
+    page_hears(a, "");
+    wsock_testing_advance(pages.runtime, 100);
+    page_hears(a, "{\"type\":\"presence\",\"room\":\"r\",\"count\":6}\n");
+    end();
+}
+
+static void who_goes_and_is_back_soon_was_never_away(void **state)
+{
+    struct page *a, *b;
+
+    (void)state;
+    begin(&name_hooks, false);
+    a = page_enters(&pages, 0, "ann", "r");
+    b = page_enters(&pages, 1, "bob", "r");
+    page_hears(
+        a, "{\"type\":\"presence\",\"room\":\"r\",\"count\":2,\"joined\":[\"bob\"]}\n");
+    page_says(&pages, b,
+              "[{\"type\":\"leave\",\"room\":\"r\"},{\"type\":\"join\",\"room\":\"r\"}]");
+    wsock_testing_advance(pages.runtime, 200);
+    page_hears(a, "{\"type\":\"presence\",\"room\":\"r\",\"count\":2}\n");
+    end();
+}
+
+/* ---- hooks ---- */
+
+static void what_follows_a_question_waits_for_its_answer(void **state)
+{
+    struct page *a;
+
+    (void)state;
+    for (int queued = 0; queued < 2; queued++) {
+        begin(&all_hooks, queued == 1);
+        a = page_enters(&pages, 0, "ann", "r");
+        app.keep = true;
+        page_says(&pages, a,
+                  "[{\"type\":\"call\",\"name\":\"one\",\"args\":{\"a\":1},\"id\":1},"
+                  "{\"type\":\"pub\",\"room\":\"r\",\"data\":1,\"id\":2}]");
+        assert_string_equal(app.what, "6  one - - - 201 {\"a\":1}");
+        assert_int_equal(app.calls, 1);
+        page_says(&pages, a, "{\"type\":\"call\",\"name\":\"two\",\"id\":3}");
+        page_hears(a, "");
+        assert_int_equal(app.publishes, 0);
+        app.keep = false;
+        assert_int_equal(wsock_ask_reply(app.kept, "{", 1), WSOCK_EINVAL);
+        assert_int_equal(wsock_ask_reply(app.kept, "[1]", 3), 0);
+        wsock_ask_unref(app.kept);
+        wsock_testing_run(pages.runtime);
+        assert_int_equal(app.publishes, 1);
+        assert_int_equal(app.calls, 2);
+        a->heard[a->len] = '\0';
+        assert_non_null(strstr(a->heard, "{\"re\":1,\"ok\":[1]}\n"));
+        assert_non_null(strstr(a->heard, "{\"re\":2,\"ok\":true}\n"));
+        assert_non_null(strstr(a->heard, "{\"re\":3,\"ok\":true}\n"));
+        end();
+    }
+}
+
+static void forgotten_and_late_answers_are_refusals(void **state)
+{
+    struct page *a;
+
+    (void)state;
+    begin(&all_hooks, false);
+    a = page_enters(&pages, 0, "ann", "r");
+    app.keep = true;
+    page_says(&pages, a, "{\"type\":\"call\",\"name\":\"one\",\"id\":1}");
+    wsock_ask_unref(app.kept);
+    wsock_testing_run(pages.runtime);
+    page_hears(
+        a, "{\"re\":1,\"err\":{\"code\":\"failed\",\"text\":\"*\",\"retry\":true}}\n");
+    page_says(&pages, a, "{\"type\":\"call\",\"name\":\"one\",\"id\":2}");
+    wsock_testing_advance(pages.runtime, 10000);
+    page_hears(
+        a, "{\"re\":2,\"err\":{\"code\":\"timeout\",\"text\":\"*\",\"retry\":true}}\n");
+    assert_int_equal(wsock_ask_accept(app.kept), WSOCK_ECLOSED);
+    wsock_ask_unref(app.kept);
+    page_says(&pages, a, "{\"type\":\"call\",\"name\":\"one\",\"id\":3}");
+    wsock_testing_conn_cut(a->conn);
+    wsock_testing_advance(pages.runtime, 60000);
+    assert_int_equal(wsock_ask_reply(app.kept, "1", 1), WSOCK_ECLOSED);
+    wsock_ask_unref(app.kept);
+    end();
+}
+
+static void rewrite(wsock_ask *ask, void *user)
+{
+    (void)user;
+    CHECK(wsock_ask_set_data(ask, WSOCK_TEXT | WSOCK_JSON, "{", 1) == WSOCK_EINVAL);
+    CHECK(wsock_ask_set_data(ask, WSOCK_TEXT, "\xff", 1) == WSOCK_EUTF8);
+    CHECK(wsock_ask_set_data(ask, WSOCK_TEXT | WSOCK_JSON, "{\"n\":7}", 7) == 0);
+    CHECK(wsock_ask_set_info(ask, "1", 1) == WSOCK_EINVAL);
+    wsock_ask_accept(ask);
+}
+
+static void hook_may_rewrite_what_is_said(void **state)
+{
+    static const wsock_rooms_hooks hooks = {
+        .size = sizeof hooks, .on_hello = on_hello, .on_publish = rewrite};
+    struct page *a;
+
+    (void)state;
+    begin(&hooks, false);
+    a = page_enters(&pages, 0, "ann", "r");
+    page_says(&pages, a, "{\"type\":\"pub\",\"room\":\"r\",\"data\":\"bad words\"}");
+    page_hears(
+        a, "{\"type\":\"msg\",\"room\":\"r\",\"event\":\"message\",\"data\":{\"n\":7},"
+           "\"from\":\"ann\",\"time\":*}\n");
+    end();
+}
+
+/* ---- bounds ---- */
+
+static void limits_are_errors_with_codes(void **state)
+{
+    static char large[70000];
+    struct page *a;
+
+    (void)state;
+    memset(&app, 0, sizeof app);
+    pages_begin(&pages, &name_hooks, NULL, false);
+    wsock_server_room_defaults(pages.server, "full", "max_members", "1");
+    wsock_server_room_defaults(pages.server, "slow", "max_publish_rate", "1");
+    wsock_server_set(pages.server, "max_rooms_per_connection", "3");
+    pages_listen(&pages);
+    page_enters(&pages, 1, "bob", "full");
+    a = page_enters(&pages, 0, "ann", "slow");
+#define ERR(id, code, retry)                                                             \
+    "{\"re\":" id ",\"err\":{\"code\":\"" code "\",\"text\":\"*\",\"retry\":" retry "}}" \
+                                                                                    "\n"
+    page_says(&pages, a, "{\"type\":\"join\",\"room\":\"full\",\"id\":1}");
+    page_hears(a, ERR("1", "full", "true"));
+    page_says(&pages, a,
+              "[{\"type\":\"join\",\"room\":\"b\"},{\"type\":\"join\",\"room\":\"c\"},"
+              "{\"type\":\"join\",\"room\":\"d\",\"id\":2}]");
+    assert_non_null(strstr(a->heard, "{\"re\":2,\"err\":{\"code\":\"too_many\""));
+    a->len = 0;
+    page_says(&pages, a,
+              "[{\"type\":\"pub\",\"room\":\"slow\",\"data\":1},"
+              "{\"type\":\"pub\",\"room\":\"slow\",\"data\":2,\"id\":3}]");
+    assert_non_null(strstr(a->heard, "{\"re\":3,\"err\":{\"code\":\"rate\""));
+    a->len = 0;
+    snprintf(large, sizeof large, "{\"type\":\"hello\",\"x\":\"%066000d\"}", 0);
+    page_says(&pages, a, large);
+    page_hears(a, ERR("null", "too_big", "false"));
+    memset(large, '[', 33);
+    large[33] = '\0';
+    page_says(&pages, a, large);
+    page_hears(a, ERR("null", "bad_frame", "false"));
+    for (int i = 0; i < 64 && a->code == 0; i++)
+        page_says(&pages, a, "{");
+    assert_int_equal(a->code, 4400);
+    end();
+}
+
+static void server_that_goes_says_so_first(void **state)
+{
+    struct page *a;
+
+    (void)state;
+    begin(&name_hooks, false);
+    a = page_enters(&pages, 0, "ann", "r");
+    assert_int_equal(wsock_server_away(pages.server, 3000, 0), 0);
+    wsock_testing_run(pages.runtime);
+    page_hears(a, "{\"type\":\"away\",\"after_ms\":3000,\"reconnect\":false}\n");
+    assert_int_equal(a->code, 0);
+    wsock_server_stop(pages.server);
+    wsock_testing_run(pages.runtime);
+    page_hears(a, "{\"type\":\"away\",\"after_ms\":5000,\"reconnect\":true}\n");
+    assert_int_equal(a->code, 1001);
+    end();
+}
+
+static void endpoint_of_rooms_keeps_its_messages(void **state)
+{
+    wsock_endpoint *other = NULL;
+
+    (void)state;
+    begin(NULL, false);
+    assert_int_equal(wsock_endpoint_on_message(pages.rooms, side_on_message, NULL, NULL),
+                     WSOCK_EBUSY);
+    assert_int_equal(wsock_endpoint_serve_rooms(pages.rooms, &all_hooks, NULL, NULL), 0);
+    end();
+    pages_begin(&pages, NULL, NULL, false);
+    assert_int_equal(wsock_server_endpoint(pages.server, &other, "/x"), 0);
+    assert_int_equal(wsock_endpoint_on_open(other, side_on_open, NULL, NULL), 0);
+    assert_int_equal(wsock_endpoint_serve_rooms(other, NULL, NULL, NULL), WSOCK_EBUSY);
+    wsock_endpoint_unref(other);
+    pages_end(&pages);
+}
+
+/* ---- other threads ---- */
+
+enum { THREAD_CONNS = 4, THREAD_ROUNDS = 200 };
+
+static struct {
+    pthread_mutex_t lock;
+    wsock_ask *asks[1024];
+    int count;
+    bool stop;
+} desk = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void on_call_for_desk(wsock_ask *ask, void *user)
+{
+    (void)user;
+    pthread_mutex_lock(&desk.lock);
+    if (desk.count < 1024)
+        desk.asks[desk.count++] = wsock_ask_ref(ask);
+    pthread_mutex_unlock(&desk.lock);
+}
+
+static void *clerk(void *arg)
+{
+    (void)arg;
+    for (unsigned n = 0;; n++) {
+        wsock_ask *ask = NULL;
+        bool stop;
+
+        pthread_mutex_lock(&desk.lock);
+        if (desk.count > 0)
+            ask = desk.asks[--desk.count];
+        stop = desk.stop && ask == NULL;
+        pthread_mutex_unlock(&desk.lock);
+        if (stop)
+            return NULL;
+        if (ask != NULL && n % 3 == 0)
+            wsock_ask_reply(ask, "1", 1);
+        else if (ask != NULL && n % 3 == 1)
+            wsock_ask_refuse(ask, "no", "not now", 1);
+        wsock_ask_unref(ask);
+    }
+}
+
+static void ask_again(wsock_conn *conn)
+{
+    static const char call[] = "{\"type\":\"call\",\"name\":\"x\",\"id\":1}";
+
+    wsock_conn_send(conn, WSOCK_TEXT, call, sizeof call - 1);
+}
+
+static void on_opened(wsock_conn *conn, void *user)
+{
+    (void)user;
+    wsock_conn_send(conn, WSOCK_TEXT, "{\"type\":\"hello\"}", 16);
+    ask_again(conn);
+}
+
+/* Each answer asks again; now and then the connection goes away instead. */
+static void on_answered(wsock_conn *conn, int type, const void *data, size_t len,
+                        void *user)
+{
+    const int n = told(user);
+
+    (void)type;
+    (void)data;
+    (void)len;
+    tell(user);
+    if (n % 17 == 16)
+        wsock_conn_reset(conn);
+    else
+        ask_again(conn);
+}
+
+static void answers_come_from_other_threads_while_connections_and_server_end(void **state)
+{
+    static const wsock_rooms_hooks hooks = {.size = sizeof hooks,
+                                            .on_call = on_call_for_desk};
+    wsock_client *client[THREAD_CONNS];
+    int answers[THREAD_CONNS] = {0};
+    pthread_t thread[2];
+    struct world world;
+    wsock_endpoint *rooms = NULL;
+
+    (void)state;
+    desk.stop = false;
+    world_begin(&world, 2);
+    assert_int_equal(wsock_server_endpoint(world.server, &rooms, "/rooms"), 0);
+    assert_int_equal(wsock_endpoint_serve_rooms(rooms, &hooks, NULL, NULL), 0);
+    world_listen(&world, NULL);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, clerk, NULL), 0);
+    for (int i = 0; i < THREAD_CONNS; i++) {
+        char url[300];
+
+        snprintf(url, sizeof url, "%s/rooms", world.url);
+        assert_int_equal(wsock_runtime_client(world.runtime, &client[i], url), 0);
+        wsock_client_add_subprotocol(client[i], "wsock.rooms.v1");
+        wsock_client_set(client[i], "reconnect_delay", "1ms");
+        wsock_client_on_open(client[i], on_opened, NULL, NULL);
+        wsock_client_on_message(client[i], on_answered, &answers[i], NULL);
+        assert_int_equal(wsock_client_start(client[i]), 0);
+    }
+    for (int i = 0; i < THREAD_CONNS; i++)
+        await(&answers[i], THREAD_ROUNDS);
+    wsock_endpoint_unref(rooms);
+    for (int i = 0; i < THREAD_CONNS; i++) {
+        wsock_client_stop(client[i], 1000, NULL);
+        wsock_client_unref(client[i]);
+    }
+    wsock_server_stop(world.server);
+    pthread_mutex_lock(&desk.lock);
+    desk.stop = true;
+    pthread_mutex_unlock(&desk.lock);
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+    world_end(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(nobody_is_asked_and_everybody_is_a_guest),
         TEST(application_says_who_comes_and_for_how_long),
+        TEST(refused_hello_closes_as_its_code_says),
+        TEST(hello_has_to_come_in_time),
+        TEST(heartbeats_come_from_the_welcome_on),
+        TEST(token_is_refreshed_before_it_is_over),
+        TEST(members_hear_of_each_other_and_what_is_said),
+        TEST(raw_members_say_and_hear_data),
+        TEST(history_and_what_was_missed),
+        TEST(direct_messages_reach_all_connections_of_somebody),
+        TEST(kicked_and_closed_members_are_told_why),
+        TEST(large_rooms_are_counted_and_told_of_seldom),
+        TEST(who_goes_and_is_back_soon_was_never_away),
+        TEST(what_follows_a_question_waits_for_its_answer),
+        TEST(forgotten_and_late_answers_are_refusals),
+        TEST(hook_may_rewrite_what_is_said),
+        TEST(limits_are_errors_with_codes),
+        TEST(server_that_goes_says_so_first),
+        TEST(endpoint_of_rooms_keeps_its_messages),
+        TEST(answers_come_from_other_threads_while_connections_and_server_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
