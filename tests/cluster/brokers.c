@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,32 +139,62 @@ void redis_end(struct redis *redis)
         fprintf(stderr, "%s stays\n", redis->dir);
 }
 
+static void add_text(char *text, size_t size, const redisReply *reply)
+{
+    const size_t n = strlen(text);
+
+    if (reply->type == REDIS_REPLY_ARRAY)
+        for (size_t i = 0; i < reply->elements; i++)
+            add_text(text, size, reply->element[i]);
+    else if (reply->type == REDIS_REPLY_INTEGER)
+        snprintf(text + n, size - n, "%s%lld", n > 0 ? "\n" : "", reply->integer);
+    else
+        snprintf(text + n, size - n, "%s%s", n > 0 ? "\n" : "",
+                 reply->str != NULL ? reply->str : "");
+}
+
+const char *redis_ask(uint16_t port, const char *password, const char *format, ...)
+{
+    static char text[65536];
+    redisContext *context = redisConnect("127.0.0.1", port);
+    char command[1024];
+    redisReply *reply;
+    va_list args;
+
+    if (context == NULL || context->err != 0)
+        give_up("it is not reached");
+    if (password != NULL)
+        freeReplyObject(redisCommand(context, "AUTH %s", password));
+    va_start(args, format);
+    vsnprintf(command, sizeof command, format, args);
+    va_end(args);
+    reply = redisCommand(context, command);
+    if (reply == NULL)
+        give_up(command);
+    text[0] = '\0';
+    add_text(text, sizeof text, reply);
+    freeReplyObject(reply);
+    redisFree(context);
+    return text;
+}
+
 /* ---- a cluster ---- */
 
 static void command_at(const struct redis *redis, const char *text)
 {
-    redisContext *context = redisConnect("127.0.0.1", redis->port);
-    redisReply *reply = context != NULL && context->err == 0 ? redisCommand(context, text)
-                                                             : NULL;
+    const char *answer = redis_ask(redis->port, NULL, "%s", text);
 
-    if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
-        give_up(reply != NULL ? reply->str : "it is not reached");
-    freeReplyObject(reply);
-    redisFree(context);
+    if (strcmp(answer, "OK") != 0)
+        give_up(answer);
 }
 
 static bool is_whole(const struct redis *redis)
 {
-    redisContext *context = redisConnect("127.0.0.1", redis->port);
-    redisReply *reply = redisCommand(context, "CLUSTER INFO");
-    const bool whole = reply != NULL && reply->type == REDIS_REPLY_STRING &&
-                       strstr(reply->str, "cluster_state:ok") != NULL &&
-                       strstr(reply->str, "cluster_slots_ok:16384") != NULL &&
-                       strstr(reply->str, "cluster_known_nodes:3") != NULL;
+    const char *info = redis_ask(redis->port, NULL, "CLUSTER INFO");
 
-    freeReplyObject(reply);
-    redisFree(context);
-    return whole;
+    return strstr(info, "cluster_state:ok") != NULL &&
+           strstr(info, "cluster_slots_ok:16384") != NULL &&
+           strstr(info, "cluster_known_nodes:3") != NULL;
 }
 
 void redis_cluster_start(struct redis redis[3])

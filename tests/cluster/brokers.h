@@ -34,6 +34,11 @@ void redis_again(struct redis *redis);
 void redis_kill(struct redis *redis);
 void redis_end(struct redis *redis);
 
+/** Speak to it past the adapter; what fails ends the program. @param password (nullable)
+ * @return the answer as text, lines of an array; until the next call. */
+const char *redis_ask(uint16_t port, const char *password, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /** Three masters that share the slots. */
 void redis_cluster_start(struct redis redis[3]);
 void redis_cluster_end(struct redis redis[3]);

@@ -24,38 +24,6 @@ static struct redis shared; /* for tests that leave it as it was */
 static char shared_url[64];
 static const char *self; /* this program */
 
-/* ---- speaking to a server past the adapter ---- */
-
-static char *ask_redis(uint16_t port, const char *password, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* @return the answer as text, until the next call. */
-static char *ask_redis(uint16_t port, const char *password, const char *format, ...)
-{
-    static char text[4096];
-    redisContext *context = redisConnect("127.0.0.1", port);
-    char command[1024];
-    redisReply *reply;
-    va_list args;
-
-    assert_non_null(context);
-    assert_int_equal(context->err, 0);
-    if (password != NULL)
-        freeReplyObject(redisCommand(context, "AUTH %s", password));
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    reply = redisCommand(context, command);
-    assert_non_null(reply);
-    if (reply->type == REDIS_REPLY_INTEGER)
-        snprintf(text, sizeof text, "%lld", reply->integer);
-    else
-        snprintf(text, sizeof text, "%s", reply->str != NULL ? reply->str : "");
-    freeReplyObject(reply);
-    redisFree(context);
-    return text;
-}
-
 static const char *url_of(uint16_t port)
 {
     static char url[64];
@@ -155,10 +123,10 @@ static void a_database_is_chosen(void **state)
     snprintf(url, sizeof url, "%s/3", shared_url);
     node_join(&node, url);
     it_works(&node, "chosen");
-    assert_non_null(strstr(ask_redis(shared.port, NULL, "INFO keyspace"), "db3:"));
+    assert_non_null(strstr(redis_ask(shared.port, NULL, "INFO keyspace"), "db3:"));
     node_close(&node);
     nodes_end();
-    ask_redis(shared.port, NULL, "FLUSHALL");
+    redis_ask(shared.port, NULL, "FLUSHALL");
 }
 
 static void a_unix_socket_is_enough(void **state)
@@ -230,7 +198,7 @@ static void hosts_are_tried_until_one_is_a_master(void **state)
 
     (void)state;
     redis_start(&replica, NULL);
-    ask_redis(replica.port, NULL, "REPLICAOF 127.0.0.1 %u", shared.port);
+    redis_ask(replica.port, NULL, "REPLICAOF 127.0.0.1 %u", shared.port);
     nodes_begin();
     snprintf(url, sizeof url, "redis://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
              free_port(), replica.port, shared.port);
@@ -347,7 +315,7 @@ static void scripts_that_it_forgot_are_given_again(void **state)
     node_subscribe(&node, "forgot");
     for (int i = 0; i < COUNT; i++) {
         if (i % 20 == 10)
-            ask_redis(shared.port, NULL, "SCRIPT FLUSH");
+            redis_ask(shared.port, NULL, "SCRIPT FLUSH");
         snprintf(text, sizeof text, "%d", i);
         assert_int_equal(keep_later(&node, "forgot", text, 0, NULL, NULL, &answers[i]),
                          0);
@@ -377,12 +345,12 @@ static void without_memory_it_takes_nothing(void **state)
     nodes_begin();
     node_join(&node, url_of(redis.port));
     it_works(&node, "a");
-    ask_redis(redis.port, NULL, "CONFIG SET maxmemory 1");
+    redis_ask(redis.port, NULL, "CONFIG SET maxmemory 1");
     assert_int_equal(keep_later(&node, "a", "x", 0, NULL, NULL, &answer), 0);
     assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
     assert_non_null(strstr(answer.why, "OOM"));
     answer_fini(&answer);
-    ask_redis(redis.port, NULL, "CONFIG SET maxmemory 0");
+    redis_ask(redis.port, NULL, "CONFIG SET maxmemory 0");
     it_works(&node, "a");
     assert_int_equal(node_count(&node, AWAY, NULL), 0);
     node_close(&node);
@@ -401,13 +369,13 @@ static void a_master_that_became_a_replica_is_left(void **state)
     nodes_begin();
     node_join(&node, url_of(redis.port));
     it_works(&node, "a");
-    ask_redis(redis.port, NULL, "REPLICAOF 127.0.0.1 %u", shared.port);
+    redis_ask(redis.port, NULL, "REPLICAOF 127.0.0.1 %u", shared.port);
     assert_int_equal(keep_later(&node, "a", "x", 0, NULL, NULL, &answer), 0);
     assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
     assert_non_null(strstr(answer.why, "READONLY"));
     answer_fini(&answer);
     node_await(&node, AWAY, NULL, 1);
-    ask_redis(redis.port, NULL, "REPLICAOF NO ONE");
+    redis_ask(redis.port, NULL, "REPLICAOF NO ONE");
     node_await(&node, UP, NULL, 2);
     it_works(&node, "a");
     node_close(&node);
@@ -475,7 +443,7 @@ static void what_the_broker_forgot_of_presence_is_said_again(void **state)
     node.type->present(node.bus, "hall", "ann", text_bytes("1"));
     node.type->present(node.bus, "hall", "bob", text_bytes("2"));
     people_await(&node, "hall", "ann=1 bob=2");
-    ask_redis(shared.port, NULL, "FLUSHALL");
+    redis_ask(shared.port, NULL, "FLUSHALL");
     people_await(&node, "hall", "ann=1 bob=2");
     assert_int_equal(node_count(&node, AWAY, NULL), 0);
     node_close(&node);

@@ -831,7 +831,33 @@ def values():
         yield name, text
 
 
-TARGETS = {"json": values, "wire": wires, "jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
+def replies():
+    """A limit in two bytes, and answers of Redis."""
+    wide = "\x10\x00"
+    deep = "".join("*1\r\n" for _ in range(7))
+    for name, text in {
+        "plain": wide + "+OK\r\n-ERR no\r\n:12\r\n$3\r\nabc\r\n",
+        "arrays": wide + "*2\r\n*0\r\n*2\r\n:-1\r\n$-1\r\n*-1\r\n",
+        "message": wide + "*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\n\r\n\r\n",
+        "deep": wide + deep + ":1\r\n",
+        "too_deep": wide + deep + "*1\r\n:1\r\n",
+        "bulk_at_limit": wide + "$4000\r\n",
+        "bulk_above_limit": wide + "$4001\r\n",
+        "array_above_limit": wide + "*42\r\n",
+        "array_enormous": wide + "*576460752303423488\r\n",
+        "bulk_enormous": wide + "$999999999999999999\r\n",
+        "number_too_long": wide + ":1234567890123456789\r\n",
+        "number_minus_zero": wide + ":-0\r\n",
+        "number_leading_zero": wide + ":01\r\n",
+        "carriage_returns": wide + "+a\r\rb\r\n",
+        "resp3": wide + ">1\r\n+a\r\n",
+        "no_limit_left": "\x00\x5f+OK\r\n",
+        "unfinished": wide + "*2\r\n+a\r\n",
+    }.items():
+        yield name, text
+
+
+TARGETS = {"reply": replies, "json": values, "wire": wires, "jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
            "option": options, "pair": pairs, "extension": extensions,
            "inflate": inflatings}
 
