@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "admin_place.h"
 #include "secret_file.h"
 #include "tool.h"
 
@@ -131,26 +132,21 @@ static void on_http(wsock_request *request, void *user)
 /* What the library listens on; "" for what is no place of this machine alone. */
 static void listener_url(char *out, size_t size, const char *url)
 {
+    struct admin_place place;
     struct in6_addr v6;
     struct in_addr v4;
-    char host[64] = "";
-    unsigned port = 0;
-    int end = 0;
 
     out[0] = '\0';
-    if (strncmp(url, "unix:/", 6) == 0) {
+    if (!admin_place_parse(&place, url))
+        return;
+    if (place.path != NULL)
         snprintf(out, size, "ws+%s", url);
-    } else if (sscanf(url, "http://[%63[^]]]:%5u%n", host, &port, &end) == 2 &&
-               url[end] == '\0') {
-        if (inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6))
-            snprintf(out, size, "ws://[::1]:%u", port);
-    } else if (sscanf(url, "http://%63[^:/]:%5u%n", host, &port, &end) == 2 &&
-               url[end] == '\0') {
-        if (strcmp(host, "localhost") == 0)
-            snprintf(out, size, "ws://127.0.0.1:%u", port);
-        else if (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127)
-            snprintf(out, size, "ws://%s:%u", host, port);
-    }
+    else if (place.is_v6 && inet_pton(AF_INET6, place.host, &v6) == 1 &&
+             IN6_IS_ADDR_LOOPBACK(&v6))
+        snprintf(out, size, "ws://[::1]:%u", place.port);
+    else if (!place.is_v6 && inet_pton(AF_INET, place.host, &v4) == 1 &&
+             ntohl(v4.s_addr) >> 24 == 127)
+        snprintf(out, size, "ws://%s:%u", place.host, place.port);
 }
 
 /* A key goes into a header as it is, RFC 6750 section 2.1. */

@@ -126,31 +126,31 @@ struct message {
 static int take_data(struct admin_reply *reply, struct message *message, json_t *data)
 {
     const json_t *b64 = json_object_get(data, "b64");
-    wsock_publish *publish = &message->publish;
+    wsock_publish *what = &message->publish;
 
-    publish->type = WSOCK_TEXT;
+    what->type = WSOCK_TEXT;
     if (data == NULL) {
         say(reply, 400, "bad_args", "data: it is missing");
         return 0;
     }
     if (json_is_string(data)) {
-        publish->data = json_string_value(data);
-        publish->len = json_string_length(data);
+        what->data = json_string_value(data);
+        what->len = json_string_length(data);
         return 1;
     }
     if (json_is_string(b64) && json_object_size(data) == 1) {
-        publish->type = WSOCK_BINARY;
+        what->type = WSOCK_BINARY;
         message->owned = base64_decode(json_string_value(b64), json_string_length(b64),
-                                       &publish->len);
+                                       &what->len);
     } else {
-        publish->type = WSOCK_TEXT | WSOCK_JSON;
+        what->type = WSOCK_TEXT | WSOCK_JSON;
         message->owned = json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY);
-        publish->len = message->owned != NULL ? strlen(message->owned) : 0;
+        what->len = message->owned != NULL ? strlen(message->owned) : 0;
     }
-    publish->data = message->owned;
-    if (publish->data == NULL)
+    what->data = message->owned;
+    if (what->data == NULL)
         say(reply, 400, "bad_args", "data: b64 is no Base64");
-    return publish->data != NULL;
+    return what->data != NULL;
 }
 
 /* A text that may be left out. @return 0 after an error was said. */
@@ -169,14 +169,13 @@ static int take_text(struct admin_reply *reply, const char **out, const json_t *
 static int take_message(struct admin_reply *reply, struct message *message,
                         const json_t *args)
 {
-    wsock_publish *publish = &message->publish;
+    wsock_publish *what = &message->publish;
 
-    *message = (struct message){.publish = {.size = sizeof *publish}};
-    return take_text(reply, &publish->event, args, "event", "event: a text") &&
-           take_text(reply, &publish->key, args, "key", "key: a text") &&
-           take_text(reply, &publish->from, args, "from", "from: a text") &&
-           take_text(reply, &publish->except_identity, args, "except",
-                     "except: a text") &&
+    *message = (struct message){.publish = {.size = sizeof *what}};
+    return take_text(reply, &what->event, args, "event", "event: a text") &&
+           take_text(reply, &what->key, args, "key", "key: a text") &&
+           take_text(reply, &what->from, args, "from", "from: a text") &&
+           take_text(reply, &what->except_identity, args, "except", "except: a text") &&
            take_data(reply, message, json_object_get(args, "data"));
 }
 
@@ -200,12 +199,12 @@ static void publish(struct admin_reply *reply, wsock_server *server, const json_
 {
     const char *name = need_text(reply, args, "room", "room: a text is needed");
     struct message message;
-    int r = 0;
 
     if (name == NULL)
         return;
     if (take_message(reply, &message, args)) {
-        r = publish_to(server, name, &message, &reply->ok);
+        const int r = publish_to(server, name, &message, &reply->ok);
+
         if (r < 0)
             say_error(reply, r);
     }
@@ -327,7 +326,7 @@ static int take_person(const wsock_person *person, void *user)
 
 static void presence(struct admin_reply *reply, wsock_server *server, const json_t *args)
 {
-    struct people people = {.list = NULL};
+    struct people people;
     wsock_room *room = NULL;
     int64_t limit = LISTED_MAX;
     int r = 0;

@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "admin_place.h"
 #include "secret_file.h"
 #include "tool.h"
 
@@ -32,33 +33,29 @@ union address {
 /* @return its length; 0 for what is none. */
 static socklen_t address_of(union address *out, const char *url)
 {
-    char host[64] = "";
-    unsigned port = 0;
-    int end = 0;
+    struct admin_place place;
 
     memset(out, 0, sizeof *out);
-    if (strncmp(url, "unix:/", 6) == 0 && strlen(url + 5) < sizeof out->un.sun_path) {
+    if (!admin_place_parse(&place, url))
+        return 0;
+    if (place.path != NULL) {
+        const size_t size = strlen(place.path) + 1;
+
+        if (size > sizeof out->un.sun_path)
+            return 0;
         out->un.sun_family = AF_UNIX;
-        strcpy(out->un.sun_path, url + 5);
+        memcpy(out->un.sun_path, place.path, size);
         return sizeof out->un;
     }
-    if (sscanf(url, "http://[%63[^]]]:%5u%n", host, &port, &end) == 2) {
+    if (place.is_v6) {
         out->v6.sin6_family = AF_INET6;
-        out->v6.sin6_port = htons((uint16_t)port);
-        return url[end] == '\0' && port <= 65535 &&
-                       inet_pton(AF_INET6, host, &out->v6.sin6_addr) == 1
-                   ? (socklen_t)sizeof out->v6
-                   : 0;
+        out->v6.sin6_port = htons((uint16_t)place.port);
+        return inet_pton(AF_INET6, place.host, &out->v6.sin6_addr) == 1 ? sizeof out->v6
+                                                                        : 0;
     }
-    if (sscanf(url, "http://%63[^:/]:%5u%n", host, &port, &end) != 2 ||
-        url[end] != '\0' || port > 65535)
-        return 0;
     out->v4.sin_family = AF_INET;
-    out->v4.sin_port = htons((uint16_t)port);
-    return inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host,
-                     &out->v4.sin_addr) == 1
-               ? (socklen_t)sizeof out->v4
-               : 0;
+    out->v4.sin_port = htons((uint16_t)place.port);
+    return inet_pton(AF_INET, place.host, &out->v4.sin_addr) == 1 ? sizeof out->v4 : 0;
 }
 
 static int send_all(int fd, const char *data, size_t len)
@@ -139,15 +136,13 @@ static int understand(const char *command, const char *url, const char *text,
     const char *why = NULL;
     int status = 0;
 
-    if (sscanf(text, "HTTP/1.1 %d ", &status) == 1 && body != NULL)
+    if (strncmp(text, "HTTP/1.1 ", 9) == 0 && body != NULL)
         root = json_loads(body + 4, JSON_ALLOW_NUL, NULL);
     *out = json_incref(json_object_get(root, "ok"));
     why = json_string_value(json_object_get(json_object_get(root, "err"), "text"));
-    if (*out != NULL)
-        status = 0;
-    else if (why != NULL)
+    if (*out == NULL && why != NULL)
         status = fail(command, "refused: %s", why);
-    else
+    else if (*out == NULL)
         status = fail(command, "%s is no admin listener of wsock serve", url);
     json_decref(root);
     return status;
@@ -182,12 +177,12 @@ static int write_head(const char *command, const char *key_file, const char *cal
     return status;
 }
 
-int admin_ask(const char *command, const struct admin_place *place, const char *call,
+int admin_ask(const char *command, const struct admin_target *target, const char *call,
               json_t *args, json_t **out)
 {
-    const char *url = place->url != NULL ? place->url : getenv("WSOCK_ADMIN");
-    const char *key_file = place->key_file != NULL ? place->key_file
-                                                   : getenv("WSOCK_ADMIN_KEY");
+    const char *url = target->url != NULL ? target->url : getenv("WSOCK_ADMIN");
+    const char *key_file = target->key_file != NULL ? target->key_file
+                                                    : getenv("WSOCK_ADMIN_KEY");
     char *body = json_dumps(args, JSON_COMPACT), *head = NULL, *text = NULL;
     union address address;
     socklen_t len = 0;

@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 /** Where to ask. */
-struct admin_place {
+struct admin_target {
     const char *url;      /**< as admin_start() takes it; NULL: what WSOCK_ADMIN says */
     const char *key_file; /**< (nullable) NULL: what WSOCK_ADMIN_KEY says, or none */
 };
@@ -19,7 +19,7 @@ struct admin_place {
  * @param args (consumed, nullable: without memory)
  * @return 0, or an exit status after a complaint.
  */
-int admin_ask(const char *command, const struct admin_place *place, const char *call,
+int admin_ask(const char *command, const struct admin_target *target, const char *call,
               json_t *args, json_t **out);
 
 #endif

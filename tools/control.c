@@ -33,7 +33,7 @@ enum {
 /* What the arguments say; all borrowed from argv. */
 struct said {
     const char *command;
-    struct admin_place place;
+    struct admin_target target;
     const char *plain[PLAIN_MAX];
     size_t plain_count;
     const char *value[OPT_COUNT]; /* "" for an option without a value */
@@ -88,8 +88,8 @@ static int read_arguments(struct said *said, const struct arg_option *options,
         else
             return usage_error(said->command, "one argument too many: %s", value);
     }
-    said->place = (struct admin_place){said->value[OPT_ADMIN],
-                                       said->value[OPT_ADMIN_KEY]};
+    said->target = (struct admin_target){said->value[OPT_ADMIN],
+                                         said->value[OPT_ADMIN_KEY]};
     return -1;
 }
 
@@ -189,7 +189,7 @@ int publish_main(int argc, char **argv)
     add_text(args, "event", said.value[OPT_EVENT]);
     add_text(args, "key", said.value[OPT_KEY]);
     add_text(args, "from", said.value[OPT_FROM]);
-    status = admin_ask(said.command, &said.place, "/publish", args, &answer);
+    status = admin_ask(said.command, &said.target, "/publish", args, &answer);
     if (status == 0)
         status = print(answer);
     json_decref(answer);
@@ -233,7 +233,7 @@ int rooms_main(int argc, char **argv)
         return status;
     args = json_pack("{s:I}", "limit", (json_int_t)limit);
     add_text(args, "pattern", said.plain[0]);
-    status = admin_ask(said.command, &said.place, "/rooms", args, &answer);
+    status = admin_ask(said.command, &said.target, "/rooms", args, &answer);
     if (status == 0)
         status = said.value[OPT_JSON] != NULL ? print(answer) : print_table(answer);
     json_decref(answer);
@@ -263,7 +263,7 @@ int kick_main(int argc, char **argv)
     add_text(args, "identity", said.plain[0]);
     add_text(args, "room", said.value[OPT_ROOM]);
     add_text(args, "reason", said.value[OPT_REASON]);
-    status = admin_ask(said.command, &said.place, "/disconnect", args, &answer);
+    status = admin_ask(said.command, &said.target, "/disconnect", args, &answer);
     if (status != 0)
         return status;
     count = json_integer_value(json_object_get(answer, "count"));

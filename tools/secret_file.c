@@ -28,7 +28,7 @@ int secret_file_read(const char *command, const char *flag, const char *path, ch
     if (text != NULL)
         n = fread(text, 1, SECRET_MAX + 1, file);
     error = text == NULL ? ENOMEM : ferror(file) ? errno : n > SECRET_MAX ? EFBIG : 0;
-    fclose(file);
+    (void)fclose(file);
     if (error != 0) {
         free(text);
         return fail(command, "%s: cannot read %s: %s", flag, path, strerror(error));

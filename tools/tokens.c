@@ -100,7 +100,7 @@ static void on_hello(wsock_ask *ask, void *user)
     wsock_conn *conn = wsock_ask_conn(ask);
     const char *text = wsock_ask_token(ask);
     wsock_jwt *token = NULL;
-    int r = 0;
+    int r;
 
     if (text == NULL)
         text = wsock_request_bearer_token(wsock_conn_request(conn));
