@@ -168,6 +168,7 @@ export class Client extends Emitter {
   #stableTimer = null;
   #silence = 0; // so much of it is too much, ms
   #heard = 0;
+  #awayUntil = 0; // the server said that it goes: come back then, whatever closes before
   #wake = () => this.#look();
 
   constructor(url, options) {
@@ -338,7 +339,9 @@ export class Client extends Emitter {
       if (socket === this.#socket) this.#welcome(welcome);
     } catch (error) {
       if (socket !== this.#socket) return;
-      if (error.retry) this.#lost(0, error.message);
+      // As the close code will say, which comes behind it.
+      if (error.code === "unauthorized") this.#closed(CODE_TOKEN, error.message);
+      else if (error.retry) this.#lost(0, error.message);
       else this.#end(0, error.message, 1000, "");
     }
   }
@@ -410,6 +413,7 @@ export class Client extends Emitter {
   // The server will go: all its clients spread their coming back.
   #away({ after_ms: after = 0, reconnect = true }) {
     const delay = Math.random() * after;
+    this.#awayUntil = Date.now() + delay;
     this._emit("away", { after, reconnect });
     if (reconnect === false) this.#end(1001, "the server goes away", 1000, "");
     else this.#later(delay, () => this.#lost(1001, "the server goes away", 0));
@@ -430,7 +434,8 @@ export class Client extends Emitter {
     const again = code >= 4400 && code <= 4499 ? RETURN_CODES.has(code) : !FINAL_CODES.has(code);
     const canRenew = typeof this.#options.token === "function" && !this.#tokenRefused;
     if (code === CODE_TOKEN) this.#tokenRefused = true;
-    if (again && (code !== CODE_TOKEN || canRenew)) this.#lost(code, reason);
+    const away = this.#awayUntil - Date.now();
+    if (again && (code !== CODE_TOKEN || canRenew)) this.#lost(code, reason, away > 0 ? away : undefined);
     else this.#end(code, reason, 1000, "");
   }
 

@@ -317,7 +317,7 @@ static void do_publish(struct wsock_ask *ask)
     wsock_room_unref(room);
     if (r < 0)
         fail(ask, r);
-    else
+    else if (ask->id != NULL)
         wsi_v1_reply(ask, at.epoch != 0 ? position(&at) : json_true());
 }
 

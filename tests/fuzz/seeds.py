@@ -857,7 +857,29 @@ def replies():
         yield name, text
 
 
-TARGETS = {"reply": replies, "json": values, "wire": wires, "jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
+def conversations():
+    yield "hello", b'{"type":"hello","v":1,"token":"t","name":"Ann","id":1}'
+    yield "hello_version", b'{"type":"hello","v":2}'
+    yield "refresh", b'{"type":"refresh","token":"t","id":"x"}'
+    yield "join", b'{"type":"join","room":"a.b","since":{"epoch":"00ff","offset":3},"info":{"a":[1]}}'
+    yield "join_since_bad", b'{"type":"join","room":"a","since":{"epoch":"zz"}}'
+    yield "leave", b'{"type":"leave","room":"a","id":9007199254740993}'
+    yield "pub_text", b'{"type":"pub","room":"a","data":"hi","event":"e","key":"k"}'
+    yield "pub_bytes", b'{"type":"pub","room":"a","data":{"b64":"AAH/"}}'
+    yield "pub_bytes_bad", b'{"type":"pub","room":"a","data":{"b64":"AAH"}}'
+    yield "pub_json", b'{"type":"pub","data":[1,-2.5e3,"\\u0000\\ud83d\\ude00",null,{"a":true}]}'
+    yield "history", b'{"type":"history","room":"a","limit":5,"before":7}'
+    yield "direct", b'{"type":"direct","identity":"Bob","data":null}'
+    yield "call", b'{"type":"call","name":"f","args":{"x":1},"id":2}'
+    yield "batch", b'[{"type":"hello"},{"type":"join","room":"a"},{"type":"x","id":[]},5]'
+    yield "batch_long", b"[" + b",".join([b"{}"] * 65) + b"]"
+    yield "deep", b'{"type":"pub","data":' + b"[" * 31 + b"]" * 31 + b"}"
+    yield "too_deep", b"[" * 33
+    yield "escapes", b'{"type":"pub","data":"\\"[[[","event":"\\u0001"}'
+    yield "number", b'{"type":"pub","data":123456789012345678901234567890}'
+
+
+TARGETS = {"rooms": conversations, "reply": replies, "json": values, "wire": wires, "jwt": tokens, "forwarded": forwarded, "tunnel": tunnels, "frame": frames, "request": requests, "response": responses, "url": urls,
            "option": options, "pair": pairs, "extension": extensions,
            "inflate": inflatings}
 

@@ -126,6 +126,21 @@ test("comes back with another token, and not for ever", async () => {
   assert.equal(client.state, "closed");
 });
 
+test("a hello that is refused for its token comes back with another one", async () => {
+  let given = 0;
+  begin({ token: async () => `token ${++given}` });
+  await settle();
+  FakeSocket.last.open();
+  const [{ id }] = FakeSocket.last.take();
+  FakeSocket.last.put({ re: id, err: { code: "unauthorized", text: "who are you?", retry: false } });
+  await settle();
+  assert.equal(client.state, "waiting");
+  assert.equal(states.at(-1).code, 4401);
+  await pass(30000);
+  FakeSocket.last.open();
+  assert.equal(FakeSocket.last.take()[0].token, "token 2");
+});
+
 test("a token that cannot be had is told and tried again", async () => {
   let fails = true;
   const errors = [];
@@ -389,6 +404,18 @@ test("away: it goes and comes back within the time the server gives", async () =
   assert.equal(client.state, "open");
   FakeSocket.last.put({ type: "away", reconnect: false });
   assert.equal(client.state, "closed");
+});
+
+test("away: a close that comes at once does not bring all of them back at once", async () => {
+  mock.method(Math, "random", () => 0.5);
+  const socket = await opened();
+  socket.put({ type: "away", after_ms: 4000 });
+  socket.lose(1001);
+  assert.equal(client.state, "waiting");
+  assert.equal(states.at(-1).delay, 2000);
+  await pass(2000);
+  await welcome();
+  assert.equal(client.state, "open");
 });
 
 test("unknown frames and fields, and listeners that throw, hurt nobody", async () => {

@@ -41,7 +41,7 @@ class Player {
 
   connect(options) {
     this.client = connect("ws://host.invalid/rooms", { ...options, WebSocket: FakeSocket });
-    this.client.on("state", this.note("client", "state"));
+    for (const event of ["state", "direct"]) this.client.on(event, this.note("client", event));
     return settle().then(() => FakeSocket.last.open());
   }
 
@@ -52,10 +52,26 @@ class Player {
     this.rooms.set(name, room);
   }
 
-  publish(name, data, options) {
-    this.rooms.get(name).publish(toData(data), options).then(
-      (answer) => this.heard.push(["answer", answer]),
+  noteAnswer(promise) {
+    promise.then((answer) => this.heard.push(["answer", answer]),
       (error) => this.heard.push(["error", error.code]));
+  }
+
+  publish(name, data, options) {
+    this.noteAnswer(this.rooms.get(name).publish(toData(data), options));
+  }
+
+  history(name, options) {
+    this.noteAnswer(this.rooms.get(name).history(options)
+      .then((messages) => messages.map(({ data }) => data)));
+  }
+
+  direct(identity, data) {
+    this.noteAnswer(this.client.direct(identity, data));
+  }
+
+  call(name, args) {
+    this.noteAnswer(this.client.call(name, args));
   }
 
   leave(name) {
