@@ -605,6 +605,58 @@ static void a_message_above_the_limit_ends_the_connection(void **state)
     free(much);
 }
 
+/* ---- without memory ---- */
+
+/* @return whether an allocation was refused. */
+static bool live_with_one_refusal(size_t nth)
+{
+    char why[WSI_BUS_WHY_SIZE];
+    struct answer answer;
+    struct node node;
+    int r;
+
+    node_init(&node, shared_url);
+    test_fail_allocation(nth, false);
+    r = node_try_open(&node, why);
+    if (r != 0) {
+        assert_int_equal(r, WSOCK_ENOMEM);
+        return test_stop_failing() > 0;
+    }
+    node_await(&node, UP, NULL, 1);
+    while (node.type->subscribe(node.bus, "scarce") != 0) {
+    }
+    node_await(&node, SUBSCRIBED, "scarce", 1);
+    while (node.type->present(node.bus, "scarce", "ann", text_bytes("1")) != 0) {
+    }
+    do {
+        do
+            r = keep_later(&node, "scarce", "x", 0, NULL, NULL, &answer);
+        while (r != 0);
+        answer_await(&answer);
+        if (answer.outcome != WSI_BUS_DONE)
+            assert_true(answer.why[0] != '\0');
+        r = answer.outcome == WSI_BUS_DONE;
+        answer_fini(&answer);
+    } while (!r);
+    r = test_stop_failing() > 0;
+    node_close(&node);
+    return r;
+}
+
+static void one_refused_allocation_is_survived(void **state)
+{
+    size_t nth = 1;
+
+    (void)state;
+    nodes_begin();
+    while (live_with_one_refusal(nth)) {
+        nth++;
+        assert_true(nth < 500);
+    }
+    assert_true(nth > 30);
+    nodes_end();
+}
+
 /* ---- cut at every byte ---- */
 
 static long spend_one_life(struct proxy *proxy, long budget)
@@ -670,6 +722,7 @@ int main(int argc, char **argv)
         TEST(nonsense_instead_of_an_answer_is_survived),
         TEST(answers_of_another_kind_are_unknown_results),
         TEST(a_message_above_the_limit_ends_the_connection),
+        TEST(one_refused_allocation_is_survived),
         TEST(a_connection_may_break_at_every_byte),
     };
     int failed;

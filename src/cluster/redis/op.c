@@ -102,7 +102,8 @@ int wsi_op_submit(struct wsi_op *op)
     op->next = NULL;
     op->deadline_ms = wsi_bus_now(bus) + bus->timeout_ms;
     before = atomic_fetch_add(&bus->queued, op->cost);
-    if (before >= bus->queue_bytes || op->cost > bus->queue_bytes - before)
+    if (!op->is_due &&
+        (before >= bus->queue_bytes || op->cost > bus->queue_bytes - before))
         r = WSOCK_EAGAIN;
     else
         r = submit(bus, op);

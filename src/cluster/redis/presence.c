@@ -57,7 +57,8 @@ static struct wsi_here *find_room(struct wsi_bus *bus, const struct wsi_key *bas
     return NULL;
 }
 
-static struct wsi_here *add_room(struct wsi_bus *bus, const struct wsi_key *base)
+/* In no table yet. */
+static struct wsi_here *room_new(const struct wsi_key *base)
 {
     struct wsi_here *here = wsi_zalloc(sizeof *here + base->len + 1);
 
@@ -67,13 +68,18 @@ static struct wsi_here *add_room(struct wsi_bus *bus, const struct wsi_key *base
     memcpy(here->base, base->text, base->len + 1);
     here->slot = (uint16_t)wsi_key_slot(base->text, base->len);
     wsi_list_init(&here->entries);
-    if (wsi_table_add(&bus->rooms, &here->node,
-                      wsi_hash(&bus->hash_key, base->text, base->len)) < 0) {
-        wsi_free(here);
-        return NULL;
-    }
-    wsi_list_append(&bus->idle_rooms, &here->link);
     return here;
+}
+
+/* @return 0; WSOCK_ENOMEM for the first of all. */
+static int room_add(struct wsi_bus *bus, struct wsi_here *here)
+{
+    const int r = wsi_table_add(&bus->rooms, &here->node,
+                                wsi_hash(&bus->hash_key, here->base, here->len));
+
+    if (r == 0)
+        wsi_list_append(&bus->idle_rooms, &here->link);
+    return r;
 }
 
 static void drop_room(struct wsi_bus *bus, struct wsi_here *here)
@@ -106,37 +112,55 @@ static void drop_entry(struct wsi_bus *bus, struct entry *entry)
     wsi_free(entry);
 }
 
-static struct entry *add_entry(struct wsi_bus *bus, struct wsi_here *here,
-                               const char *name, const void *bytes, size_t len)
+/* In no table yet. */
+static struct entry *entry_new(const char *name, struct wsi_bytes bytes)
 {
     const size_t name_len = strlen(name);
-    struct entry *entry = wsi_zalloc(sizeof *entry + name_len + 1 + len);
+    struct entry *entry = wsi_zalloc(sizeof *entry + name_len + 1 + bytes.len);
 
     if (entry == NULL)
         return NULL;
-    entry->here = here;
     entry->name_len = name_len;
-    entry->len = len;
+    entry->len = bytes.len;
     memcpy(entry->text, name, name_len + 1);
-    if (len > 0)
-        memcpy(entry->text + name_len + 1, bytes, len);
-    if (wsi_table_add(&bus->entries, &entry->node, hash_entry(bus, here, name)) < 0) {
-        wsi_free(entry);
-        return NULL;
-    }
+    if (bytes.len > 0)
+        memcpy(entry->text + name_len + 1, bytes.data, bytes.len);
+    return entry;
+}
+
+/* @return 0; WSOCK_ENOMEM for the first of all. */
+static int entry_add(struct wsi_bus *bus, struct wsi_here *here, struct entry *entry)
+{
+    const int r = wsi_table_add(&bus->entries, &entry->node,
+                                hash_entry(bus, here, entry->text));
+
+    if (r < 0)
+        return r;
+    entry->here = here;
     wsi_list_append(&here->entries, &entry->link);
     here->count++;
-    return entry;
+    return 0;
 }
 
 int wsi_presence_init(struct wsi_bus *bus)
 {
+    const struct wsi_bytes nothing = {NULL, 0};
     struct wsi_here *here;
+    struct entry *entry;
     struct wsi_key base;
 
     wsi_key_base(&base, bus->prefix, 'l', NULL);
-    here = add_room(bus, &base);
-    return here != NULL && add_entry(bus, here, "", NULL, 0) != NULL ? 0 : WSOCK_ENOMEM;
+    here = room_new(&base);
+    if (here == NULL || room_add(bus, here) < 0) {
+        wsi_free(here);
+        return WSOCK_ENOMEM;
+    }
+    entry = entry_new("", nothing);
+    if (entry == NULL || entry_add(bus, here, entry) < 0) {
+        wsi_free(entry);
+        return WSOCK_ENOMEM;
+    }
+    return 0;
 }
 
 /* ---- saying it ---- */
@@ -421,34 +445,32 @@ void wsi_presence_fini(struct wsi_bus *bus)
 
 /* ---- coming and going ---- */
 
+/* Memory is asked for where its want can be told. */
 struct presence_op {
     struct wsi_op op;
     struct wsi_key base;
-    bool on;
-    size_t name_len, len;
-    char text[]; /* the name, NUL, the bytes */
+    struct entry *entry;    /* (owned) of who comes, or the name of who goes */
+    struct wsi_here *fresh; /* (owned, nullable) of who comes, if he is the first */
 };
 
-static void come(struct wsi_bus *bus, const struct presence_op *own)
+static void come(struct wsi_bus *bus, struct presence_op *own)
 {
     struct wsi_here *here = find_room(bus, &own->base);
-    struct entry *before, *entry = NULL;
+    struct entry *entry = own->entry, *before;
     struct wsi_key keys[2];
     struct wsi_args args;
     char life[24];
 
-    if (here == NULL)
-        here = add_room(bus, &own->base);
-    if (here != NULL) {
-        before = find_entry(bus, here, own->text);
-        entry = add_entry(bus, here, own->text, own->text + own->name_len + 1, own->len);
-        if (entry != NULL && before != NULL)
-            drop_entry(bus, before);
+    if (here == NULL) {
+        here = own->fresh;
+        own->fresh = NULL;
+        (void)room_add(bus, here); /* it is not the first */
     }
-    if (entry == NULL) {
-        wsi_bus_log(bus, WSOCK_LOG_ERROR, "out of memory for who is present");
-        return;
-    }
+    own->entry = NULL;
+    before = find_entry(bus, here, entry->text);
+    (void)entry_add(bus, here, entry);
+    if (before != NULL)
+        drop_entry(bus, before);
     if (!is_ready(bus, here)) {
         here->is_said = false;
         return;
@@ -467,7 +489,7 @@ static void come(struct wsi_bus *bus, const struct presence_op *own)
 static void go(struct wsi_bus *bus, const struct presence_op *own)
 {
     struct wsi_here *here = find_room(bus, &own->base);
-    struct entry *entry = here != NULL ? find_entry(bus, here, own->text) : NULL;
+    struct entry *entry = here != NULL ? find_entry(bus, here, own->entry->text) : NULL;
     struct wsi_key keys[2];
     struct wsi_args args;
 
@@ -475,40 +497,60 @@ static void go(struct wsi_bus *bus, const struct presence_op *own)
         return;
     drop_entry(bus, entry);
     begin_args(&args, bus, here, WSI_SCRIPT_ABSENT, keys);
-    wsi_args_add_bytes(&args, own->text, own->name_len);
+    wsi_args_add_bytes(&args, own->entry->text, own->entry->name_len);
     if (!is_ready(bus, here) || !send(bus, here, &args, false))
         here->is_said = false;
     if (here->count == 0)
         drop_room(bus, here);
 }
 
-static void run_presence(struct wsi_op *op)
+static void presence_fini(struct presence_op *own)
 {
-    const struct presence_op *own = (struct presence_op *)(void *)op;
+    wsi_free(own->entry);
+    wsi_free(own->fresh);
+}
 
-    if (own->on)
-        come(op->bus, own);
-    else
-        go(op->bus, own);
+static void run_come(struct wsi_op *op)
+{
+    struct presence_op *own = (struct presence_op *)(void *)op;
+
+    come(op->bus, own);
+    presence_fini(own);
+    wsi_op_fail(op, WSI_BUS_DONE, NULL);
+}
+
+static void run_go(struct wsi_op *op)
+{
+    struct presence_op *own = (struct presence_op *)(void *)op;
+
+    go(op->bus, own);
+    presence_fini(own);
     wsi_op_fail(op, WSI_BUS_DONE, NULL);
 }
 
 int wsi_presence_submit(struct wsi_bus *bus, const char *room, const char *name,
                         struct wsi_bytes bytes, bool on)
 {
-    const size_t name_len = strlen(name);
-    struct presence_op *own = (struct presence_op *)(void *)wsi_op_new(
-        bus, sizeof *own + name_len + 1 + bytes.len);
+    struct presence_op *own = (struct presence_op *)(void *)wsi_op_new(bus, sizeof *own);
+    struct presence_op made;
+    int r;
 
     if (own == NULL)
         return WSOCK_ENOMEM;
-    own->op.run = run_presence;
-    own->on = on;
-    own->name_len = name_len;
-    own->len = bytes.len;
-    memcpy(own->text, name, name_len + 1);
-    if (bytes.len > 0)
-        memcpy(own->text + name_len + 1, bytes.data, bytes.len);
     wsi_key_base(&own->base, bus->prefix, room != NULL ? 'r' : 'l', room);
-    return wsi_op_submit(&own->op);
+    own->entry = entry_new(name, bytes);
+    own->fresh = on ? room_new(&own->base) : NULL;
+    own->op.run = on ? run_come : run_go;
+    own->op.is_due = !on;
+    own->op.cost += bytes.len;
+    made = *own;
+    if (own->entry == NULL || (on && own->fresh == NULL)) {
+        wsi_op_free(&own->op);
+        r = WSOCK_ENOMEM;
+    } else {
+        r = wsi_op_submit(&own->op);
+    }
+    if (r < 0)
+        presence_fini(&made);
+    return r;
 }

@@ -70,6 +70,7 @@ struct wsi_op {
     bool
         is_internal; /* of a greeting: is never sent again, and its error ends the wire */
     bool is_secret;  /* of its error only the first word is told */
+    bool is_due;     /* however much waits: it gives back more than it takes */
 };
 
 /** @param size of the struct that begins with it. All zero but for bus. @return

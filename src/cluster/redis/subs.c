@@ -35,9 +35,9 @@ static struct wsi_sub *find(struct wsi_bus *bus, const char *channel, size_t len
     return NULL;
 }
 
-/* @param name (nullable) */
-static struct wsi_sub *sub_new(struct wsi_bus *bus, const struct wsi_key *channel,
-                               enum wsi_bus_kind kind, const char *name)
+/* In no table yet. @param name (nullable) */
+static struct wsi_sub *sub_new(const struct wsi_key *channel, enum wsi_bus_kind kind,
+                               const char *name)
 {
     const size_t name_len = name != NULL ? strlen(name) + 1 : 0;
     struct wsi_sub *sub = wsi_zalloc(sizeof *sub + channel->len + 1 + name_len);
@@ -50,14 +50,19 @@ static struct wsi_sub *sub_new(struct wsi_bus *bus, const struct wsi_key *channe
         sub->name = memcpy(sub->text + channel->len + 1, name, name_len);
     sub->kind = kind;
     sub->slot = (uint16_t)wsi_key_slot(channel->text, channel->len);
-    if (wsi_table_add(&bus->subs, &sub->node,
-                      wsi_hash(&bus->hash_key, channel->text, channel->len)) < 0) {
-        wsi_free(sub);
-        return NULL;
-    }
-    wsi_list_append(&bus->all_subs, &sub->all);
     wsi_list_init(&sub->link);
     return sub;
+}
+
+/* @return 0; WSOCK_ENOMEM for the first of all. */
+static int sub_add(struct wsi_bus *bus, struct wsi_sub *sub)
+{
+    const int r = wsi_table_add(&bus->subs, &sub->node,
+                                wsi_hash(&bus->hash_key, sub->text, sub->channel_len));
+
+    if (r == 0)
+        wsi_list_append(&bus->all_subs, &sub->all);
+    return r;
 }
 
 static void sub_free(struct wsi_bus *bus, struct wsi_sub *sub)
@@ -246,28 +251,27 @@ void wsi_subs_lost(struct wsi_wire *wire)
 
 /* ---- wanting ---- */
 
+/* Memory is asked for where its want can be told. */
 struct want_op {
     struct wsi_op op;
     struct wsi_key channel;
-    bool on, pattern;
-    char name[WSI_NAME_MAX + 1];
+    struct wsi_sub *fresh; /* (owned, nullable) if there is none yet; NULL: to unwant */
 };
 
-static void want(struct wsi_bus *bus, const struct wsi_key *channel,
-                 enum wsi_bus_kind kind, const char *name, bool pattern)
+static void want(struct wsi_bus *bus, struct want_op *own)
 {
-    struct wsi_sub *sub = find(bus, channel->text, channel->len);
+    struct wsi_sub *sub = find(bus, own->channel.text, own->channel.len);
 
-    if (sub == NULL)
-        sub = sub_new(bus, channel, kind, name);
     if (sub == NULL) {
-        wsi_bus_log(bus, WSOCK_LOG_ERROR, "out of memory for a subscription");
-        return;
+        sub = own->fresh;
+        own->fresh = NULL;
+        (void)sub_add(bus, sub); /* it is not the first */
+    } else if (sub->wanted && sub->state == WSI_SUB_UP) {
+        tell(bus, sub);
     }
-    sub->pattern = pattern;
-    if (pattern)
-        bus->pattern = sub;
     sub->wanted = true;
+    if (sub->pattern)
+        bus->pattern = sub;
     if (sub->state == WSI_SUB_IDLE) {
         go_idle(bus, sub);
         wsi_subs_ask(wsi_topology_peer(bus, sub->slot));
@@ -292,12 +296,12 @@ static void unwant(struct wsi_bus *bus, const struct wsi_key *channel)
 static void run_want(struct wsi_op *op)
 {
     struct want_op *own = (struct want_op *)(void *)op;
-    const char *name = own->pattern ? NULL : own->name;
 
-    if (own->on)
-        want(op->bus, &own->channel, WSI_BUS_ROOM, name, own->pattern);
+    if (own->fresh != NULL)
+        want(op->bus, own);
     else
         unwant(op->bus, &own->channel);
+    wsi_free(own->fresh);
     wsi_op_fail(op, WSI_BUS_DONE, NULL);
 }
 
@@ -305,19 +309,30 @@ int wsi_subs_submit(struct wsi_bus *bus, const char *room, bool on)
 {
     const struct wsi_bus_channel channel = {.kind = WSI_BUS_ROOM, .name = room};
     struct want_op *own = (struct want_op *)(void *)wsi_op_new(bus, sizeof *own);
+    struct wsi_sub *fresh = NULL;
+    int r;
 
     if (own == NULL)
         return WSOCK_ENOMEM;
-    own->on = on;
-    own->pattern = room == NULL;
-    own->op.run = run_want;
-    if (room == NULL) {
+    if (room == NULL)
         wsi_key_all_rooms(&own->channel, bus->prefix);
-    } else {
+    else
         wsi_key_channel(&own->channel, bus->prefix, &channel);
-        snprintf(own->name, sizeof own->name, "%s", room);
+    if (on) {
+        fresh = sub_new(&own->channel, WSI_BUS_ROOM, room);
+        if (fresh == NULL) {
+            wsi_op_free(&own->op);
+            return WSOCK_ENOMEM;
+        }
+        fresh->pattern = room == NULL;
     }
-    return wsi_op_submit(&own->op);
+    own->fresh = fresh;
+    own->op.run = run_want;
+    own->op.is_due = true;
+    r = wsi_op_submit(&own->op);
+    if (r < 0)
+        wsi_free(fresh);
+    return r;
 }
 
 int wsi_subs_init(struct wsi_bus *bus)
@@ -330,9 +345,11 @@ int wsi_subs_init(struct wsi_bus *bus)
         struct wsi_sub *sub;
 
         wsi_key_channel(&key, bus->prefix, &channels[i]);
-        sub = sub_new(bus, &key, channels[i].kind, channels[i].name);
-        if (sub == NULL)
+        sub = sub_new(&key, channels[i].kind, channels[i].name);
+        if (sub == NULL || sub_add(bus, sub) < 0) {
+            wsi_free(sub);
             return WSOCK_ENOMEM;
+        }
         sub->wanted = true;
         bus->own[i] = sub;
     }
