@@ -17,12 +17,12 @@ static char ids[3][NODE_ID];
 static char url[128];
 static struct node a, b;
 
+/* Read by two threads. */
+static char names[ROOMS][16];
+
 static const char *room_name(int i)
 {
-    static char name[32];
-
-    snprintf(name, sizeof name, "moving.%d", i);
-    return name;
+    return names[i];
 }
 
 static int slot_of(const char *room)
@@ -153,7 +153,7 @@ static void slots_move_while_they_are_used(void **state)
 static void one_master_away_leaves_the_others(void **state)
 {
     const char *room = NULL, *elsewhere = NULL;
-    char names[2][32];
+    char chosen[2][32];
     int slot;
 
     (void)state;
@@ -164,9 +164,9 @@ static void one_master_away_leaves_the_others(void **state)
         snprintf(name, sizeof name, "part.%d", i);
         slot = slot_of(name);
         if (room == NULL && slot > 11000)
-            room = strcpy(names[0], name);
+            room = strcpy(chosen[0], name);
         else if (elsewhere == NULL && slot < 5000)
-            elsewhere = strcpy(names[1], name);
+            elsewhere = strcpy(chosen[1], name);
     }
     node_subscribe(&b, room);
     node_subscribe(&b, elsewhere);
@@ -193,6 +193,8 @@ int main(void)
     };
     int failed;
 
+    for (int i = 0; i < ROOMS; i++)
+        snprintf(names[i], sizeof names[i], "moving.%d", i);
     redis_cluster_start(masters);
     for (int i = 0; i < 3; i++)
         snprintf(ids[i], sizeof ids[i], "%s",
