@@ -25,7 +25,8 @@
 struct kept {
     struct kept *older, *newer;
     char *question;
-    json_t *answer;
+    char *answer; /* as it came: what is parsed belongs to one thread */
+    size_t answer_len;
     int64_t until_ms;
     size_t size;
 };
@@ -57,7 +58,7 @@ static void forget(struct backend *backend, struct kept *kept)
     backend->kept_count--;
     backend->kept_bytes -= kept->size;
     tdelete(kept, &backend->tree, compare_kept);
-    json_decref(kept->answer);
+    free(kept->answer);
     free(kept->question);
     free(kept);
 }
@@ -70,8 +71,8 @@ static struct kept *find(struct backend *backend, char *question)
     return found != NULL ? *found : NULL;
 }
 
-/* @param question (consumed) @param size of the answer's text. */
-static void keep(struct backend *backend, char *question, json_t *answer, size_t size,
+/* @param question (consumed) @param answer (consumed) */
+static void keep(struct backend *backend, char *question, char *answer, size_t answer_len,
                  int64_t ttl_ms)
 {
     struct kept *kept = find(backend, question);
@@ -82,12 +83,14 @@ static void keep(struct backend *backend, char *question, json_t *answer, size_t
     if (kept == NULL || (kept->question = question,
                          tsearch(kept, &backend->tree, compare_kept) == NULL)) {
         free(kept);
+        free(answer);
         free(question);
         return;
     }
-    kept->answer = json_incref(answer);
+    kept->answer = answer;
+    kept->answer_len = answer_len;
     kept->until_ms = now_ms() + ttl_ms;
-    kept->size = strlen(question) + size;
+    kept->size = strlen(question) + answer_len;
     kept->older = backend->newest;
     *(backend->newest != NULL ? &backend->newest->newer : &backend->oldest) = kept;
     backend->newest = kept;
@@ -109,7 +112,7 @@ static json_t *recall(struct backend *backend, char *question)
     if (kept != NULL && kept->until_ms <= now_ms())
         forget(backend, kept);
     else if (kept != NULL)
-        answer = json_incref(kept->answer);
+        answer = json_loadb(kept->answer, kept->answer_len, 0, NULL);
     pthread_mutex_unlock(&backend->lock);
     return answer;
 }
@@ -250,10 +253,11 @@ static void take(struct backend *backend, struct backend_job *job, json_t *answe
     if (ttl_ms <= 0)
         return;
     pthread_mutex_lock(&backend->lock);
-    keep(backend, job->body, answer, job->answer_len,
+    keep(backend, job->body, job->answer, job->answer_len,
          ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS);
     pthread_mutex_unlock(&backend->lock);
     job->body = NULL;
+    job->answer = NULL;
 }
 
 static void on_done(struct backend *backend, struct backend_job *job, long status,

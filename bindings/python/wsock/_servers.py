@@ -198,7 +198,8 @@ class Server(Hosted):
     # ---- handlers of the server ----
 
     def on_http(self, fn: Fn) -> Fn:
-        """fn(request): answer a plain GET or HEAD, with request.respond()."""
+        """fn(request): answer a plain GET or HEAD, and POST where the option max_body_bytes is
+        set, with request.respond()."""
         self._hooks.set("on_http", fn)
         return fn
 
