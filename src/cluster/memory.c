@@ -295,15 +295,21 @@ static void store(struct wsi_bus *bus, const struct wsi_waiting *waiting,
     answer_done(bus, answer);
 }
 
+/* What is told of one may cut the link, which is up again at once. */
 void wsi_bus_run_waiting(struct wsi_bus *bus)
 {
-    WSI_LIST_EACH(node, &bus->waiting)
-    {
+    struct wsi_list *node;
+
+    if (bus->runs_waiting)
+        return;
+    bus->runs_waiting = true;
+    while (wsi_bus_is_up(bus) && (node = wsi_list_pop(&bus->waiting)) != NULL) {
         struct wsi_waiting *waiting = WSI_CONTAINER_OF(node, struct wsi_waiting, node);
 
         store(bus, waiting, waiting->answer);
         free_waiting(bus, waiting);
     }
+    bus->runs_waiting = false;
 }
 
 /* @return (owned, nullable) NULL without memory. */

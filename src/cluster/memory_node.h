@@ -102,6 +102,7 @@ struct wsi_bus {
     struct wsi_subscription *all; /* (owned, nullable) */
     struct wsi_table entries;
     struct wsi_list waiting;
+    bool runs_waiting;
     size_t waiting_bytes;
     struct wsi_blob *description; /* a reference, nullable */
 };
