@@ -69,7 +69,8 @@ WSOCK_API int wsock_server_send_to(wsock_server *server, const char *identity, i
                                    const void *data, size_t len);
 
 /**
- * Begin to close all connections of an identity, as wsock_conn_close() for each. It may
+ * Begin to close all connections of an identity, as wsock_conn_close() for each; in a
+ * cluster on all servers that the broker reaches (the count is of this one). It may
  * come back; who is not to come back is refused in on_request.
  *
  * @param reason (borrowed until return, nullable)
@@ -173,7 +174,8 @@ WSOCK_API int wsock_room_send_to(wsock_room *room, const char *identity, int typ
                                  const void *data, size_t len);
 
 /**
- * Have all connections of an identity leave the room. They stay open, and may join again:
+ * Have all connections of an identity leave the room; in a cluster on all servers that the
+ * broker reaches (the count is of this one). They stay open, and may join again:
  * who is not to come back is for the application to know.
  *
  * @param reason (borrowed until return, nullable) for on_leave; UTF-8, at most 255 bytes.
@@ -187,7 +189,8 @@ WSOCK_API int wsock_room_kick_conn(wsock_room *room, wsock_conn *conn,
                                    const char *reason);
 
 /**
- * End a room: all members leave, nobody joins any more, and its handles answer
+ * End a room, in a cluster on all servers that the broker reaches: all members leave,
+ * nobody joins any more, and its handles answer
  * WSOCK_ECLOSED. What was broadcast before still arrives. Its name may be that of another
  * room from then on.
  *

@@ -10,7 +10,9 @@
 #include "conn/answer.h"
 #include "conn/conn.h"
 #include "conn/identity.h"
+#include "room/action.h"
 #include "room/crowd.h"
+#include "room/wire.h"
 
 int wsock_conn_set_identity(wsock_conn *conn, const char *identity)
 {
@@ -52,6 +54,11 @@ size_t wsock_server_identity_conns(wsock_server *server, wsock_conn **out, size_
 int wsock_server_send_to(wsock_server *server, const char *identity, int type,
                          const void *data, size_t len)
 {
+    struct wsi_wire wire = {.kind = WSI_WIRE_DIRECT,
+                            .type = type & ~WSOCK_UNCOMPRESSED,
+                            .is_uncompressed = (type & WSOCK_UNCOMPRESSED) != 0,
+                            .data = {data, len},
+                            .identity = identity};
     struct wsi_crowd crowd;
     int r = find(&crowd, server, identity);
 
@@ -59,12 +66,19 @@ int wsock_server_send_to(wsock_server *server, const char *identity, int type,
         return r;
     r = wsi_crowd_send(&crowd, type, data, len);
     wsi_crowd_drop(&crowd);
+    if (r >= 0 && *identity != '\0')
+        wsi_action_everywhere(&server->rooms, &wire);
     return r;
 }
 
 int wsock_server_disconnect(wsock_server *server, const char *identity, int code,
                             const char *reason)
 {
+    struct wsi_wire wire = {.kind = WSI_WIRE_DISCONNECT,
+                            .type = WSOCK_TEXT,
+                            .identity = identity,
+                            .code = (unsigned)code,
+                            .reason = reason != NULL && *reason != '\0' ? reason : NULL};
     struct wsi_crowd crowd;
     int r = wsi_close_check(code, reason);
 
@@ -74,5 +88,7 @@ int wsock_server_disconnect(wsock_server *server, const char *identity, int code
         return r;
     r = wsi_crowd_close(&crowd, (unsigned)code, reason);
     wsi_crowd_drop(&crowd);
+    if (r >= 0 && *identity != '\0')
+        wsi_action_everywhere(&server->rooms, &wire);
     return r;
 }

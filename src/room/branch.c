@@ -9,6 +9,7 @@
 #include "conn/frames.h"
 #include "conn/queue.h"
 #include "core/alloc.h"
+#include "room/action.h"
 #include "room/audience.h"
 #include "room/crowd.h"
 #include "room/relay.h"
@@ -16,7 +17,6 @@
 #include "room/spread.h"
 
 enum {
-    HEARD_MAX = 1024,          /* nodes whose numbers a room knows */
     ARRIVED_MAX = 1024 * 1024, /* bytes that may wait while a room is loaded */
     WITHHELD_MAX = 4096,       /* messages under way that are not for all here */
 };
@@ -100,7 +100,7 @@ void wsi_branch_free(struct wsi_branch *branch)
     drop_arrived(branch);
     while ((node = wsi_list_pop(&branch->withheld)) != NULL)
         free_withheld(WSI_CONTAINER_OF(node, struct withheld, node));
-    wsi_free(branch->heard);
+    wsi_heard_fini(&branch->heard);
     wsi_free(branch);
 }
 
@@ -354,28 +354,15 @@ static struct withheld *take_withheld(struct wsi_branch *branch, uint64_t seq)
     return withheld;
 }
 
-/* @return (owned, nullable) the oldest, if there are too many now. */
-static struct withheld *put_withheld(struct wsi_branch *branch, struct withheld *withheld)
-{
-    struct wsi_list *node = NULL;
-
-    pthread_mutex_lock(&branch->room->lock);
-    wsi_list_append(&branch->withheld, &withheld->node);
-    if (++branch->withheld_count > WITHHELD_MAX) {
-        node = wsi_list_pop(&branch->withheld);
-        branch->withheld_count--;
-    }
-    pthread_mutex_unlock(&branch->room->lock);
-    return node != NULL ? WSI_CONTAINER_OF(node, struct withheld, node) : NULL;
-}
-
-/* Who is left out is known here only. @return 0; WSOCK_ENOMEM. */
-static int withhold(struct wsi_branch *branch, const wsock_publish *what, uint64_t seq)
+/* Who is left out is known here only. @param out (out, owned) NULL when that is nobody.
+ * @return 0; WSOCK_ENOMEM. */
+static int withhold(struct withheld **out, const wsock_publish *what)
 {
     wsock_conn *except = what->except;
     const struct wsi_crowd one = {.conns = &except, .count = except != NULL};
-    struct withheld *withheld, *oldest;
+    struct withheld *withheld;
 
+    *out = NULL;
     if (except == NULL && what->excluded_count == 0)
         return 0;
     withheld = wsi_zalloc(sizeof *withheld);
@@ -384,42 +371,62 @@ static int withhold(struct wsi_branch *branch, const wsock_publish *what, uint64
         return WSOCK_ENOMEM;
     }
     wsi_list_init(&withheld->node);
-    withheld->seq = seq;
-    oldest = put_withheld(branch, withheld);
-    if (oldest != NULL)
-        free_withheld(oldest);
+    *out = withheld;
     return 0;
+}
+
+/* With the room's lock held. @return (owned, nullable) the oldest, if there are too many
+ * now. */
+static struct withheld *put_withheld(struct wsi_branch *branch, struct withheld *withheld)
+{
+    wsi_list_append(&branch->withheld, &withheld->node);
+    if (++branch->withheld_count <= WITHHELD_MAX)
+        return NULL;
+    branch->withheld_count--;
+    return WSI_CONTAINER_OF(wsi_list_pop(&branch->withheld), struct withheld, node);
+}
+
+/* With the room's lock held, so that numbers leave in their order.
+ * @param withheld (nullable, in, out) what is to be freed then. */
+static int append(wsock_room *room, struct wsi_relay *relay, struct withheld **withheld)
+{
+    struct wsi_branch *branch = room->branch;
+    struct wsi_spread *spread = spread_of(room);
+    const struct wsi_bus_window window = window_of(room);
+    const struct wsi_bus_position seen = seen_of(branch);
+    const uint64_t seq = wsi_spread_draw(spread);
+    int r;
+
+    if (room->closed)
+        return WSOCK_ECLOSED;
+    wsi_relay_number(relay, seq);
+    if (*withheld != NULL)
+        (*withheld)->seq = seq;
+    /* What is told of it waits for the lock. */
+    r = wsi_spread_append(spread, room->name, relay->bytes, seq, &window, &seen,
+                          &relay->receipt);
+    if (r == 0 && *withheld != NULL)
+        *withheld = put_withheld(branch, *withheld);
+    return r < 0 ? r : (int)room->count;
 }
 
 int wsi_branch_append(wsock_room *room, const wsock_publish *what,
                       const struct wsi_frames *frames)
 {
-    struct wsi_spread *spread = spread_of(room);
-    const struct wsi_bus_window window = window_of(room);
-    const uint64_t seq = wsi_spread_draw(spread);
-    struct wsi_bus_position seen;
     struct withheld *withheld;
     struct wsi_relay *relay;
-    int count, r;
+    int r = withhold(&withheld, what);
 
-    pthread_mutex_lock(&room->lock);
-    seen = seen_of(room->branch);
-    count = (int)room->count;
-    r = room->closed ? WSOCK_ECLOSED : 0;
-    pthread_mutex_unlock(&room->lock);
-    if (r == 0)
-        r = wsi_relay_new(&relay, room, what, frames);
     if (r < 0)
         return r;
-    wsi_relay_number(relay, seq);
-    r = withhold(room->branch, what, seq);
-    if (r == 0)
-        r = wsi_spread_append(spread, room->name, relay->bytes, seq, &window, &seen,
-                              &relay->receipt);
-    if (r == 0)
-        return count;
-    wsi_relay_free(relay);
-    withheld = take_withheld(room->branch, seq);
+    r = wsi_relay_new(&relay, room, what, frames);
+    if (r == 0) {
+        pthread_mutex_lock(&room->lock);
+        r = append(room, relay, &withheld);
+        pthread_mutex_unlock(&room->lock);
+        if (r < 0)
+            wsi_relay_free(relay);
+    }
     if (withheld != NULL)
         free_withheld(withheld);
     return r;
@@ -427,32 +434,10 @@ int wsi_branch_append(wsock_room *room, const wsock_publish *what,
 
 /* ---- what arrives ---- */
 
-/* With the room's lock held: whether it is newer than what came of its node. Without
- * memory for a node more it is: then it may come twice. */
+/* With the room's lock held. */
 static bool is_new(struct wsi_branch *branch, const struct wsi_wire *wire)
 {
-    struct wsi_heard heard = {.seq = wire->seq};
-    struct wsi_heard *more;
-    size_t i = 0;
-
-    memcpy(heard.node, wire->node, sizeof heard.node);
-    while (i < branch->heard_count &&
-           memcmp(branch->heard[i].node, wire->node, sizeof wire->node) != 0)
-        i++;
-    if (i < branch->heard_count && branch->heard[i].seq >= wire->seq)
-        return false;
-    if (i == branch->heard_count && i == HEARD_MAX)
-        i--;
-    if (i == branch->heard_count) {
-        more = wsi_realloc(branch->heard, (i + 1) * sizeof *more);
-        if (more == NULL)
-            return true;
-        branch->heard = more;
-        branch->heard_count++;
-    }
-    memmove(&branch->heard[1], &branch->heard[0], i * sizeof heard);
-    branch->heard[0] = heard;
-    return true;
+    return wsi_heard_take(&branch->heard, wire->node, wire->seq);
 }
 
 static wsock_publish publish_of(const struct wsi_wire *wire)
@@ -485,8 +470,10 @@ static void take_plain(wsock_room *room, const struct wsi_wire *wire)
     pthread_mutex_lock(&room->lock);
     new = is_new(room->branch, wire);
     pthread_mutex_unlock(&room->lock);
-    if (new)
+    if (new && wire->kind == WSI_WIRE_MESSAGE)
         wsi_room_deliver(room, &what, &placed);
+    else if (new)
+        wsi_action_take_in_room(room, wire);
 }
 
 /* Its place, with the publish lock held. @return 0; WSOCK_EAGAIN; WSOCK_ENOMEM. */
@@ -608,8 +595,7 @@ void wsi_branch_arrived(wsock_room *room, uint64_t epoch, const struct wsi_bus_k
         take_kept(room, epoch, &whole);
         return;
     }
-    if (wsi_wire_read(&wire, bytes) < 0 || wire.kind != WSI_WIRE_MESSAGE ||
-        (is_own(room, &wire) && kept == NULL))
+    if (wsi_wire_read(&wire, bytes) < 0 || (is_own(room, &wire) && kept == NULL))
         return;
     take_plain(room, &wire);
 }

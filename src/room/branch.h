@@ -31,6 +31,7 @@
 #include "cluster/bus.h"
 #include "core/list.h"
 #include "core/mailbox.h"
+#include "room/heard.h"
 #include "room/op.h"
 
 struct wsi_arrival_copy;
@@ -38,12 +39,6 @@ struct wsi_frames;
 struct wsi_member;
 struct wsi_missed;
 struct wsi_relay;
-
-/* The newest number of a node in a plain room. */
-struct wsi_heard {
-    uint8_t node[WSI_BUS_NODE_ID_SIZE];
-    uint64_t seq;
-};
 
 struct wsi_branch {
     wsock_room *room;
@@ -57,8 +52,7 @@ struct wsi_branch {
     bool loaded;   /* the history holds what the broker kept, up to its last offset */
     bool loading;  /* an answer is to come, with a reference to the room */
     bool stale;    /* messages may be missing: load again */
-    struct wsi_heard *heard; /* (owned, nullable) the latest node first */
-    size_t heard_count;
+    struct wsi_heard heard;
     struct wsi_arrival_copy *first, **last; /* (owned) what arrived meanwhile */
     size_t arrived_bytes;
     struct wsi_list waiting;  /* wsi_waiting.node */

@@ -163,7 +163,8 @@ void wsi_said_unref(struct wsi_said *said)
     wsi_frames_drop_packed(&said->frames);
     wsi_v1_unref(wsi_said_v1(said));
     wsi_blob_unref(said->key);
-    if (frame == NULL || frame->release == NULL) /* not inside: none, or somebody else's */
+    if (frame == NULL ||
+        frame->release == NULL) /* not inside: none, or somebody else's */
         wsi_free(WSI_CONTAINER_OF(said, struct wsi_envelope, said));
     wsi_blob_unref(frame);
 }

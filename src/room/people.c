@@ -8,8 +8,10 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "proto/utf8.h"
+#include "room/action.h"
 #include "room/crowd.h"
 #include "room/room.h"
+#include "room/wire.h"
 
 enum { REASON_MAX_BYTES = 255, US_PER_S = 1000000 };
 
@@ -162,19 +164,35 @@ static size_t list_conns(void *of, wsock_conn **out, size_t max, const char *ide
     return count;
 }
 
-int wsock_room_send_to(wsock_room *room, const char *identity, int type, const void *data,
-                       size_t len)
+int wsi_room_send_to_here(wsock_room *room, const char *identity, int type,
+                          const void *data, size_t len)
 {
     struct wsi_crowd crowd;
     int r;
 
-    if (room == NULL || identity == NULL)
-        return WSOCK_EINVAL;
     r = wsi_crowd_take(&crowd, list_conns, room, identity);
     if (r < 0)
         return r;
     r = wsi_crowd_send(&crowd, type, data, len);
     wsi_crowd_drop(&crowd);
+    return r;
+}
+
+int wsock_room_send_to(wsock_room *room, const char *identity, int type, const void *data,
+                       size_t len)
+{
+    struct wsi_wire wire = {.kind = WSI_WIRE_DIRECT,
+                            .type = type & ~WSOCK_UNCOMPRESSED,
+                            .is_uncompressed = (type & WSOCK_UNCOMPRESSED) != 0,
+                            .data = {data, len},
+                            .identity = identity};
+    int r;
+
+    if (room == NULL || identity == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_room_send_to_here(room, identity, type, data, len);
+    if (r >= 0 && *identity != '\0')
+        wsi_action_in_room(room, &wire);
     return r;
 }
 
@@ -199,15 +217,13 @@ static int copy_reason(struct wsi_blob **out, const char *reason)
     return 0;
 }
 
-int wsock_room_kick(wsock_room *room, const char *identity, const char *reason)
+int wsi_room_kick_here(wsock_room *room, const char *identity, const char *reason)
 {
     struct wsi_room_posts posts = {0};
     struct wsi_present *present;
     struct wsi_blob *text;
     int kicked = 0, r;
 
-    if (room == NULL || identity == NULL)
-        return WSOCK_EINVAL;
     r = copy_reason(&text, reason);
     if (r < 0)
         return r;
@@ -227,6 +243,27 @@ int wsock_room_kick(wsock_room *room, const char *identity, const char *reason)
     wsi_present_unref(present);
     wsi_blob_unref(text);
     return kicked;
+}
+
+static const char *text_or_null(const char *text)
+{
+    return text != NULL && *text != '\0' ? text : NULL;
+}
+
+int wsock_room_kick(wsock_room *room, const char *identity, const char *reason)
+{
+    struct wsi_wire wire = {.kind = WSI_WIRE_KICK,
+                            .type = WSOCK_TEXT,
+                            .identity = identity,
+                            .reason = text_or_null(reason)};
+    int r;
+
+    if (room == NULL || identity == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_room_kick_here(room, identity, reason);
+    if (r >= 0 && *identity != '\0')
+        wsi_action_in_room(room, &wire);
+    return r;
 }
 
 int wsock_room_kick_conn(wsock_room *room, wsock_conn *conn, const char *reason)
@@ -258,16 +295,13 @@ static int close_room(wsock_room *room, struct wsi_blob *reason,
     return 0;
 }
 
-int wsock_room_close(wsock_room *room, const char *reason)
+int wsi_room_close_here(wsock_room *room, const char *reason)
 {
     struct wsi_room_posts posts = {0};
     struct wsi_blob *text;
     struct wsi_room_debts debts = {0};
-    int r;
+    int r = copy_reason(&text, reason);
 
-    if (room == NULL)
-        return WSOCK_EINVAL;
-    r = copy_reason(&text, reason);
     if (r < 0)
         return r;
     wsi_registry_remove(room->registry, room);
@@ -277,6 +311,20 @@ int wsock_room_close(wsock_room *room, const char *reason)
     wsi_room_post(room, &posts);
     wsi_blob_unref(text);
     wsi_room_finish_close(room, debts);
+    return r;
+}
+
+int wsock_room_close(wsock_room *room, const char *reason)
+{
+    struct wsi_wire wire = {
+        .kind = WSI_WIRE_CLOSE, .type = WSOCK_TEXT, .reason = text_or_null(reason)};
+    int r;
+
+    if (room == NULL)
+        return WSOCK_EINVAL;
+    r = wsi_room_close_here(room, reason);
+    if (r == 0)
+        wsi_action_in_room(room, &wire);
     return r;
 }
 

@@ -12,6 +12,7 @@
 #include "cluster/services.h"
 #include "conn/service.h"
 #include "core/alloc.h"
+#include "room/action.h"
 #include "room/branch.h"
 #include "room/room.h"
 #include "room/wire.h"
@@ -172,6 +173,20 @@ int wsi_spread_publish(struct wsi_spread *spread, const struct wsi_bus_channel *
     return r;
 }
 
+void wsi_spread_tell_all(struct wsi_spread *spread, uint8_t *bytes, size_t len)
+{
+    const struct wsi_bus_channel channel = {.kind = WSI_BUS_ALL};
+
+    pthread_rwlock_rdlock(&spread->gate);
+    pthread_mutex_lock(&spread->lock); /* of the numbers */
+    wsi_wire_number(bytes, wsi_spread_draw(spread));
+    if (spread->open)
+        spread->type->publish(spread->bus, &channel, (struct wsi_bytes){bytes, len},
+                              NULL);
+    pthread_mutex_unlock(&spread->lock);
+    pthread_rwlock_unlock(&spread->gate);
+}
+
 int wsi_spread_append(struct wsi_spread *spread, const char *room, struct wsi_bytes bytes,
                       uint64_t seq, const struct wsi_bus_window *window,
                       const struct wsi_bus_position *seen,
@@ -265,6 +280,21 @@ static wsock_room *room_for(struct wsi_spread *spread, const char *name)
     return r == 0 ? room : NULL;
 }
 
+static void take_for_all(struct wsi_spread *spread, struct wsi_bytes bytes)
+{
+    struct wsi_wire wire;
+    bool new;
+
+    if (wsi_wire_read(&wire, bytes) < 0 ||
+        memcmp(wire.node, spread->node, sizeof wire.node) == 0)
+        return;
+    pthread_mutex_lock(&spread->lock);
+    new = wsi_heard_take(&spread->heard, wire.node, wire.seq);
+    pthread_mutex_unlock(&spread->lock);
+    if (new)
+        wsi_action_take(spread->registry, &wire);
+}
+
 static void on_arrived(struct wsi_bus_handler *handler,
                        const struct wsi_bus_channel *channel, uint64_t epoch,
                        const struct wsi_bus_kept *kept, struct wsi_bytes bytes)
@@ -272,8 +302,10 @@ static void on_arrived(struct wsi_bus_handler *handler,
     struct wsi_spread *spread = spread_of(handler);
     wsock_room *room;
 
-    if (channel->kind != WSI_BUS_ROOM)
+    if (channel->kind != WSI_BUS_ROOM) {
+        take_for_all(spread, bytes);
         return;
+    }
     room = room_for(spread, channel->name);
     if (room == NULL)
         return;
@@ -523,6 +555,7 @@ void wsi_spread_free(struct wsi_spread *spread)
             wsi_free(WSI_CONTAINER_OF(node, struct wanted, node));
         }
     wsi_table_fini(&spread->wanted);
+    wsi_heard_fini(&spread->heard);
     pthread_mutex_destroy(&spread->lock);
     pthread_rwlock_destroy(&spread->gate);
     wsi_free(spread);

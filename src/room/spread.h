@@ -29,6 +29,7 @@
 #include "core/mailbox.h"
 #include "core/table.h"
 #include "io/timer.h"
+#include "room/heard.h"
 
 struct wsi_branch;
 struct wsi_registry;
@@ -50,6 +51,7 @@ struct wsi_spread {
     bool up, hears_all;
     char why[WSI_BUS_WHY_SIZE]; /* it is not */
     struct wsi_table wanted;
+    struct wsi_heard heard;    /* on the channel of all */
     struct wsi_list retries;   /* wsi_branch.retry, each with a reference to its room */
     struct wsi_list idle;      /* wsi_branch.idle, the longest first, as above */
     struct wsi_worker *worker; /* of the house's turn */
@@ -99,6 +101,8 @@ void wsi_spread_unwant(struct wsi_spread *spread, const char *name);
 /** As those of the bus. */
 int wsi_spread_publish(struct wsi_spread *spread, const struct wsi_bus_channel *channel,
                        struct wsi_bytes bytes, struct wsi_bus_receipt *receipt);
+/** To all nodes, with the next number. @param bytes what wsi_wire_write() wrote. */
+void wsi_spread_tell_all(struct wsi_spread *spread, uint8_t *bytes, size_t len);
 int wsi_spread_append(struct wsi_spread *spread, const char *room, struct wsi_bytes bytes,
                       uint64_t seq, const struct wsi_bus_window *window,
                       const struct wsi_bus_position *seen,

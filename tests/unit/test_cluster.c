@@ -109,7 +109,8 @@ static wsock_conn *connect_to(int i, int node)
     snprintf(url, sizeof url, "ws://n%d/", node);
     opening = i;
     assert_int_equal(wsock_runtime_client(runtime, &peer[i].client, url), 0);
-    assert_int_equal(wsock_client_on_message(peer[i].client, on_heard, &peer[i], NULL), 0);
+    assert_int_equal(wsock_client_on_message(peer[i].client, on_heard, &peer[i], NULL),
+                     0);
     assert_int_equal(wsock_client_start(peer[i].client), 0);
     settle();
     assert_non_null(peer[i].conn);
@@ -694,6 +695,83 @@ static void rooms_from_before_are_shared_too(void **state)
     finish();
 }
 
+/* ---- people ---- */
+
+static void on_left(wsock_room *of, const wsock_member *member, void *user)
+{
+    char text[64];
+
+    (void)of, (void)user;
+    snprintf(text, sizeof text, "%s,%d,%s", member->identity, member->how,
+             member->reason);
+    note(seen, sizeof seen, text, strlen(text));
+}
+
+/* Ann on two nodes, bob on one; told of who leaves node 1. */
+static void begin_with_people(void)
+{
+    static const char *const names[] = {"ann", "ann", "bob"};
+
+    begin(NULL);
+    assert_int_equal(wsock_room_on_leave(room[1], on_left, NULL, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        const int node = i > 0;
+
+        connect_to(i, node);
+        assert_int_equal(wsock_conn_set_identity(peer[i].conn, names[i]), 0);
+        assert_int_equal(wsock_room_join(room[node], peer[i].conn), 0);
+    }
+    settle();
+}
+
+static void direct_messages_reach_a_person_everywhere(void **state)
+{
+    (void)state;
+    begin_with_people();
+    fault(WSI_FAULT_TWICE, 1);
+    assert_int_equal(wsock_room_send_to(room[0], "ann", WSOCK_TEXT, "a", 1), 1);
+    assert_int_equal(wsock_room_send_to(room[2], "bob", WSOCK_TEXT, "b", 1), 0);
+    assert_int_equal(wsock_server_send_to(server[2], "ann", WSOCK_TEXT, "c", 1), 0);
+    assert_int_equal(wsock_server_send_to(server[1], "ann", WSOCK_TEXT, "d", 1), 1);
+    assert_int_equal(wsock_server_send_to(server[1], "", WSOCK_TEXT, "e", 1), 0);
+    heard(0, "a c d");
+    settle();
+    assert_non_null(strchr(peer[1].heard, 'a'));
+    assert_non_null(strchr(peer[1].heard, 'd'));
+    assert_int_equal(strlen(peer[1].heard), 5);
+    heard(2, "b");
+    finish();
+}
+
+static void a_kick_and_the_end_of_a_room_reach_all_nodes(void **state)
+{
+    (void)state;
+    begin_with_people();
+    assert_int_equal(wsock_room_kick(room[0], "ann", "spam"), 1);
+    saw("ann,3,spam");
+    say(0, "x");
+    heard(1, "");
+    heard(2, "x");
+    assert_int_equal(wsock_room_close(room[2], "over"), 0);
+    saw("bob,4,over");
+    assert_int_equal(wsock_room_broadcast(room[1], WSOCK_TEXT, "x", 1), WSOCK_ECLOSED);
+    finish();
+}
+
+static void who_is_disconnected_is_so_everywhere(void **state)
+{
+    (void)state;
+    begin_with_people();
+    assert_int_equal(wsock_server_disconnect(server[0], "ann", 4000, "go"), 1);
+    settle();
+    assert_int_equal(wsock_server_conn_count(server[0]), 0);
+    assert_int_equal(wsock_server_conn_count(server[1]), 1);
+    assert_int_equal(wsock_server_disconnect(server[2], "bob", 4000, NULL), 0);
+    settle();
+    assert_int_equal(wsock_server_conn_count(server[1]), 0);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -714,6 +792,9 @@ int main(void)
         TEST(who_is_left_out_stays_so_at_the_broker),
         TEST(a_room_that_nobody_needs_goes_after_a_while),
         TEST(rooms_from_before_are_shared_too),
+        TEST(direct_messages_reach_a_person_everywhere),
+        TEST(a_kick_and_the_end_of_a_room_reach_all_nodes),
+        TEST(who_is_disconnected_is_so_everywhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

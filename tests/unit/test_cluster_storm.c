@@ -83,6 +83,8 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
 
     (void)conn, (void)type;
     snprintf(text, sizeof text, "%.*s", (int)len, (const char *)data);
+    if (strncmp(text, "{\"type\":\"msg\"", 13) != 0)
+        return; /* who is there */
     offset = field(text, "\"offset\":", 10);
     prev = field(text, "\"prev\":", 10);
     pthread_mutex_lock(&lock);
