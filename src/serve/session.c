@@ -344,7 +344,9 @@ static void go_on(struct wsi_v1_session *session)
     if (session->working)
         return;
     session->working = true;
-    while (session->waiting == NULL && session->stage != WSI_V1_ENDED) {
+    /* Nobody is asked about who is gone. */
+    while (session->waiting == NULL && session->stage != WSI_V1_ENDED &&
+           wsi_conn_takes_messages(session->conn)) {
         if (session->home_is_due && session->stage == WSI_V1_WELCOME)
             take_home(session);
         else if (session->batch != NULL)
@@ -406,7 +408,7 @@ void wsi_v1_session_message(struct wsi_v1_session *session, int type, const void
         return;
     if (session->waiting != NULL || session->batch != NULL || session->working)
         put_late(session, type, data, len);
-    else
+    else if (wsi_conn_takes_messages(session->conn))
         take_message(session, type, data, len);
     go_on(session);
 }

@@ -538,7 +538,7 @@ static void limits_are_errors_with_codes(void **state)
     a = page_enters(&pages, 0, "ann", "slow");
 #define ERR(id, code, retry)                                                             \
     "{\"re\":" id ",\"err\":{\"code\":\"" code "\",\"text\":\"*\",\"retry\":" retry "}}" \
-                                                                                    "\n"
+    "\n"
     page_says(&pages, a, "{\"type\":\"join\",\"room\":\"full\",\"id\":1}");
     page_hears(a, ERR("1", "full", "true"));
     page_says(&pages, a,
@@ -598,6 +598,50 @@ static void endpoint_of_rooms_keeps_its_messages(void **state)
     assert_int_equal(wsock_endpoint_serve_rooms(other, NULL, NULL, NULL), WSOCK_EBUSY);
     wsock_endpoint_unref(other);
     pages_end(&pages);
+}
+
+/* Whatever cannot be allocated: it is an error to who asked, or the end of that
+ * connection; the server goes on. @return whether something failed. */
+static bool goes_on_without(size_t nth)
+{
+    static const char batch[] =
+        "[{\"type\":\"join\",\"room\":\"r\",\"info\":{\"a\":1},\"id\":1},"
+        "{\"type\":\"pub\",\"room\":\"r\",\"data\":{\"b64\":\"AAH/\"},\"id\":2},"
+        "{\"type\":\"history\",\"room\":\"r\",\"id\":3},"
+        "{\"type\":\"direct\",\"identity\":\"bob\",\"data\":[1],\"id\":4},"
+        "{\"type\":\"call\",\"name\":\"x\",\"args\":1,\"id\":5},"
+        "{\"type\":\"refresh\",\"token\":\"t\",\"id\":6},"
+        "{\"type\":\"leave\",\"room\":\"r\",\"id\":7}]";
+    struct page *a, *late;
+    size_t refused;
+
+    memset(&app, 0, sizeof app);
+    pages_begin(&pages, &all_hooks, NULL, false);
+    wsock_server_room_defaults(pages.server, "r", "history_messages", "9");
+    pages_listen(&pages);
+    a = page_enters(&pages, 0, "ann", "x");
+    page_enters(&pages, 1, "bob", "r");
+    test_fail_allocation(nth, 0);
+    wsock_conn_send(a->conn, WSOCK_TEXT, batch, sizeof batch - 1);
+    wsock_testing_run(pages.runtime);
+    refused = test_stop_failing();
+    late = page_enters(&pages, 2, "eve", "r");
+    assert_true(late->is_open);
+    page_says(&pages, late, "{\"type\":\"pub\",\"room\":\"r\",\"data\":1,\"id\":1}");
+    assert_non_null(strstr(late->heard, "{\"re\":1,\"ok\":{\"epoch\""));
+    pages_end(&pages);
+    return refused > 0;
+}
+
+static void memory_that_fails_is_nothing_to_others(void **state)
+{
+    size_t nth = 1;
+
+    (void)state;
+    while (goes_on_without(nth))
+        nth++;
+    assert_true(nth > 20);
+    harness_checked();
 }
 
 /* ---- other threads ---- */
@@ -739,6 +783,7 @@ int main(void)
         TEST(limits_are_errors_with_codes),
         TEST(server_that_goes_says_so_first),
         TEST(endpoint_of_rooms_keeps_its_messages),
+        TEST(memory_that_fails_is_nothing_to_others),
         TEST(answers_come_from_other_threads_while_connections_and_server_end),
     };
 
