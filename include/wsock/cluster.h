@@ -53,6 +53,32 @@ WSOCK_API int wsock_server_on_cluster(wsock_server *server, wsock_cluster_fn fn,
  */
 WSOCK_API int wsock_server_cluster(wsock_server *server, char *why, size_t size);
 
+/** A server of a cluster. Later versions may add members at the end: look at size. */
+typedef struct wsock_node {
+    size_t size;      /**< of this struct, in the library that filled it */
+    const char *id;   /**< drawn when it began to listen: 32 hexadecimal digits */
+    const char *name; /**< its option cluster_name; several may have the same */
+    uint64_t conns;   /**< its open connections, as of its last beat */
+    int32_t is_self;  /**< 1: the one that was asked */
+    int32_t reserved; /**< 0 */
+} wsock_node;
+
+/** @param nodes (borrowed until return) @param why (borrowed until return) "", or why
+ *  there is no list */
+typedef void (*wsock_nodes_fn)(const wsock_node *nodes, size_t count, const char *why,
+                               void *user);
+
+/**
+ * Ask the broker which servers there are.
+ *
+ * @param fn called once, later, on the server's queue or any thread of the library's, if
+ *           the call did not fail.
+ * @return 0; WSOCK_ENOTSUP without a cluster; WSOCK_EAGAIN while the broker is away;
+ *         WSOCK_ECLOSED; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_server_nodes(wsock_server *server, wsock_nodes_fn fn, void *user);
+
 #ifdef __cplusplus
 }
 #endif

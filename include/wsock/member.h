@@ -163,6 +163,25 @@ typedef int (*wsock_person_fn)(const wsock_person *person, void *user);
  */
 WSOCK_API int wsock_room_people(wsock_room *room, wsock_person_fn fn, void *user);
 
+/** @param people (borrowed until return) one for each identity; conns is the number of
+ *  servers that it is on @param why (borrowed until return) "", or why there is no list */
+typedef void (*wsock_people_fn)(const wsock_person *people, size_t count, const char *why,
+                                void *user);
+
+/**
+ * The people of a room on all servers of its cluster (cluster.h): asked of the broker.
+ * Those of a server that was lost are among them until it has been silent for three times
+ * cluster_beat.
+ *
+ * @param fn called once, later, on the server's queue or any thread of the library's, if
+ *           the call did not fail.
+ * @return 0; WSOCK_ENOTSUP without a cluster; WSOCK_EAGAIN while the broker is away;
+ *         WSOCK_ECLOSED; WSOCK_ENOMEM.
+ * Thread: any. From a handler: yes. Since: 1.0
+ */
+WSOCK_API int wsock_room_people_everywhere(wsock_room *room, wsock_people_fn fn,
+                                           void *user);
+
 /** What a member joined with. @param out (out, nullable if size is 0) @return its length,
  *  0 when that was nothing; WSOCK_ETOOBIG when size is too small; WSOCK_ENOENT when it is
  *  no member. Thread: any. Since: 1.0 */

@@ -7,6 +7,7 @@
 
 #include "api/cluster.h"
 #include "conn/queue.h"
+#include "room/census.h"
 #include "room/spread.h"
 
 static wsock_server *server_of(const struct wsi_spread *spread)
@@ -118,6 +119,12 @@ int wsock_server_on_cluster(wsock_server *server, wsock_cluster_fn fn, void *use
     return wsi_profile_on(&server->service.profile, server->service.owner.pool,
                           WSI_ON_CLUSTER, (union wsi_handler_fn){.cluster = fn},
                           fn != NULL, user, free_user);
+}
+
+int wsock_server_nodes(wsock_server *server, wsock_nodes_fn fn, void *user)
+{
+    return server != NULL && fn != NULL ? wsi_census_nodes(&server->rooms, fn, user)
+                                        : WSOCK_EINVAL;
 }
 
 int wsock_server_cluster(wsock_server *server, char *why, size_t size)

@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "room/herald.h"
 #include "room/room.h"
+#include "room/spread.h"
 
 /* ---- identities of a room ---- */
 
@@ -171,6 +172,17 @@ static bool tell(wsock_room *room, struct wsi_attendance *attendance,
     return wsi_herald_append(room->herald, op, 0);
 }
 
+/* To the other nodes. */
+static void announce(const wsock_room *room, const struct wsi_attendance *attendance)
+{
+    const struct wsi_blob *info = attendance->info;
+
+    wsi_spread_present(wsi_registry_spread(room->registry), room->name,
+                       attendance->present->identity,
+                       (struct wsi_bytes){info != NULL ? info->data : NULL,
+                                          info != NULL ? info->len : 0});
+}
+
 bool wsi_presence_join(wsock_room *room, struct wsi_attendance *attendance)
 {
     struct wsi_present *present;
@@ -183,6 +195,8 @@ bool wsi_presence_join(wsock_room *room, struct wsi_attendance *attendance)
         wsi_list_append(&present->attendances, &attendance->node);
         present->count++;
     }
+    if (attendance->first && present != NULL && room->branch != NULL)
+        announce(room, attendance);
     attendance->told = room->herald != NULL;
     return attendance->told && tell(room, attendance, &attendance->joined);
 }
@@ -201,6 +215,9 @@ bool wsi_presence_leave(wsock_room *room, struct wsi_attendance *attendance, int
         forget_if_empty(room, present);
     }
     attendance->last = present == NULL || present->count == 0;
+    if (attendance->last && present != NULL && room->branch != NULL)
+        wsi_spread_absent(wsi_registry_spread(room->registry), room->name,
+                          present->identity);
     attendance->how = (uint8_t)how;
     attendance->reason = reason != NULL ? wsi_blob_ref(reason) : NULL;
     return attendance->told && tell(room, attendance, &attendance->left);

@@ -14,6 +14,7 @@
 #include "core/alloc.h"
 #include "room/action.h"
 #include "room/branch.h"
+#include "room/census.h"
 #include "room/room.h"
 #include "room/wire.h"
 
@@ -216,6 +217,44 @@ int wsi_spread_load(struct wsi_spread *spread, const char *room,
     return r;
 }
 
+int wsi_spread_list(struct wsi_spread *spread, const char *room,
+                    struct wsi_bus_receipt *receipt)
+{
+    int r = WSOCK_ECLOSED;
+
+    pthread_rwlock_rdlock(&spread->gate);
+    if (spread->open)
+        r = room != NULL ? spread->type->present_list(spread->bus, room, receipt)
+                         : spread->type->nodes(spread->bus, receipt);
+    pthread_rwlock_unlock(&spread->gate);
+    return r;
+}
+
+void wsi_spread_present(struct wsi_spread *spread, const char *room, const char *identity,
+                        struct wsi_bytes info)
+{
+    pthread_rwlock_rdlock(&spread->gate);
+    if (spread->open)
+        spread->type->present(spread->bus, room, identity, info);
+    pthread_rwlock_unlock(&spread->gate);
+}
+
+void wsi_spread_absent(struct wsi_spread *spread, const char *room, const char *identity)
+{
+    pthread_rwlock_rdlock(&spread->gate);
+    if (spread->open)
+        spread->type->absent(spread->bus, room, identity);
+    pthread_rwlock_unlock(&spread->gate);
+}
+
+void wsi_spread_describe(struct wsi_spread *spread, struct wsi_bytes bytes)
+{
+    pthread_rwlock_rdlock(&spread->gate);
+    if (spread->open)
+        spread->type->describe(spread->bus, bytes);
+    pthread_rwlock_unlock(&spread->gate);
+}
+
 /* ---- what the bus tells ---- */
 
 /* With the lock held. */
@@ -398,10 +437,22 @@ static void forget_idle(struct wsi_spread *spread, bool all)
     }
 }
 
+/* Once a beat. */
+static void describe(struct wsi_spread *spread)
+{
+    const uint64_t now = now_ms(spread);
+
+    if (spread->described_ms != 0 && now < spread->described_ms + spread->beat_ms)
+        return;
+    spread->described_ms = now;
+    wsi_census_describe(spread, atomic_load(&spread->registry->owner->open));
+}
+
 static void turn(struct wsi_timer *timer)
 {
     struct wsi_spread *spread = WSI_CONTAINER_OF(timer, struct wsi_spread, timer);
 
+    describe(spread);
     try_again(spread);
     forget_idle(spread, false);
     wsi_spread_look_at_patterns(spread);

@@ -55,6 +55,7 @@ struct wsi_spread {
     struct wsi_list retries;   /* wsi_branch.retry, each with a reference to its room */
     struct wsi_list idle;      /* wsi_branch.idle, the longest first, as above */
     struct wsi_worker *worker; /* of the house's turn */
+    uint64_t described_ms;     /* when it was, on that worker */
     struct wsi_timer timer;
     struct wsi_mail start, stop, ended;
     /** (nullable) It came up or went away. On whatever thread. */
@@ -101,6 +102,14 @@ void wsi_spread_unwant(struct wsi_spread *spread, const char *name);
 /** As those of the bus. */
 int wsi_spread_publish(struct wsi_spread *spread, const struct wsi_bus_channel *channel,
                        struct wsi_bytes bytes, struct wsi_bus_receipt *receipt);
+/** Entries of a room, or of nodes (NULL). */
+int wsi_spread_list(struct wsi_spread *spread, const char *room,
+                    struct wsi_bus_receipt *receipt);
+/** Somebody is in a room, or not any more, on this node. */
+void wsi_spread_present(struct wsi_spread *spread, const char *room, const char *identity,
+                        struct wsi_bytes info);
+void wsi_spread_absent(struct wsi_spread *spread, const char *room, const char *identity);
+void wsi_spread_describe(struct wsi_spread *spread, struct wsi_bytes bytes);
 /** To all nodes, with the next number. @param bytes what wsi_wire_write() wrote. */
 void wsi_spread_tell_all(struct wsi_spread *spread, uint8_t *bytes, size_t len);
 int wsi_spread_append(struct wsi_spread *spread, const char *room, struct wsi_bytes bytes,

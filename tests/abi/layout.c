@@ -19,6 +19,7 @@ GROWS_AT_THE_TAIL(wsock_close_info, tls_alert);
 GROWS_AT_THE_TAIL(wsock_join, joined_user);
 GROWS_AT_THE_TAIL(wsock_jwt_rules, now_ms);
 GROWS_AT_THE_TAIL(wsock_member, reserved);
+GROWS_AT_THE_TAIL(wsock_node, reserved);
 GROWS_AT_THE_TAIL(wsock_option_info, reserved);
 GROWS_AT_THE_TAIL(wsock_joined, reserved);
 GROWS_AT_THE_TAIL(wsock_person, conns);

@@ -772,6 +772,77 @@ static void who_is_disconnected_is_so_everywhere(void **state)
     finish();
 }
 
+static void on_people(const wsock_person *people, size_t count, const char *why,
+                      void *user)
+{
+    (void)user;
+    note(seen, sizeof seen, "people", 6);
+    if (*why != '\0')
+        note(seen, sizeof seen, "failed", 6);
+    for (size_t i = 0; i < count; i++) {
+        char text[64];
+
+        snprintf(text, sizeof text, "%s:%d:%.*s", people[i].identity,
+                 (int)people[i].conns, (int)people[i].info_len,
+                 people[i].info != NULL ? (const char *)people[i].info : "");
+        note(seen, sizeof seen, text, strlen(text));
+    }
+}
+
+static void people_of_all_nodes_can_be_listed(void **state)
+{
+    const wsock_join how = {.size = sizeof how, .info = "i", .info_len = 1};
+
+    (void)state;
+    begin_with_people();
+    connect_to(3, 2);
+    assert_int_equal(wsock_conn_set_identity(peer[3].conn, "cat"), 0);
+    assert_int_equal(wsock_room_join_with(room[2], peer[3].conn, &how, NULL), 0);
+    assert_int_equal(wsock_room_people_everywhere(room[0], on_people, NULL), 0);
+    saw("people ann:2: bob:1: cat:1:i");
+    assert_int_equal(wsock_room_kick(room[0], "ann", NULL), 1);
+    settle();
+    seen[0] = '\0';
+    assert_int_equal(wsock_room_people_everywhere(room[0], on_people, NULL), 0);
+    saw("people bob:1: cat:1:i");
+    fault(WSI_FAULT_LOSE_ANSWERS, 1);
+    assert_int_equal(wsock_room_people_everywhere(room[0], on_people, NULL), 0);
+    saw("people failed");
+    fault(WSI_FAULT_AWAY, 1);
+    assert_int_equal(wsock_room_people_everywhere(room[0], on_people, NULL),
+                     WSOCK_EAGAIN);
+    fault(WSI_FAULT_AWAY, 0);
+    finish();
+}
+
+static void on_nodes(const wsock_node *nodes, size_t count, const char *why, void *user)
+{
+    (void)user;
+    assert_string_equal(why, "");
+    for (size_t i = 0; i < count; i++) {
+        char text[64];
+
+        assert_int_equal(strlen(nodes[i].id), 32);
+        snprintf(text, sizeof text, "%s%s:%d", nodes[i].is_self ? "*" : "", nodes[i].name,
+                 (int)nodes[i].conns);
+        note(seen, sizeof seen, text, strlen(text));
+    }
+}
+
+static void nodes_can_be_listed(void **state)
+{
+    (void)state;
+    begin(NULL);
+    connect_to(0, 1);
+    pass(6000);
+    assert_int_equal(wsock_server_nodes(server[0], on_nodes, NULL), 0);
+    saw("*node0:0 node1:1 node2:0");
+    assert_int_equal(wsi_bus_memory_cut("test", "node2", true), 0);
+    assert_int_equal(wsock_server_nodes(server[1], on_nodes, NULL), 0);
+    saw("node0:0 *node1:1");
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -795,6 +866,8 @@ int main(void)
         TEST(direct_messages_reach_a_person_everywhere),
         TEST(a_kick_and_the_end_of_a_room_reach_all_nodes),
         TEST(who_is_disconnected_is_so_everywhere),
+        TEST(people_of_all_nodes_can_be_listed),
+        TEST(nodes_can_be_listed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
