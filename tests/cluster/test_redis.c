@@ -200,6 +200,12 @@ static void hosts_are_tried_until_one_is_a_master(void **state)
     redis_start(&replica, NULL);
     redis_ask(replica.port, NULL, "REPLICAOF 127.0.0.1 %u", shared.port);
     nodes_begin();
+    node_init(&node, url_of(replica.port));
+    node_open(&node);
+    node_await(&node, AWAY, NULL, 1);
+    assert_non_null(strstr(last_why(&node), "it is a replica"));
+    assert_int_equal(node_count(&node, UP, NULL), 0);
+    node_close(&node);
     snprintf(url, sizeof url, "redis://127.0.0.1:%u,127.0.0.1:%u,127.0.0.1:%u",
              free_port(), replica.port, shared.port);
     for (int i = 0; i < 3; i++) {
