@@ -36,6 +36,7 @@ static void note(char *to, size_t size, const char *text, size_t len)
 static void on_open(wsock_conn *conn, void *user)
 {
     (void)user;
+    wsock_conn_unref(peer[opening].conn); /* one that was lost */
     peer[opening].conn = wsock_conn_ref(conn);
 }
 
@@ -695,6 +696,59 @@ static void rooms_from_before_are_shared_too(void **state)
     finish();
 }
 
+/* ---- without memory ---- */
+
+static int count_of(const char *text, char what)
+{
+    int count = 0;
+
+    for (; *text != '\0'; text++)
+        count += *text == what;
+    return count;
+}
+
+/* One allocation fails while a message goes from node to node. @return whether one did.
+ */
+static bool publish_failing(const char *const *options, size_t nth)
+{
+    const size_t live = test_live_blocks();
+    size_t refused;
+    int r;
+
+    begin(options);
+    join(0, 0);
+    join(1, 1);
+    test_fail_allocation(nth, 0);
+    r = publish(0, "x");
+    assert_int_equal(wsock_testing_run(runtime), 0);
+    refused = test_stop_failing();
+    assert_true(r >= 0 || r == WSOCK_ENOMEM);
+    pass(2000);
+    say(0, "y");
+    pass(2000);
+    for (int i = 0; i < 2; i++) {
+        assert_in_range(count_of(peer[i].heard, 'x'), 0, r >= 0);
+        assert_in_range(count_of(peer[i].heard, 'y'), 0, 1);
+    }
+    /* What the broker has arrives, unless the member was cut off for want of memory. */
+    if (options != NULL && strcmp(seen, "stored@1") == 0 &&
+        wsock_server_conn_count(server[1]) == 1 && count_of(peer[1].heard, 'y') == 1 &&
+        wsock_room_dropped(room[1], NULL) == 0)
+        assert_string_equal(peer[1].heard, "x y");
+    finish();
+    assert_int_equal(test_live_blocks(), live);
+    return refused > 0;
+}
+
+static void without_memory_nothing_comes_twice_or_is_left_behind(void **state)
+{
+    (void)state;
+    for (size_t n = 1; publish_failing(NULL, n); n++)
+        ;
+    for (size_t n = 1; publish_failing(kept, n); n++)
+        ;
+}
+
 /* ---- people ---- */
 
 static void on_left(wsock_room *of, const wsock_member *member, void *user)
@@ -863,6 +917,7 @@ int main(void)
         TEST(who_is_left_out_stays_so_at_the_broker),
         TEST(a_room_that_nobody_needs_goes_after_a_while),
         TEST(rooms_from_before_are_shared_too),
+        TEST(without_memory_nothing_comes_twice_or_is_left_behind),
         TEST(direct_messages_reach_a_person_everywhere),
         TEST(a_kick_and_the_end_of_a_room_reach_all_nodes),
         TEST(who_is_disconnected_is_so_everywhere),
