@@ -202,9 +202,14 @@ bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size
 
 bool wsi_history_clear(struct wsi_history *history)
 {
+    bool stop;
+
     while (history->count > 0)
         drop_oldest(history);
-    return history->timed;
+    stop = history->timed && !history->stops;
+    if (stop)
+        history->stops = true;
+    return stop;
 }
 
 /* ---- the timer, on its worker ---- */
@@ -260,16 +265,24 @@ void wsi_history_start(struct wsi_history *history)
     wsi_worker_post(worker_of(history), &history->start);
 }
 
-/* The mail of the start came before. */
+/* What was kept since goes on being timed. Where the timer does not run yet, the mail of
+ * the start is under way, and finds nothing to time. */
 static void run_stop(struct wsi_mail *mail)
 {
     struct wsi_history *history = WSI_CONTAINER_OF(mail, struct wsi_history, stop);
     wsock_room *room = history->room;
+    bool stopped;
 
-    if (wsi_timer_is_running(&history->timer)) {
+    pthread_mutex_lock(&room->lock);
+    history->stops = false;
+    stopped = history->count == 0 && wsi_timer_is_running(&history->timer);
+    if (stopped) {
         wsi_timer_stop(&history->timer);
-        wsock_room_unref(room);
+        history->timed = false;
     }
+    pthread_mutex_unlock(&room->lock);
+    if (stopped)
+        wsock_room_unref(room);
     wsock_room_unref(room);
 }
 

@@ -59,6 +59,7 @@ struct wsi_history {
     _Atomic int64_t bytes;
     struct wsi_list node;   /* histories->rooms; under its lock too */
     bool timed;             /* the timer runs, or will, with a reference to the room */
+    bool stops;             /* the mail of wsi_history_stop() is under way */
     struct wsi_timer timer; /* on the worker that wsi_history_worker() tells */
     struct wsi_mail start, stop;
 };
@@ -88,8 +89,8 @@ void wsi_history_free(struct wsi_history *history);
 /** Have room for one more. @return 0; WSOCK_ENOMEM. */
 int wsi_history_reserve(struct wsi_history *history);
 /** Append, which cannot fail then. @param said with an offset above the last. @param bytes
- * what it counts for. @param age_ms how long ago it was said. @return true when wsi_history_start() is to be called once the lock is
- * given back. */
+ * what it counts for. @param age_ms how long ago it was said. @return true when
+ * wsi_history_start() is to be called once the lock is given back. */
 bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size_t bytes,
                         uint64_t age_ms);
 /** Drop everything. @return true when wsi_history_stop() is to be called, as above. */

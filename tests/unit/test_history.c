@@ -630,6 +630,40 @@ static void room_that_is_closed_lets_go_of_its_history(void **state)
     finish();
 }
 
+static void clear(bool stop)
+{
+    bool due;
+
+    pthread_mutex_lock(&room->lock);
+    due = wsi_history_clear(room->history);
+    pthread_mutex_unlock(&room->lock);
+    assert_int_equal(due, stop);
+    if (due)
+        wsi_history_stop(room->history);
+}
+
+/* As when the broker of a cluster has begun anew. */
+static void history_that_began_anew_is_timed_as_before(void **state)
+{
+    (void)state;
+    begin("history_time", "1000");
+    say("1");
+    stage_settle(&stage);
+    clear(true);
+    say("2");
+    clear(false); /* that mail is under way */
+    stage_settle(&stage);
+    say("3");
+    stage_run(&stage, 500);
+    clear(true);
+    say("4");
+    stage_run(&stage, 700);
+    assert_int_equal(room->history->count, 1);
+    stage_run(&stage, 700);
+    assert_int_equal(room->history->count, 0);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -654,6 +688,7 @@ int main(void)
         TEST(room_that_has_ended_keeps_nothing),
         TEST(application_is_told_of_offsets),
         TEST(room_that_is_closed_lets_go_of_its_history),
+        TEST(history_that_began_anew_is_timed_as_before),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
