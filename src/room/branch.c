@@ -318,11 +318,13 @@ void wsi_branch_relay(wsock_room *room, struct wsi_relay **relay)
     const struct wsi_bus_channel channel = {.kind = WSI_BUS_ROOM, .name = room->name};
     struct wsi_spread *spread = spread_of(room);
     struct wsi_relay *own = *relay;
+    /* Once it is published its answer may come at any moment, and takes it away. */
+    const bool is_asked = own->fn != NULL;
 
     wsi_relay_number(own, wsi_spread_draw(spread));
     if (wsi_spread_publish(spread, &channel, own->bytes,
-                           own->fn != NULL ? &own->receipt : NULL) == 0 &&
-        own->fn != NULL)
+                           is_asked ? &own->receipt : NULL) == 0 &&
+        is_asked)
         *relay = NULL;
 }
 
