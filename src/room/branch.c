@@ -412,6 +412,14 @@ static int append(wsock_room *room, struct wsi_relay *relay, struct withheld **w
     return r < 0 ? r : (int)room->count;
 }
 
+void wsi_branch_failed(wsock_room *room, uint64_t seq)
+{
+    struct withheld *withheld = take_withheld(room->branch, seq);
+
+    if (withheld != NULL)
+        free_withheld(withheld);
+}
+
 int wsi_branch_append(wsock_room *room, const wsock_publish *what,
                       const struct wsi_frames *frames)
 {

@@ -115,6 +115,8 @@ struct wsi_missed *wsi_waiting_tell(struct wsi_waiting *waiting);
 /** In a room with history: have the broker keep it. @return as wsock_room_publish(). */
 int wsi_branch_append(wsock_room *room, const wsock_publish *what,
                       const struct wsi_frames *frames);
+/** The broker does not keep the message of that number, so it will not arrive. */
+void wsi_branch_failed(wsock_room *room, uint64_t seq);
 
 /* ---- what the spread tells, and nothing else ---- */
 

@@ -11,6 +11,7 @@
 #include "conn/frames.h"
 #include "conn/queue.h"
 #include "core/alloc.h"
+#include "room/branch.h"
 #include "room/room.h"
 #include "room/spread.h"
 
@@ -61,6 +62,8 @@ static void done(struct wsi_bus_receipt *receipt, const struct wsi_bus_answer *a
         relay->result.epoch = answer->position.epoch;
         relay->result.offset = answer->position.offset;
         relay->result.time_ms = answer->time_ms;
+    } else if (answer->outcome == WSI_BUS_FAILED) {
+        wsi_branch_failed(relay->room, relay->seq);
     }
     wsi_relay_tell(relay, outcomes[answer->outcome], answer->why);
 }
@@ -117,6 +120,7 @@ int wsi_relay_new(struct wsi_relay **out, wsock_room *room, const wsock_publish 
 
 void wsi_relay_number(struct wsi_relay *relay, uint64_t seq)
 {
+    relay->seq = seq;
     wsi_wire_number((uint8_t *)(relay + 1), seq);
 }
 

@@ -24,6 +24,7 @@ struct wsi_relay {
     char why[WSI_BUS_WHY_SIZE];
     struct wsi_mail mail;   /* on the server's queue */
     struct wsi_bytes bytes; /* (owned) as they leave */
+    uint64_t seq;           /* their number */
 };
 
 /** @param frames (nullable) a message that is encoded, in place of data, key, event and

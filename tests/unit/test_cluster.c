@@ -9,6 +9,9 @@
 #include <wsock/wsock.h>
 
 #include "cluster/memory.h"
+#include "room/branch.h"
+#include "room/room.h"
+#include "room/spread.h"
 
 enum { NODES = 3, CLIENTS = 8 };
 
@@ -645,6 +648,26 @@ static void who_is_left_out_stays_so_at_the_broker(void **state)
     finish();
 }
 
+static void what_the_broker_refused_holds_no_connection(void **state)
+{
+    wsock_publish what = {.size = sizeof what,
+                          .data = "x",
+                          .len = 1,
+                          .on_done = on_done,
+                          .type = WSOCK_TEXT};
+
+    (void)state;
+    begin(kept);
+    what.except = join(0, 0);
+    fault(WSI_FAULT_REFUSE, 1);
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
+    assert_int_equal(room[0]->branch->withheld_count, 1);
+    saw("not@0");
+    assert_int_equal(room[0]->branch->withheld_count, 0);
+    fault(WSI_FAULT_REFUSE, 0);
+    finish();
+}
+
 static int see_kept(const wsock_room_message *message, void *user)
 {
     (void)user;
@@ -915,6 +938,7 @@ int main(void)
         TEST(history_waits_for_the_broker_to_a_bound),
         TEST(a_broker_that_forgot_begins_anew),
         TEST(who_is_left_out_stays_so_at_the_broker),
+        TEST(what_the_broker_refused_holds_no_connection),
         TEST(a_room_that_nobody_needs_goes_after_a_while),
         TEST(rooms_from_before_are_shared_too),
         TEST(without_memory_nothing_comes_twice_or_is_left_behind),
