@@ -9,6 +9,7 @@
 
 #include "conn/encode.h"
 #include "conn/frames.h"
+#include "conn/identity.h"
 #include "conn/queue.h"
 #include "core/alloc.h"
 #include "room/branch.h"
@@ -80,12 +81,14 @@ static struct wsi_wire wire_of(wsock_room *room, const wsock_publish *what,
         .key = what->key,
         .event = what->event,
         .from = what->from != NULL && *what->from != '\0' ? what->from : NULL,
-        .except_identity = what->except_identity,
     };
 
     memcpy(wire.node, wsi_registry_spread(room->registry)->node, sizeof wire.node);
     if (wire.key != NULL && *wire.key == '\0')
         wire.key = NULL;
+    /* Whom nobody can be, nobody is left out for: readers would refuse all of it. */
+    if (what->except_identity != NULL && wsi_identity_is_valid(what->except_identity))
+        wire.except_identity = what->except_identity;
     if (frames != NULL) {
         const struct wsi_payload payload = wsi_encoded_payload(frames->plain);
 
@@ -102,8 +105,8 @@ int wsi_relay_new(struct wsi_relay **out, wsock_room *room, const wsock_publish 
     const size_t size = wsi_wire_size(&wire);
     struct wsi_relay *relay;
 
-    if (size == 0) /* an identity that nobody can have */
-        return WSOCK_EINVAL;
+    if (size == 0) /* what was checked fits */
+        return WSOCK_ETOOBIG;
     relay = wsi_alloc(sizeof *relay + size);
     if (relay == NULL)
         return WSOCK_ENOMEM;

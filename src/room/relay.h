@@ -28,7 +28,7 @@ struct wsi_relay {
 };
 
 /** @param frames (nullable) a message that is encoded, in place of data, key, event and
- *  from. @param out (out, owned) @return 0; WSOCK_ENOMEM. */
+ *  from. @param out (out, owned) @return 0; WSOCK_ETOOBIG; WSOCK_ENOMEM. */
 int wsi_relay_new(struct wsi_relay **out, wsock_room *room, const wsock_publish *what,
                   const struct wsi_frames *frames);
 /** @param relay (consumed, nullable) */

@@ -648,6 +648,29 @@ static void who_is_left_out_stays_so_at_the_broker(void **state)
     finish();
 }
 
+static void an_identity_of_nobody_leaves_nobody_out(void **state)
+{
+    char text[300] = "a\x01";
+    wsock_publish what = {.size = sizeof what,
+                          .data = "x",
+                          .len = 1,
+                          .except_identity = "",
+                          .type = WSOCK_TEXT};
+
+    (void)state;
+    begin(kept);
+    join(0, 0);
+    join(1, 1);
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
+    what.except_identity = text;
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
+    memset(text, 'a', sizeof text - 1);
+    assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
+    heard(0, "x x x");
+    heard(1, "x x x");
+    finish();
+}
+
 static void what_the_broker_refused_holds_no_connection(void **state)
 {
     wsock_publish what = {.size = sizeof what,
@@ -938,6 +961,7 @@ int main(void)
         TEST(history_waits_for_the_broker_to_a_bound),
         TEST(a_broker_that_forgot_begins_anew),
         TEST(who_is_left_out_stays_so_at_the_broker),
+        TEST(an_identity_of_nobody_leaves_nobody_out),
         TEST(what_the_broker_refused_holds_no_connection),
         TEST(a_room_that_nobody_needs_goes_after_a_while),
         TEST(rooms_from_before_are_shared_too),
