@@ -21,7 +21,7 @@ struct load_op {
     struct wsi_key channel;
     struct wsi_bus_window window;
     struct wsi_bus_position seen;
-    uint64_t epoch, newest; /* what the last page said */
+    uint64_t epoch, newest, now_ms; /* what the last page said */
     unsigned tries;
     char from[ID_SIZE];
     struct wsi_buf bytes; /* of all messages, one behind the other */
@@ -160,7 +160,8 @@ static void finish(struct load_op *own)
     struct wsi_bus_kept *kept = (struct wsi_bus_kept *)(void *)own->kept.data;
     struct wsi_buf bytes = own->bytes, memory = own->kept;
     struct wsi_bus_answer answer = {.outcome = WSI_BUS_DONE,
-                                    .position = {own->epoch, own->newest}};
+                                    .position = {own->epoch, own->newest},
+                                    .time_ms = (int64_t)own->now_ms};
     const uint8_t *at = bytes.data;
     size_t first;
 
@@ -212,6 +213,7 @@ static void on_page(struct wsi_op *op, const redisReply *reply)
     }
     own->epoch = n[0];
     own->newest = n[1];
+    own->now_ms = n[2];
     for (size_t i = 1; i < reply->elements && r == 0; i += 2)
         r = take_entry(own, reply->element[i], reply->element[i + 1]);
     if (r != 0)

@@ -117,14 +117,14 @@ static const char append[] = STATE
 
 /* KEYS: state, stream. ARGV: time of the window, epoch and offset that were seen, where
  * to go on ('-': at the beginning), bytes. One page of what is kept, behind the newest
- * position. */
+ * position and what time it is. */
 static const char load[] = STATE
     "local time = tonumber(ARGV[1])\n"
     "see(tonumber(ARGV[2]), tonumber(ARGV[3]))\n"
     "expire(time)\n"
     "local from, left = ARGV[4], tonumber(ARGV[5])\n"
     "if from == '-' and time > 0 then from = text(math.max(0, now - time)) end\n"
-    "local out = {text(epoch) .. ' ' .. text(offset) .. ' ' .. text(last)}\n"
+    "local out = {text(epoch) .. ' ' .. text(offset) .. ' ' .. text(now)}\n"
     "local page = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 50)\n"
     "for _, entry in ipairs(page) do\n"
     "  left = left - #entry[2][6]\n"
