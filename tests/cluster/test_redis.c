@@ -145,6 +145,7 @@ static void a_unix_socket_is_enough(void **state)
     node_close(&node);
     nodes_end();
     redis_end(&redis);
+    unlink(path); /* who is killed leaves it */
 }
 
 #if WSI_HAVE_TLS
