@@ -619,7 +619,7 @@ bool wsi_spread_is_up(struct wsi_spread *spread, char *why)
     pthread_mutex_lock(&spread->lock);
     up = spread->up;
     if (why != NULL)
-        memcpy(why, spread->why, sizeof spread->why);
+        snprintf(why, WSI_BUS_WHY_SIZE, "%s", spread->why);
     pthread_mutex_unlock(&spread->lock);
     return up;
 }
