@@ -62,6 +62,7 @@ enum {
     OPT_HEARTBEAT,
     OPT_HISTORY,
     OPT_SLOW,
+    OPT_CLUSTER,
     OPT_ADMIN,
     OPT_ADMIN_KEY,
     OPT_JWT_SECRET,
@@ -84,6 +85,7 @@ static const struct arg_option options[] = {
     {"heartbeat", 0, 1, OPT_HEARTBEAT},
     {"history", 0, 1, OPT_HISTORY},
     {"slow", 0, 1, OPT_SLOW},
+    {"cluster", 0, 1, OPT_CLUSTER},
     {"admin", 0, 1, OPT_ADMIN},
     {"admin-key", 0, 1, OPT_ADMIN_KEY},
     {"jwt-secret", 0, 1, OPT_JWT_SECRET},
@@ -476,6 +478,8 @@ static int take_option(struct serve *s, int option, const char *value)
         return set_flag(s, "--history", "history_messages", value);
     case OPT_SLOW:
         return set_flag(s, "--slow", "slow_members", value);
+    case OPT_CLUSTER:
+        return set_flag(s, "--cluster", "cluster", value);
     case OPT_ADMIN:
         s->admin_url = value;
         return 0;

@@ -226,10 +226,12 @@ struct wsi_waiting *wsi_waiting_new(struct wsi_member *member, const wsock_join 
     if (waiting == NULL)
         return NULL;
     waiting->member = member;
-    waiting->since = *how->since;
+    waiting->fresh = how == NULL || how->since == NULL;
+    if (!waiting->fresh)
+        waiting->since = *how->since;
     waiting->joined = (wsock_joined){.size = sizeof waiting->joined, .recovered = -1};
-    waiting->fn = how->on_joined;
-    waiting->user = how->joined_user;
+    waiting->fn = how != NULL ? how->on_joined : NULL;
+    waiting->user = how != NULL ? how->joined_user : NULL;
     waiting->until_ms = now_ms(room) + (uint64_t)wsi_option(room->registry->options,
                                                             WSI_OPT_CLUSTER_TIMEOUT);
     waiting->op = (struct wsi_room_op){.kind = WSI_ROOM_KNOWN, .subject = waiting};
@@ -253,13 +255,26 @@ struct wsi_room_op *wsi_waiting_end(struct wsi_waiting *waiting)
 }
 
 /* Without memory it is not recovered. */
+static void judge(struct wsi_waiting *waiting, struct wsi_history *history)
+{
+    if (waiting->fresh) {
+        waiting->joined.epoch = history->epoch;
+        waiting->joined.offset = history->last;
+        waiting->joined.recovered = 0;
+    } else if (wsi_history_since(history, &waiting->missed, &waiting->joined,
+                                 &waiting->since) < 0) {
+        waiting->joined.recovered = 0;
+    }
+}
+
 static void decide(struct wsi_waiting *waiting, struct wsi_room_posts *posts)
 {
     struct wsi_member *member = waiting->member;
     wsock_room *room = member->room;
 
-    if (!room->branch->loaded || wsi_history_since(room->history, &waiting->missed,
-                                                   &waiting->joined, &waiting->since) < 0)
+    if (room->branch->loaded)
+        judge(waiting, room->history);
+    else
         waiting->joined.recovered = 0;
     wsi_room_append_op(room, member, wsi_waiting_end(waiting), posts);
 }

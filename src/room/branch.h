@@ -15,7 +15,8 @@
  *                       '------ a gap, another epoch, subscribed again, or no room here:
  *                               what arrives waits; members get what they missed
  *
- * Who joins since a position before it was loaded waits for that (struct wsi_waiting).
+ * Who joins since a position before it was loaded waits for that (struct wsi_waiting),
+ * and so does who is to be told where the room is.
  *
  * Locks: history->publish, room->lock.
  */
@@ -66,6 +67,7 @@ struct wsi_branch {
 struct wsi_waiting {
     struct wsi_list node; /* branch->waiting, under the room's lock */
     struct wsi_member *member;
+    bool fresh; /* it missed nothing, and waits for where the room is */
     wsock_position since;
     wsock_joined joined;
     struct wsi_missed *missed; /* (owned, nullable) */

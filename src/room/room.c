@@ -421,14 +421,21 @@ void wsi_room_append_op(wsock_room *room, const struct wsi_member *member,
     wsi_room_append(room, member->conn->worker->index, op, posts);
 }
 
-/* With the room's lock held: what it missed, as far as that is known. */
+/* With the room's lock held: what it missed, as far as that is known, or where the room
+ * is for who is to be told. */
 static int begin_since(struct wsi_member *member, const wsock_join *how,
                        wsock_joined *joined)
 {
     wsock_room *room = member->room;
+    const bool since = how != NULL && how->since != NULL;
 
-    if (room->branch == NULL || room->branch->loaded)
+    if (room->history == NULL || (!since && member->ticket == NULL))
+        return 0;
+    if (room->branch == NULL || room->branch->loaded) {
+        if (!since)
+            return 0;
         return wsi_history_since(room->history, &member->missed, joined, how->since);
+    }
     joined->recovered = -1;
     member->waiting = wsi_waiting_new(member, how);
     return member->waiting != NULL ? 0 : WSOCK_ENOMEM;
@@ -446,7 +453,7 @@ static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined 
         r = wsi_presence_prepare(room, &member->attendance, member->conn, how);
     if (r == 0)
         r = wsi_membership_begin(&member->membership, member->conn);
-    if (r == 0 && how != NULL && how->since != NULL && room->history != NULL) {
+    if (r == 0) {
         r = begin_since(member, how, joined);
         if (r < 0) /* nobody has seen it yet */
             wsi_membership_end(member->conn, room);
