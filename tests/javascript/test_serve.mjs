@@ -2,36 +2,10 @@
 // The client with `wsock serve`: two that talk, and a server that is killed and started again.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import test from "node:test";
 
 import { connect } from "../../javascript/wsock.js";
-
-async function serve(url = "ws://127.0.0.1:0") {
-  const process_ = spawn(process.env.WSOCK, ["serve", url], { stdio: ["ignore", "pipe", "inherit"] });
-  const [line] = await once(createInterface(process_.stdout), "line");
-  const [, address] = line.match(/^listening on (ws:\S+?)(?:,|$)/);
-  const ended = once(process_, "exit");
-  return {
-    url: address,
-    async kill(signal) {
-      process_.kill(signal);
-      return (await ended)[0];
-    },
-  };
-}
-
-function next(emitter, event, wanted = () => true) {
-  return new Promise((resolve) => {
-    const off = emitter.on(event, (...args) => {
-      if (!wanted(...args)) return;
-      off();
-      resolve(args);
-    });
-  });
-}
+import { next, serve } from "./serving.mjs";
 
 test("two talk", { timeout: 20000 }, async (t) => {
   const server = await serve();

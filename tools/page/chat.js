@@ -5,10 +5,13 @@
 import { connect } from "./wsock.js";
 
 const LOG_MAX = 500;
+const KEPT_MAX = 100;
 
 const $ = (id) => document.getElementById(id);
 let client = null;
 let room = null;
+let known = null; // who we were when we last joined
+let last = null; // the position of the newest message that is shown
 
 function remember(key, value) {
   try {
@@ -26,16 +29,18 @@ function element(tag, className, text) {
   return node;
 }
 
-function addToLog(node) {
+function addToLog(node, before = null) {
   const log = $("log");
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  log.append(node);
+  log.insertBefore(node, before);
   while (log.childElementCount > LOG_MAX) log.firstElementChild.remove();
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
 function logEvent(text) {
-  addToLog(element("li", "event", text));
+  const node = element("li", "event", text);
+  addToLog(node);
+  return node;
 }
 
 // Binary and other JSON are shown as what they are; text as it is.
@@ -45,14 +50,35 @@ function textOf(data) {
   return JSON.stringify(data);
 }
 
-function showMessage(data, { from, time: sent }) {
+function messageNode(data, { from, time: sent }) {
   const when = new Date(sent);
   const item = element("li", from === client.identity ? "own" : "");
   const time = element("time", "", when.toLocaleTimeString([], { timeStyle: "short" }));
   time.dateTime = when.toISOString();
   time.title = when.toLocaleString();
   item.append(element("span", "from", from), time, element("p", "text", textOf(data)));
-  addToLog(item);
+  return item;
+}
+
+function showMessage(data, meta) {
+  last = { epoch: meta.epoch, offset: meta.offset };
+  addToLog(messageNode(data, meta));
+}
+
+// What the room has kept from before now, in its place: above a line of the log.
+async function showKept(line) {
+  const here = room;
+  const { position } = here;
+  const shown = last?.epoch === position?.epoch ? last?.offset : 0;
+  if (!position) return; // it keeps nothing
+  try {
+    const kept = await here.history({ limit: KEPT_MAX, before: position.offset + 1 });
+    if (here !== room || !line.isConnected) return;
+    for (const message of kept.filter(({ offset }) => !(offset <= shown)))
+      addToLog(messageNode(message.data, message), line);
+  } catch {
+    // The connection went; what is missing then is told when it is back.
+  }
 }
 
 function showMembers() {
@@ -81,9 +107,15 @@ function showState({ state, delay, reason }) {
   if (state === "closed" && client) leave(reason);
 }
 
-function showJoined() {
-  logEvent(`You are here as ${client.identity}`);
+// A connection that came back with all that was missed is nothing to tell.
+function showJoined({ recovered }) {
+  const before = known;
+  known = client.identity;
   showMembers();
+  if (recovered && known === before) return;
+  if (before && !recovered) logEvent("Some messages may be missing here");
+  const line = logEvent(`You are here as ${known}`);
+  if (!recovered) showKept(line);
 }
 
 function showPresence({ joined, left }) {
@@ -111,7 +143,9 @@ function enter(roomName, name) {
   $("chat").hidden = false;
   client = connect("/rooms", { name });
   client.on("state", showState);
-  room = client.room(roomName);
+  room = client.room(roomName, { recover: true });
+  last = null;
+  known = null;
   room.on("joined", showJoined);
   room.on("presence", showPresence);
   room.on("message", showMessage);

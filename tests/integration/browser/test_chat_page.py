@@ -12,6 +12,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
 
+from relay import Relay  # noqa: E402
 from tool import TIMEOUT, Process, Serve  # noqa: E402
 from webdriver import Browser, find_browser  # noqa: E402
 
@@ -119,6 +120,66 @@ class ChatPage(unittest.TestCase):
                 ann.wait("document.getElementById('state').dataset.state === 'online'")
                 say(ann, "still here")
                 ann.wait(SAID, "Ann", "still here")
+
+    def log(self, tab):
+        """What the log says, who says it first; events alone."""
+        return tab.run("return [...document.querySelectorAll('#log li')].map((li) => "
+                       "[...li.querySelectorAll('.from, .text')].map((x) => x.textContent)"
+                       ".join(': ') || li.textContent)")
+
+    def test_what_is_kept_is_shown_and_what_may_be_missing_is_told(self):
+        first = Serve("--history", "100").__enter__()
+        self.addCleanup(first.popen.kill)
+        bob, ann = self.tab(), self.tab()
+        ann.resize(1000, 640)
+        enter(bob, first.page, "lobby", "Bob")
+        for text in ("one", "two"):
+            say(bob, text)
+            bob.wait(SAID, "Bob", text)
+        enter(ann, first.page, "lobby", "Ann")
+        ann.wait(SAID, "Bob", "two")
+        say(ann, "three")
+        ann.wait(SAID, "Ann", "three")
+        self.assertEqual(self.log(ann), ["Bob: one", "Bob: two", "You are here as Ann",
+                                         "Ann: three"])
+        first.signal(signal.SIGKILL)
+        ann.wait("document.getElementById('state').dataset.state !== 'online'")
+        self.assertEqual(first.finish()[0], -signal.SIGKILL)
+        bob.open("about:blank")
+        with Serve("--history", "100", urls=(first.url,)) as second:
+            eve = Process("connect", second.url + "/rooms/lobby?name=Eve")
+            eve.write("meanwhile\n")
+            self.assertEqual(eve.line(), "meanwhile")
+            ann.wait(EVENT, "Some messages may be missing here")
+            ann.wait(SAID, "Eve", "meanwhile")
+            say(ann, "four")
+            ann.wait(SAID, "Ann", "four")
+            log = [line for line in self.log(ann) if not line.endswith((" left", " came"))]
+            self.assertEqual(log[3:5], ["Ann: three", "Some messages may be missing here"])
+            self.assertEqual(sorted(log[5:7]), ["Eve: meanwhile", "You are here as Ann"])
+            self.assertEqual(log[7:], ["Ann: four"])
+            shoot(ann, "missing")
+            self.assertEqual(eve.finish()[0], 0)
+
+    def test_what_was_missed_while_it_was_cut_off_is_shown_once(self):
+        with Serve("--history", "100") as serve, Relay(serve.port) as relay:
+            ann = self.tab()
+            enter(ann, f"http://127.0.0.1:{relay.port}/", "lobby", "Ann")
+            bob = Process("connect", serve.url + "/rooms/lobby?name=Bob")
+            for text in ("one", "two", "three"):
+                bob.write(text + "\n")
+                self.assertEqual(bob.line(), text)
+                if text == "one":
+                    ann.wait(SAID, "Bob", "one")
+                    relay.cut()
+                    ann.wait("document.getElementById('state').dataset.state !== 'online'")
+            relay.open()
+            ann.wait(SAID, "Bob", "three")
+            said = [line for line in self.log(ann) if line.startswith("Bob: ")]
+            self.assertEqual(said, ["Bob: one", "Bob: two", "Bob: three"])
+            self.assertFalse(ann.run(f"const args = arguments; return {EVENT}",
+                                     "Some messages may be missing here"))
+            self.assertEqual(bob.finish()[0], 0)
 
     def test_the_address_names_the_room_and_the_reader_can_leave(self):
         with Serve() as serve:

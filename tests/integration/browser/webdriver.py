@@ -109,6 +109,11 @@ class Tab:
         self.call("POST", "/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {
             "features": [{"name": "prefers-color-scheme", "value": "dark"}]}})
 
+    def life(self, state):
+        """`frozen` or `active`: the browser stops the page's tasks, or lets them go on."""
+        self.call("POST", "/goog/cdp/execute", {"cmd": "Page.setWebLifecycleState",
+                  "params": {"state": state}})
+
     def screenshot(self):
         """@return a PNG in Base64."""
         return self.call("GET", "/screenshot")
