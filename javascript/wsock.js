@@ -504,6 +504,7 @@ export class Client extends Emitter {
     const due = Date.now() + delay;
     clearTimeout(this.#silenceTimer);
     this.#silenceTimer = setTimeout(() => {
+      this.#heard = Math.min(this.#heard, Date.now()); // the clock may have been set back
       const left = this.#heard + this.#silence - Date.now();
       if (left > 0) this.#watchFor(left);
       // After sleep what has come meanwhile still waits behind this timer.
@@ -680,6 +681,8 @@ export class Room extends Emitter {
   #follows({ epoch, offset, prev }) {
     const last = this.#position;
     if (!this.#options.recover || typeof offset !== "number") return true;
+    // Of what came between the two epochs nothing is known.
+    if (last && last.epoch !== epoch) this._emit("gap");
     if (last && last.epoch === epoch) {
       if (offset <= last.offset) return false;
       if (prev > last.offset) {

@@ -205,6 +205,16 @@ test("sleep from which nothing comes is a loss soon after", async () => {
   assert.notEqual(client.state, "open");
 });
 
+test("silence counts also where the clock was set back", async () => {
+  await opened();
+  const real = Date.now;
+  mock.method(Date, "now", () => real.call(Date) - 3600000);
+  await pass(37500);
+  assert.equal(client.state, "open");
+  await pass(37500);
+  assert.notEqual(client.state, "open");
+});
+
 test("a server that does not answer is given up in time", async () => {
   begin({ timeout: 3000 });
   await settle();
@@ -340,6 +350,16 @@ test("what cannot be recovered is an event, not silence", async () => {
   const heard = hear(room, "message");
   again.put(msg(3, 2, "e2"));
   assert.deepEqual(heard, [3]);
+});
+
+test("another epoch in the midst is a gap, and what comes is heard", async () => {
+  const socket = await opened();
+  const room = await entered(socket, { recover: true }, { position: at(4) });
+  const gaps = hear(room, "gap");
+  const heard = hear(room, "message");
+  socket.put(msg(5), msg(1, 0, "e2"), msg(2, 1, "e2"));
+  assert.deepEqual([heard, gaps.length], [[5, 1, 2], 1]);
+  assert.deepEqual(room.position, at(2, "e2"));
 });
 
 test("a message that is missing between two is fetched", async () => {
