@@ -194,6 +194,24 @@ test("on_request_cancelled tells of requests that it is too late for", function(
   equal(#caught, 1)
 end)
 
+-- What curl hears: the status, and the body of the answer. Arguments are for the shell.
+local function curl(server, path, arguments)
+  local name = os.tmpname()
+  os.execute(("env -u LD_PRELOAD curl -s -m 20 -w '|%%{http_code}' %s %s > %s &"):format(
+    arguments or "", server.url:gsub("^ws", "http") .. path, name))
+  local body, status
+  local look = wsock.every(0.01, function() end) -- curl ends without an event of ours
+  await("curl", function()
+    local f = io.open(name)
+    body, status = f:read("*a"):match("^(.*)|(%d%d%d)$")
+    f:close()
+    return status
+  end)
+  look:cancel()
+  os.remove(name)
+  return status, body
+end
+
 test("plain requests are answered by on_http", function()
   local paths = {}
   local server = assert(wsock.server {
@@ -204,25 +222,34 @@ test("plain requests are answered by on_http", function()
       req:respond(200, "hello", "text/plain", { ["X-A"] = "b" })
     end,
   })
-  local function get(path)
-    local name = os.tmpname()
-    os.execute(("env -u LD_PRELOAD curl -s -m 20 -o /dev/null -w '%%{http_code}' %s > %s &"):format(
-      server.url:gsub("^ws", "http") .. path, name))
-    local text
-    local look = wsock.every(0.01, function() end) -- curl ends without an event of ours
-    await("curl", function()
-      local f = io.open(name)
-      text = f:read("*a")
-      f:close()
-      return #text == 3
-    end)
-    look:cancel()
-    os.remove(name)
-    return text
-  end
-  t.quietly(function() equal(get("/bad"), "500") end)
-  equal(get("/good"), "200")
+  t.quietly(function() equal(curl(server, "/bad"), "500") end)
+  equal(table.concat({ curl(server, "/good") }, " "), "200 hello")
+  equal(curl(server, "/note", "-d hello"), "405") -- there is no POST without the option
   equal(table.concat(paths, " "), "/bad /good")
+end)
+
+test("a plain POST brings its body, up to max_body_bytes", function()
+  local seen = {}
+  local server = assert(wsock.server {
+    listen = "ws://127.0.0.1:0",
+    max_body_bytes = 10,
+    on_http = function(req)
+      seen[#seen + 1] = req.method .. " " .. req.body
+      req:respond(201, req.body:reverse())
+    end,
+  })
+  local function post(body)
+    return table.concat({ curl(server, "/note", "--data-binary '" .. body .. "'") }, " ")
+  end
+  equal(post("hello\r\n"), "201 \n\rolleh")
+  equal(post("0123456789"), "201 9876543210")
+  equal(post(""), "201 ")
+  equal(curl(server, "/note"), "201")
+  equal(post("0123456789a"), "413 the body is larger than max_body_bytes\n")
+  assert(server:set("max_body_bytes", 11))
+  equal(post("0123456789a"), "201 a9876543210")
+  equal(table.concat(seen, "|"),
+    "POST hello\r\n|POST 0123456789|POST |GET |POST 0123456789a")
 end)
 
 test("a room reaches its members, but one, in order", function()

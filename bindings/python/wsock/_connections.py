@@ -94,7 +94,8 @@ class Request(_wsock.Request):
 
     @property
     def method(self) -> str:
-        """ "GET"; for a plain request "HEAD" too."""
+        """ "GET"; for a plain request "HEAD" too, and "POST" where the option max_body_bytes
+        takes one."""
         return str(_wsock.request_method(self))
 
     @property
