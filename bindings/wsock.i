@@ -35,7 +35,7 @@
 /* Hold pointers of the binding's own. */
 %rename("$ignore", regexmatch$name="^wsock_(conn|request)_(set|get)_user$") "";
 /* The script's handles are the references. */
-%rename("$ignore", regexmatch$name="^wsock_[a-z]+_(ref|unref)$") "";
+%rename("$ignore", regexmatch$name="^wsock_[a-z_]+_(ref|unref)$") "";
 %ignore wsock_runtime_free;
 %ignore wsock_server_free;
 /* Run handlers, or wait for those: by hand, since a lock of the language may have to go. */
@@ -64,6 +64,8 @@
 %ignore wsock_option_info;
 %ignore wsock_close_info;
 %ignore wsock_state_info;
+%ignore wsock_jwt_verify;
+%ignore wsock_jwt_rules;
 
 %include "typemaps.i"
 
@@ -77,11 +79,14 @@ WSOCK_HANDLE(message, wsock_message_unref)
 WSOCK_HANDLE(room, wsock_room_unref)
 WSOCK_HANDLE(queue, wsock_queue_unref)
 WSOCK_HANDLE(timer, wsock_timer_unref)
+WSOCK_HANDLE(jwt_key, wsock_jwt_key_unref)
+WSOCK_HANDLE(jwt, wsock_jwt_unref)
 
 WSOCK_STATUS(wsock_runtime_new)
 WSOCK_STATUS(wsock_runtime_queue)
 WSOCK_STATUS(wsock_runtime_client)
 WSOCK_STATUS(wsock_runtime_message)
+WSOCK_STATUS(wsock_runtime_jwt_key)
 WSOCK_STATUS(wsock_runtime_get_int64)
 WSOCK_STATUS(wsock_server_new)
 WSOCK_STATUS(wsock_server_endpoint)
@@ -120,4 +125,5 @@ WSOCK_STATUS(wsock_testing_next_ms)
 %include <wsock/room.h>
 %include <wsock/member.h>
 %include <wsock/pattern.h>
+%include <wsock/jwt.h>
 %include <wsock/testing.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What the hand-written parts of the Lua module share: handles (handle.c), the state of one
  * lua_State and what the library points to in it (state.c), the way of an event into a
- * handler (events.c), the functions that are called often (hot.c), and what rooms have that
- * takes or tells more than plain values (rooms.c). Beside them stands
- * what SWIG makes of the headers (typemaps.i); wsock.lua makes the classes of it all. */
+ * handler (events.c), the functions that are called often (hot.c), what rooms have that
+ * takes or tells more than plain values (rooms.c), and signed tokens (jwt.c). Beside them
+ * stands what SWIG makes of the headers (typemaps.i); wsock.lua makes the classes of it all. */
 #ifndef WLUA_CORE_H
 #define WLUA_CORE_H
 
@@ -30,6 +30,8 @@ enum wlua_kind {
     WLUA_room,
     WLUA_queue,
     WLUA_timer,
+    WLUA_jwt_key,
+    WLUA_jwt,
     WLUA_KINDS
 };
 
@@ -193,5 +195,6 @@ extern const luaL_Reg wlua_state_functions[];
 extern const luaL_Reg wlua_event_functions[];
 extern const luaL_Reg wlua_hot_functions[];
 extern const luaL_Reg wlua_room_functions[];
+extern const luaL_Reg wlua_jwt_functions[];
 
 #endif

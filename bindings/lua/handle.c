@@ -25,6 +25,8 @@ DROP(message)
 DROP(room)
 DROP(queue)
 DROP(timer)
+DROP(jwt_key)
+DROP(jwt)
 
 /* The one handle of a server is its creator's: nobody else could stop it. */
 static void drop_server(void *object)
@@ -39,6 +41,7 @@ static const struct {
 #define KIND(type) [WLUA_##type] = {"wsock." #type, drop_##type}
     KIND(runtime), KIND(server),  KIND(endpoint), KIND(request), KIND(conn),
     KIND(client),  KIND(message), KIND(room),     KIND(queue),   KIND(timer),
+    KIND(jwt_key), KIND(jwt),
 };
 
 static void drop(struct wlua_handle *handle)

@@ -12,6 +12,7 @@ local Conn = require "wsock.conn"
 local Message = require "wsock.message"
 local Server = require "wsock.server"
 local Client = require "wsock.client"
+local jwt = require "wsock.jwt"
 
 events.start()
 
@@ -19,6 +20,7 @@ local wsock = {
   server = Server.new,
   client = Client.new,
   message = Message.new,
+  jwt_key = jwt.key,
   now = core.now,
   tick = events.tick,
   tick_until = events.tick_until,

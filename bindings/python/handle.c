@@ -29,6 +29,8 @@ DROP(client)
 DROP(message)
 DROP(room)
 DROP(timer)
+DROP(jwt_key)
+DROP(jwt)
 #undef DROP
 
 static const struct {
@@ -40,6 +42,7 @@ static const struct {
     [WPY_conn] = {"connection", drop_conn}, [WPY_client] = {"client", drop_client},
     [WPY_message] = {"message", drop_message}, [WPY_room] = {"room", drop_room},
     [WPY_queue] = {"queue", drop_queue}, [WPY_timer] = {"timer", drop_timer},
+    [WPY_jwt_key] = {"key of tokens", drop_jwt_key}, [WPY_jwt] = {"token", drop_jwt},
 };
 
 bool wpy_epoch_is_now(unsigned of)

@@ -239,7 +239,8 @@ int wpy_init(PyObject *module)
             return -1;
     }
     if (PyModule_AddFunctions(module, wpy_room_functions) < 0 ||
-        PyModule_AddFunctions(module, wpy_people_functions) < 0)
+        PyModule_AddFunctions(module, wpy_people_functions) < 0 ||
+        PyModule_AddFunctions(module, wpy_jwt_functions) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }

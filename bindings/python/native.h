@@ -40,6 +40,8 @@ enum wpy_kind {
     WPY_room,
     WPY_queue,
     WPY_timer,
+    WPY_jwt_key,
+    WPY_jwt,
     WPY_KINDS,
 };
 
@@ -119,9 +121,11 @@ void wpy_runtime_doom(void *runtime);
 /* In the child: all that was made before is the parent's. */
 void wpy_forked(void);
 
-/* Functions of the module: rooms (room.c), and who is in them (people.c). */
+/* Functions of the module: rooms (room.c), who is in them (people.c), and signed tokens
+ * (jwt.c). */
 extern PyMethodDef wpy_room_functions[];
 extern PyMethodDef wpy_people_functions[];
+extern PyMethodDef wpy_jwt_functions[];
 
 /* capsule(handle), for C in the same process (capsule.c). */
 PyObject *wpy_capsule(PyObject *module, PyObject *object);

@@ -5,6 +5,10 @@
 local wsock = require "wsock"
 
 local support = { failed = 0, count = 0 }
+--- A key of signed tokens, and a token without claims that it signed.
+support.secret = "0123456789abcdef0123456789abcdef"
+support.token = "eyJhbGciOiJIUzI1NiJ9.e30.x68P15GCa1HmSDdw4rVLsw6ZdUMyLZHfITcI3kWE3Eg"
+
 local PATIENCE = tonumber(os.getenv("WSOCK_TEST_PATIENCE") or 20)
 
 --- Run handlers until a condition holds.

@@ -18,7 +18,7 @@ local signatures = {
     now = {}, after = { "seconds", "fn" }, every = { "period", "fn" }, call = { "fn", "any" },
     message = { "payload", "table?" }, sleep = { "seconds" }, resume = { "thread" },
     set = { "name", "number" }, fd = {}, arm = {}, secret_equal = { "text?", "text?" },
-    strerror = { "code" }, error_name = { "code" }, cause_text = { "code" },
+    jwt_key = { "key_options" }, strerror = { "code" }, error_name = { "code" }, cause_text = { "code" },
   },
   server = {
     endpoint = { "text", "table" }, listen = { "text" }, unlisten = { "text" },
@@ -57,6 +57,8 @@ local signatures = {
     respond = { "code", "payload?", "text?", "table?" }, defer = {},
   },
   timer = { cancel = {} },
+  jwt_key = { verify = { "token", "table?" } },
+  jwt = { may_join = { "text" }, may_publish = { "text" }, may_direct = {} },
 }
 -- What wsock.lua's parts call each other for.
 local internal = { new = true, opened = true, closed = true, tls_of = true,
@@ -77,7 +79,7 @@ local function kinds_with(objects)
   -- What has the handle of one is one.
   local function is(kind)
     return function(v)
-      return type(v) == "table" and tostring(rawget(v, 1)):match("^wsock%.(%a+)") == kind
+      return type(v) == "table" and tostring(rawget(v, 1)):match("^wsock%.([%a_]+)") == kind
     end
   end
   local kinds = {
@@ -91,6 +93,8 @@ local function kinds_with(objects)
       return type(v) == "number" or type(v) == "string" and not v:find("%z")
     end,
     name = function(v) return v == objects.good.name end,
+    token = function(v) return v == objects.good.token end,
+    key_options = function(v) return v == objects.good.key_options end,
     who = function(v) return type(v) == "string" or is "conn"(v) end,
     data = function(v) return type(v) == "string" or is "message"(v) end,
     codec = function(v) return type(v) == "table" and v.encode ~= nil end,
@@ -111,7 +115,8 @@ local good = {
   table = {}, fn = function() end, thread = coroutine.create(function() end), payload = "x", who = "x",
   milliseconds = 0, moment = 0, seconds = 1000, limit = 0, period = 1000, count = 0, code = 1000,
   number = 65536, any = 1, text = "x", name = "max_message_bytes", data = "x",
-  codec = { encode = tostring, decode = tostring },
+  codec = { encode = tostring, decode = tostring }, key_options = { key = t.secret },
+  token = t.token,
 }
 
 -- Objects of every class, and the values that the sweep is made of.
@@ -124,6 +129,13 @@ local function make_objects()
     request = request, timer = wsock.after(1000, good.fn), message = assert(wsock.message("x")),
     endpoint = assert(server:endpoint("/", {})), good = good,
   }
+  local key, _, code = wsock.jwt_key(good.key_options)
+  if key then
+    objects.jwt_key, objects.jwt = key, assert(key:verify(good.token))
+  else
+    equal(code, wsock.ENOTSUP)
+    signatures.jwt_key, signatures.jwt = nil, nil
+  end
   objects.closed:reset()
   await("the end", function() return objects.closed.data.closed end)
   count = 0

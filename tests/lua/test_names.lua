@@ -100,6 +100,13 @@ t.test("docs and annotations have every name", function()
   look(wsock, "wsock", "The module")
   look(wsock.after(0, function() end), "wsock.Timer", "The module")
   look(assert(wsock.message("x")), "wsock.Message", "The module")
+  local key, _, code = wsock.jwt_key { key = t.secret }
+  if key then
+    look(key, "wsock.JWTKey", "Signed tokens")
+    look(assert(key:verify(t.token)), "wsock.JWT", "Signed tokens")
+  else
+    t.equal(code, wsock.ENOTSUP)
+  end
   look(server, "wsock.Server", "Servers")
   look(assert(server:endpoint("/", {})), "wsock.Endpoint", "Servers")
   look(request, "wsock.Request", "Requests")

@@ -2,7 +2,10 @@
 """Rooms while memory fails: every call, and what a room tells, with each allocation failing in
 turn, Python's and the library's. A call raises MemoryError or an error that says so, or works;
 what an event was about does not hang; and nothing is left."""
+import base64
 import gc
+import hashlib
+import hmac
 from functools import partial
 
 import failing
@@ -142,6 +145,22 @@ def test_calls(walk):
     walk("close", lambda: server.room("heard").close("over"), close,
          lambda: listen(server.room("heard", history=2)))
     assert walk.steps > 600 and walk.failures > 300, (walk.steps, walk.failures)
+
+
+def test_tokens(walk):
+    secret = b"0123456789abcdef0123456789abcdef"
+    try:
+        key = wsock.JWTKey(secret)
+    except wsock.Error as error:  # a build without OpenSSL or jansson
+        assert error.code == wsock.ENOTSUP
+        return
+    text = b"eyJhbGciOiJIUzI1NiJ9.e30"  # {"alg":"HS256"}.{}
+    sign = base64.urlsafe_b64encode(hmac.new(secret, text, hashlib.sha256).digest())
+    token = text + b"." + sign.rstrip(b"=")
+    walk("key", lambda: wsock.JWTKey(secret))
+    walk("verify", lambda: key.verify(token, leeway=1))
+    walk("claims", key.verify(token).may_direct)
+    assert walk.failures > 20, walk.failures
 
 
 def test_calls_that_end_a_connection(walk):

@@ -142,6 +142,46 @@ function wsock.call(fn, ...) end
 ---@return wsock.Message? message, string? text, integer? code
 function wsock.message(data, options) end
 
+---@class wsock.JWTKeyOptions
+---@field key string a secret, or a public key or certificate in PEM
+---@field algorithm "HS256"|"RS256"|nil
+
+---@class wsock.JWTRules
+---@field audience string?
+---@field issuer string?
+---@field leeway number? seconds
+---@field now number? seconds since 1970
+
+---@class wsock.JWT
+---@field subject string?
+---@field expires number? seconds since 1970
+---@field claims string JSON
+---@field info string? JSON
+local JWT = {}
+
+---@param room string
+---@return boolean
+function JWT:may_join(room) end
+
+---@param room string
+---@return boolean
+function JWT:may_publish(room) end
+
+---@return boolean
+function JWT:may_direct() end
+
+---@class wsock.JWTKey
+local JWTKey = {}
+
+---@param token string
+---@param rules wsock.JWTRules?
+---@return wsock.JWT? token, string? message, integer? code, integer? why
+function JWTKey:verify(token, rules) end
+
+---@param options wsock.JWTKeyOptions
+---@return wsock.JWTKey? key, string? message, integer? code
+function wsock.jwt_key(options) end
+
 ---@param seconds number
 ---@return true? ok, string? message, integer? code
 function wsock.sleep(seconds) end

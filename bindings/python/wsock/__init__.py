@@ -17,6 +17,7 @@ from ._clients import Client
 from ._connections import Connection, Fields, Headers, Request
 from ._errors import (Began, Cause, CloseInfo, Error, State, StateInfo, log_and_close,
                       log_line)
+from ._jwt import JWT, JWTError, JWTFault, JWTKey
 from ._options import TLS
 from ._queues import Queue, Runtime
 from ._rooms import (LEFT_BY_CALL, LEFT_BY_CLOSE, LEFT_BY_END, LEFT_BY_KICK, Joined, Member,
@@ -75,7 +76,7 @@ else:
 
 
 # Tracebacks and repr() show where a class is found.
-for _class in (Began, Cause, CloseInfo, Error, Joined, Member, Person, Position, Published,
+for _class in (Began, Cause, CloseInfo, Error, Joined, JWT, JWTError, JWTFault, JWTKey, Member, Person, Position, Published,
                RoomMessage, State, StateInfo):
     _class.__module__ = __name__
 del _class
@@ -89,7 +90,7 @@ __all__ = [
     "EDEADLK", "EEXIST", "EHANDSHAKE", "EINVAL", "EMFILE", "Endpoint", "ENOENT", "ENOMEM",
     "ENOTSUP", "EOPTION", "EPROTOCOL", "ERANGE", "ERATE", "ERESOLVE", "Error", "ESYSTEM",
     "ETIMEDOUT", "ETLS", "ETOOBIG", "EUNREACHABLE", "EURL", "EUTF8", "Fields", "Headers",
-    "Joined", "LEFT_BY_CALL", "LEFT_BY_CLOSE", "LEFT_BY_END", "LEFT_BY_KICK",
+    "Joined", "JWT", "JWTError", "JWTFault", "JWTKey", "LEFT_BY_CALL", "LEFT_BY_CLOSE", "LEFT_BY_END", "LEFT_BY_KICK",
     "log_and_close", "Member", "Message", "Payload", "Person", "Position", "Published",
     "Queue", "Request", "Room", "RoomMessage", "Runtime", "secret_equal", "Server", "State", "StateInfo", "Timer", "TLS",
 ]
