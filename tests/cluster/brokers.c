@@ -18,6 +18,11 @@
 #ifdef REDIS_MODULE
 #include <hiredis.h>
 #endif
+#ifdef NATS_MODULE
+#include "nats_server.h"
+
+static struct nats_server nats;
+#endif
 
 uint16_t free_port(void)
 {
@@ -261,6 +266,13 @@ const char *broker_start(int argc, char **argv)
         return url;
     }
 #endif
+#ifdef NATS_MODULE
+    if (strcmp(argv[0], "nats") == 0) {
+        nats_start(&nats, true, NULL);
+        snprintf(url, sizeof url, "nats://127.0.0.1:%u", nats.port);
+        return url;
+    }
+#endif
     fprintf(stderr, "no broker is called %s here\n", argv[0]);
     return NULL;
 }
@@ -271,5 +283,9 @@ void broker_stop(void)
     for (int i = 0; i < 3; i++)
         if (started[i].pid > 0)
             redis_end(&started[i]);
+#endif
+#ifdef NATS_MODULE
+    if (nats.pid > 0)
+        nats_end(&nats);
 #endif
 }
