@@ -27,7 +27,6 @@ struct person {
     bool is_gone;                  /* dropped by the caller */
     char *bytes;                   /* (owned) */
     size_t len;
-    uint64_t hash;
     char subject[]; /* at the broker */
 };
 
@@ -460,7 +459,8 @@ static void list_done(struct list *list, struct wsi_bus_entry *entries, char *na
 {
     struct wsi_bus_answer answer = {.outcome = WSI_BUS_DONE, .entries = entries};
     natsMsg **msgs = list->of_nodes ? list->fetch.msgs : list->people;
-    const size_t count = list->of_nodes ? list->fetch.count : list->count;
+    const size_t there = list->of_nodes ? list->fetch.count : list->count;
+    const size_t count = msgs != NULL ? there : 0;
     struct wsi_bus_receipt *receipt = list->fetch.op.receipt;
     uint8_t last[WSI_BUS_NODE_ID_SIZE] = {0};
     bool last_counts = false;
