@@ -96,7 +96,7 @@ def masks_of_control_frames_are_fresh(run):
     run.expect_still_open(peer)
 
 
-@script(CLIENT, heap=720 * KIB)  # 200 that open at once, of 3.5 KiB each
+@script(CLIENT, heap=750 * KIB)  # 200 that open at once, of 3.7 KiB each
 def keys_of_requests_are_fresh(run):
     keys = {run.connect().fields["sec-websocket-key"] for _ in range(200)}
     check(len(keys) == 200, f"200 requests have {len(keys)} keys")
