@@ -43,6 +43,7 @@ struct peer {
         position; /* the last offset that it knows, under the lock, as what follows */
     bool knows;   /* the position */
     bool down;
+    unsigned turn; /* how often it was started */
 };
 
 static struct peer peers[CLIENTS];
@@ -101,13 +102,21 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     pthread_mutex_unlock(&lock);
 }
 
+/* With the lock held. A server may open a connection whose client gave it up, and has
+ * come back by now. Identities are the peer's index and its turn. */
+static bool is_the_last(const wsock_conn *conn, const struct peer *peer)
+{
+    return strtoul(strchr(wsock_conn_identity(conn), '.') + 1, NULL, 10) == peer->turn;
+}
+
 static void on_joined(wsock_conn *conn, const wsock_joined *joined, void *user)
 {
     struct peer *peer = user;
 
-    (void)conn;
     pthread_mutex_lock(&lock);
-    if (joined->recovered == 1) {
+    if (!is_the_last(conn, peer)) {
+        /* nobody hears what it is told */
+    } else if (joined->recovered == 1) {
         recovered++;
     } else if (joined->recovered == 0) {
         not_recovered++;
@@ -194,7 +203,10 @@ static void start(struct peer *peer, int node)
 {
     char target[96];
 
-    snprintf(target, sizeof target, "%s/%d", url[node], peer->index);
+    pthread_mutex_lock(&lock);
+    peer->turn++;
+    pthread_mutex_unlock(&lock);
+    snprintf(target, sizeof target, "%s/%d.%u", url[node], peer->index, peer->turn);
     wsock_client_unref(peer->client);
     assert_int_equal(wsock_runtime_client(runtime[node], &peer->client, target), 0);
     assert_int_equal(wsock_client_on_message(peer->client, on_message, peer, NULL), 0);
