@@ -58,6 +58,7 @@
 %ignore wsock_room_history;
 %ignore wsock_room_dropped; /* of one member, or of all */
 %ignore wsock_room_people;
+%ignore wsock_room_people_everywhere;
 %ignore wsock_room_info;
 %ignore wsock_server_identity_conns;
 %ignore wsock_option_at;

@@ -121,11 +121,12 @@ static int set_handler(wsock_endpoint *endpoint, enum wsi_on which,
                        union wsi_handler_fn fn, bool is_set, void *user,
                        wsock_free_fn free_user)
 {
-    struct wsi_profile *profile = &endpoint->profile;
+    struct wsi_profile *profile;
     struct wsi_overlay *overlay;
 
     if (endpoint == NULL)
         return WSOCK_EINVAL;
+    profile = &endpoint->profile;
     if (atomic_load(&endpoint->server->service.stopping))
         return WSOCK_ECLOSED;
     overlay = atomic_load(&endpoint->overlay);

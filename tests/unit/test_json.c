@@ -130,8 +130,8 @@ static void everything_else_is_refused(void **state)
         "\"a\":1",
         "// c\n1",
         "1 /* c */",
-        "\xef\xbb\xbf"
-        "1", /* a mark of byte order */
+        ("\xef\xbb\xbf"
+         "1"), /* a mark of byte order */
     };
 
     (void)state;
