@@ -29,7 +29,7 @@ enum {
 struct saying {
     const wsock_publish *what;
     struct wsi_frames *frames;       /* (nullable) the message, encoded before */
-    const struct wsi_crowd *same;    /* who has the identity that is left out */
+    struct wsi_crowd same;           /* who has the identity that is left out */
     const struct wsi_placed *placed; /* (nullable) it was said already */
     struct wsi_relay *relay; /* (owned, nullable) to the other nodes of a cluster */
 };
@@ -336,8 +336,8 @@ static int publish(wsock_room *room, struct saying *saying)
     struct wsi_conns only = {0}, excluded = {0};
     int r = 0;
 
-    if (what->excluded_count + saying->same->count > 0)
-        r = wsi_conns_exclude(&excluded, what, saying->same);
+    if (what->excluded_count + saying->same.count > 0)
+        r = wsi_conns_exclude(&excluded, what, &saying->same);
     if (r == 0 && what->only != NULL)
         r = wsi_conns_choose(&only, room, what, &excluded);
     if (r == 0 && (what->only == NULL || only.count > 0))
@@ -371,14 +371,12 @@ static int say(wsock_room *room, struct saying *saying, wsock_position *position
 {
     struct wsi_service *service = wsi_service_of(room->registry->owner);
     const char *identity = saying->what->except_identity;
-    struct wsi_crowd same = {0};
     int r = 0;
 
     if (identity != NULL)
-        r = wsi_crowd_of_identity(&same, &service->identities, identity);
+        r = wsi_crowd_of_identity(&saying->same, &service->identities, identity);
     if (r < 0)
         return r;
-    saying->same = &same;
     if (position != NULL)
         r = publish_kept(room, saying, position);
     else
@@ -388,7 +386,7 @@ static int say(wsock_room *room, struct saying *saying, wsock_position *position
     /* Not before: with a connection may go what the application gave it, and no lock is
      * held where its free functions run. */
     if (identity != NULL)
-        wsi_crowd_drop(&same);
+        wsi_crowd_drop(&saying->same);
     return r;
 }
 

@@ -69,7 +69,7 @@ struct tally {
     int sent, refused;
 };
 
-static void count(struct tally *tally, int r)
+static void add_up(struct tally *tally, int r)
 {
     if (r == 0)
         tally->sent++;
@@ -95,8 +95,8 @@ static void tell(const struct wsi_crowd *crowd, const struct wsi_telling *tellin
     frame = wsi_frame_new(wsi_form_direct, telling);
     for (size_t i = 0; i < crowd->count; i++)
         if (crowd->conns[i]->form == WSI_FORM_V1)
-            count(tally, frame != NULL ? wsi_conn_send_frame(crowd->conns[i], frame)
-                                       : WSOCK_ENOMEM);
+            add_up(tally, frame != NULL ? wsi_conn_send_frame(crowd->conns[i], frame)
+                                        : WSOCK_ENOMEM);
     wsi_blob_unref(frame);
 }
 
@@ -126,7 +126,7 @@ int wsi_crowd_send(const struct wsi_crowd *crowd, int type, const void *data, si
     tell(crowd, &telling, &tally);
     for (size_t i = 0; i < crowd->count; i++)
         if (crowd->conns[i]->form != WSI_FORM_V1)
-            count(&tally, wsi_conn_send(crowd->conns[i], type, data, len));
+            add_up(&tally, wsi_conn_send(crowd->conns[i], type, data, len));
     return sum_up(tally.sent, tally.refused);
 }
 

@@ -65,12 +65,6 @@ static struct wsi_present *present_of_change(struct wsi_list *node)
     return WSI_CONTAINER_OF(node, struct wsi_present, change);
 }
 
-/* A list of names, and behind it the object of what they say of themselves. */
-struct people {
-    struct wsi_writer *names, infos;
-    size_t name_count, info_count;
-};
-
 /* What a member says of itself is JSON, unless the application said something else. */
 static void write_info(struct wsi_writer *writer, const struct wsi_blob *info)
 {

@@ -40,18 +40,18 @@ enum tag {
 
 static const struct {
     size_t max;
-    bool is_text, has_no_controls;
+    bool has_no_controls;
 } fields[TAGS] = {
-    [DATA] = {WSI_MESSAGE_MAX, false, false},
-    [KEY] = {TEXT_MAX + 1, true, false},
-    [EVENT] = {EVENT_MAX + 1, true, true},
-    [FROM] = {TEXT_MAX + 1, true, true},
-    [EXCEPT_IDENTITY] = {TEXT_MAX + 1, true, true},
-    [IDENTITY] = {TEXT_MAX + 1, true, true},
-    [INFO] = {INFO_MAX, false, false},
-    [REASON] = {TEXT_MAX + 1, true, false},
-    [CODE] = {CODE_SIZE, false, false},
-    [ROOM] = {TEXT_MAX + 1, true, true},
+    [DATA] = {WSI_MESSAGE_MAX, false},
+    [KEY] = {TEXT_MAX + 1, false},
+    [EVENT] = {EVENT_MAX + 1, true},
+    [FROM] = {TEXT_MAX + 1, true},
+    [EXCEPT_IDENTITY] = {TEXT_MAX + 1, true},
+    [IDENTITY] = {TEXT_MAX + 1, true},
+    [INFO] = {INFO_MAX, false},
+    [REASON] = {TEXT_MAX + 1, false},
+    [CODE] = {CODE_SIZE, false},
+    [ROOM] = {TEXT_MAX + 1, true},
 };
 
 /* The text that a tag stands for. @return NULL for one that is no text. */

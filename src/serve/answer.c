@@ -31,14 +31,15 @@ void wsi_v1_send(struct wsi_v1_session *session, json_t *frame)
 
 void wsi_v1_reply(const struct wsock_ask *ask, json_t *answer)
 {
-    if (ask->session->is_raw)
+    const bool is_heard = !ask->session->is_raw &&
+                          (ask->id != NULL || answer == NULL || json_is_object(answer));
+
+    if (!is_heard)
         json_decref(answer);
     else if (ask->id != NULL)
         wsi_v1_send(ask->session, json_pack("{s:O, s:o}", "re", ask->id, "ok", answer));
-    else if (answer == NULL || json_is_object(answer))
-        wsi_v1_send(ask->session, answer);
     else
-        json_decref(answer);
+        wsi_v1_send(ask->session, answer);
 }
 
 /* A request with an id. */

@@ -149,14 +149,18 @@ void wsi_node_hex(char out[WSI_NODE_HEX_SIZE], const uint8_t *node)
         snprintf(out + 2 * i, 3, "%02x", node[i]);
 }
 
+/* Also of small letters. */
+static int value_of_any(char c)
+{
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : value_of(c);
+}
+
 bool wsi_node_from_hex(uint8_t *node, const char *hex, size_t len)
 {
     if (len != WSI_NODE_HEX_SIZE - 1)
         return false;
     for (size_t i = 0; i < WSI_BUS_NODE_ID_SIZE; i++) {
-        const char high = hex[2 * i], low = hex[2 * i + 1];
-        const int h = value_of(high >= 'a' && high <= 'f' ? (char)(high - 32) : high);
-        const int l = value_of(low >= 'a' && low <= 'f' ? (char)(low - 32) : low);
+        const int h = value_of_any(hex[2 * i]), l = value_of_any(hex[2 * i + 1]);
 
         if (h < 0 || l < 0)
             return false;
