@@ -337,7 +337,7 @@ class Heartbeat(Rooms):
 
 
 class Hello(Rooms):
-    args = ("--set", "handshake_timeout=300ms")
+    args = ("--set", "auth_timeout=300ms")
 
     def test_who_does_not_say_hello_is_closed(self):
         polite, silent = self.v1(), self.v1()
