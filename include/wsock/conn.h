@@ -240,7 +240,8 @@ WSOCK_API int wsock_conn_reset(wsock_conn *conn);
  * frames with their headers, wherever they wait, also those of rooms that may still be
  * dropped (which do not count for the high-water mark); over TLS those that are encrypted
  * already, as they are then. 0 says that the kernel has all that was sent, not that the
- * peer has.
+ * peer has. A message from another thread counts twice for the moment in which the worker
+ * takes it over, so a send may meet WSOCK_EAGAIN that much early; on_drain follows.
  *
  * Thread: any. Since: 1.0
  */
