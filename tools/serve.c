@@ -432,28 +432,10 @@ static int take_auth_option(struct auth *auth, int option, const char *value)
     }
 }
 
-static int take_option(struct serve *s, int option, const char *value)
+/* Those that stand for options of the library. @return -1 for another one. */
+static int take_named_option(struct serve *s, int option, const char *value)
 {
-    const int status = take_auth_option(&s->auth, option, value);
-
-    if (status >= 0)
-        return status;
     switch (option) {
-    case ARG_PLAIN:
-        if (s->url_count == LISTENERS_MAX)
-            return usage_error(command, "more than %d listeners", LISTENERS_MAX);
-        s->urls[s->url_count++] = value;
-        return 0;
-    case OPT_WORKERS:
-        return parse_count(command, "--workers", value, 1, 256, &s->workers);
-    case OPT_WWW:
-        s->www = value;
-        return 0;
-    case OPT_PUBLIC:
-        s->is_public = 1;
-        return 0;
-    case OPT_SET:
-        return set_option(command, rules, s->runtime, s->server, NULL, value);
     case OPT_ORIGIN:
         /* The chat page is served from here. */
         return add_to_list(s, "--origin", "origins", "same", value);
@@ -472,14 +454,43 @@ static int take_option(struct serve *s, int option, const char *value)
         s->has_verify_client = 1;
         return set_flag(s, "--verify-client", "tls_verify_client",
                         value != NULL ? value : "required");
-    case OPT_HEARTBEAT:
-        return parse_seconds(command, "--heartbeat", value, &s->heartbeat_ms);
     case OPT_HISTORY:
         return set_flag(s, "--history", "history_messages", value);
     case OPT_SLOW:
         return set_flag(s, "--slow", "slow_members", value);
     case OPT_CLUSTER:
         return set_flag(s, "--cluster", "cluster", value);
+    default:
+        return -1;
+    }
+}
+
+static int take_option(struct serve *s, int option, const char *value)
+{
+    int status = take_auth_option(&s->auth, option, value);
+
+    if (status < 0)
+        status = take_named_option(s, option, value);
+    if (status >= 0)
+        return status;
+    switch (option) {
+    case ARG_PLAIN:
+        if (s->url_count == LISTENERS_MAX)
+            return usage_error(command, "more than %d listeners", LISTENERS_MAX);
+        s->urls[s->url_count++] = value;
+        return 0;
+    case OPT_WORKERS:
+        return parse_count(command, "--workers", value, 1, 256, &s->workers);
+    case OPT_WWW:
+        s->www = value;
+        return 0;
+    case OPT_PUBLIC:
+        s->is_public = 1;
+        return 0;
+    case OPT_SET:
+        return set_option(command, rules, s->runtime, s->server, NULL, value);
+    case OPT_HEARTBEAT:
+        return parse_seconds(command, "--heartbeat", value, &s->heartbeat_ms);
     case OPT_ADMIN:
         s->admin_url = value;
         return 0;

@@ -716,10 +716,13 @@ static void run_loaded(struct wsi_bus_receipt *receipt,
     const bool answered = answer->outcome == WSI_BUS_DONE;
     wsock_room *room = branch->room;
     struct wsi_room_posts posts = {0};
-    bool in_order = false;
+    bool in_order = false, first;
 
     pthread_mutex_lock(&room->history->publish);
-    if (answered && take_answer(room, answer, !branch->loaded) == 0) {
+    pthread_mutex_lock(&room->lock);
+    first = !branch->loaded;
+    pthread_mutex_unlock(&room->lock);
+    if (answered && take_answer(room, answer, first) == 0) {
         pthread_mutex_lock(&room->lock);
         branch->loaded = true;
         decide_waiting(branch, true, &posts);

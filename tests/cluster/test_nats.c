@@ -241,7 +241,7 @@ static void a_stalled_broker_counts_as_gone(void **state)
     node_await(&other, UP, NULL, 2);
     node_await(&other, SUBSCRIBED, room, 2);
     keep(&other, room, "two", 0);
-    kill(server.pid, SIGSTOP); /* nothing that is asked for now is answered */
+    kill(server.pid, SIGSTOP); /* what is asked from here on gets no answer */
     assert_int_equal(keep_later(&other, room, "three", 0, NULL, NULL, &answer), 0);
     node_close(&other);
     assert_int_equal(answer.done, 1);
