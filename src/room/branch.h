@@ -33,12 +33,9 @@
 #include "core/list.h"
 #include "core/mailbox.h"
 #include "room/heard.h"
-#include "room/op.h"
 
 struct wsi_arrival_copy;
 struct wsi_frames;
-struct wsi_member;
-struct wsi_missed;
 struct wsi_relay;
 
 struct wsi_branch {
@@ -63,22 +60,6 @@ struct wsi_branch {
     struct wsi_bus_receipt receipt; /* of the load */
 };
 
-/* A member that joined since a position, while it is not known what that means. */
-struct wsi_waiting {
-    struct wsi_list node; /* branch->waiting, under the room's lock */
-    struct wsi_member *member;
-    bool fresh; /* it missed nothing, and waits for where the room is */
-    wsock_position since;
-    wsock_joined joined;
-    struct wsi_missed *missed; /* (owned, nullable) */
-    uint64_t until_ms;
-    struct wsi_room_op op; /* in its shard: it is known */
-    wsock_joined_fn fn;    /* nullable */
-    void *user;
-    wsock_conn *conn;     /* (owned, nullable) while it is told by mail */
-    struct wsi_mail mail; /* on the server's queue */
-};
-
 /* A message that has been said already: elsewhere, or at the broker. */
 struct wsi_placed {
     uint64_t epoch, offset, prev; /* its place; offset 0: none */
@@ -94,11 +75,6 @@ int wsi_branch_make(wsock_room *room);
 /** Members, handlers, or the end of the room came or went. @param room with or without a
  *  branch. */
 void wsi_branch_look(wsock_room *room);
-/** @return (owned, nullable) NULL without memory. */
-struct wsi_waiting *wsi_waiting_new(struct wsi_member *member, const wsock_join *how);
-void wsi_waiting_begin(struct wsi_waiting *waiting);
-/** Its member leaves. @return that is told before. */
-struct wsi_room_op *wsi_waiting_end(struct wsi_waiting *waiting);
 /** Publish what was delivered here. @param relay (in, out) NULL when it was taken over.
  */
 void wsi_branch_relay(wsock_room *room, struct wsi_relay **relay);
@@ -109,10 +85,6 @@ void wsi_branch_free(struct wsi_branch *branch);
 
 /** The application has a handle, and may look at what is kept. */
 void wsi_branch_hold(wsock_room *room);
-
-/** On its worker: tell who waited. What it missed is the caller's then.
- *  @param waiting (consumed) */
-struct wsi_missed *wsi_waiting_tell(struct wsi_waiting *waiting);
 
 /** In a room with history: have the broker keep it. @return as wsock_room_publish(). */
 int wsi_branch_append(wsock_room *room, const wsock_publish *what,

@@ -137,6 +137,9 @@ void wsi_shard_post(struct wsi_shard *shard);
  *  wsi_worker_settle(). */
 void wsi_shard_push(struct wsi_shard *shard, struct wsi_room_op *op);
 
+/** Its join was never run, or its leave was. */
+void wsi_member_free(struct wsi_member *member);
+
 /** With the lock held: there are shards from now on. @return 0; WSOCK_ENOMEM. */
 int wsi_room_make_shards(wsock_room *room);
 
