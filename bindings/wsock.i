@@ -50,6 +50,7 @@
 %ignore wsock_room_publish;
 %warnfilter(314) wsock_publish::except; /* a word of Python, in what is left out */
 %ignore wsock_publish;
+%ignore wsock_published;
 %ignore wsock_room_join_with;
 %ignore wsock_join;
 %rename("$ignore", regexmatch$name="^wsock_(position|joined|room_message|member|person)$") "";
@@ -60,6 +61,9 @@
 %ignore wsock_room_people;
 %ignore wsock_room_people_everywhere;
 %ignore wsock_room_info;
+%ignore wsock_server_nodes;
+%ignore wsock_server_cluster;
+%ignore wsock_node;
 %ignore wsock_server_identity_conns;
 %ignore wsock_option_at;
 %ignore wsock_option_info;
@@ -67,6 +71,10 @@
 %ignore wsock_state_info;
 %ignore wsock_jwt_verify;
 %ignore wsock_jwt_rules;
+/* Rooms for pages: hooks are functions, and what they are asked is an object of its own. */
+%ignore wsock_endpoint_serve_rooms;
+%ignore wsock_rooms_hooks;
+%rename("$ignore", regexmatch$name="^wsock_ask_") "";
 
 %include "typemaps.i"
 
@@ -97,6 +105,7 @@ WSOCK_STATUS(wsock_server_room_defaults)
 WSOCK_STATUS(wsock_server_url)
 WSOCK_STATUS(wsock_server_get_int64)
 WSOCK_STATUS(wsock_server_get_string)
+WSOCK_STATUS(wsock_server_away)
 WSOCK_STATUS(wsock_room_get_int64)
 WSOCK_STATUS(wsock_room_get_string)
 WSOCK_STATUS(wsock_endpoint_get_int64)
@@ -126,5 +135,7 @@ WSOCK_STATUS(wsock_testing_next_ms)
 %include <wsock/room.h>
 %include <wsock/member.h>
 %include <wsock/pattern.h>
+%include <wsock/rooms_v1.h>
+%include <wsock/cluster.h>
 %include <wsock/jwt.h>
 %include <wsock/testing.h>
