@@ -72,7 +72,7 @@ static int may_ask(const struct admin *admin, wsock_request *request)
 
 /* ---- calls ---- */
 
-static void answer(wsock_request *request, const struct admin_reply *reply)
+void admin_answer(wsock_request *request, const struct admin_reply *reply)
 {
     json_t *root = NULL;
     char *text = NULL;
@@ -93,7 +93,8 @@ static void answer(wsock_request *request, const struct admin_reply *reply)
 
 static void call(const struct admin *admin, wsock_request *request, admin_call_fn fn)
 {
-    struct admin_reply reply = {.status = 503, .code = "failed", .text = "out of memory"};
+    struct admin_reply reply = {
+        .status = 503, .code = "failed", .text = "out of memory", .request = request};
     const void *data = "";
     size_t len = 0;
     json_t *args = NULL;
@@ -104,7 +105,8 @@ static void call(const struct admin *admin, wsock_request *request, admin_call_f
         refuse(request, 400, "bad_json", "the body is no JSON object");
     } else {
         fn(&reply, admin->server, args);
-        answer(request, &reply);
+        if (!reply.is_later)
+            admin_answer(request, &reply);
     }
     json_decref(reply.ok);
     json_decref(args);

@@ -6,6 +6,7 @@
  *
  *   admin.c         who may ask, and the way to what they ask
  *   admin_calls.c   what can be asked
+ *   admin_nodes.c   of that, what the broker has to answer
  */
 #ifndef ADMIN_H
 #define ADMIN_H
@@ -44,7 +45,13 @@ struct admin_reply {
     json_t *ok;       /* (owned, nullable) */
     const char *code; /* of an error: static text */
     const char *text; /* for people: static text */
+
+    wsock_request *request; /* that asked */
+    int is_later;           /* 1: admin_answer() comes later, on a reference to it */
 };
+
+/** Answer who asked. Thread: any. */
+void admin_answer(wsock_request *request, const struct admin_reply *reply);
 
 /** @param args (borrowed) an object. */
 typedef void (*admin_call_fn)(struct admin_reply *reply, wsock_server *server,
@@ -52,5 +59,10 @@ typedef void (*admin_call_fn)(struct admin_reply *reply, wsock_server *server,
 
 /** The call of a path, "/publish"; NULL when there is none. */
 admin_call_fn admin_call_of(const char *path);
+
+/* ---- admin_nodes.c ---- */
+
+/** An admin_call_fn. */
+void admin_nodes(struct admin_reply *reply, wsock_server *server, const json_t *args);
 
 #endif

@@ -447,8 +447,8 @@ admin_call_fn admin_call_of(const char *path)
         admin_call_fn fn;
     } calls[] = {
         {"/broadcast", broadcast}, {"/disconnect", disconnect}, {"/history", history},
-        {"/info", info},           {"/presence", presence},     {"/publish", publish},
-        {"/rooms", rooms},
+        {"/info", info},           {"/nodes", admin_nodes},     {"/presence", presence},
+        {"/publish", publish},     {"/rooms", rooms},
     };
 
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)

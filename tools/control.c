@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `wsock publish`, `wsock rooms` and `wsock kick`: what a script asks of a server through
- * its admin listener. Each makes one call.
+ * `wsock publish`, `wsock rooms`, `wsock kick` and `wsock cluster`: what a script asks of
+ * a server through its admin listener. Each makes one call.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -65,6 +65,11 @@ static const struct arg_option kick_options[] = {
     {"room", 0, 1, OPT_ROOM},
     {"reason", 0, 1, OPT_REASON},
     {"code", 0, 1, OPT_CODE},
+};
+
+static const struct arg_option cluster_options[] = {
+    PLACE_OPTIONS,
+    {"json", 0, 0, OPT_JSON},
 };
 
 /* @return -1 to go on, else the exit status. */
@@ -272,4 +277,53 @@ int kick_main(int argc, char **argv)
     if (count == 0)
         return fail(said.command, "%s is not there", said.plain[0]);
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- cluster ---- */
+
+/* Names of nodes are what other servers say: what steers a terminal is shown as '?', the
+ * controls from U+0080 on included, which UTF-8 begins with C2. */
+static void print_name(const char *name)
+{
+    for (const unsigned char *p = (const unsigned char *)name; *p != '\0'; p++) {
+        const int is_long = p[0] == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0;
+
+        putchar(*p < ' ' || *p == 0x7F || is_long ? '?' : *p);
+        p += is_long;
+    }
+}
+
+static int print_nodes(const json_t *answer)
+{
+    const json_t *list = json_object_get(answer, "nodes");
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *node = json_array_get(list, i);
+        const char *name = json_string_value(json_object_get(node, "name"));
+
+        printf("%7lld %s%s ",
+               (long long)json_integer_value(json_object_get(node, "connections")),
+               json_string_value(json_object_get(node, "id")),
+               json_is_true(json_object_get(node, "self")) ? " *" : "  ");
+        print_name(name != NULL ? name : "?");
+        putchar('\n');
+    }
+    return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+int cluster_main(int argc, char **argv)
+{
+    struct said said = {.command = "cluster"};
+    int status = READ(&said, cluster_options, 1, argc, argv);
+    json_t *answer = NULL;
+
+    if (status >= 0)
+        return status;
+    if (said.plain_count == 0 || strcmp(said.plain[0], "nodes") != 0)
+        return usage_error(said.command, "it tells of: nodes. See wsock cluster --help");
+    status = admin_ask(said.command, &said.target, "/nodes", json_object(), &answer);
+    if (status == 0)
+        status = said.value[OPT_JSON] != NULL ? print(answer) : print_nodes(answer);
+    json_decref(answer);
+    return status;
 }

@@ -30,6 +30,7 @@ int bench_main(int argc, char **argv);
 int publish_main(int argc, char **argv);
 int rooms_main(int argc, char **argv);
 int kick_main(int argc, char **argv);
+int cluster_main(int argc, char **argv);
 
 /* text.c: built into the program by embed.py */
 

@@ -15,12 +15,9 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"serve", serve_main},
-    {"connect", connect_main},
-    {"bench", bench_main},
-    {"publish", publish_main},
-    {"rooms", rooms_main},
-    {"kick", kick_main},
+    {"serve", serve_main},     {"connect", connect_main}, {"bench", bench_main},
+    {"publish", publish_main}, {"rooms", rooms_main},     {"kick", kick_main},
+    {"cluster", cluster_main},
 };
 
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
@@ -68,8 +65,8 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     if (name == NULL)
         return usage_error("",
-                           "which command: serve, connect, bench, publish, rooms or "
-                           "kick? See wsock --help");
+                           "which command: serve, connect, bench, publish, rooms, kick "
+                           "or cluster? See wsock --help");
     if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
         return print_version();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||

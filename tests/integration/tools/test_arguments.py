@@ -13,7 +13,7 @@ SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRO
 
 class Help(unittest.TestCase):
     def test_every_page_has_the_sections_of_a_manual_in_80_columns(self):
-        for args in (("--help",), *((c, "--help") for c in (*COMMANDS, "publish", "rooms", "kick"))):
+        for args in (("--help",), *((c, "--help") for c in (*COMMANDS, "publish", "rooms", "kick", "cluster"))):
             page = run(*args)
             self.assertEqual((page.returncode, page.stderr), (0, ""))
             sections = re.findall(r"^[A-Z ]+$", page.stdout, re.M)
@@ -64,7 +64,7 @@ class Usage(unittest.TestCase):
         self.assertEqual(result.stderr.count("\n"), 1, "one line")
 
     def test_a_command_is_needed_and_the_nearest_is_named(self):
-        self.assert_usage("serve, connect, bench, publish, rooms or kick")
+        self.assert_usage("serve, connect, bench, publish, rooms, kick or cluster")
         self.assert_usage("unknown command serv; did you mean serve", "serv")
         self.assert_usage("unknown command frobnicate; see wsock --help", "frobnicate")
         self.assert_usage("unknown command frobnicate", "help", "frobnicate")

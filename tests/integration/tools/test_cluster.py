@@ -3,95 +3,24 @@
 heard on the others, also when one of them is killed, and when the broker goes and comes."""
 
 import itertools
-import json
+import os
 import select
 import signal
-import socket
-import subprocess
-import tempfile
 import time
 import unittest
 
+from cluster import Cluster
 from tool import TIMEOUT, Serve, run
 from ws_peer import TEXT, Client
 
 
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-class Redis:
-    """A broker without a disk, on a port that stays its own."""
-
-    def __init__(self):
-        self.port = free_port()
-        self.place = tempfile.TemporaryDirectory()
-        self.process = None
-
-    def start(self):
-        self.process = subprocess.Popen(
-            ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
-             "--appendonly", "no"], cwd=self.place.name, stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if "eady to accept connections" in line:
-                return
-        raise AssertionError("redis-server does not start")
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait(TIMEOUT)
-        self.process.stdout.close()
-
-    def end(self):
-        if self.process.poll() is None:
-            self.stop()
-        self.place.cleanup()
-
-
-class Member(Client):
-    """One with wsock.rooms.v1."""
-
-    def __init__(self, node, name, **join):
-        super().__init__(node.port, "/rooms", "wsock.rooms.v1")
-        self.put(type="hello", name=name)
-        assert self.take("welcome")["v"] == 1
-        self.put(type="join", room="lobby", **join)
-        self.joined = self.take("joined")
-
-    def put(self, **frame):
-        self.send(TEXT, json.dumps(frame))
-
-    def take(self, kind):
-        """The next frame of a kind."""
-        while True:
-            frame = json.loads(self.receive_message())
-            if frame["type"] == kind:
-                return frame
-
-
-class Nodes(unittest.TestCase):
-    def setUp(self):
-        self.redis = Redis()
-        self.addCleanup(self.redis.end)
-        self.redis.start()
-
-    def node(self, *args):
-        serve = Serve("--cluster", f"redis://127.0.0.1:{self.redis.port}", *args)
-        serve.__enter__()
-        self.addCleanup(lambda: serve.popen.poll() is None and serve.__exit__(None))
-        return serve
+class Nodes(Cluster):
+    options = ()
 
     def raw(self, node):
         client = Client(node.port, "/rooms/lobby")
         self.addCleanup(client.sock.close)
         return client
-
-    def member(self, node, name, **join):
-        member = Member(node, name, **join)
-        self.addCleanup(member.sock.close)
-        return member
 
     def say_until_heard(self, says, hears, first):
         """Numbers, until one comes across: the broker may not have subscribed the other node
@@ -117,34 +46,60 @@ class Nodes(unittest.TestCase):
     def test_who_comes_to_another_node_recovers(self):
         one, two = self.node("--history", "100"), self.node("--history", "100")
         speaker, hearer = self.member(two, "Sue"), self.member(one, "Hal")
-        position = dict(hearer.joined["position"])
         for number in range(5):
-            speaker.put(type="pub", room="lobby", data=number)
-        for number in range(5):
-            message = hearer.take("msg")
-            self.assertEqual((message["data"], message["prev"]), (number, position["offset"]))
-            position["offset"] = message["offset"]
+            speaker.publish(number)
+        self.assertEqual(hearer.hear(4), list(range(5)))
         one.signal(signal.SIGKILL)
         self.assertEqual(one.finish()[0], -signal.SIGKILL)
         for number in range(5, 20):
-            speaker.put(type="pub", room="lobby", data=number)
-        # All of it is stored when it comes back to who said it.
-        while speaker.take("msg")["data"] != 19:
-            pass
-        back = self.member(two, "Hal", since=position)
-        self.assertTrue(back.joined["recovered"], (back.joined, position))
-        self.assertEqual([back.take("msg")["data"] for _ in range(5, 20)], list(range(5, 20)))
+            speaker.publish(number)
+        speaker.hear(19)  # what comes back to who said it is stored
+        back = self.member(two, "Hal", since=hearer.position)
+        self.assertTrue(back.joined["recovered"], (back.joined, hearer.position))
+        self.assertEqual(back.hear(19), list(range(5, 20)))
 
     def test_without_the_broker_each_goes_on_alone(self):
         one, two = self.node(), self.node()
         speaker, near, far = self.raw(one), self.raw(one), self.raw(two)
         last, _ = self.say_until_heard(speaker, far, 0)
-        self.redis.stop()
+        self.broker.kill()
         speaker.send(TEXT, str(last + 1))
         self.assertEqual([int(near.receive_message()) for _ in range(last + 2)],
                          list(range(last + 2)))
-        self.redis.start()
+        self.broker.start()
         self.say_until_heard(speaker, far, last + 2)
+
+    def test_nodes_are_listed_with_their_connections(self):
+        one = self.node("--set", "cluster_name=one\u0085\x1b[1m", *Cluster.options)
+        two = self.node("--set", "cluster_name=two", *Cluster.options)
+        clients = [self.raw(two) for _ in range(2)]
+        listed = self.until_listed(
+            one, lambda nodes: [node["connections"] for node in nodes] == [0, 2])
+        self.assertEqual([node["name"] for node in listed], ["one\u0085\x1b[1m", "two"])
+        self.assertEqual([node["self"] for node in listed], [True, False])
+        table = run("cluster", "nodes", env={**os.environ, "WSOCK_ADMIN": one.admin})
+        self.assertEqual((table.returncode, table.stderr), (0, ""))
+        self.assertEqual(table.stdout, "      0 {} * one??[1m\n      2 {}   two\n".format(
+            *(node["id"] for node in listed)))
+        for client in clients:
+            client.sock.close()
+        self.until_listed(two, lambda nodes: [node["connections"] for node in nodes] == [0, 0])
+
+    def test_without_a_cluster_or_a_broker_no_nodes_are_listed(self):
+        one = self.node(*Cluster.options)
+        self.until_listed(one, lambda nodes: len(nodes) == 1)
+        self.broker.kill()
+        self.await_refusal(one.admin, "the broker")
+        with Serve("--admin", f"unix:{self.dir}/alone") as alone:
+            self.await_refusal(alone.line().removeprefix("admin at "), "in no cluster")
+        for args in ((), ("rooms",), ("nodes", "nodes")):
+            with self.subTest(args=args):
+                self.assertEqual(run("cluster", *args, "--admin", one.admin).returncode, 2)
+
+    def await_refusal(self, admin, text):
+        result = run("cluster", "nodes", "--admin", admin)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn(text, result.stderr)
 
     def test_a_bad_url_is_refused_without_its_password(self):
         for url in ("redis://:secret@", "redis://:secret@h:99999", "gopher://:secret@h"):
