@@ -76,14 +76,17 @@ int wsi_server_open_cluster(wsock_server *server)
     char why[WSI_BUS_WHY_SIZE];
     int r;
 
-    if (*wsi_option_text(options, WSI_OPT_CLUSTER) == '\0' ||
-        wsi_registry_spread(&server->rooms) != NULL)
+    if (*wsi_option_text(options, WSI_OPT_CLUSTER) == '\0')
         return 0;
-    r = wsi_spread_open(&spread, &server->rooms, on_state, why);
-    if (r < 0)
-        return wsi_fail(&server->failure, r, "option \"cluster\": %s", why);
-    r = wsi_registry_set_spread(&server->rooms, spread);
-    wsi_spread_start(spread);
+    if (wsi_registry_spread(&server->rooms) == NULL) {
+        r = wsi_spread_open(&spread, &server->rooms, on_state, why);
+        if (r < 0)
+            return wsi_fail(&server->failure, r, "option \"cluster\": %s", why);
+        wsi_registry_set_spread(&server->rooms, spread);
+        wsi_spread_start(spread);
+    }
+    /* When this fails, who listens again goes on with it. */
+    r = wsi_registry_spread_out(&server->rooms);
     return r < 0 ? wsi_fail(&server->failure, r, "option \"cluster\": %s",
                             wsock_strerror(r))
                  : 0;

@@ -2,6 +2,7 @@
 /* The table of rooms, and what a name may be. */
 #include "room/registry.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -248,29 +249,36 @@ void wsi_registry_close(struct wsi_registry *registry)
     }
 }
 
-/* With the lock held: rooms that were there before. */
-static int make_branches(struct wsi_registry *registry)
+void wsi_registry_set_spread(struct wsi_registry *registry, struct wsi_spread *spread)
 {
-    int r = 0;
-
-    for (size_t i = 0; i < registry->bucket_count; i++)
-        for (wsock_room *room = registry->buckets[i]; r == 0 && room != NULL;
-             room = room->next)
-            r = room->branch == NULL ? wsi_branch_make(room) : 0;
-    return r;
+    assert(wsi_registry_spread(registry) == NULL);
+    atomic_store_explicit(&registry->spread, spread, memory_order_release);
 }
 
-int wsi_registry_set_spread(struct wsi_registry *registry, struct wsi_spread *spread)
+/* With the lock held. @param made (in, out) (owned) those that got a branch, by
+ * wsock_room.next_closed. @return 0; WSOCK_ENOMEM. */
+static int make_branches(struct wsi_registry *registry, wsock_room **made)
+{
+    for (size_t i = 0; i < registry->bucket_count; i++)
+        for (wsock_room *room = registry->buckets[i]; room != NULL; room = room->next) {
+            if (room->branch != NULL)
+                continue;
+            if (wsi_branch_make(room) < 0)
+                return WSOCK_ENOMEM;
+            wsi_ref_take(&room->ref);
+            room->next_closed = *made;
+            *made = room;
+        }
+    return 0;
+}
+
+int wsi_registry_spread_out(struct wsi_registry *registry)
 {
     wsock_room *room = NULL;
     int r;
 
     pthread_mutex_lock(&registry->lock);
-    r = make_branches(registry);
-    if (r == 0) {
-        atomic_store_explicit(&registry->spread, spread, memory_order_release);
-        room = list_all(registry);
-    }
+    r = make_branches(registry, &room);
     pthread_mutex_unlock(&registry->lock);
     while (room != NULL) {
         wsock_room *next = room->next_closed;

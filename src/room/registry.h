@@ -34,7 +34,7 @@ struct wsi_registry {
     struct wsi_histories histories;
     bool closed; /* no room is made any more */
     struct wsi_groups groups;
-    struct wsi_hash_key key; /* of what peers choose in rooms */
+    struct wsi_hash_key key;             /* of what peers choose in rooms */
     _Atomic(struct wsi_spread *) spread; /* (owned, nullable) set at most once */
 };
 
@@ -44,9 +44,12 @@ static inline struct wsi_spread *wsi_registry_spread(const struct wsi_registry *
     return atomic_load_explicit(&registry->spread, memory_order_acquire);
 }
 
-/** From now on its rooms are those of a cluster too. @param spread (consumed on success)
- *  @return 0; WSOCK_ENOMEM. */
-int wsi_registry_set_spread(struct wsi_registry *registry, struct wsi_spread *spread);
+/** From now on rooms that are made are those of a cluster too. @param spread (consumed)
+ */
+void wsi_registry_set_spread(struct wsi_registry *registry, struct wsi_spread *spread);
+/** And those that were there before. @return 0; WSOCK_ENOMEM: some are still this node's
+ *  alone, and it can be called again. */
+int wsi_registry_spread_out(struct wsi_registry *registry);
 
 /** @param options (borrowed) defaults of the rooms. @return 0; WSOCK_ENOMEM. */
 int wsi_registry_init(struct wsi_registry *registry, struct wsi_owner *owner,

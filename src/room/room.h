@@ -60,7 +60,7 @@ struct wsi_member {
     struct wsi_room_op join, leave;
     struct wsi_attendance *attendance; /* a reference, nullable */
     struct wsi_waiting *waiting; /* (nullable) its own op's; under the room's lock */
-    struct wsi_ticket *ticket; /* (owned, nullable) if it speaks rooms.v1, until told */
+    struct wsi_ticket *ticket;   /* (owned, nullable) if it speaks rooms.v1, until told */
     struct wsi_ticket *farewell; /* (owned, nullable) if it asked to leave */
     uint64_t published_us; /* what it published is paid for until then; under the lock */
 };
@@ -82,19 +82,19 @@ struct wsock_room {
     struct wsi_registry *registry;
     wsock_room *next; /* in its bucket... */
     bool listed;      /* ...as long as it is in the table; under the table's lock */
-    wsock_room *next_closed; /* on the way out of wsi_registry_close() */
+    wsock_room *next_closed; /* in a list of the registry, while it goes through it */
     size_t hash;
     struct wsi_room_options options; /* from the moment when it was made */
     struct wsi_feed_rules slow;      /* as they say */
     struct wsi_history *history;     /* (owned, nullable) if they say so */
-    struct wsi_branch *branch;       /* (owned, nullable) in a cluster; set at most once */
-    pthread_mutex_t lock;            /* what follows */
+    struct wsi_branch *branch; /* (owned, nullable) in a cluster; set at most once */
+    pthread_mutex_t lock;      /* what follows */
     bool closed;
     bool kept; /* it holds a reference to itself */
     struct wsi_list members;
     size_t count;
-    size_t heads;                /* people, and members without identity */
-    struct wsi_takers takers;    /* of the members */
+    size_t heads;             /* people, and members without identity */
+    struct wsi_takers takers; /* of the members */
     struct wsi_notices notices;
     struct wsi_matches *matches; /* (owned, nullable) who listens by pattern... */
     uint64_t generation;         /* ...as of then */
