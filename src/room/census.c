@@ -8,8 +8,10 @@
 
 #include <wsock/error.h>
 
+#include "conn/identity.h"
 #include "conn/queue.h"
 #include "core/alloc.h"
+#include "proto/utf8.h"
 #include "room/room.h"
 #include "room/spread.h"
 
@@ -99,7 +101,7 @@ static char *add_person(struct census *census, const struct wsi_bus_entry *entry
 static int list_people(struct census *census, const struct wsi_bus_answer *answer)
 {
     const struct wsi_bus_entry **sorted;
-    size_t size = 0;
+    size_t size = 0, count = 0;
     char *at;
 
     if (answer->count == 0)
@@ -113,10 +115,12 @@ static int list_people(struct census *census, const struct wsi_bus_answer *answe
         wsi_free(sorted);
         return WSOCK_ENOMEM;
     }
+    /* Whom nobody can be, a broker has invented. */
     for (size_t i = 0; i < answer->count; i++)
-        sorted[i] = &answer->entries[i];
-    qsort(sorted, answer->count, sizeof *sorted, compare_names);
-    for (size_t i = 0; i < answer->count; i++)
+        if (wsi_identity_is_valid(answer->entries[i].name))
+            sorted[count++] = &answer->entries[i];
+    qsort(sorted, count, sizeof *sorted, compare_names);
+    for (size_t i = 0; i < count; i++)
         at = add_person(census, sorted[i], at);
     wsi_free(sorted);
     return 0;
@@ -136,6 +140,15 @@ void wsi_census_describe(struct wsi_spread *spread, size_t conns)
     wsi_spread_describe(spread, (struct wsi_bytes){bytes, HEAD_SIZE + len});
 }
 
+/* Its name is shown to people, or "" if it is no text. */
+static bool is_name(const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i] < 0x20 || bytes[i] == 0x7f)
+            return false;
+    return wsi_utf8_is_valid(bytes, len);
+}
+
 /* @param at where the texts of one node go: id and name. */
 static wsock_node show_node(const struct wsi_bus_entry *entry, char *at,
                             const struct wsi_spread *spread)
@@ -152,9 +165,11 @@ static wsock_node show_node(const struct wsi_bus_entry *entry, char *at,
         return node;
     for (unsigned i = 0; i < 8; i++)
         node.conns = node.conns << 8 | bytes[1 + i];
-    len = len - HEAD_SIZE < NAME_MAX_BYTES ? len - HEAD_SIZE : NAME_MAX_BYTES;
-    memcpy(at + ID_SIZE, bytes + HEAD_SIZE, len);
-    at[ID_SIZE + len] = '\0';
+    len -= HEAD_SIZE;
+    if (len <= NAME_MAX_BYTES && is_name(bytes + HEAD_SIZE, len)) {
+        memcpy(at + ID_SIZE, bytes + HEAD_SIZE, len);
+        at[ID_SIZE + len] = '\0';
+    }
     return node;
 }
 

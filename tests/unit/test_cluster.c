@@ -8,7 +8,9 @@
 
 #include <wsock/wsock.h>
 
+#include "api/runtime.h"
 #include "cluster/memory.h"
+#include "cluster/services.h"
 #include "room/branch.h"
 #include "room/room.h"
 #include "room/spread.h"
@@ -795,6 +797,56 @@ static void without_memory_nothing_comes_twice_or_is_left_behind(void **state)
         ;
 }
 
+/* One allocation fails while a server with rooms joins its cluster, and it tries again.
+ * @return whether one did. */
+static bool listen_failing(size_t nth)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    const size_t live = test_live_blocks();
+    wsock_room *early[3], *far;
+    wsock_server *late;
+    size_t refused;
+    int r;
+
+    begin(NULL);
+    assert_int_equal(wsock_server_new(runtime, &late), 0);
+    assert_int_equal(wsock_server_set(late, "cluster", "memory:test"), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(wsock_server_room(late, &early[i], names[i]), 0);
+        assert_int_equal(wsock_room_on_message(early[i], on_message, NULL, NULL), 0);
+    }
+    test_fail_allocation(nth, 0);
+    r = wsock_server_listen(late, "ws://late");
+    refused = test_stop_failing();
+    if (r < 0) {
+        assert_true(refused > 0);
+        settle();
+        assert_true(wsock_room_broadcast(early[0], WSOCK_TEXT, "x", 1) >= 0);
+        assert_int_equal(wsock_server_listen(late, "ws://late"), 0);
+    }
+    pass(1000);
+    seen[0] = '\0';
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(wsock_server_room(server[0], &far, names[i]), 0);
+        assert_int_equal(wsock_room_broadcast(far, WSOCK_TEXT, names[i], 1), 0);
+        wsock_room_unref(far);
+    }
+    saw("a,-,message,,1,0 b,-,message,,1,0 c,-,message,,1,0");
+    for (int i = 0; i < 3; i++)
+        wsock_room_unref(early[i]);
+    wsock_server_free(late);
+    finish();
+    assert_int_equal(test_live_blocks(), live);
+    return refused > 0;
+}
+
+static void who_lacked_memory_to_join_the_cluster_tries_again(void **state)
+{
+    (void)state;
+    for (size_t n = 1; listen_failing(n); n++)
+        ;
+}
+
 /* ---- people ---- */
 
 static void on_left(wsock_room *of, const wsock_member *member, void *user)
@@ -943,6 +995,76 @@ static void nodes_can_be_listed(void **state)
     finish();
 }
 
+/* ---- a node that says what none of ours would ---- */
+
+static void ignore_state(struct wsi_bus_handler *handler, enum wsi_bus_state state,
+                         const char *why)
+{
+    (void)handler, (void)state, (void)why;
+}
+
+static void ignore_channel(struct wsi_bus_handler *handler,
+                           const struct wsi_bus_channel *channel)
+{
+    (void)handler, (void)channel;
+}
+
+static void ignore_message(struct wsi_bus_handler *handler,
+                           const struct wsi_bus_channel *channel, uint64_t epoch,
+                           const struct wsi_bus_kept *place, struct wsi_bytes bytes)
+{
+    (void)handler, (void)channel, (void)epoch, (void)place, (void)bytes;
+}
+
+static void ignore_end(struct wsi_bus_handler *handler)
+{
+    (void)handler;
+}
+
+static struct wsi_bus_handler stranger_handler = {ignore_state, ignore_channel,
+                                                  ignore_message, ignore_end};
+
+static struct wsi_bus *open_stranger(void)
+{
+    const struct wsi_bus_config config = {
+        .url = "memory:test", .node = {1}, .queue_bytes = 1000, .answer_bytes = 1000};
+    struct wsi_bus_services services;
+    struct wsi_bus *stranger;
+    char why[WSI_BUS_WHY_SIZE];
+
+    wsi_services_init(&services, &runtime->pool);
+    assert_int_equal(
+        wsi_bus_memory.open(&stranger, &services, &config, &stranger_handler, why), 0);
+    return stranger;
+}
+
+static void whom_nobody_can_be_is_not_listed(void **state)
+{
+    static const char described[] = "\1\0\0\0\0\0\0\0\7bad\nname";
+    const struct wsi_bytes description = {described, sizeof described - 1};
+    const struct wsi_bytes nothing = {NULL, 0};
+    char longest[257] = "";
+    struct wsi_bus *stranger;
+
+    (void)state;
+    begin_with_people();
+    stranger = open_stranger();
+    memset(longest, 'x', 256);
+    assert_int_equal(wsi_bus_memory.present(stranger, "r", "\xff", nothing), 0);
+    assert_int_equal(wsi_bus_memory.present(stranger, "r", "a\nb", nothing), 0);
+    assert_int_equal(wsi_bus_memory.present(stranger, "r", "", nothing), 0);
+    assert_int_equal(wsi_bus_memory.present(stranger, "r", longest, nothing), 0);
+    assert_int_equal(wsi_bus_memory.present(stranger, "r", "zoe", nothing), 0);
+    assert_int_equal(wsock_room_people_everywhere(room[0], on_people, NULL), 0);
+    saw("people ann:2: bob:1: zoe:1:");
+    assert_int_equal(wsi_bus_memory.describe(stranger, description), 0);
+    pass(6000);
+    assert_int_equal(wsock_server_nodes(server[0], on_nodes, NULL), 0);
+    saw("*node0:1 node1:2 node2:0 :7");
+    wsi_bus_memory.close(stranger);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -966,11 +1088,13 @@ int main(void)
         TEST(a_room_that_nobody_needs_goes_after_a_while),
         TEST(rooms_from_before_are_shared_too),
         TEST(without_memory_nothing_comes_twice_or_is_left_behind),
+        TEST(who_lacked_memory_to_join_the_cluster_tries_again),
         TEST(direct_messages_reach_a_person_everywhere),
         TEST(a_kick_and_the_end_of_a_room_reach_all_nodes),
         TEST(who_is_disconnected_is_so_everywhere),
         TEST(people_of_all_nodes_can_be_listed),
         TEST(nodes_can_be_listed),
+        TEST(whom_nobody_can_be_is_not_listed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
