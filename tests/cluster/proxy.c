@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,11 @@ static void say_blob(struct proxy *proxy, struct proxy_pair *pair)
         send_all(pair->node, proxy->blob, proxy->blob_len);
 }
 
+static bool has_word(const struct proxy *proxy, const char *data, size_t len)
+{
+    return memmem(data, len, proxy->word, strlen(proxy->word)) != NULL;
+}
+
 static void from_node(struct proxy *proxy, struct proxy_pair *pair)
 {
     static char data[65536];
@@ -74,8 +80,10 @@ static void from_node(struct proxy *proxy, struct proxy_pair *pair)
     if (n <= 0)
         drop(pair);
     else if (mode == PROXY_FAKE || pair->said > 0 ||
-             (mode == PROXY_ANSWER && memmem(data, (size_t)n, "poison", 6) != NULL))
+             (mode == PROXY_ANSWER && has_word(proxy, data, (size_t)n)))
         say_blob(proxy, pair);
+    else if (mode == PROXY_REPEAT && has_word(proxy, data, (size_t)n))
+        send_all(pair->node, proxy->blob, proxy->blob_len);
     else if (pair->broker >= 0)
         send_all(pair->broker, data, (size_t)n);
 }
@@ -144,6 +152,7 @@ void proxy_start(struct proxy *proxy, uint16_t to)
 
     memset(proxy, 0, sizeof *proxy);
     proxy->to = to;
+    proxy->word = PROXY_WORD;
     for (int i = 0; i < PROXY_PAIRS; i++)
         proxy->pairs[i].node = proxy->pairs[i].broker = -1;
     proxy->listener = socket(AF_INET, SOCK_STREAM, 0);

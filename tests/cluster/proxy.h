@@ -8,10 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What is answered by the proxy has this word in it, unless the test names another. */
+#define PROXY_WORD "poison"
+
 enum proxy_mode {
     PROXY_PASS,
     PROXY_CUT,    /* the connection on which `budget` bytes of the broker are used up */
-    PROXY_ANSWER, /* to what has the word "poison" comes `blob`, and nothing more */
+    PROXY_ANSWER, /* to what has the word comes `blob`, and nothing more */
+    PROXY_REPEAT, /* the same each time; the rest passes */
     PROXY_FAKE,   /* there is no broker: whatever is said, `blob` comes, once */
 };
 
@@ -21,6 +25,7 @@ struct proxy {
     uint16_t port, to;
     atomic_int mode;
     atomic_long budget;
+    const char *word;
     const char *blob; /* set before the mode */
     size_t blob_len;
     atomic_int cuts;

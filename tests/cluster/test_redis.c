@@ -586,6 +586,83 @@ static void answers_of_another_kind_are_unknown_results(void **state)
     nodes_end();
 }
 
+/* Whatever has a word in it is answered by the same for ever. */
+static void join_repeating(struct node *node, struct proxy *proxy, const char *word,
+                           const char *blob)
+{
+    nodes_begin();
+    proxy_start(proxy, shared.port);
+    proxy->word = word;
+    node_init(node, url_of(proxy->port));
+    node->config.beat_ms = 100000;
+    node->config.answer_bytes = 10000;
+    node_open(node);
+    node_await(node, UP, NULL, 1);
+    people_await(node, NULL, "="); /* nothing else is awaited any more */
+    proxy_set(proxy, PROXY_REPEAT, blob, strlen(blob));
+}
+
+static void pages_without_end_are_given_up(void **state)
+{
+    static const struct wsi_bus_window wide;
+    static const struct wsi_bus_position nothing;
+    struct answer answer;
+    struct proxy proxy;
+    struct node node;
+
+    (void)state;
+    join_repeating(&node, &proxy, "poison",
+                   "*3\r\n$5\r\n7 9 1\r\n$3\r\n1-5\r\n$1\r\nx\r\n");
+    answer_init(&answer);
+    assert_int_equal(
+        node.type->load(node.bus, "poison", &wide, &nothing, &answer.receipt), 0);
+    assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
+    assert_string_equal(answer.why, "the broker's answer makes no sense");
+    answer_fini(&answer);
+    node_close(&node);
+    proxy_stop(&proxy);
+    nodes_end();
+}
+
+static void a_list_without_end_is_given_up(void **state)
+{
+    struct answer answer;
+    struct proxy proxy;
+    struct node node;
+
+    (void)state;
+    join_repeating(&node, &proxy, "HSCAN", "*2\r\n$1\r\n1\r\n*0\r\n");
+    answer_init(&answer);
+    assert_int_equal(node.type->nodes(node.bus, &answer.receipt), 0);
+    assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
+    assert_string_equal(answer.why, "the list is larger than cluster_answer_bytes");
+    answer_fini(&answer);
+    node_close(&node);
+    proxy_stop(&proxy);
+    nodes_end();
+}
+
+static void a_slot_is_in_one_range_only(void **state)
+{
+    static const char answers[] = "*1\r\n$6\r\nmaster\r\n*2\r\n"
+                                  "*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:7\r\n"
+                                  "*3\r\n:9\r\n:9\r\n*2\r\n$9\r\n127.0.0.1\r\n:7\r\n";
+    struct proxy proxy;
+    struct node node;
+
+    (void)state;
+    nodes_begin();
+    proxy_start(&proxy, 0);
+    proxy_set(&proxy, PROXY_FAKE, answers, sizeof answers - 1);
+    node_init(&node, url_of(proxy.port));
+    node_open(&node);
+    node_await(&node, AWAY, NULL, 1);
+    assert_non_null(strstr(last_why(&node), "CLUSTER SLOTS"));
+    node_close(&node);
+    proxy_stop(&proxy);
+    nodes_end();
+}
+
 static void a_message_above_the_limit_ends_the_connection(void **state)
 {
     char *much = calloc(200001, 1);
@@ -728,6 +805,9 @@ int main(int argc, char **argv)
         TEST(a_broker_that_talks_nonsense_stays_away),
         TEST(nonsense_instead_of_an_answer_is_survived),
         TEST(answers_of_another_kind_are_unknown_results),
+        TEST(pages_without_end_are_given_up),
+        TEST(a_list_without_end_is_given_up),
+        TEST(a_slot_is_in_one_range_only),
         TEST(a_message_above_the_limit_ends_the_connection),
         TEST(one_refused_allocation_is_survived),
         TEST(a_connection_may_break_at_every_byte),

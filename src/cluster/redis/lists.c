@@ -12,6 +12,8 @@
 #include "core/alloc.h"
 #include "core/buf.h"
 
+static const char too_large[] = "the list is larger than cluster_answer_bytes";
+
 struct listed {
     struct wsi_table_node node; /* in list_op.seen */
     struct listed *next;
@@ -138,14 +140,15 @@ static const char *take_entry(struct list_op *own, const redisReply *name,
     struct listed *entry;
     uint64_t hash;
 
-    if (name->type != REDIS_REPLY_STRING || bytes->type != REDIS_REPLY_STRING)
+    if (name->type != REDIS_REPLY_STRING || bytes->type != REDIS_REPLY_STRING ||
+        memchr(name->str, '\0', name->len) != NULL)
         return "the broker's answer makes no sense";
     hash = wsi_hash(&bus->hash_key, name->str, name->len);
     if (is_known(own, hash, name))
         return NULL;
     own->bytes += sizeof *entry + name->len + bytes->len;
     if (own->bytes > bus->answer_bytes)
-        return "the list is larger than cluster_answer_bytes";
+        return too_large;
     entry = wsi_zalloc(sizeof *entry + name->len + 1 + bytes->len);
     if (entry == NULL)
         return "out of memory for a list";
@@ -194,6 +197,10 @@ static const char *take_page(struct list_op *own, const redisReply *reply)
         reply->element[0]->len >= sizeof own->cursor)
         return "the broker's answer makes no sense";
     memcpy(own->cursor, reply->element[0]->str, reply->element[0]->len + 1);
+    /* A page counts too, or there would be no end of empty ones. */
+    own->bytes += sizeof(struct listed);
+    if (own->bytes > own->op.bus->answer_bytes)
+        wrong = too_large;
     for (size_t i = 0; i < page->elements && wrong == NULL; i += 2)
         wrong = take_entry(own, page->element[i], page->element[i + 1]);
     if (strcmp(own->cursor, "0") == 0)

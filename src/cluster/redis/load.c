@@ -14,7 +14,13 @@
 #include "core/alloc.h"
 #include "core/buf.h"
 
-enum { PAGE_MAX = 256 * 1024, TRIES = 4, NUMBER_SIZE = 24, ID_SIZE = 48 };
+enum {
+    PAGE_MAX = 256 * 1024,
+    TRIES = 4,
+    READS = 64, /* times cluster_answer_bytes that are read in all */
+    NUMBER_SIZE = 24,
+    ID_SIZE = 48,
+};
 
 struct load_op {
     struct wsi_op op;
@@ -22,6 +28,8 @@ struct load_op {
     struct wsi_bus_window window;
     struct wsi_bus_position seen;
     uint64_t epoch, newest, now_ms; /* what the last page said */
+    uint64_t last;                  /* offset that was read */
+    uint64_t read;                  /* bytes, what was dropped since included */
     unsigned tries;
     char from[ID_SIZE];
     struct wsi_buf bytes; /* of all messages, one behind the other */
@@ -44,7 +52,7 @@ static void on_ended(struct wsi_op *op, enum wsi_bus_outcome outcome, const char
 static void begin(struct load_op *own)
 {
     own->bytes.len = own->kept.len = 0;
-    own->epoch = 0;
+    own->epoch = own->last = 0;
     snprintf(own->from, sizeof own->from, "-");
 }
 
@@ -119,9 +127,15 @@ static int take_entry(struct load_op *own, const redisReply *id, const redisRepl
     struct wsi_bus_kept kept;
     int r;
 
-    if (bytes->type != REDIS_REPLY_STRING || !read_id(&kept, id))
+    /* Offsets rise, or there would be no end. */
+    if (bytes->type != REDIS_REPLY_STRING || !read_id(&kept, id) ||
+        kept.offset <= own->last || kept.offset > own->newest)
         return WSOCK_EPROTOCOL;
     kept.bytes = (struct wsi_bytes){NULL, bytes->len};
+    own->last = kept.offset;
+    own->read += sizeof kept + bytes->len;
+    if (own->read / READS > limit)
+        return WSOCK_EAGAIN;
     while (own->kept.len > 0 &&
            own->bytes.len + own->kept.len + bytes->len + sizeof kept > limit)
         drop_half(own);
@@ -184,12 +198,17 @@ static void finish(struct load_op *own)
 
 static void fail(struct load_op *own, int r)
 {
-    if (r == WSOCK_EPROTOCOL)
+    const char *why = "out of memory for what is kept of a room";
+
+    if (r == WSOCK_EPROTOCOL) {
         wsi_op_nonsense(&own->op);
-    else
-        own->op.ended(&own->op, WSI_BUS_FAILED,
-                      r == WSOCK_ETOOBIG ? "a message is larger than cluster_answer_bytes"
-                                         : "out of memory for what is kept of a room");
+        return;
+    }
+    if (r == WSOCK_ETOOBIG)
+        why = "a message is larger than cluster_answer_bytes";
+    else if (r == WSOCK_EAGAIN)
+        why = "of a room far more is kept than cluster_answer_bytes";
+    own->op.ended(&own->op, WSI_BUS_FAILED, why);
 }
 
 static void on_page(struct wsi_op *op, const redisReply *reply)

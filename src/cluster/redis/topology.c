@@ -344,8 +344,9 @@ void wsi_topology_start(struct wsi_bus *bus)
 /* ---- what a scout finds ---- */
 
 /* One range of CLUSTER SLOTS: [first, last, [host, port, ...], replicas...]. A broker
- * that does not know its own name leaves it out: then it is the one that was asked. */
-static bool take_range(struct wsi_wire *scout, const redisReply *range)
+ * that does not know its own name leaves it out: then it is the one that was asked.
+ * @param left (in, out) slots that are in no range yet: no slot is in two. */
+static bool take_range(struct wsi_wire *scout, const redisReply *range, long long *left)
 {
     const redisReply *master;
     struct wsi_target_host host = scout->host;
@@ -357,6 +358,7 @@ static bool take_range(struct wsi_wire *scout, const redisReply *range)
     if (range->element[0]->type != REDIS_REPLY_INTEGER ||
         range->element[1]->type != REDIS_REPLY_INTEGER ||
         range->element[0]->integer < 0 || range->element[1]->integer >= WSI_SLOTS ||
+        range->element[0]->integer > range->element[1]->integer ||
         master->type != REDIS_REPLY_ARRAY || master->elements < 2 ||
         master->element[1]->type != REDIS_REPLY_INTEGER ||
         master->element[1]->integer <= 0 || master->element[1]->integer > 65535)
@@ -366,7 +368,8 @@ static bool take_range(struct wsi_wire *scout, const redisReply *range)
         strcmp(master->element[0]->str, "?") != 0)
         memcpy(host.name, master->element[0]->str, master->element[0]->len + 1);
     host.port = (uint16_t)master->element[1]->integer;
-    peer = wsi_topology_add(scout->bus, &host);
+    *left -= range->element[1]->integer - range->element[0]->integer + 1;
+    peer = *left >= 0 ? wsi_topology_add(scout->bus, &host) : NULL;
     if (peer == NULL)
         return false;
     peer->has_slots = true;
@@ -379,13 +382,15 @@ static bool take_range(struct wsi_wire *scout, const redisReply *range)
 /* @return NULL, or what is wrong. */
 static const char *take_slots(struct wsi_wire *scout, const redisReply *reply)
 {
+    long long left = WSI_SLOTS;
+
     if (reply->type != REDIS_REPLY_ARRAY)
         return "its answer to CLUSTER SLOTS makes no sense";
     if (reply->elements == 0)
         return "no node of the cluster has a slot yet";
     memset(scout->bus->slots, NOBODY, sizeof scout->bus->slots);
     for (size_t i = 0; i < reply->elements; i++)
-        if (!take_range(scout, reply->element[i]))
+        if (!take_range(scout, reply->element[i], &left))
             return "its answer to CLUSTER SLOTS makes no sense";
     return NULL;
 }
