@@ -8,7 +8,7 @@
 
 #include <wsock/memory.h>
 
-static atomic_size_t live;
+static atomic_size_t live, asked;
 static atomic_size_t countdown; /* 0: not failing */
 static atomic_int ever;
 static atomic_size_t refused;
@@ -32,6 +32,7 @@ static void *counting_malloc(size_t size)
 {
     void *block = refuse() ? NULL : malloc(size);
 
+    atomic_fetch_add(&asked, 1);
     if (block != NULL)
         atomic_fetch_add(&live, 1);
     return block;
@@ -41,6 +42,7 @@ static void *counting_realloc(void *old, size_t size)
 {
     void *block = refuse() ? NULL : realloc(old, size);
 
+    atomic_fetch_add(&asked, 1);
     if (block != NULL && old == NULL)
         atomic_fetch_add(&live, 1);
     return block;
@@ -56,6 +58,11 @@ static void counting_free(void *block)
 size_t test_live_blocks(void)
 {
     return atomic_load(&live);
+}
+
+size_t test_allocations(void)
+{
+    return atomic_load(&asked);
 }
 
 void test_fail_allocation(size_t nth, int for_ever)

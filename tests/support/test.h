@@ -23,6 +23,9 @@ int test_teardown(void **state);
 /** Blocks that the library's allocator door has given and not got back. */
 size_t test_live_blocks(void);
 
+/** How often the door was asked for memory since the process began. */
+size_t test_allocations(void);
+
 /** Fail allocation number nth (1 is the next), and all later ones if `for_ever`. */
 void test_fail_allocation(size_t nth, int for_ever);
 
