@@ -186,7 +186,8 @@ typedef struct wsock_published {
     const char *why;  /**< (borrowed until return) when it is not stored, else "" */
     uint64_t epoch;   /**< where it is stored; 0 in a room without history */
     uint64_t offset;  /**< as above */
-    int64_t time_ms;  /**< when: milliseconds since 1970, by the broker's clock */
+    int64_t time_ms;  /**< when: milliseconds since 1970, by the clock of the broker; 0 in a
+                           room without history */
     int32_t outcome;  /**< WSOCK_STORED, WSOCK_NOT_STORED or WSOCK_UNKNOWN */
     int32_t reserved; /**< 0 */
 } wsock_published;

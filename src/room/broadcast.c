@@ -32,6 +32,7 @@ struct saying {
     struct wsi_crowd same;           /* who has the identity that is left out */
     const struct wsi_placed *placed; /* (nullable) it was said already */
     struct wsi_relay *relay; /* (owned, nullable) to the other nodes of a cluster */
+    int64_t time_ms;         /* of what has a place */
 };
 
 static bool is_heard(const struct saying *saying)
@@ -167,7 +168,7 @@ static int may_queue(wsock_room *room, struct wsi_envelope *envelope,
     if (room->shard_count > envelope->shards /* there are only now */ ||
         (is_heard(saying) && lacks_form(room, envelope)))
         return ONCE_MORE;
-    if (wsi_room_is_full(room))
+    if (is_heard(saying) && wsi_room_is_full(room))
         return WSOCK_EAGAIN;
     return envelope->said.offset != 0 ? wsi_history_reserve(room->history) : 0;
 }
@@ -266,7 +267,7 @@ static void place(wsock_room *room, struct wsi_said *said, const struct saying *
 
 /* Its place, if it gets one, and its frames for who speaks rooms.v1. */
 static int complete(wsock_room *room, struct wsi_envelope *envelope,
-                    const struct saying *saying, unsigned takers)
+                    struct saying *saying, unsigned takers)
 {
     const bool v1_is_taken = wsi_takers_have(takers, WSI_FORM_V1);
     struct wsi_said *said = &envelope->said;
@@ -276,6 +277,8 @@ static int complete(wsock_room *room, struct wsi_envelope *envelope,
     place(room, said, saying);
     if (said->time_ms == 0 && (said->offset != 0 || v1_is_taken))
         said->time_ms = wsi_pool_calendar_ms(room->registry->owner->pool);
+    if (said->offset != 0)
+        saying->time_ms = said->time_ms;
     if (!v1_is_taken || !is_heard(saying))
         return 0;
     r = wsi_said_make_v1(said, &v1, room->name, said->offset != 0 && envelope->chooses);
@@ -301,13 +304,11 @@ static int send_out(wsock_room *room, struct saying *saying, struct wsi_conns *o
     const wsock_publish *what = saying->what;
     struct wsi_frames *frames = saying->frames;
     struct wsi_envelope *envelope;
-    unsigned takers;
-    int r = wsi_room_look(room, &takers);
+    unsigned takers = 0;
+    int r = is_heard(saying) ? wsi_room_look(room, &takers) : 0;
 
     if (r < 0)
         return r;
-    if (!is_heard(saying))
-        takers = 0;
     if (frames != NULL && (what->type & WSOCK_UNCOMPRESSED) == 0)
         pack(room, frames, takers, WSI_FORM_RAW);
     envelope = wsi_envelope_new(shards_of(room), what, frames);
@@ -418,7 +419,7 @@ int wsi_room_publish(wsock_room *room, const wsock_publish *what,
     if (room->branch == NULL || what->only != NULL) {
         r = say(room, &saying, keeps ? &position : NULL);
         if (r >= 0)
-            wsi_tell_published(what, &position);
+            wsi_tell_published(what, &position, saying.time_ms);
     } else if (keeps) {
         r = wsi_branch_append(room, what, frames);
     } else {

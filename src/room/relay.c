@@ -135,13 +135,15 @@ void wsi_relay_free(struct wsi_relay *relay)
     wsi_free(relay);
 }
 
-void wsi_tell_published(const wsock_publish *what, const wsock_position *position)
+void wsi_tell_published(const wsock_publish *what, const wsock_position *position,
+                        int64_t time_ms)
 {
     const wsock_published published = {
         .size = sizeof published,
         .why = "",
         .epoch = position->epoch,
         .offset = position->offset,
+        .time_ms = time_ms,
         .outcome = WSOCK_STORED,
     };
 

@@ -40,7 +40,8 @@ void wsi_relay_number(struct wsi_relay *relay, uint64_t seq);
 /** Tell who asked, without locks held. @param relay (consumed) */
 void wsi_relay_tell(struct wsi_relay *relay, int outcome, const char *why);
 
-/** Of a message that stays here. */
-void wsi_tell_published(const wsock_publish *what, const wsock_position *position);
+/** Of a message that stays here. @param time_ms of one that has a place. */
+void wsi_tell_published(const wsock_publish *what, const wsock_position *position,
+                        int64_t time_ms);
 
 #endif

@@ -8,8 +8,9 @@
  * What a single room knows of the others' is its branch (branch.h).
  *
  * Calls go to the bus while `gate` is held for reading, so that none comes after its
- * close. A turn of the house every cluster_beat, on one worker: say who is there, look
- * who is, try again what failed, forget rooms that nobody needed for a while.
+ * close. A turn of the house every quarter of a second, on one worker: try again what
+ * failed, forget rooms that nobody needed for a while, and once a cluster_beat say who is
+ * there.
  *
  * Locks: room->lock, then gate, then spread->lock, then those of the bus.
  */

@@ -150,12 +150,52 @@ static void for_other_nodes_there_is_one_more(void **state)
     asks(kept, "memory:alone", 0, 1 + 5);
 }
 
+static int64_t published_ms, kept_ms;
+
+static void on_published(const wsock_published *published, void *user)
+{
+    (void)user;
+    assert_int_equal(published->outcome, WSOCK_STORED);
+    published_ms = published->time_ms;
+}
+
+static int see_time(const wsock_room_message *message, void *user)
+{
+    (void)user;
+    kept_ms = message->time_ms;
+    return 0;
+}
+
+static void who_publishes_is_told_when(void **state)
+{
+    const wsock_publish what = {.size = sizeof what,
+                                .data = "x",
+                                .len = 1,
+                                .on_done = on_published,
+                                .type = WSOCK_TEXT};
+    wsock_room *room;
+
+    (void)state;
+    begin(NULL, 0);
+    assert_int_equal(wsock_server_make_room(server, &room, "kept", kept), 0);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 0);
+    assert_int_equal(wsock_room_history(room, 0, 1, see_time, NULL), 1);
+    assert_true(kept_ms > 0 && published_ms == kept_ms);
+    wsock_room_unref(room);
+    assert_int_equal(wsock_server_room(server, &room, "plain"), 0);
+    assert_int_equal(wsock_room_publish(room, &what, NULL), 0);
+    assert_int_equal(published_ms, 0);
+    wsock_room_unref(room);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(each_form_of_a_message_is_one_allocation),
         TEST(history_keeps_what_was_sent),
         TEST(for_other_nodes_there_is_one_more),
+        TEST(who_publishes_is_told_when),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
