@@ -19,7 +19,6 @@
 
 enum {
     ARRIVED_MAX = 1024 * 1024, /* bytes that may wait while a room is loaded */
-    WITHHELD_MAX = 4096,       /* messages under way that are not for all here */
 };
 
 /* A message that arrived while the room is loaded. */
@@ -27,13 +26,6 @@ struct wsi_arrival_copy {
     struct wsi_arrival_copy *next;
     uint64_t epoch;
     struct wsi_bus_kept kept;
-};
-
-/* Who is left out of a message from here that is under way. */
-struct withheld {
-    struct wsi_list node;
-    uint64_t seq;
-    struct wsi_conns conns;
 };
 
 static struct wsi_spread *spread_of(const wsock_room *room)
@@ -58,7 +50,7 @@ int wsi_branch_make(wsock_room *room)
     wsi_list_init(&branch->retry);
     wsi_list_init(&branch->idle);
     wsi_list_init(&branch->waiting);
-    wsi_list_init(&branch->withheld);
+    wsi_withholding_init(&branch->withholding);
     room->branch = branch;
     return 0;
 }
@@ -84,23 +76,14 @@ static void drop_arrived(struct wsi_branch *branch)
         wsi_free(copy);
 }
 
-static void free_withheld(struct withheld *withheld)
-{
-    wsi_conns_drop(&withheld->conns);
-    wsi_free(withheld);
-}
-
 void wsi_branch_free(struct wsi_branch *branch)
 {
-    struct wsi_list *node;
-
     if (branch == NULL)
         return;
     if (branch->wanted)
         wsi_spread_unwant(spread_of(branch->room), branch->room->name);
     drop_arrived(branch);
-    while ((node = wsi_list_pop(&branch->withheld)) != NULL)
-        free_withheld(WSI_CONTAINER_OF(node, struct withheld, node));
+    wsi_withholding_fini(&branch->withholding);
     wsi_heard_fini(&branch->heard);
     wsi_free(branch);
 }
@@ -177,6 +160,8 @@ static void want(struct wsi_branch *branch)
 static void stop_wanting(struct wsi_branch *branch)
 {
     branch->wanted = branch->is_heard = branch->loaded = false;
+    branch->outdated = branch->loading;
+    drop_arrived(branch);
     wsi_spread_unwant(spread_of(branch->room), branch->room->name);
 }
 
@@ -229,104 +214,66 @@ void wsi_branch_relay(wsock_room *room, struct wsi_relay **relay)
         *relay = NULL;
 }
 
-/* With the room's lock held. */
-static struct withheld *find_withheld(const struct wsi_branch *branch, uint64_t seq)
-{
-    WSI_LIST_EACH(node, &branch->withheld)
-    {
-        struct withheld *withheld = WSI_CONTAINER_OF(node, struct withheld, node);
-
-        if (withheld->seq == seq)
-            return withheld;
-    }
-    return NULL;
-}
-
 /* @return (owned, nullable) */
-static struct withheld *take_withheld(struct wsi_branch *branch, uint64_t seq)
+static struct wsi_withheld *take_withheld(struct wsi_branch *branch, uint64_t seq)
 {
-    struct withheld *withheld;
+    struct wsi_withheld *withheld;
 
     pthread_mutex_lock(&branch->room->lock);
-    withheld = find_withheld(branch, seq);
-    if (withheld != NULL) {
-        wsi_list_remove(&withheld->node);
-        branch->withheld_count--;
-    }
+    withheld = wsi_withholding_take(&branch->withholding, seq);
     pthread_mutex_unlock(&branch->room->lock);
     return withheld;
 }
 
-/* Who is left out is known here only. @param out (out, owned) NULL when that is nobody.
- * @return 0; WSOCK_ENOMEM. */
-static int withhold(struct withheld **out, const wsock_publish *what)
+/* It was not delivered, and comes again. @param withheld (consumed) */
+static void put_withheld_back(struct wsi_branch *branch, struct wsi_withheld *withheld,
+                              uint64_t seq)
 {
-    wsock_conn *except = what->except;
-    const struct wsi_crowd one = {.conns = &except, .count = except != NULL};
-    struct withheld *withheld;
-
-    *out = NULL;
-    if (except == NULL && what->excluded_count == 0)
-        return 0;
-    withheld = wsi_zalloc(sizeof *withheld);
-    if (withheld == NULL || wsi_conns_exclude(&withheld->conns, what, &one) < 0) {
-        wsi_free(withheld);
-        return WSOCK_ENOMEM;
-    }
-    wsi_list_init(&withheld->node);
-    *out = withheld;
-    return 0;
-}
-
-/* With the room's lock held. @return (owned, nullable) the oldest, if there are too many
- * now. */
-static struct withheld *put_withheld(struct wsi_branch *branch, struct withheld *withheld)
-{
-    wsi_list_append(&branch->withheld, &withheld->node);
-    if (++branch->withheld_count <= WITHHELD_MAX)
-        return NULL;
-    branch->withheld_count--;
-    return WSI_CONTAINER_OF(wsi_list_pop(&branch->withheld), struct withheld, node);
+    pthread_mutex_lock(&branch->room->lock);
+    (void)wsi_withholding_put(&branch->withholding, withheld, seq); /* not the first */
+    withheld = wsi_withholding_take_excess(&branch->withholding);
+    pthread_mutex_unlock(&branch->room->lock);
+    wsi_withheld_free(withheld);
 }
 
 /* With the room's lock held, so that numbers leave in their order.
  * @param withheld (nullable, in, out) what is to be freed then. */
-static int append(wsock_room *room, struct wsi_relay *relay, struct withheld **withheld)
+static int append(wsock_room *room, struct wsi_relay *relay,
+                  struct wsi_withheld **withheld)
 {
     struct wsi_branch *branch = room->branch;
     struct wsi_spread *spread = spread_of(room);
     const struct wsi_bus_window window = window_of(room);
     const struct wsi_bus_position seen = seen_of(branch);
     const uint64_t seq = wsi_spread_draw(spread);
-    int r;
+    int r = 0;
 
     if (room->closed)
         return WSOCK_ECLOSED;
     wsi_relay_number(relay, seq);
     if (*withheld != NULL)
-        (*withheld)->seq = seq;
+        r = wsi_withholding_put(&branch->withholding, *withheld, seq);
+    if (r < 0)
+        return r;
     /* What is told of it waits for the lock. */
     r = wsi_spread_append(spread, room->name, relay->bytes, seq, &window, &seen,
                           &relay->receipt);
-    if (r == 0 && *withheld != NULL)
-        *withheld = put_withheld(branch, *withheld);
+    *withheld = r < 0 ? wsi_withholding_take(&branch->withholding, seq)
+                      : wsi_withholding_take_excess(&branch->withholding);
     return r < 0 ? r : (int)room->count;
 }
 
 void wsi_branch_failed(wsock_room *room, uint64_t seq)
 {
-    struct withheld *withheld = take_withheld(room->branch, seq);
-
-    if (withheld != NULL)
-        free_withheld(withheld);
+    wsi_withheld_free(take_withheld(room->branch, seq));
 }
 
 int wsi_branch_append(wsock_room *room, const wsock_publish *what,
                       const struct wsi_frames *frames)
 {
-    struct withheld *withheld;
+    struct wsi_withheld *withheld;
     struct wsi_relay *relay;
-    int r = withhold(&withheld, what);
+    int r = wsi_withheld_new(&withheld, what);
 
     if (r < 0)
         return r;
@@ -338,8 +285,7 @@ int wsi_branch_append(wsock_room *room, const wsock_publish *what,
         if (r < 0)
             wsi_relay_free(relay);
     }
-    if (withheld != NULL)
-        free_withheld(withheld);
+    wsi_withheld_free(withheld);
     return r;
 }
 
@@ -397,7 +343,7 @@ static int deliver_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_k
                                       .time_ms = kept->time_ms,
                                       .age_ms = age_ms,
                                       .only_keep = only_keep};
-    struct withheld *withheld = NULL;
+    struct wsi_withheld *withheld = NULL;
     struct wsi_wire wire;
     wsock_publish what;
     int r = wsi_wire_read(&wire, kept->bytes);
@@ -417,9 +363,13 @@ static int deliver_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_k
         what.excluded_count = withheld->conns.count;
     }
     r = wsi_room_deliver(room, &what, &placed);
-    if (withheld != NULL)
-        free_withheld(withheld);
-    return r == WSOCK_EAGAIN || r == WSOCK_ENOMEM ? r : 0;
+    if (r != WSOCK_EAGAIN && r != WSOCK_ENOMEM)
+        r = 0;
+    if (r < 0 && withheld != NULL)
+        put_withheld_back(room->branch, withheld, wire.seq);
+    else
+        wsi_withheld_free(withheld);
+    return r;
 }
 
 /* With the publish lock held: one that is in order is delivered. @return false when the
@@ -602,13 +552,15 @@ static void run_loaded(struct wsi_bus_receipt *receipt,
     const bool answered = answer->outcome == WSI_BUS_DONE;
     wsock_room *room = branch->room;
     struct wsi_room_posts posts = {0};
-    bool in_order = false, first;
+    bool in_order = false, first, outdated;
 
     pthread_mutex_lock(&room->history->publish);
     pthread_mutex_lock(&room->lock);
     first = !branch->loaded;
+    outdated = branch->outdated;
+    branch->outdated = false;
     pthread_mutex_unlock(&room->lock);
-    if (answered && take_answer(room, answer, first) == 0) {
+    if (answered && !outdated && take_answer(room, answer, first) == 0) {
         pthread_mutex_lock(&room->lock);
         branch->loaded = true;
         wsi_waiting_decide(branch, true, &posts);
@@ -616,7 +568,7 @@ static void run_loaded(struct wsi_bus_receipt *receipt,
         in_order = take_put_aside(room);
     }
     pthread_mutex_lock(&room->lock);
-    end_load(branch, in_order, answered && in_order);
+    end_load(branch, in_order, answered && (in_order || outdated));
     pthread_mutex_unlock(&room->lock);
     pthread_mutex_unlock(&room->history->publish);
     wsi_room_post(room, &posts);

@@ -33,6 +33,7 @@
 #include "core/list.h"
 #include "core/mailbox.h"
 #include "room/heard.h"
+#include "room/withheld.h"
 
 struct wsi_arrival_copy;
 struct wsi_frames;
@@ -49,15 +50,14 @@ struct wsi_branch {
     bool lingers;  /* it is in the list of those that may go soon */
     bool loaded;   /* the history holds what the broker kept, up to its last offset */
     bool loading;  /* an answer is to come, with a reference to the room */
+    bool outdated; /* that answer is of no use: the room was not wanted meanwhile */
     bool stale;    /* messages may be missing: load again */
     struct wsi_heard heard;
     struct wsi_arrival_copy *first, **last; /* (owned) what arrived meanwhile */
     size_t arrived_bytes;
-    struct wsi_list waiting;  /* wsi_waiting.node */
-    struct wsi_list withheld; /* of messages from here that are under way, the oldest
-                                 first: who is left out of them */
-    size_t withheld_count;
-    struct wsi_bus_receipt receipt; /* of the load */
+    struct wsi_list waiting;            /* wsi_waiting.node */
+    struct wsi_withholding withholding; /* of messages from here that are under way */
+    struct wsi_bus_receipt receipt;     /* of the load */
 };
 
 /* A message that has been said already: elsewhere, or at the broker. */

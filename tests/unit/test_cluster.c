@@ -9,6 +9,7 @@
 #include <wsock/wsock.h>
 
 #include "api/runtime.h"
+#include "api/server.h"
 #include "cluster/memory.h"
 #include "cluster/services.h"
 #include "room/branch.h"
@@ -686,9 +687,9 @@ static void what_the_broker_refused_holds_no_connection(void **state)
     what.except = join(0, 0);
     fault(WSI_FAULT_REFUSE, 1);
     assert_int_equal(wsock_room_publish(room[0], &what, NULL), 1);
-    assert_int_equal(room[0]->branch->withheld_count, 1);
+    assert_int_equal(room[0]->branch->withholding.by_seq.count, 1);
     saw("not@0");
-    assert_int_equal(room[0]->branch->withheld_count, 0);
+    assert_int_equal(room[0]->branch->withholding.by_seq.count, 0);
     fault(WSI_FAULT_REFUSE, 0);
     finish();
 }
@@ -719,6 +720,74 @@ static void a_room_that_nobody_needs_goes_after_a_while(void **state)
     wsock_room_unref(other);
     pass(40000);
     assert_int_equal(wsock_server_find_room(server[0], &other, "k"), WSOCK_ENOENT);
+    finish();
+}
+
+/* Its answer comes when the room was given up, and says nothing of what came since. */
+static void what_was_asked_of_a_room_that_was_given_up_is_forgotten(void **state)
+{
+    char why[WSI_ROOM_WHY_SIZE];
+    wsock_room *near, *far;
+
+    (void)state;
+    begin(NULL);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            wsock_server_room_defaults(server[i], "k", "history_messages", "9"), 0);
+    /* As who joins by rooms.v1 has it, so that it may be forgotten. */
+    assert_int_equal(
+        wsi_registry_get(&server[0]->rooms, &near, "k", NULL, why, sizeof why), 0);
+    assert_int_equal(wsock_server_room(server[1], &far, "k"), 0);
+    connect_to(0, 0);
+    connect_to(1, 0);
+    assert_int_equal(wsock_server_subscribe(server[0], peer[1].conn, "*"), 0);
+    assert_int_equal(wsock_room_join(near, peer[0].conn), 0);
+    pass(1000);
+    assert_int_equal(wsock_room_broadcast(far, WSOCK_TEXT, "a", 1), 0);
+    heard(0, "a");
+    heard(1, "a");
+    assert_int_equal(wsock_room_leave(near, peer[0].conn), 0);
+    pass(24000);
+    fault(WSI_FAULT_SLOW, 5000);
+    assert_int_equal(wsi_bus_memory_cut("test", "node0", true), 0);
+    assert_int_equal(wsi_bus_memory_cut("test", "node0", false), 0);
+    pass(5500); /* it is subscribed, and loads */
+    assert_true(near->branch->loading && near->branch->wanted);
+    pass(2000);
+    assert_true(near->branch->loading && !near->branch->wanted);
+    pass(5000);
+    assert_false(near->branch->loading);
+    fault(WSI_FAULT_SLOW, 0);
+    assert_int_equal(wsock_room_broadcast(far, WSOCK_TEXT, "b", 1), 0);
+    heard(1, "b");
+    assert_int_equal(wsock_room_join(near, peer[0].conn), 0);
+    pass(1000);
+    assert_int_equal(wsock_room_broadcast(far, WSOCK_TEXT, "c", 1), 0);
+    heard(0, "c");
+    heard(1, "c");
+    wsock_room_unref(near);
+    wsock_room_unref(far);
+    finish();
+}
+
+static void what_is_only_kept_needs_no_place_in_the_queues(void **state)
+{
+    struct wsi_placed placed = {.offset = 1, .time_ms = 1, .only_keep = true};
+    const wsock_publish what = {
+        .size = sizeof what, .data = "x", .len = 1, .type = WSOCK_TEXT};
+    size_t pending;
+
+    (void)state;
+    begin(kept);
+    join(0, 0);
+    placed.epoch = epoch_of(0);
+    pending = room[0]->shards[0].pending_bytes;
+    room[0]->shards[0].pending_bytes = WSI_ROOM_PENDING_MAX;
+    assert_int_equal(wsi_room_deliver(room[0], &what, &placed), 0);
+    room[0]->shards[0].pending_bytes = pending;
+    assert_int_equal(wsock_room_history(room[0], 0, 9, see_kept, NULL), 1);
+    saw("x");
+    heard(0, "");
     finish();
 }
 
@@ -794,6 +863,35 @@ static void without_memory_nothing_comes_twice_or_is_left_behind(void **state)
     for (size_t n = 1; publish_failing(NULL, n); n++)
         ;
     for (size_t n = 1; publish_failing(kept, n); n++)
+        ;
+}
+
+/* One allocation fails on the way of a message that somebody is left out of. @return
+ * whether one did. */
+static bool leave_out_failing(size_t nth)
+{
+    wsock_publish what = {.size = sizeof what, .data = "x", .len = 1, .type = WSOCK_TEXT};
+    size_t refused;
+    int r;
+
+    begin(kept);
+    what.except = join(0, 0);
+    join(1, 0);
+    test_fail_allocation(nth, 0);
+    r = wsock_room_publish(room[0], &what, NULL);
+    assert_int_equal(wsock_testing_run(runtime), 0);
+    refused = test_stop_failing();
+    assert_true(r >= 0 || r == WSOCK_ENOMEM);
+    pass(2000);
+    heard(0, "");
+    finish();
+    return refused > 0;
+}
+
+static void who_is_left_out_stays_so_without_memory(void **state)
+{
+    (void)state;
+    for (size_t n = 1; leave_out_failing(n); n++)
         ;
 }
 
@@ -1086,8 +1184,11 @@ int main(void)
         TEST(an_identity_of_nobody_leaves_nobody_out),
         TEST(what_the_broker_refused_holds_no_connection),
         TEST(a_room_that_nobody_needs_goes_after_a_while),
+        TEST(what_was_asked_of_a_room_that_was_given_up_is_forgotten),
+        TEST(what_is_only_kept_needs_no_place_in_the_queues),
         TEST(rooms_from_before_are_shared_too),
         TEST(without_memory_nothing_comes_twice_or_is_left_behind),
+        TEST(who_is_left_out_stays_so_without_memory),
         TEST(who_lacked_memory_to_join_the_cluster_tries_again),
         TEST(direct_messages_reach_a_person_everywhere),
         TEST(a_kick_and_the_end_of_a_room_reach_all_nodes),
