@@ -81,5 +81,6 @@ export class Room {
   on(event: "gap", listener: () => void): () => void;
   on(event: "left", listener: (reason: string) => void): () => void;
   on(event: "refused", listener: (error: RoomsError) => void): () => void;
+  on(event: "waiting", listener: (waiting: { delay: number; error: RoomsError }) => void): () => void;
   off(event: string, listener: (...args: any[]) => void): void;
 }

@@ -240,10 +240,17 @@ export class Client extends Emitter {
     this.#rooms.delete(room.name);
   }
 
-  _rejoin(room) {
+  /** Join it again; `anew`: where we may be in it. */
+  _rejoin(room, anew) {
     if (!this.#welcomed) return;
-    this._request({ type: "leave", room: room.name }).catch(() => {});
+    if (anew) this._request({ type: "leave", room: room.name }).catch(() => {});
     this.#join([room]);
+  }
+
+  /** Full jitter, so that those who failed together do not come back together. */
+  _delay(attempts) {
+    const { first, most } = this.#options.backoff;
+    return Math.random() * Math.min(most, first * 2 ** Math.min(attempts, 16));
   }
 
   // ---- requests ----
@@ -439,14 +446,7 @@ export class Client extends Emitter {
     else this.#end(code, reason, 1000, "");
   }
 
-  #backoff() {
-    const { first, most } = this.#options.backoff;
-    const limit = Math.min(most, first * 2 ** Math.min(this.#attempts, 16));
-    this.#attempts++;
-    return Math.random() * limit;
-  }
-
-  #lost(code, reason, delay = this.#backoff()) {
+  #lost(code, reason, delay = this._delay(this.#attempts++)) {
     this.#drop(new RoomsError("lost", "the connection was lost before the answer came", true), 1000, "");
     this.#set({ state: "waiting", delay, code, reason });
     if (this.#state === "waiting") this.#later(delay, () => this.#open());
@@ -536,7 +536,8 @@ export class Client extends Emitter {
  * Events: `message` (data, meta) for each message; `event:NAME` (data, meta) for those that were
  * published with that event; `joined` ({recovered, count, members}); `presence` ({joined, left,
  * count}); `gap` () when messages may have been missed and cannot be had; `left` (reason);
- * `refused` (RoomsError) when the server did not let us in.
+ * `refused` (RoomsError) when the server did not let us in; `waiting` ({delay, error}) when it
+ * did not let us in now, and we try again.
  *
  * meta: from, event, time (ms since 1970), room, epoch, offset.
  */
@@ -544,7 +545,10 @@ export class Room extends Emitter {
   #client;
   #options;
   #isIn = false;
+  #isAsked = false; // a join is under way
   #gone = false;
+  #refusals = 0; // in a row, each for now only
+  #retryTimer = null;
   #position = null;
   #wasIn = false;
   #ready = [];
@@ -597,9 +601,15 @@ export class Room extends Emitter {
   /** Leave it for good. */
   async leave() {
     const wasIn = this.#isIn;
+    const mayBeIn = wasIn || this.#isAsked;
     if (this.#gone) return;
     this._end(new RoomsError("closed", "the room was left", false));
-    if (wasIn) await this.#client._request({ type: "leave", room: this.name });
+    if (!mayBeIn) return;
+    try {
+      await this.#client._request({ type: "leave", room: this.name });
+    } catch (error) {
+      if (wasIn || error.code !== "not_member") throw error; // it was refused, behind our back
+    }
   }
 
   // ---- for the client ----
@@ -607,11 +617,14 @@ export class Room extends Emitter {
   _joinFrame() {
     const { info, token, recover } = this.#options;
     const since = (recover && this.#position) || undefined;
+    this.#isAsked = true;
     return { type: "join", room: this.name, since, info, token: token ?? undefined };
   }
 
   _joined({ recovered = false, count, members, infos, position }) {
+    this.#isAsked = false;
     if (this.#gone) return;
+    this.#refusals = 0;
     const missed = this.#options.recover && this.#wasIn && !recovered;
     this.#isIn = true;
     this.#wasIn = true;
@@ -624,23 +637,38 @@ export class Room extends Emitter {
     if (missed) this._emit("gap");
   }
 
-  // What the server refuses it refuses again; what it could not do now, or a lost connection, is
-  // tried with the next one.
+  // What the server refuses it refuses again, unless it says that it was for now. A connection that
+  // was lost brings its rooms along when it is back.
   _refused(error) {
-    if (this.#gone || error.retry) return;
+    this.#isAsked = false;
+    if (this.#gone || error.code === "lost") return;
+    if (error.retry) {
+      this.#tryAgain(error);
+      return;
+    }
     this._end(error);
     this._emit("refused", error);
   }
 
+  #tryAgain(error) {
+    const delay = this.#client._delay(this.#refusals++);
+    const anew = error.code === "timeout"; // perhaps only the answer was late
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#client._rejoin(this, anew), delay);
+    this._emit("waiting", { delay, error });
+  }
+
   _end(error) {
     this.#gone = true;
-    this.#isIn = false;
+    this._down();
     this.#client._forget(this);
     for (const { reject } of this.#ready.splice(0)) reject(error);
   }
 
   _down() {
     this.#isIn = false;
+    this.#isAsked = false;
+    clearTimeout(this.#retryTimer);
   }
 
   _left(reason) {
@@ -687,7 +715,7 @@ export class Room extends Emitter {
       if (offset <= last.offset) return false;
       if (prev > last.offset) {
         this.#isIn = false;
-        this.#client._rejoin(this);
+        this.#client._rejoin(this, true);
         return false;
       }
     }

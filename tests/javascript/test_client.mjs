@@ -409,6 +409,87 @@ test("a room that was left, refused or closed is gone", async () => {
   assert.deepEqual((await welcome()).take(), []);
 });
 
+test("a room that is refused for now is tried again, later each time, at random", async () => {
+  mock.method(Math, "random", () => 0.5);
+  const socket = await opened({}, { heartbeat_ms: 1e6 });
+  const room = client.room("lobby");
+  const waits = hear(room, "waiting");
+  const refusals = hear(room, "refused");
+  const ready = room.ready();
+  const refuse = (code) => {
+    const frames = socket.take();
+    assert.equal(frames.at(-1).type, "join");
+    socket.put({ re: frames.at(-1).id, err: { code, text: "later", retry: true } });
+    return frames.map(({ type }) => type);
+  };
+  refuse("full");
+  for (const delay of [250, 500, 1000, 2000]) {
+    assert.deepEqual([waits.at(-1).delay, waits.at(-1).error.code], [delay, "full"]);
+    await pass(delay - 1);
+    assert.deepEqual(socket.take(), []);
+    await pass(1);
+    refuse("full");
+  }
+  await pass(4000);
+  socket.put({ re: socket.take()[0].id, ok: { type: "joined", room: "lobby", count: 1, members: [] } });
+  assert.equal(await ready, room);
+  assert.deepEqual(refusals, []);
+  assert.equal(waits.length, 5);
+});
+
+test("a room that waits is joined once, by the next connection, and not when it was left", async () => {
+  const random = mock.method(Math, "random", () => 0.9);
+  const socket = await opened({}, { heartbeat_ms: 1e6 });
+  for (const name of ["lobby", "attic"]) {
+    client.room(name);
+    const [{ id }] = socket.take();
+    socket.put({ re: id, err: { code: "busy", text: "later", retry: true } });
+  }
+  client.room("attic").leave();
+  random.mock.mockImplementation(() => 0.1);
+  socket.lose();
+  await pass(50);
+  const again = await welcome({ heartbeat_ms: 1e6 });
+  assert.deepEqual(again.take().map(({ type, room }) => [type, room]), [["join", "lobby"]]);
+  await pass(1000);
+  assert.deepEqual(again.take(), []);
+});
+
+test("a join whose answer is late may have been done: it leaves, and joins", async () => {
+  mock.method(Math, "random", () => 0.5);
+  const socket = await opened({ timeout: 1000 }, { heartbeat_ms: 1e6 });
+  const room = client.room("lobby");
+  const [first] = socket.take();
+  await pass(1000);
+  socket.put({ re: first.id, ok: { type: "joined", room: "lobby", count: 1, members: [] } });
+  await pass(250);
+  const [leave, join] = socket.take();
+  assert.deepEqual([leave.type, join.type], ["leave", "join"]);
+  socket.put({ re: leave.id, ok: { type: "left", room: "lobby", reason: "asked" } },
+    { re: join.id, ok: { type: "joined", room: "lobby", count: 1, members: [] } });
+  assert.equal(room.isJoined, true);
+});
+
+test("a room that is left while the join is under way is left at the server, too", async () => {
+  const socket = await opened();
+  const room = client.room("lobby");
+  const left = room.leave();
+  const [join, leave] = socket.take();
+  assert.deepEqual([join.type, leave.type], ["join", "leave"]);
+  const other = client.room("lobby");
+  const [again] = socket.take();
+  socket.put({ re: join.id, ok: { type: "joined", room: "lobby", count: 1, members: [] } },
+    { re: leave.id, ok: { type: "left", room: "lobby", reason: "asked" } },
+    { re: again.id, ok: { type: "joined", room: "lobby", count: 1, members: [] } });
+  await left;
+  assert.deepEqual([room.isJoined, other.isJoined], [false, true]);
+  const third = client.room("vip");
+  const gone = third.leave();
+  for (const { id } of socket.take())
+    socket.put({ re: id, err: { code: "not_member", text: "no", retry: false } });
+  await gone;
+});
+
 test("away: it goes and comes back within the time the server gives", async () => {
   mock.method(Math, "random", () => 0.5);
   const socket = await opened();
