@@ -9,6 +9,88 @@ import unittest
 import calls
 import layers
 import symbols
+import vectors
+
+
+DOC = """
+## What a client sends
+
+| `type` | fields | answer |
+|---|---|---|
+| `say` | `room`, `words` | `{"count"}` |
+
+## What a server sends
+
+| `type` | fields |
+|---|---|
+| `left` | `room`, `reason` |
+
+## Fields
+
+| field | what it is |
+|---|---|
+| `count` | how many |
+| `reason` | of `left`: `asked` |
+| `room` | where |
+| `words` | what is said |
+
+## Errors
+
+| `code` | of | what is wrong |
+|---|---|---|
+| `rude` | `say` | the words |
+
+## Close codes
+
+| code | why | come back? |
+|---|---|---|
+| 4410 | ended | no |
+| 4400 to 4499, others | | no |
+"""
+
+
+class Vectors(unittest.TestCase):
+    STEPS = (
+        {"do": ["say"]},
+        {"client": {"type": "say", "room": "r", "words": "w", "id": 1, "later": 0}},
+        {"server": {"re": 1, "ok": {"count": 1}}},
+        {"server": {"re": None, "err": {"code": "rude"}}},
+        {"server": {"type": "left", "room": "r", "reason": "asked"}},
+        {"closed": 4410},
+        {"closed": 4411},
+    )
+
+    def found(self, steps, doc=DOC):
+        return vectors.complaints(doc, {"conversations": [{"steps": list(steps)}]})
+
+    def test_what_fits_fits(self):
+        self.assertEqual(self.found(self.STEPS), [])
+
+    def test_each_step_is_needed(self):
+        for index in range(len(self.STEPS)):
+            with self.subTest(self.STEPS[index]):
+                self.assertNotEqual(self.found(self.STEPS[:index] + self.STEPS[index + 1:]), [])
+
+    def test_each_field_is_needed(self):
+        for name in ("room", "words"):
+            frame = {key: value for key, value in self.STEPS[1]["client"].items() if key != name}
+            found = self.found([*self.STEPS, {"client": frame}])
+            self.assertEqual(found, [])
+            found = self.found([self.STEPS[0], {"client": frame}, *self.STEPS[2:]])
+            self.assertIn(f"client's say, {name}: in no conversation that clients play", found)
+
+    def test_what_is_in_no_table_is_seen(self):
+        for frame in ({"server": {"type": "news"}}, {"server": {"type": "left", "room": "r", "reason": "x", "by": 1}},
+                      {"client": {"type": "say", "to": 1, "id": 2}},
+                      {"server": {"re": 1, "ok": {"time": 1}}}):
+            with self.subTest(frame):
+                self.assertNotEqual(self.found([*self.STEPS, frame]), [])
+
+    def test_a_row_more_is_seen(self):
+        for row, more in (("| `left` |", "| `news` | |"), ("| `room` | where |", "| `by` | who |"),
+                          ("| `rude` |", "| `late` | | |"), ("| 4410 |", "| 4409 | | |")):
+            with self.subTest(more):
+                self.assertEqual(len(self.found(self.STEPS, DOC.replace(row, f"{more}\n{row}"))), 1)
 
 
 class Layers(unittest.TestCase):

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""The conversations of vectors.json with `wsock serve`: the client's part is sent, the server's is
-compared."""
+"""The conversations of vectors.json with `wsock serve`, or with the application app.c: the client's
+part is sent, the server's is compared."""
 
 import json
 import os
 import sys
 import unittest
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "../integration/tools"))
 
-from tool import Serve  # noqa: E402
-from ws_peer import TEXT, Client  # noqa: E402
+from tool import Process, Serve  # noqa: E402
+from ws_peer import CLOSE, TEXT, Client, close_payload  # noqa: E402
 
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors.json"),
           encoding="utf-8") as file:
@@ -58,17 +59,32 @@ def match_in_any_order(patterns, take, known):
             raise Mismatch(f"{value!r} is none of {left!r}")
 
 
+def filled_in(pattern, known):
+    """What the client repeats of what the server has chosen."""
+    if isinstance(pattern, str):
+        return known.get(pattern, pattern)
+    if isinstance(pattern, list):
+        return [filled_in(inner, known) for inner in pattern]
+    if isinstance(pattern, dict):
+        return {name: filled_in(inner, known) for name, inner in pattern.items()}
+    return pattern
+
+
 class Actor:
     """A client that sends what it is told."""
 
     def __init__(self, port):
         self.client = Client(port, "/rooms", "wsock.rooms.v1")
+        self.is_open = True
 
     def put(self, frame):
         self.client.send(TEXT, json.dumps(frame))
 
     def take(self):
-        return json.loads(self.client.receive_message())
+        text = self.client.receive_message()
+        if not isinstance(text, str):
+            raise Mismatch(f"{text!r} in the place of a frame")
+        return json.loads(text)
 
     def enter(self, name, room):
         self.put([{"type": "hello", "name": name, "id": "hello"},
@@ -78,32 +94,113 @@ class Actor:
             if answer.get("re") != which or "ok" not in answer:
                 raise Mismatch(f"{name} could not enter: {answer}")
 
+    def is_closed_with(self, code):
+        told = self.client.receive_message()
+        if told != code:
+            raise Mismatch(f"{told!r}, and not closed with {code}")
+        self.client.send(CLOSE, close_payload(code))
+        self.client.sock.close()
+        self.is_open = False
 
-def play(conversation):
-    known = {}
-    others = {}
-    with Serve(*conversation.get("serve", [])) as serve:
-        own = Actor(serve.port)
-        for number, step in enumerate(conversation["steps"]):
-            name = step.get("as")
-            if "do" in step or "hears" in step:
-                continue
-            if name is not None and name not in others:
-                others[name] = Actor(serve.port)
-                others[name].enter(name, step["client"].removeprefix("enters "))
-                continue
-            actor = others[name] if name is not None else own
+    def lose(self):
+        self.client.abort()
+        self.is_open = False
+
+    def close(self):
+        if self.is_open:
+            self.client.close()
+
+
+class Application(Process):
+    """The program app.c."""
+
+    def __init__(self, *options):
+        super().__init__(*options, program=os.environ["ROOMS_V1_APP"])
+        self.port = 0
+
+    def __enter__(self):
+        self.port = urllib.parse.urlsplit(self.line().removeprefix("listening on ")).port
+        return self
+
+    def __exit__(self, kind, *_):
+        status, _, err = self.finish()  # its input has an end then
+        if kind is None and status != 0:
+            raise AssertionError(f"the application ended with {status}: {err}")
+
+    def tell(self, what):
+        self.write(json.dumps(what) + "\n")
+        answer = self.line()
+        if answer != "done":
+            raise Mismatch(f"{what}: {answer!r}")
+
+
+class Play:
+    """A conversation; each kind of step is a method."""
+
+    def __init__(self, conversation, server):
+        self.conversation = conversation
+        self.host = server
+        self.known = {}
+        self.others = {}
+        self.own = Actor(server.port)
+
+    def run(self):
+        for number, step in enumerate(self.conversation["steps"]):
             try:
-                if "client" in step:
-                    actor.put(step["client"])
-                elif "server_in_any_order" in step:
-                    match_in_any_order(step["server_in_any_order"], actor.take, known)
-                else:
-                    match(step["server"], actor.take(), known)
+                for _ in range(step.get("times", 1)):
+                    self.take(step)
             except Mismatch as error:
                 raise Mismatch(f"step {number}: {error}") from None
-        for actor in (own, *others.values()):
-            actor.client.close()
+        for actor in (self.own, *self.others.values()):
+            actor.close()
+
+    def take(self, step):
+        name = step.get("as")
+        if name is not None and name not in self.others:
+            self.others[name] = Actor(self.host.port)
+            self.others[name].enter(name, step["client"].removeprefix("enters "))
+            return
+        actor = self.others[name] if name is not None else self.own
+        (kind,) = step.keys() - {"as", "times"}
+        getattr(self, kind)(actor, step[kind])
+
+    def client(self, actor, frame):
+        actor.put(filled_in(frame, self.known))
+
+    def text(self, actor, text):
+        actor.client.send(TEXT, text)
+
+    def server(self, actor, frame):
+        match(frame, actor.take(), self.known)
+
+    def server_in_any_order(self, actor, frames):
+        match_in_any_order(frames, actor.take, self.known)
+
+    def closed(self, actor, code):
+        actor.is_closed_with(code)
+
+    def lost(self, actor, _):
+        actor.lose()
+
+    def again(self, _, __):
+        self.own = Actor(self.host.port)
+
+    def app(self, _, what):
+        self.host.tell(what)
+
+    def skip(self, *_):
+        """Of a client only."""
+
+    do = hears = later = skip
+
+
+def play(conversation):
+    if "application" in conversation:
+        server = Application(*conversation["application"])
+    else:
+        server = Serve(*conversation.get("serve", []))
+    with server:
+        Play(conversation, server).run()
 
 
 class Vectors(unittest.TestCase):

@@ -34,10 +34,10 @@ def run(*args, data=None, **more):
 class Process:
     """A command that goes on: lines of standard output are awaited, never slept for."""
 
-    def __init__(self, *args, **more):
+    def __init__(self, *args, program=WSOCK, **more):
         more.setdefault("stdin", subprocess.PIPE)
         more.setdefault("stdout", subprocess.PIPE)
-        self.popen = subprocess.Popen([WSOCK, *args], stderr=subprocess.PIPE, **more)
+        self.popen = subprocess.Popen([program, *args], stderr=subprocess.PIPE, **more)
         self.timer = threading.Timer(TIMEOUT * 2, self.popen.kill)
         self.timer.start()
 
