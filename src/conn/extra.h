@@ -28,6 +28,8 @@ struct wsock_conn;
 /* What a layer above keeps with a connection. */
 struct wsi_attached {
     void (*release)(struct wsi_attached *attached); /* with the connection's memory */
+    void (*end)(struct wsi_attached *attached); /* in place of its on_close, where a queue
+                                                   was closed: nobody is told of anything */
 };
 
 /* All but the atomic ones belong to the worker. */

@@ -412,6 +412,15 @@ void wsi_queued_close(struct wsi_queued *queued)
     wsi_lane_notify(queued->lane, &queued->closed);
 }
 
+/* What a layer above keeps may refer to the connection, and would keep it. */
+static void end_attached(const struct wsock_conn *conn)
+{
+    struct wsi_attached *attached = atomic_load(&wsi_extra_of(conn)->attached);
+
+    if (attached != NULL)
+        attached->end(attached);
+}
+
 static void run_closed(struct wsi_mail *mail)
 {
     struct wsi_queued *queued = WSI_CONTAINER_OF(mail, struct wsi_queued, closed.mail);
@@ -421,7 +430,9 @@ static void run_closed(struct wsi_mail *mail)
     atomic_store(&queued->told_closed, true);
     if (wsi_conn_owes_close(conn))
         handler = wsi_profile_behind(conn->profile, WSI_ON_CLOSE);
-    if (handler != NULL && wsi_queue_calls(queue_of(queued)))
+    if (!wsi_queue_calls(queue_of(queued)))
+        end_attached(conn);
+    else if (handler != NULL)
         wsi_conn_call_close(conn, handler);
     back(queued, BACK_CLOSED);
 }

@@ -57,6 +57,11 @@ static void release(struct wsi_attached *attached)
     wsi_free(session);
 }
 
+static void end(struct wsi_attached *attached)
+{
+    wsi_v1_session_end(session_of(attached));
+}
+
 struct wsi_v1_session *wsi_v1_session_of(const wsock_conn *conn)
 {
     const struct wsi_extra *extra = wsi_extra_of(conn);
@@ -89,6 +94,7 @@ int wsi_v1_session_open(struct wsi_v1_door *v1, wsock_conn *conn)
     if (session == NULL)
         return WSOCK_ENOMEM;
     session->attached.release = release;
+    session->attached.end = end;
     session->conn = conn;
     session->is_raw = *wsock_conn_subprotocol(conn) == '\0';
     wsi_list_init(&session->late);

@@ -467,6 +467,22 @@ static void what_follows_a_question_waits_for_its_answer(void **state)
     }
 }
 
+static void questions_go_with_a_queue_that_is_closed(void **state)
+{
+    (void)state;
+    for (int answered = 0; answered < 2; answered++) {
+        begin(&all_hooks, true);
+        app.keep = true;
+        page_says(&pages, page_open(&pages, 0, "/rooms", false), "{\"type\":\"hello\"}");
+        assert_non_null(app.kept);
+        wsock_queue_close(pages.queue);
+        if (answered == 1)
+            assert_int_equal(wsock_ask_accept(app.kept), 0);
+        wsock_ask_unref(app.kept);
+        end();
+    }
+}
+
 static void forgotten_and_late_answers_are_refusals(void **state)
 {
     struct page *a;
@@ -778,6 +794,7 @@ int main(void)
         TEST(large_rooms_are_counted_and_told_of_seldom),
         TEST(who_goes_and_is_back_soon_was_never_away),
         TEST(what_follows_a_question_waits_for_its_answer),
+        TEST(questions_go_with_a_queue_that_is_closed),
         TEST(forgotten_and_late_answers_are_refusals),
         TEST(hook_may_rewrite_what_is_said),
         TEST(limits_are_errors_with_codes),
