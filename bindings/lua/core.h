@@ -2,8 +2,9 @@
 /* What the hand-written parts of the Lua module share: handles (handle.c), the state of one
  * lua_State and what the library points to in it (state.c), the way of an event into a
  * handler (events.c), the functions that are called often (hot.c), what rooms have that
- * takes or tells more than plain values (rooms.c), and signed tokens (jwt.c). Beside them
- * stands what SWIG makes of the headers (typemaps.i); wsock.lua makes the classes of it all. */
+ * takes or tells more than plain values (rooms.c), the questions of who serves rooms (asks.c),
+ * and signed tokens (jwt.c). Beside them stands what SWIG makes of the headers (typemaps.i);
+ * wsock.lua makes the classes of it all. */
 #ifndef WLUA_CORE_H
 #define WLUA_CORE_H
 
@@ -32,6 +33,7 @@ enum wlua_kind {
     WLUA_timer,
     WLUA_jwt_key,
     WLUA_jwt,
+    WLUA_ask,
     WLUA_KINDS
 };
 
@@ -48,6 +50,8 @@ extern unsigned wlua_process;
 /** Drop what handles still hold: those that finalizers make while a state closes are never
  *  finalized themselves. */
 void wlua_drop_handles(struct wlua_handle **handles);
+/** Drop those of one object, from the first handle on. Takes no memory. */
+void wlua_drop_object(struct wlua_handle *handle, const void *object);
 /** Make the metatables; leaves that of connections on the stack, for wlua_fast_conn(). */
 void wlua_open_handles(lua_State *L);
 /** Push a handle that has no object yet. @return where the object belongs: before a
@@ -91,7 +95,8 @@ enum wlua_event_kind {
     WLUA_CLOSE,
     WLUA_CONN_TIMER,
     WLUA_CONN_CALL,
-    WLUA_OF_CONNS = WLUA_CONN_CALL, /* up to here, the object is a connection */
+    WLUA_ASK, /* the question is the data */
+    WLUA_OF_CONNS = WLUA_ASK, /* up to here, the object is a connection */
     WLUA_REQUEST,
     WLUA_CANCELLED,
     WLUA_HTTP,
@@ -186,6 +191,21 @@ void wlua_end(struct wlua_state *state);
 /** Where handlers may run: tell the lines of a log that wait. @return how many */
 int wlua_tell(struct wlua_state *state, struct wbind_log *log);
 
+/** A trampoline: run the handler of that registration. */
+void wlua_happened(const struct wlua_slot *slot, struct wlua_event event);
+/** A slot for the table of hooks at index; raises an error without memory. */
+struct wlua_slot *wlua_hooks_slot(lua_State *L, int index);
+/** What a function that registered answers; lets the slot go where it failed. */
+int wlua_registered(lua_State *L, struct wlua_slot *slot, int r);
+/** The object of a connection, or nil. */
+void wlua_push_conn(lua_State *L, wsock_conn *conn);
+
+/** Push what a hook gets: a handle, and the object of the connection that asks. */
+int wlua_push_ask(lua_State *L, const struct wlua_event *event);
+/** Refuse a question whose hook failed. Where there is no memory for that, it is let go,
+ *  and so refused by the library. */
+void wlua_fail_ask(struct wlua_state *state, wsock_ask *ask);
+
 /** Make the metatable that lists of connections need. */
 void wlua_open_members(lua_State *L);
 /** Push a table of a message to a room. */
@@ -195,6 +215,7 @@ extern const luaL_Reg wlua_state_functions[];
 extern const luaL_Reg wlua_event_functions[];
 extern const luaL_Reg wlua_hot_functions[];
 extern const luaL_Reg wlua_room_functions[];
+extern const luaL_Reg wlua_ask_functions[];
 extern const luaL_Reg wlua_jwt_functions[];
 
 #endif

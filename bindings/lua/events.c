@@ -52,6 +52,11 @@ static void push_conn(lua_State *L, wsock_conn *conn, bool or_handle)
         lua_pushnil(L);
 }
 
+void wlua_push_conn(lua_State *L, wsock_conn *conn)
+{
+    push_conn(L, conn, false);
+}
+
 /* ---- running ---- */
 
 static int resume(lua_State *co, lua_State *from)
@@ -82,12 +87,16 @@ static void renew(lua_State *L, struct wlua_state *state)
 }
 
 /* What a handler that failed leaves behind that has no object of Lua's yet. */
-static void abandon(const struct wlua_event *event)
+static void abandon(struct wlua_state *state)
 {
+    const struct wlua_event *event = &state->event;
+
     if (event->kind == WLUA_REQUEST || event->kind == WLUA_HTTP)
         wsock_request_reject(event->object, 500, NULL);
     else if (event->kind == WLUA_OPEN && wlua_adopted(event->object) == NULL)
         wsock_conn_close(event->object, 1011, NULL);
+    else if (event->kind == WLUA_ASK)
+        wlua_fail_ask(state, (wsock_ask *)event->data);
 }
 
 /* Goes on without the coroutine of the last event; arguments: error value, state. */
@@ -98,7 +107,7 @@ static int replace(lua_State *L)
     const bool parked = lua_status(state->co) == LUA_YIELD;
 
     if (!parked)
-        abandon(event);
+        abandon(state);
     renew(L, state);
     wlua_push(L, state, state->function_refs[parked ? WLUA_PARKED : WLUA_FAILED]);
     lua_insert(L, -2);
@@ -129,7 +138,7 @@ static void give_up(struct wlua_state *state)
     const struct wlua_event *event = &state->event;
     lua_State *L = state->L;
 
-    abandon(event);
+    abandon(state);
     if (event->kind > WLUA_OF_CONNS)
         return;
     wsock_conn_close(event->object, 1011, NULL);
@@ -190,7 +199,7 @@ static void run(struct wlua_state *state)
         give_up(state);
 }
 
-static void happened(const struct wlua_slot *slot, struct wlua_event event)
+void wlua_happened(const struct wlua_slot *slot, struct wlua_event event)
 {
     event.slot = slot;
     slot->state->event = event;
@@ -202,7 +211,7 @@ static void happened(const struct wlua_slot *slot, struct wlua_event event)
 
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len, void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_MESSAGE,
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_MESSAGE,
                                        .object = conn,
                                        .flags = type,
                                        .data = data,
@@ -212,7 +221,7 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
 static void on_part(wsock_conn *conn, int type, const void *data, size_t len, int flags,
                     void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_PART,
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_PART,
                                        .object = conn,
                                        .flags = type | flags << 8,
                                        .data = data,
@@ -221,56 +230,56 @@ static void on_part(wsock_conn *conn, int type, const void *data, size_t len, in
 
 static void on_pong(wsock_conn *conn, const void *data, size_t len, void *user)
 {
-    happened(user, (struct wlua_event){
+    wlua_happened(user, (struct wlua_event){
                        .kind = WLUA_PONG, .object = conn, .data = data, .len = len});
 }
 
 static void on_drain(wsock_conn *conn, void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_DRAIN, .object = conn});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_DRAIN, .object = conn});
 }
 
 static void on_open(wsock_conn *conn, void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_OPEN, .object = conn});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_OPEN, .object = conn});
 }
 
 static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_CLOSE, .object = conn, .data = info});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_CLOSE, .object = conn, .data = info});
 }
 
 static void on_request(wsock_request *request, void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_REQUEST, .object = request});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_REQUEST, .object = request});
 }
 
 static void on_request_cancelled(wsock_request *request, void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_CANCELLED, .object = request});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_CANCELLED, .object = request});
 }
 
 static void on_http(wsock_request *request, void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_HTTP, .object = request});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_HTTP, .object = request});
 }
 
 static void on_state(wsock_client *client, const wsock_state_info *info, void *user)
 {
     (void)client;
-    happened(user, (struct wlua_event){.kind = WLUA_STATE, .data = info});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_STATE, .data = info});
 }
 
 static void on_stopped(wsock_server *server, void *user)
 {
     (void)server;
-    happened(user, (struct wlua_event){.kind = WLUA_STOPPED});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_STOPPED});
 }
 
 static void on_timer(wsock_timer *timer, uint64_t missed, void *user)
 {
     (void)timer;
-    happened(user, (struct wlua_event){.kind = WLUA_TIMER, .missed = missed});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_TIMER, .missed = missed});
 }
 
 static void on_conn_timer(wsock_timer *timer, uint64_t missed, void *user)
@@ -278,18 +287,18 @@ static void on_conn_timer(wsock_timer *timer, uint64_t missed, void *user)
     const struct wlua_slot *slot = user;
 
     (void)timer;
-    happened(slot, (struct wlua_event){
+    wlua_happened(slot, (struct wlua_event){
                        .kind = WLUA_CONN_TIMER, .object = slot->conn, .missed = missed});
 }
 
 static void on_call(void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_CALL});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_CALL});
 }
 
 static void on_conn_call(wsock_conn *conn, void *user)
 {
-    happened(user, (struct wlua_event){.kind = WLUA_CONN_CALL, .object = conn});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_CONN_CALL, .object = conn});
 }
 
 int wlua_tell(struct wlua_state *state, struct wbind_log *log)
@@ -298,7 +307,7 @@ int wlua_tell(struct wlua_state *state, struct wbind_log *log)
     int count = 0;
 
     for (; line != NULL; line = wbind_line_free(line)) {
-        happened(&state->of_log, (struct wlua_event){.kind = WLUA_LOG, .data = line});
+        wlua_happened(&state->of_log, (struct wlua_event){.kind = WLUA_LOG, .data = line});
         count++;
     }
     return count;
@@ -307,19 +316,19 @@ int wlua_tell(struct wlua_state *state, struct wbind_log *log)
 static void on_room_join(wsock_room *room, const wsock_member *member, void *user)
 {
     (void)room;
-    happened(user, (struct wlua_event){.kind = WLUA_ROOM_JOIN, .data = member});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_ROOM_JOIN, .data = member});
 }
 
 static void on_room_leave(wsock_room *room, const wsock_member *member, void *user)
 {
     (void)room;
-    happened(user, (struct wlua_event){.kind = WLUA_ROOM_LEAVE, .data = member});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_ROOM_LEAVE, .data = member});
 }
 
 static void on_room_message(wsock_room *room, const wsock_room_message *message, void *user)
 {
     (void)room;
-    happened(user, (struct wlua_event){.kind = WLUA_ROOM_MESSAGE, .data = message});
+    wlua_happened(user, (struct wlua_event){.kind = WLUA_ROOM_MESSAGE, .data = message});
 }
 
 /* ---- what run() asks for ---- */
@@ -430,6 +439,8 @@ static int push_rest(lua_State *L, const struct wlua_event *event)
         push_conn(L, event->object, true);
         push_close_info(L, event->data);
         return 2;
+    case WLUA_ASK:
+        return wlua_push_ask(L, event);
     case WLUA_DRAIN:
         push_conn(L, event->object, false);
         return 1;
@@ -502,7 +513,7 @@ static int take(lua_State *L)
 
 /* The table of hooks belongs to the server, endpoint or client, whose handlers refer to it
  * as a rule: if we held it as well, such a cycle would never go. */
-static struct wlua_slot *hooks_slot(lua_State *L, int index)
+struct wlua_slot *wlua_hooks_slot(lua_State *L, int index)
 {
     struct wlua_state *state = wlua_state_of(L);
     struct wlua_slot *slot;
@@ -523,7 +534,7 @@ static struct wlua_slot *hooks_slot(lua_State *L, int index)
     return slot;
 }
 
-static int registered(lua_State *L, struct wlua_slot *slot, int r)
+int wlua_registered(lua_State *L, struct wlua_slot *slot, int r)
 {
     if (r < 0) {
         wlua_slot_release(slot);
@@ -537,7 +548,7 @@ static int hook_endpoint(lua_State *L)
 {
     wsock_endpoint *endpoint = wlua_check(L, 1, WLUA_endpoint);
     const int64_t kind = wlua_integer(L, 3, 1, WLUA_EVENT_KINDS);
-    struct wlua_slot *slot = hooks_slot(L, 2);
+    struct wlua_slot *slot = wlua_hooks_slot(L, 2);
     int r = WSOCK_EINVAL;
 
 #define HOOK(KIND, of, object, name)                                            \
@@ -551,14 +562,14 @@ static int hook_endpoint(lua_State *L)
     HOOK(WLUA_PONG, endpoint, endpoint, pong);
     HOOK(WLUA_DRAIN, endpoint, endpoint, drain);
     HOOK(WLUA_CLOSE, endpoint, endpoint, close);
-    return registered(L, slot, r);
+    return wlua_registered(L, slot, r);
 }
 
 static int hook_client(lua_State *L)
 {
     wsock_client *client = wlua_check(L, 1, WLUA_client);
     const int64_t kind = wlua_integer(L, 3, 1, WLUA_EVENT_KINDS);
-    struct wlua_slot *slot = hooks_slot(L, 2);
+    struct wlua_slot *slot = wlua_hooks_slot(L, 2);
     int r = WSOCK_EINVAL;
 
     HOOK(WLUA_OPEN, client, client, open);
@@ -568,14 +579,14 @@ static int hook_client(lua_State *L)
     HOOK(WLUA_DRAIN, client, client, drain);
     HOOK(WLUA_CLOSE, client, client, close);
     HOOK(WLUA_STATE, client, client, state);
-    return registered(L, slot, r);
+    return wlua_registered(L, slot, r);
 }
 
 static int hook_room(lua_State *L)
 {
     wsock_room *room = wlua_check(L, 1, WLUA_room);
     const int64_t kind = wlua_integer(L, 3, 1, WLUA_EVENT_KINDS);
-    struct wlua_slot *slot = hooks_slot(L, 2);
+    struct wlua_slot *slot = wlua_hooks_slot(L, 2);
     int r = WSOCK_EINVAL;
 
     if (kind == WLUA_ROOM_JOIN)
@@ -584,19 +595,19 @@ static int hook_room(lua_State *L)
         r = wsock_room_on_leave(room, on_room_leave, slot, wlua_slot_release);
     if (kind == WLUA_ROOM_MESSAGE)
         r = wsock_room_on_message(room, on_room_message, slot, wlua_slot_release);
-    return registered(L, slot, r);
+    return wlua_registered(L, slot, r);
 }
 
 static int hook_server(lua_State *L)
 {
     wsock_server *server = wlua_check(L, 1, WLUA_server);
     const int64_t kind = wlua_integer(L, 3, 1, WLUA_EVENT_KINDS);
-    struct wlua_slot *slot = hooks_slot(L, 2);
+    struct wlua_slot *slot = wlua_hooks_slot(L, 2);
     int r = WSOCK_EINVAL;
 
     HOOK(WLUA_HTTP, server, server, http);
     HOOK(WLUA_STOPPED, server, server, stopped);
-    return registered(L, slot, r);
+    return wlua_registered(L, slot, r);
 #undef HOOK
 }
 
@@ -657,7 +668,7 @@ static int post_call(lua_State *L)
         r = wsock_conn_post(conn, on_conn_call, slot, wlua_slot_release);
     else
         r = wsock_queue_post(state->queue, on_call, slot, wlua_slot_release);
-    return registered(L, slot, r);
+    return wlua_registered(L, slot, r);
 }
 
 /* set_functions(run, {[kind] = function}) */

@@ -27,6 +27,7 @@ DROP(queue)
 DROP(timer)
 DROP(jwt_key)
 DROP(jwt)
+DROP(ask)
 
 /* The one handle of a server is its creator's: nobody else could stop it. */
 static void drop_server(void *object)
@@ -41,7 +42,7 @@ static const struct {
 #define KIND(type) [WLUA_##type] = {"wsock." #type, drop_##type}
     KIND(runtime), KIND(server),  KIND(endpoint), KIND(request), KIND(conn),
     KIND(client),  KIND(message), KIND(room),     KIND(queue),   KIND(timer),
-    KIND(jwt_key), KIND(jwt),
+    KIND(jwt_key), KIND(jwt),     KIND(ask),
 };
 
 static void drop(struct wlua_handle *handle)
@@ -69,6 +70,17 @@ void wlua_drop_handles(struct wlua_handle **handles)
 {
     while (*handles != NULL)
         drop(*handles);
+}
+
+void wlua_drop_object(struct wlua_handle *handle, const void *object)
+{
+    struct wlua_handle *next;
+
+    for (; handle != NULL; handle = next) {
+        next = handle->next;
+        if (handle->object == object)
+            drop(handle);
+    }
 }
 
 static int handle_text(lua_State *L)

@@ -69,6 +69,10 @@
 %typemap(in) (const void *data, size_t len)
 %{ $1 = (void *)wlua_bytes(L, $input, &$2); %}
 
+/* nil is nothing. */
+%typemap(in) (const char *json, size_t len)
+%{ $2 = 0; $1 = lua_isnoneornil(L, $input) ? NULL : (char *)wlua_bytes(L, $input, &$2); %}
+
 %typemap(in, numinputs=0) int64_t *out (int64_t number = 0)
 %{ $1 = &number; %}
 %typemap(argout) int64_t *out
@@ -102,3 +106,19 @@
 
 %typemap(out) const void *wsock_message_data
 %{ lua_pushlstring(L, $1, wsock_message_len(arg1)); SWIG_arg++; %}
+
+/* What questions say and how they are answered is wrapped here, the rest is in asks.c. */
+WSOCK_HANDLE(ask, wsock_ask_unref)
+%rename(ask_kind) wsock_ask_kind;
+%rename(ask_room) wsock_ask_room;
+%rename(ask_name) wsock_ask_name;
+%rename(ask_token) wsock_ask_token;
+%rename(ask_event) wsock_ask_event;
+%rename(ask_key) wsock_ask_key;
+%rename(ask_set_identity) wsock_ask_set_identity;
+%rename(ask_set_info) wsock_ask_set_info;
+%rename(ask_set_expiry_ms) wsock_ask_set_expiry_ms;
+%rename(ask_set_data) wsock_ask_set_data;
+%rename(ask_accept) wsock_ask_accept;
+%rename(ask_refuse) wsock_ask_refuse;
+%rename(ask_reply) wsock_ask_reply;

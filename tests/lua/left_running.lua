@@ -30,6 +30,20 @@ t.await("the client opens", function() return client.conn end)
 assert(wsock.connect { url = url }) -- is still opening at the end
 local room = assert(server:room("r"))
 for _, conn in ipairs(server.conns) do room:join(conn) end
+-- Questions that are never answered: one waits in the script's hands, one in its hook.
+question = t.open_question()
+if question then
+  local waits
+  local of_rooms = assert(wsock.server { listen = "ws://127.0.0.1:0", endpoints = { ["/"] = {
+    rooms = { on_hello = function()
+      waits = true
+      wsock.sleep(3600)
+      check()
+    end },
+  } } })
+  t.speak(of_rooms.url, '{"type":"hello","v":1}')
+  t.await("the hook waits", function() return waits end)
+end
 wsock.call(check)
 room:broadcast("unheard")
 for _, conn in ipairs(conns) do conn:send("unheard") end

@@ -156,6 +156,45 @@ walk("leave", function() room:join(peer) end, function() return room:leave(peer)
 conn:reset() -- it may be paused, and would not hear of a close
 await_none(1, "calls")
 
+-- ---- questions, which a build without jansson has not ----
+
+local serves_rooms = t.serves_rooms()
+if serves_rooms then
+  local question, of_rooms
+  local hooks = { on_call = function(ask) question = ask return ask:defer() end,
+    on_hello = handler, on_join = handler, on_publish = handler }
+  walk("serve_rooms", nil, function()
+    return wsock.server { listen = "ws://127.0.0.1:0", endpoints = { ["/"] = { rooms = hooks } } }
+  end, function(_, made, what)
+    if made then made:stop() end
+    collectgarbage()
+    await_none(1, what)
+  end)
+  of_rooms = assert(wsock.server { listen = "ws://127.0.0.1:0",
+    endpoints = { ["/"] = { rooms = hooks } } })
+  local asks = t.speak(of_rooms.url, '{"type":"hello","v":1}')
+  local function ask()
+    question = nil
+    asks:send('{"type":"call","name":"x","args":[1],"id":1}')
+    t.await("the question", function() return question end)
+    return question
+  end
+  local function answer(own) own:accept() end
+  walk("replace_hooks", nil, function()
+    return of_rooms:endpoint("/", { rooms = hooks })
+  end)
+  walk("accept", ask, function(own) return own:accept() end, answer)
+  walk("refuse", ask, function(own) return own:refuse("no", "why") end, answer)
+  walk("reply", ask, function(own) return own:reply("[1]") end, answer)
+  walk("question", ask, function(own)
+    return own.data, own.name, own.room, own.event, own.key, own.token, own.json
+  end, answer)
+  walk("away", nil, function() return of_rooms:away(1) end)
+  asks:reset()
+  of_rooms:stop()
+  await_none(1, "questions")
+end
+
 -- ---- rooms ----
 
 local kept = assert(server:room("kept.1", { history = 4, max_publish_rate = 1000000 }))
@@ -326,7 +365,7 @@ local function quietly(fn)
   io.stderr = stderr
 end
 
-local function fail_in_each(what, connect)
+local function fail_in_each(what, connect, servers)
   for _, count in ipairs { 1, 3, 30 } do
     local n, failed = 0, true
     while failed do
@@ -335,7 +374,7 @@ local function fail_in_each(what, connect)
       pcall(until_ended)
       failed = stop_failing()
       local now = ("%s, %d, %d"):format(what, n, count)
-      await_none(1, now)
+      await_none(servers or 1, now)
       t.await("all go on: " .. now, all_awake)
       n, steps = n + 1, steps + 1
       assert(n < 3000)
@@ -387,7 +426,42 @@ local function crowded()
   }
 end
 
+-- One that asks all that can be asked, of hooks that answer, wait and change; it ends when the
+-- last was answered, however. Where the hello is refused, it was ended.
+local function hooked_of(of_rooms)
+  return function()
+    return wsock.connect {
+      url = of_rooms.url,
+      subprotocols = { "wsock.rooms.v1" },
+      on_open = function(c)
+        c:send('{"type":"hello","v":1,"token":"t"}')
+        c:send('[{"type":"join","room":"r","info":1},{"type":"pub","room":"r","data":"d"},'
+          .. '{"type":"direct","identity":"a","data":1},{"type":"call","name":"c","id":9}]')
+      end,
+      on_message = function(c, data) if data:find('"re":9', 1, true) then c:close() end end,
+    }
+  end
+end
+
+local function serve_hooks()
+  return assert(wsock.server { listen = "ws://127.0.0.1:0", endpoints = { ["/"] = { rooms = {
+    on_hello = function(ask) return { identity = ask.token, info = "1", expires_in = 60 } end,
+    on_join = function(ask)
+      sleep()
+      return { info = ask.data }
+    end,
+    on_publish = function(ask) return { data = tostring(ask.data) } end,
+    on_call = function(ask) return '"' .. ask.name .. '"' end,
+  } } } })
+end
+
 quietly(function()
+  if serves_rooms then
+    local of_rooms = serve_hooks()
+    fail_in_each("hooks", hooked_of(of_rooms), 2)
+    of_rooms:stop()
+    await_none(1, "hooks")
+  end
   fail_before_end()
   fail_in_each("events", live)
   fail_in_each("rooms", crowded)

@@ -131,4 +131,34 @@ function support.connect(url, options)
   return conn
 end
 
+--- Whether the library was built with what serving rooms takes.
+function support.serves_rooms()
+  local server = assert(wsock.server {})
+  local endpoint, _, code = server:endpoint("/", { rooms = {} })
+  if not endpoint then support.equal(code, wsock.ENOTSUP) end
+  return endpoint ~= nil
+end
+
+--- A connection that speaks rooms.v1, and has sent these frames.
+function support.speak(url, ...)
+  local conn = support.connect(url, { subprotocols = { "wsock.rooms.v1" } })
+  for i = 1, select("#", ...) do assert(conn:send((select(i, ...)))) end
+  return conn
+end
+
+--- A question that waits for its answer; nil in a build that serves no rooms.
+function support.open_question()
+  if not support.serves_rooms() then return nil end
+  local ask
+  local server = assert(wsock.server { listen = "ws://127.0.0.1:0", endpoints = { ["/"] = {
+    rooms = { on_call = function(asked)
+      ask = asked
+      return ask:defer()
+    end },
+  } } })
+  support.speak(server.url, '{"type":"hello","v":1}', '{"type":"call","name":"x"}')
+  support.await("the question", function() return ask end)
+  return ask
+end
+
 return support

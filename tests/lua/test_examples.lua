@@ -153,6 +153,30 @@ test("auth", function()
   end)
 end)
 
+test("rooms", t.serves_rooms() and function()
+  serving("rooms", function(url)
+    url = url .. "/rooms"
+    refused(url, 400)
+    local function hello(token)
+      return ('{"type":"hello","v":1,"token":"%s"}'):format(token)
+    end
+    local bad = t.speak(url, hello "wrong")
+    says(bad, "who are you")
+    await("the bad one's end", function() return bad.data.closed end)
+    equal(bad.data.closed, 4401)
+    local ben = t.speak(url, hello "ben-secret", '{"type":"join","room":"team.ann","id":1}',
+      '{"type":"join","room":"news","id":2}', '{"type":"pub","room":"news","data":1,"id":3}',
+      "nonsense", '{"type":"call","name":"days","id":4}', '{"type":"call","name":"hours","id":5}')
+    says(ben, '"identity":"ben"', '"re":1.*"private"', '"re":2,"ok"', '"re":3.*"read_only"',
+      '"bad_json"', '"re":4.*"unknown_call"', '"re":5,"ok":{"from":9,"to":17}')
+    local ann = t.speak(url .. "/news", hello "ann-secret",
+      '{"type":"join","room":"team.ann","id":1}',
+      '{"type":"pub","room":"news","data":"hello","id":2}')
+    says(ann, '"re":1,"ok"', '"re":2,"ok"', '"data":"hello"')
+    says(ben, '"from":"ann".*"offset":1')
+  end)
+end or function() end)
+
 test("client", function()
   local connections, lines = 0, {}
   local server, url = t.serve {

@@ -29,7 +29,7 @@ local signatures = {
     reload = {}, set = { "name", "number" }, get = { "name" },
     tick = { "milliseconds", "count?" }, tick_until = { "moment", "count?" },
     poll = { "count?" }, after = { "seconds", "fn" }, every = { "period", "fn" },
-    call = { "fn", "any" },
+    call = { "fn", "any" }, away = { "day", "any" },
   },
   endpoint = { set = { "name", "number" } },
   client = {
@@ -57,6 +57,9 @@ local signatures = {
     respond = { "code", "payload?", "text?", "table?" }, defer = {},
   },
   timer = { cancel = {} },
+  ask = {
+    accept = { "table?" }, refuse = { "refusal?", "text?", "any" }, reply = { "json" }, defer = {},
+  },
   jwt_key = { verify = { "token", "table?" } },
   jwt = { may_join = { "text" }, may_publish = { "text" }, may_direct = {} },
 }
@@ -92,6 +95,8 @@ local function kinds_with(objects)
     text = function(v)
       return type(v) == "number" or type(v) == "string" and not v:find("%z")
     end,
+    day = number_in(0, 86400), json = function(v) return v == objects.good.json end,
+    refusal = function(v) return v == objects.good.refusal or v == "x" end,
     name = function(v) return v == objects.good.name end,
     token = function(v) return v == objects.good.token end,
     key_options = function(v) return v == objects.good.key_options end,
@@ -116,7 +121,7 @@ local good = {
   milliseconds = 0, moment = 0, seconds = 1000, limit = 0, period = 1000, count = 0, code = 1000,
   number = 65536, any = 1, text = "x", name = "max_message_bytes", data = "x",
   codec = { encode = tostring, decode = tostring }, key_options = { key = t.secret },
-  token = t.token,
+  token = t.token, day = 1, json = "5", refusal = "no",
 }
 
 -- Objects of every class, and the values that the sweep is made of.
@@ -136,6 +141,8 @@ local function make_objects()
     equal(code, wsock.ENOTSUP)
     signatures.jwt_key, signatures.jwt = nil, nil
   end
+  objects.ask = t.open_question()
+  if not objects.ask then signatures.ask = nil end
   objects.closed:reset()
   await("the end", function() return objects.closed.data.closed end)
   count = 0

@@ -114,6 +114,8 @@ t.test("docs and annotations have every name", function()
   look(room, "wsock.Room", "Rooms")
   look(room:with(codec), "wsock.Room", "Rooms")
   look(client, "wsock.Client", "Clients")
+  local ask = t.open_question()
+  if ask then look(ask, "wsock.Ask", "Rooms for pages") end
   table.sort(wrong)
   t.equal(table.concat(wrong, "; "), "")
   assert(count > 130, count)

@@ -54,6 +54,53 @@ local wsock = {}
 ---@class wsock.EndpointOptions: wsock.Handlers
 ---@field on_request (fun(req: wsock.Request): boolean|wsock.Accept|nil, integer?, string?)?
 ---@field on_request_cancelled fun(req: wsock.Request)?
+---@field rooms wsock.RoomsHooks? the endpoint serves rooms to pages
+
+---@alias wsock.AskHook fun(ask: wsock.Ask): any, string?, string?, boolean?
+
+---@class wsock.RoomsHooks
+---@field on_hello wsock.AskHook? also of refresh
+---@field on_join wsock.AskHook?
+---@field on_publish wsock.AskHook? also of direct messages
+---@field on_call wsock.AskHook?
+
+---@class wsock.AskAnswer
+---@field identity string? of a hello
+---@field info any of a hello or join: JSON, or what the codec makes that of
+---@field expires_in number? of a hello: seconds
+---@field data any of a message: what is said instead
+---@field binary boolean? data is bytes
+---@field json boolean? data is a text that is JSON
+
+---@class wsock.Ask
+---@field kind "hello"|"refresh"|"join"|"publish"|"direct"|"call"
+---@field conn wsock.Conn
+---@field room string?
+---@field name string?
+---@field token string?
+---@field event string?
+---@field key string?
+---@field data any
+---@field json boolean
+---@field binary boolean
+local Ask = {}
+
+---@param options wsock.AskAnswer?
+---@return true? ok, string? message, integer? code
+function Ask:accept(options) end
+
+---@param code string?
+---@param text string?
+---@param retry boolean?
+---@return true? ok, string? message, integer? code
+function Ask:refuse(code, text, retry) end
+
+---@param value any JSON, or what the codec makes that of
+---@return true? ok, string? message, integer? code
+function Ask:reply(value) end
+
+---@return true
+function Ask:defer() end
 
 ---@class wsock.ServerOptions
 ---@field listen string|string[]|nil
@@ -316,6 +363,11 @@ function Server:stop() end
 
 ---@return true? ok, string? message, integer? code
 function Server:loop() end
+
+---@param seconds number
+---@param reconnect boolean?
+---@return true? ok, string? message, integer? code
+function Server:away(seconds, reconnect) end
 
 ---@return true? ok, string? message, integer? code
 function Server:reload() end

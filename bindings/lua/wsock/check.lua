@@ -40,6 +40,14 @@ function M.period(seconds, level)
   end
 end
 
+--- @return so many seconds in milliseconds
+function M.milliseconds(seconds, what, level)
+  if type(seconds) ~= "number" or not (seconds >= 0 and seconds <= 1e12) then
+    error(what .. " is a number of seconds, 0 or more", level + 1)
+  end
+  return math.floor(seconds * 1000 + 0.5)
+end
+
 --- Options of a call: an unknown name is a mistake.
 function M.names(options, known, call, level)
   for name in pairs(options) do

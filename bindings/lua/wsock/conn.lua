@@ -189,7 +189,9 @@ end
 
 --- Register what hooks need with the library, once each.
 function M.register(hooks, hook, handle)
-  local kinds = { events.OPEN, events.DRAIN, events.CLOSE, events.MESSAGE }
+  local kinds = { events.OPEN, events.DRAIN, events.CLOSE }
+  -- Where rooms are served, messages are the library's.
+  if not hooks.rooms then kinds[#kinds + 1] = events.MESSAGE end
   if hooks[events.PART] then kinds[#kinds + 1] = events.PART end
   if hooks[events.PONG] then kinds[#kinds + 1] = events.PONG end
   hooks.registered = hooks.registered or {}

@@ -11,9 +11,9 @@ local check = require "wsock.check"
 local M = {
   -- Keys of hooks and of functions, as in core.h.
   MESSAGE = 1, PART = 2, DRAIN = 3, PONG = 4, OPEN = 5, CLOSE = 6, CONN_TIMER = 7,
-  CONN_CALL = 8, REQUEST = 9, CANCELLED = 10, HTTP = 11, STATE = 12, STOPPED = 13, TIMER = 14,
-  CALL = 15, LOG = 16, ROOM_JOIN = 17, ROOM_LEAVE = 18, ROOM_MESSAGE = 19, BUSY = 20,
-  FAILED = 21, PARKED = 22, FORGET = 23,
+  CONN_CALL = 8, ASK = 9, REQUEST = 10, CANCELLED = 11, HTTP = 12, STATE = 13,
+  STOPPED = 14, TIMER = 15, CALL = 16, LOG = 17, ROOM_JOIN = 18, ROOM_LEAVE = 19,
+  ROOM_MESSAGE = 20, BUSY = 21, FAILED = 22, PARKED = 23, FORGET = 24,
   functions = {},
   last = nil, -- what tells a connection's end; it is forgotten also when that failed
 }
@@ -28,8 +28,8 @@ local parked = {}
 local parked_count = 0
 -- Whether one may have died that still has what waits behind it, for want of memory.
 local stuck = false
--- Coroutine: the request that it answers, or the connection whose end it tells; by these a
--- failure finds whom it is about.
+-- Coroutine: the request or question that it answers, or the connection whose end it tells;
+-- by these a failure finds whom it is about.
 local requests = setmetatable({}, { __mode = "k" })
 local ended = setmetatable({}, { __mode = "k" })
 -- The same of who runs a handler of a room: the server.
@@ -72,7 +72,11 @@ local function failed(co, err, conn)
   conn = conn or ended[co]
   local server = heralds[co]
   requests[co], ended[co], heralds[co] = nil, nil, nil
-  if request then request:reject(500) end
+  -- Who asked is told so, and goes on.
+  if request then
+    request:_fail()
+    conn = nil
+  end
   local owner = request and request._owner or conn and conn._hooks.owner or server
   report(owner, err, conn, traceback_of(co, err))
 end
@@ -238,7 +242,7 @@ function M.in_turn(conn, handler, ...)
   end
 end
 
---- Note that the coroutine that runs answers a request, or with nil, that it did.
+--- Note that the coroutine that runs answers a request or question, or with nil, that it did.
 function M.answers(request)
   local co = running()
   if co then requests[co] = request end

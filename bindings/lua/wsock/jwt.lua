@@ -48,13 +48,6 @@ function JWT:may_direct()
   return (allows(self, core.JWT_DIRECT))
 end
 
-local function milliseconds(seconds, what)
-  if type(seconds) ~= "number" or not (seconds >= 0 and seconds <= 1e12) then
-    error(what .. " is a number of seconds, 0 or more", 3)
-  end
-  return math.floor(seconds * 1000 + 0.5)
-end
-
 local rules_known = { audience = true, issuer = true, leeway = true, now = true }
 
 --- What a token says, if it holds; else nil, a text, a code, and with wsock.EACCESS one of
@@ -67,8 +60,8 @@ function Key:verify(token, rules)
   check.names(rules, rules_known, "verify", 2)
   if rules.audience ~= nil then check.text(rules.audience, 2) end
   if rules.issuer ~= nil then check.text(rules.issuer, 2) end
-  local now = rules.now ~= nil and math.max(milliseconds(rules.now, "now"), 1) or 0
-  local leeway = rules.leeway ~= nil and milliseconds(rules.leeway, "leeway") or 0
+  local now = rules.now ~= nil and math.max(check.milliseconds(rules.now, "now", 2), 1) or 0
+  local leeway = rules.leeway ~= nil and check.milliseconds(rules.leeway, "leeway", 2) or 0
   local handle, message, code, why = core.jwt_verify(self[1], token, rules.audience,
     rules.issuer, leeway, now)
   if handle then return setmetatable({ handle }, JWT) end

@@ -145,6 +145,11 @@ function Request:defer()
   return true
 end
 
+--- Its handler has failed.
+function Request:_fail()
+  self:reject(500)
+end
+
 local function answer(self, verdict, status, text)
   if self._answered then return end
   if verdict == false then

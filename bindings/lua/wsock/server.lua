@@ -4,6 +4,7 @@
 local core = require "wsock.core"
 local check = require "wsock.check"
 local events = require "wsock.events"
+local Ask = require "wsock.ask"
 local Conn = require "wsock.conn"
 local Room = require "wsock.room"
 
@@ -75,8 +76,24 @@ end
 
 local requests = { on_request = events.REQUEST, on_request_cancelled = events.CANCELLED }
 
+-- Who serves rooms goes on doing so, and never without the hooks by an oversight.
+local function take_rooms(self, options)
+  local rooms = options.rooms
+  if rooms == nil then
+    if self._serves then error("this endpoint serves rooms: its hooks are missing", 4) end
+    return
+  end
+  for _, name in ipairs { "on_message", "on_part" } do
+    if options[name] ~= nil then error(name .. ": the messages are those of the rooms", 4) end
+  end
+  self._hooks.rooms = Ask.hooks_of(rooms)
+end
+
 local function take_options(self, options)
+  take_rooms(self, options)
   local taken = Conn.take_hooks(self._hooks, options)
+  taken.rooms = true
+  self._hooks.codec = options.codec
   for name, kind in pairs(requests) do
     local handler = options[name]
     check.handler(handler, name, 3)
@@ -86,9 +103,25 @@ local function take_options(self, options)
   return set_all(options, taken, function(name, value) return self:set(name, value) end)
 end
 
+-- Before it has any other handler.
+local function serve_rooms(self)
+  local ok, message, code = Ask.serve(self[1], self._hooks)
+  if ok then
+    self._serves = true
+    return true
+  end
+  if not self._serves then self._hooks.rooms = nil end
+  if code == core.EBUSY then
+    message = "an endpoint serves rooms from before it has handlers and the server listens"
+  end
+  return nil, message, code
+end
+
 local function register(self)
   local hooks = self._hooks
-  local ok, message, code = Conn.register(hooks, core.hook_endpoint, self[1])
+  local ok, message, code = true, nil, nil
+  if hooks.rooms then ok, message, code = serve_rooms(self) end
+  if ok then ok, message, code = Conn.register(hooks, core.hook_endpoint, self[1]) end
   for _, kind in pairs(requests) do
     if ok and hooks[kind] and not hooks.registered[kind] then
       ok, message, code = core.hook_endpoint(self[1], hooks, kind)
@@ -152,6 +185,16 @@ end
 function Server:stop()
   core.server_stop(self[1])
   if not M.live[self] then self.stopped = true end
+end
+
+--- Tell clients that speak rooms.v1 that it will go: they spread their coming back over so
+-- many seconds, or with reconnect = false do not come back. Connections stay open.
+function Server:away(seconds, reconnect)
+  check.object(self, Server, "server", 2)
+  local _, message, code = core.server_away(self[1],
+    check.milliseconds(seconds, "the time", 2), reconnect == false and 0 or 1)
+  if code then return nil, message, code end
+  return true
 end
 
 --- Read certificates and keys again.

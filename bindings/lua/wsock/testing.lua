@@ -236,10 +236,10 @@ function M.pair(handlers, options)
   if not world then return nil, message, code end
   local server, peer
   local ok, err = pcall(function()
-    server, message, code = wsock.server { listen = "ws://server" }
-    local made = server
-    if made then made, message, code = server:endpoint("/", handlers or {}) end
-    if made then peer, message, code = world:connect("ws://server/") end
+    server, message, code = wsock.server {
+      listen = "ws://server", endpoints = { ["/"] = handlers or {} },
+    }
+    if server then peer, message, code = world:connect("ws://server/") end
   end)
   if peer then return server, peer, world end
   world:close()
