@@ -61,8 +61,9 @@ WSOCK_API int wsock_endpoint_on_drain(wsock_endpoint *endpoint, wsock_drain_fn f
 WSOCK_API int wsock_endpoint_on_close(wsock_endpoint *endpoint, wsock_close_fn fn,
                                       void *user, wsock_free_fn free_user);
 
-/** Options of scope endpoint; unset ones follow the server's. All are live. See
- *  wsock_runtime_set() and its fellows for the results. Thread: any. Since: 1.0 */
+/** Options of scope endpoint; unset ones follow the server's. What is not live is fixed
+ *  when the server accepts connections. See wsock_runtime_set() and its fellows for the
+ *  results. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_endpoint_set(wsock_endpoint *endpoint, const char *name,
                                  const char *value);
 WSOCK_API int wsock_endpoint_set_int64(wsock_endpoint *endpoint, const char *name,

@@ -77,17 +77,18 @@ typedef struct wsock_rooms_hooks {
 } wsock_rooms_hooks;
 
 /**
- * Serve rooms on an endpoint, before it gets handlers and the server listens. Its messages are the library's from
- * then on: on_message and on_part answer WSOCK_EBUSY. on_open and on_close are told of
- * connections as ever, and on_request may decide who connects before anything is said;
- * it should leave the subprotocol to the library. Calling it again replaces the hooks.
+ * Serve rooms on an endpoint, before it gets handlers and the server accepts
+ * connections. Its messages are the library's from then on: on_message and on_part answer
+ * WSOCK_EBUSY. on_open and on_close are told of connections as ever, and on_request may
+ * decide who connects before anything is said; it should leave the subprotocol to the
+ * library. Calling it again replaces the hooks.
  *
  * @param hooks (borrowed until return, nullable) NULL: none.
  * @param user  (owned) if there is a free_user; the argument of all hooks.
  * @return 0; WSOCK_ENOTSUP in a build without jansson; WSOCK_EBUSY when on_open,
- *         on_message, on_part or on_close is set, or the server listens; WSOCK_ECLOSED once the server is
- *         stopping; WSOCK_EINVAL for a size that is smaller than that of 1.0;
- *         WSOCK_ENOMEM.
+ *         on_message, on_part or on_close is set, or the server accepts connections;
+ *         WSOCK_ECLOSED once the server is stopping; WSOCK_EINVAL for a size that is
+ *         smaller than that of 1.0; WSOCK_ENOMEM.
  * Thread: any, one at a time for an endpoint. Since: 1.0
  */
 WSOCK_API int wsock_endpoint_serve_rooms(wsock_endpoint *endpoint,

@@ -206,7 +206,7 @@ int wsock_endpoint_set(wsock_endpoint *endpoint, const char *name, const char *v
         return WSOCK_EINVAL;
     pthread_mutex_lock(&endpoint->server->lock);
     r = wsi_options_set(&endpoint->profile.options, name, value,
-                        endpoint->server->listening, why, sizeof why);
+                        endpoint->server->patterns_fixed, why, sizeof why);
     pthread_mutex_unlock(&endpoint->server->lock);
     if (r < 0)
         return wsi_fail(&endpoint->failure, r, "%s", why);
@@ -223,7 +223,7 @@ int wsock_endpoint_set_int64(wsock_endpoint *endpoint, const char *name, int64_t
         return WSOCK_EINVAL;
     pthread_mutex_lock(&endpoint->server->lock);
     r = wsi_options_set_number(&endpoint->profile.options, name, value,
-                               endpoint->server->listening, why, sizeof why);
+                               endpoint->server->patterns_fixed, why, sizeof why);
     pthread_mutex_unlock(&endpoint->server->lock);
     if (r < 0)
         return wsi_fail(&endpoint->failure, r, "%s", why);

@@ -238,6 +238,18 @@ static void patterns_are_objects_of_their_own(void **state)
     destroy(&world);
 }
 
+static void endpoints_are_fixed_when_the_server_accepts(void **state)
+{
+    (void)state;
+    assert_int_equal(build(&world), 0);
+    assert_int_equal(wsock_server_pause_accept(world.server), 0);
+    assert_int_equal(wsock_server_listen(world.server, "ws://127.0.0.1:0"), 0);
+    assert_int_equal(wsock_endpoint_set(world.endpoint, "subprotocols", "chat"), 0);
+    assert_int_equal(wsock_server_resume_accept(world.server), 0);
+    assert_int_equal(wsock_endpoint_set(world.endpoint, "subprotocols", "x"), WSOCK_EBUSY);
+    destroy(&world);
+}
+
 static void port_in_use_is_an_error_that_names_it(void **state)
 {
     char url[64], small[8];
@@ -470,6 +482,7 @@ int main(void)
         TEST(option_error_names_option_value_and_the_nearest),
         TEST(endpoint_follows_its_server_until_it_has_a_value),
         TEST(patterns_are_objects_of_their_own),
+        TEST(endpoints_are_fixed_when_the_server_accepts),
         TEST(port_in_use_is_an_error_that_names_it),
         TEST(stopped_server_takes_nothing_new),
         TEST(tokens_go_through),
