@@ -31,6 +31,7 @@ DROP(room)
 DROP(timer)
 DROP(jwt_key)
 DROP(jwt)
+DROP(ask)
 #undef DROP
 
 static const struct {
@@ -43,6 +44,7 @@ static const struct {
     [WPY_message] = {"message", drop_message}, [WPY_room] = {"room", drop_room},
     [WPY_queue] = {"queue", drop_queue}, [WPY_timer] = {"timer", drop_timer},
     [WPY_jwt_key] = {"key of tokens", drop_jwt_key}, [WPY_jwt] = {"token", drop_jwt},
+    [WPY_ask] = {"question", drop_ask},
 };
 
 bool wpy_epoch_is_now(unsigned of)

@@ -22,6 +22,9 @@ static const char *const names[WPY_EVENTS] = {
     [WPY_ON_STATE] = "on_state",
     [WPY_ON_JOIN] = "on_join",
     [WPY_ON_LEAVE] = "on_leave",
+    [WPY_ON_HELLO] = "on_hello",
+    [WPY_ON_PUBLISH] = "on_publish",
+    [WPY_ON_CALL] = "on_call",
     [WPY_ON_ERROR] = "on_error",
     [WPY_ENCODE] = "encode",
     [WPY_DECODE] = "decode",
@@ -59,7 +62,9 @@ bool wpy_hooks_is_client(const struct wpy_hooks *hooks)
     return kind_of(hooks) == WPY_client;
 }
 
-/* Those that are always there, because objects are made and let go of in them. */
+/* Those that are always there, because objects are made and let go of in them. An
+ * endpoint's wait until its server is to accept: where rooms are served, that has to be
+ * said before. */
 static int register_always(struct wpy_hooks *hooks)
 {
     if (kind_of(hooks) == WPY_room)
@@ -100,11 +105,30 @@ static PyObject *new_hooks(PyTypeObject *type, PyObject *arguments,
     }
     atomic_init(&self->sink->refs, 1);
     self->sink->hooks = self;
-    if (register_always(self) < 0) {
+    if (kind_of(self) != WPY_endpoint && register_always(self) < 0) {
         Py_DECREF(self);
         return NULL;
     }
     return (PyObject *)self;
+}
+
+/* Connections may come from now on. */
+static PyObject *make_ready(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct wpy_hooks *self = (struct wpy_hooks *)object;
+
+    if (!self->ready && kind_of(self) == WPY_endpoint && register_always(self) < 0)
+        return NULL;
+    self->ready = true;
+    Py_RETURN_NONE;
+}
+
+/* Rooms for pages, by whatever hooks are set. */
+static PyObject *serve_rooms(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (wpy_serve_rooms((struct wpy_hooks *)self, WPY_EVENTS, true) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static int event_of(PyObject *name)
@@ -260,6 +284,8 @@ static PyMethodDef methods[] = {
     {"get", get, METH_O, "get(name): the function, or None"},
     {"set_buffers", set_buffers, METH_O, "Whether messages come as Buffers."},
     {"set_owner", set_owner, METH_O, "Whom its events are about."},
+    {"make_ready", make_ready, METH_NOARGS, "Before connections come to an endpoint."},
+    {"serve_rooms", serve_rooms, METH_NOARGS, "Have an endpoint serve rooms for pages."},
     {"client_connect", client_connect, METH_O,
      "Open a connection, over a socket that is connected or None."},
     {"client_conn", client_conn, METH_NOARGS, "The connection of a started client."},

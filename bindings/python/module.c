@@ -138,19 +138,22 @@ static PyObject *set_classes(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     struct wpy_classes given;
 
-    if (!PyArg_ParseTuple(arguments, "OOOOOOO", &given.error, &given.connection,
-                          &given.request, &given.close_info, &given.state_info,
+    if (!PyArg_ParseTuple(arguments, "OOOOOOOO", &given.error, &given.connection,
+                          &given.request, &given.ask, &given.close_info, &given.state_info,
                           &given.on_error, &given.log_line))
         return NULL;
     if (!PyType_Check(given.connection) || !PyType_Check(given.request) ||
+        !PyType_Check(given.ask) ||
+        !PyType_IsSubtype((PyTypeObject *)given.ask, &wpy_ask_type) ||
         !PyType_IsSubtype((PyTypeObject *)given.connection, &wpy_conn_type) ||
         !PyType_IsSubtype((PyTypeObject *)given.request, &wpy_request_type)) {
-        PyErr_SetString(PyExc_TypeError, "not classes over Conn and Request");
+        PyErr_SetString(PyExc_TypeError, "not classes over Conn, Request and Ask");
         return NULL;
     }
     Py_INCREF(given.error);
     Py_INCREF(given.connection);
     Py_INCREF(given.request);
+    Py_INCREF(given.ask);
     Py_INCREF(given.close_info);
     Py_INCREF(given.state_info);
     Py_INCREF(given.on_error);
@@ -209,7 +212,7 @@ static PyMethodDef functions[] = {
     {"reap", reap, METH_NOARGS, "Wait for the end of runtimes that were dropped."},
     {"runtime_close", runtime_close, METH_O, "(runtime): end it, and wait for that."},
     {"set_classes", set_classes, METH_VARARGS,
-     "(Error, Connection, Request, CloseInfo, StateInfo, on_error, log_line)"},
+     "(Error, Connection, Request, Ask, CloseInfo, StateInfo, on_error, log_line)"},
     {"options", options, METH_NOARGS,
      "The table of options: (name, scope, type, text, words, default, is_live)."},
     {"after_fork", after_fork, METH_NOARGS, "In the child: all handles are the parent's."},
@@ -226,7 +229,7 @@ int wpy_init(PyObject *module)
         PyTypeObject *type;
     } types[] = {
         {"Handle", &wpy_handle_type}, {"Queue", &wpy_queue_type}, {"Conn", &wpy_conn_type},
-        {"Request", &wpy_request_type}, {"Timer", &wpy_timer_type}, {"Hooks", &wpy_hooks_type},
+        {"Request", &wpy_request_type}, {"Ask", &wpy_ask_type}, {"Timer", &wpy_timer_type}, {"Hooks", &wpy_hooks_type},
         {"Buffer", &wpy_buffer_type},
     };
 

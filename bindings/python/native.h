@@ -42,6 +42,7 @@ enum wpy_kind {
     WPY_timer,
     WPY_jwt_key,
     WPY_jwt,
+    WPY_ask,
     WPY_KINDS,
 };
 
@@ -109,6 +110,7 @@ extern struct wpy_classes {
     PyObject *error;      /* wsock.Error */
     PyObject *connection; /* classes over the types below */
     PyObject *request;
+    PyObject *ask;
     PyObject *close_info;
     PyObject *state_info;
     PyObject *on_error; /* the default */
@@ -205,6 +207,9 @@ enum wpy_event {
     WPY_ON_STATE,
     WPY_ON_JOIN,
     WPY_ON_LEAVE,
+    WPY_ON_HELLO,
+    WPY_ON_PUBLISH,
+    WPY_ON_CALL,
     WPY_ON_ERROR,
     WPY_ENCODE,
     WPY_DECODE,
@@ -220,6 +225,7 @@ struct wpy_hooks {
     struct wpy_sink *sink;       /* what the library holds */
     PyObject *fn[WPY_EVENTS];    /* nullable */
     bool buffers;                /* messages are Buffers */
+    bool ready;                  /* what is always there is registered */
 };
 
 extern PyTypeObject wpy_hooks_type;
@@ -243,6 +249,16 @@ struct wpy_hooks *wpy_hooks_of(void *sink);
 int wpy_register_room(void *room, enum wpy_event event, bool on, void *sink);
 /* (data, key, epoch, offset, prev, time_ms) */
 PyObject *wpy_room_message(const wsock_room_message *message);
+
+/* ---- hooks of rooms for pages (ask.c) ---- */
+
+extern PyTypeObject wpy_ask_type;
+
+/* Of an endpoint: is it a hook of rooms for pages? */
+bool wpy_is_ask(enum wpy_event event);
+/* Have the endpoint serve rooms, with the hooks that are set, but for one of them `on` in
+ * place of whether it is. @return 0 or -1 with an exception */
+int wpy_serve_rooms(struct wpy_hooks *hooks, enum wpy_event event, bool on);
 
 /* ---- connections (conn.c) and requests (request.c) ---- */
 

@@ -414,6 +414,8 @@ int wpy_register(struct wpy_hooks *hooks, enum wpy_event event, bool on)
 
     if (pointer == NULL)
         return -1;
+    if (wpy_is_ask(event) && ((struct wpy_handle *)hooks->target)->kind == WPY_endpoint)
+        return wpy_serve_rooms(hooks, event, on);
     r = register_one(hooks, pointer, event, on);
     /* Who waits for an answer is let go of when none is wanted any more. */
     if (r == 0 && event == WPY_ON_REQUEST && on)

@@ -137,6 +137,54 @@ def test_auth(queue):
         assert ann.heard.count("bob goes") == 1 and "ann to you: psst" not in ann.heard
 
 
+class Page(Peer):
+    """One that speaks rooms.v1."""
+
+    def __init__(self, queue, url):
+        super().__init__(queue, url, subprotocols=["wsock.rooms.v1"],
+                         codec=(json.dumps, json.loads))
+        self.open()
+
+    def ask(self, **frame):
+        number = len(self.heard) + 1000
+        self.conn.send({"id": number, **frame})
+        answers = []
+
+        def answered():
+            answers[:] = [each for each in self.heard if each.get("re") == number]
+            return answers
+
+        self.until(answered)
+        return answers[0].get("ok", answers[0].get("err"))
+
+    def hello(self, **fields):
+        return self.ask(type="hello", v=1, **fields)
+
+
+def test_rooms(queue):
+    with serving("rooms.py") as (process, url):
+        wrong = Page(queue, url + "/rooms")
+        assert wrong.hello(token="ann-tokem")["code"] == "unauthorized"
+        assert wrong.closed().code == 4401
+        ann, bob, guest = (Page(queue, url + "/rooms") for _ in range(3))
+        assert ann.hello(token="ann-token")["identity"] == "ann"
+        assert bob.hello(token="bob-token")["identity"] == "bob"
+        assert guest.hello()["identity"].startswith("guest-")
+        for page in ann, bob, guest:
+            page.ask(type="join", room="news")
+        assert bob.ask(type="join", room="team.ann")["code"] == "forbidden"
+        assert ann.ask(type="join", room="team.ann")["infos"] == {"ann": {"team": "team.ann"}}
+        for page in bob, guest:
+            assert page.ask(type="pub", room="news", data="x")["code"] == "read_only"
+        assert ann.ask(type="call", name="hours", args="monday")["code"] == "failed"  # the bad one
+        assert ann.ask(type="call", name="hours", args={"day": "monday"}) == {"hours": [9, 17]}
+        assert ann.ask(type="call", name="other")["code"] == "unknown_call"
+        assert ann.ask(type="pub", room="news", data="open")["offset"] == 1
+        guest.until(lambda: any(each.get("data") == "open" for each in guest.heard))
+        assert ann.ask(type="refresh", token="ann-token")["expires_ms"] > 0
+    assert "TypeError" in process.errors
+
+
 def test_client_comes_back(queue):
     heard = []
     server = wsock.Server("ws://127.0.0.1:0", queue=queue)

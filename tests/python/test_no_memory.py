@@ -6,11 +6,12 @@ import base64
 import gc
 import hashlib
 import hmac
+import time
 from functools import partial
 
 import failing
 import pytest
-from conftest import World
+from conftest import PATIENCE, World
 
 import wsock
 from wsock import _wsock
@@ -196,6 +197,104 @@ def test_what_a_room_tells(walk):
         before += 1
         assert before < 5000
     assert before > 20 and len(told) > before
+
+
+class Asking:
+    """A page that asks, with a queue of its own, and what the hook is given."""
+
+    def __init__(self, walk):
+        self.world, self.heard, self.asks = walk.world, [], []
+        self.queue = wsock.Queue(workers=1)
+        self.page = wsock.Client(
+            self.world.url + "/rooms", queue=self.queue, subprotocols=["wsock.rooms.v1"],
+            on_message=lambda _, message: self.heard.append(message)).connect()
+        self.until(lambda: self.page.is_open)
+        self.page.send('{"type": "hello", "v": 1}')
+        self.until(lambda: self.heard)
+
+    def until(self, condition):
+        """Run the handlers of both until it holds."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, self.heard
+            self.queue.poll(timeout=0.005)
+            self.world.queue.poll(timeout=0.005)
+
+    def begin(self):
+        """Have it ask something that the hook keeps."""
+        self.asks.clear()
+        self.page.send('{"type": "call", "name": "x", "args": [1]}')
+        self.until(lambda: self.asks)
+
+    def end(self, _=None):
+        """Have it answered, if it is not, and heard."""
+        if not self.asks[0].answered:
+            self.asks[0].refuse("no")
+        self.answered()
+
+    def answered(self):
+        count = len(self.heard)
+        self.page.send('{"type": "leave", "room": "none", "id": %d}' % count)
+        self.until(lambda: any(f'"re":{count}' in each for each in self.heard[count:]))
+
+
+def test_hooks(world):
+    def keep(ask):
+        asking.asks.append(ask)
+        ask.defer()
+
+    server = world.server
+    try:
+        server.serve_rooms("/rooms", on_call=keep)
+    except wsock.Error as error:  # a build without jansson
+        assert error.code == wsock.ENOTSUP
+        return
+    walk = Walk(world)
+    asking = Asking(walk)
+    walk("serve", lambda: server.serve_rooms("/rooms", on_call=keep, on_join=bool))
+    walk("away", lambda: server.away(1))
+    server.serve_rooms("/rooms", on_call=keep)
+    asking.begin()
+    for name in "kind", "room", "name", "token", "event", "key", "data", "__repr__":
+        walk(name, partial(getattr, asking.asks[0], name))
+    asking.end()
+    for name, act in {
+        "accept": lambda: asking.asks[0].accept(),
+        "reply": lambda: asking.asks[0].reply({"a": 1}),
+        "refuse": lambda: asking.asks[0].refuse("no", "not you", retry=True),
+    }.items():
+        walk(name, act, asking.end, asking.begin)
+    assert walk.failures > 100, walk.failures
+    asking.queue.close()
+
+
+def test_what_a_hook_is_asked(world):
+    def hook(ask):
+        return [ask.name, ask.data]
+
+    server = world.server
+    server.on_error(lambda error, subject: None)
+    try:
+        server.serve_rooms("/rooms", on_call=hook)
+    except wsock.Error as error:
+        assert error.code == wsock.ENOTSUP
+        return
+    walk = Walk(world)
+    asking = Asking(walk)
+    before, failed = 0, True
+    while failed:
+        asking.page.send('{"type": "call", "name": "x", "args": [1], "id": "x"}')
+        assert world.queue.wait(PATIENCE)
+        failed, _, raised = failing.call(world.queue.poll, before, 1, False)
+        walk.sound(("poll", before), raised)
+        asking.answered()
+        before += 1
+        assert before < 5000
+    assert before > 20
+    answers = [each for each in asking.heard if '"re":"x"' in each]
+    assert len(answers) == before, "each is answered"
+    assert any("failed" in each for each in answers) and '["x",[1]]' in answers[-1]
+    asking.queue.close()
 
 
 def test_nothing_is_left():

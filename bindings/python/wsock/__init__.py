@@ -13,6 +13,7 @@ from . import _wsock
 
 _wsock.check_interpreter()  # before anything is shared with another interpreter
 
+from ._asks import Ask, AskKind, Refused, RoomHooks
 from ._clients import Client
 from ._connections import Connection, Fields, Headers, Request
 from ._errors import (Began, Cause, CloseInfo, Error, State, StateInfo, log_and_close,
@@ -76,21 +77,21 @@ else:
 
 
 # Tracebacks and repr() show where a class is found.
-for _class in (Began, Cause, CloseInfo, Error, Joined, JWT, JWTError, JWTFault, JWTKey, Member, Person, Position, Published,
-               RoomMessage, State, StateInfo):
+for _class in (Ask, AskKind, Began, Cause, CloseInfo, Error, Joined, JWT, JWTError, JWTFault, JWTKey, Member, Person, Position, Published,
+               Refused, RoomHooks, RoomMessage, State, StateInfo):
     _class.__module__ = __name__
 del _class
 
-_wsock.set_classes(Error, Connection, Request, CloseInfo, StateInfo, log_and_close, log_line)
+_wsock.set_classes(Error, Connection, Request, Ask, CloseInfo, StateInfo, log_and_close, log_line)
 del log_line
 
 __all__ = [
-    "Began", "Buffer", "capsule", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
+    "Ask", "AskKind", "Began", "Buffer", "capsule", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
     "EADDRNOTAVAIL", "EAGAIN", "EBUSY", "ECLOSED", "ECONNREFUSED", "ECONNRESET",
     "EDEADLK", "EEXIST", "EHANDSHAKE", "EINVAL", "EMFILE", "Endpoint", "ENOENT", "ENOMEM",
     "ENOTSUP", "EOPTION", "EPROTOCOL", "ERANGE", "ERATE", "ERESOLVE", "Error", "ESYSTEM",
     "ETIMEDOUT", "ETLS", "ETOOBIG", "EUNREACHABLE", "EURL", "EUTF8", "Fields", "Headers",
     "Joined", "JWT", "JWTError", "JWTFault", "JWTKey", "LEFT_BY_CALL", "LEFT_BY_CLOSE", "LEFT_BY_END", "LEFT_BY_KICK",
     "log_and_close", "Member", "Message", "Payload", "Person", "Position", "Published",
-    "Queue", "Request", "Room", "RoomMessage", "Runtime", "secret_equal", "Server", "State", "StateInfo", "Timer", "TLS",
+    "Queue", "Refused", "Request", "Room", "RoomHooks", "RoomMessage", "Runtime", "secret_equal", "Server", "State", "StateInfo", "Timer", "TLS",
 ]

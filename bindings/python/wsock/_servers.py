@@ -2,7 +2,7 @@
 """Servers and their endpoints."""
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from . import _options, _wsock
+from . import _asks, _options, _wsock
 from ._connections import Connection
 from ._errors import Error
 from ._handlers import (CONNECTION_EVENTS, ConnectionHandlers, Fn, Hosted, set_codec,
@@ -50,6 +50,10 @@ class Endpoint(ConnectionHandlers):
     def _handler(self, name: str, fn: Any) -> Any:
         """What is called for fn: on event loops it may be a coroutine function."""
         return fn
+
+    def _hook(self, fn: Any) -> Any:
+        """The same for a hook of rooms."""
+        return _asks.answering(fn)
 
     def _on(self, name: str, fn: Fn) -> Fn:
         self._hooks.set(name, self._handler(name, fn))
@@ -111,6 +115,7 @@ class Server(Hosted):
         self._codec = codec
         self._payload = payload
         self._stopped = False
+        self._accepts = False
         self._heralds = Heralds(self)
         try:
             self._make(urls, own)
@@ -150,8 +155,28 @@ class Server(Hosted):
             set_payload(endpoint._hooks, self._payload)
             if self._on_error is not None:
                 endpoint._hooks.set("on_error", self._on_error)
+            if self._accepts:
+                endpoint._hooks.make_ready()
         endpoint.configure(**options)
         return endpoint
+
+    def serve_rooms(self, *patterns: str, on_hello: Any = None, on_join: Any = None,
+                    on_publish: Any = None, on_call: Any = None,
+                    **options: Any) -> _asks.RoomHooks:
+        """Serve rooms to pages, and to whatever else speaks rooms.v1, on endpoints: many
+        rooms on a connection to "/rooms", the one of the path to "/rooms/{room}". Before
+        start() and run(); their messages are the library's from then on. Returns their
+        RoomHooks, whose decorators set the hooks, as these keywords do; others are options
+        of endpoints. Again, it replaces the hooks."""
+        if not patterns:
+            raise TypeError('serve_rooms() takes paths: serve_rooms("/rooms", "/rooms/{room}")')
+        hooks = _asks.RoomHooks(tuple(self.endpoint(each, **options) for each in patterns))
+        for endpoint in hooks.endpoints:
+            endpoint._hooks.serve_rooms()
+        given = dict(zip(_asks.HOOKS, (on_hello, on_join, on_publish, on_call)))
+        for name, fn in given.items():
+            hooks._on(name, fn)
+        return hooks
 
     def _on(self, name: str, pattern: str) -> Callable[[Fn], Fn]:
         if not isinstance(pattern, str):
@@ -323,6 +348,14 @@ class Server(Hosted):
         queued."""
         return int(_wsock.send_to(self._handle, identity, data, text, compress))
 
+    def away(self, seconds: float, *, reconnect: bool = True) -> None:
+        """Tell all clients that speak rooms.v1 that this server will go: they spread their
+        coming back over that time, or do not come back. Connections stay open. stop() tells
+        it too, before it closes them."""
+        if not seconds >= 0:
+            raise ValueError("a time is a number of seconds, 0 or more")
+        _wsock.server_away(self._handle, round(seconds * 1000), int(reconnect))
+
     def disconnect(self, identity: str, code: int = 1000,
                    reason: Optional[str] = None) -> int:
         """Begin to close all connections of an identity. Returns how many."""
@@ -342,6 +375,9 @@ class Server(Hosted):
 
     def start(self) -> None:
         """Accept connections; somebody has to dispatch the queue."""
+        for endpoint in list(self._endpoints.values()):
+            unless(_wsock.ECLOSED, endpoint._hooks.make_ready)
+        self._accepts = True
         _wsock.server_resume_accept(self._handle)
         if self not in self.queue._hosted:
             self.queue._hosted.append(self)

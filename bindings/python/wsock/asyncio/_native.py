@@ -9,6 +9,7 @@ from collections import deque
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
+from .._asks import Ask, settle, settle_by
 from .._connections import Connection, Request
 from .._errors import Error, log_and_close
 from .._servers import Endpoint
@@ -76,6 +77,12 @@ class AsyncEndpoint(Endpoint):
             fn(connection, *args))
 
 
+    def _hook(self, fn: Any) -> Any:
+        if not inspect.iscoroutinefunction(fn):
+            return super()._hook(fn)
+        return lambda ask: self._server._spawn(self._server._consult(fn, ask))
+
+
 class Server(NativeServer):
     """A `wsock.Server` on the queue of an event loop, to be made inside of it: rooms,
     timers and decorators are the same, and handlers may be coroutine functions. Those of
@@ -132,6 +139,15 @@ class Server(NativeServer):
             self._failed(error, request)
             if not request.answered:
                 _quietly(lambda: request.reject(500))
+
+    async def _consult(self, fn: Any, ask: Ask) -> None:
+        try:
+            settle(ask, await fn(ask))
+        except Exception as error:
+            if not settle_by(ask, error):
+                self._failed(error, ask)
+                if not (ask.answered or ask._deferred):
+                    _quietly(lambda: ask.refuse("failed", "the application failed", retry=True))
 
     def on_error(self, fn: Any) -> Any:
         """fn(error, subject): a handler raised; see wsock.Server.on_error."""
