@@ -18,7 +18,7 @@
 
 #include "../log.h"
 
-/* ---- handles: one reference to an object of the library, as a full userdata ---- */
+/* ---- handles: one reference to an object of the library, in the box of a script ---- */
 
 enum wlua_kind {
     WLUA_runtime,
@@ -34,24 +34,29 @@ enum wlua_kind {
     WLUA_jwt_key,
     WLUA_jwt,
     WLUA_ask,
+    WLUA_members, /* no object of the library's, but a list of some: see rooms.c */
     WLUA_KINDS
 };
 
 struct wlua_handle {
     void *object; /* NULL until the call that makes it succeeded */
     enum wlua_kind kind;
-    unsigned process;                  /* that made it, see wlua_process */
-    struct wlua_handle *next, **link;  /* of the state's; link: what points here */
+    unsigned process;                 /* that made it, see wlua_process */
+    struct wlua_state *state;         /* (borrowed) while it has a link */
+    int ref;                          /* keeps this, while it has a link */
+    struct wlua_handle *next, **link; /* of the state's; link: what points here */
 };
 
 /** Counts forks: what a parent made is of no use to its child. */
 extern unsigned wlua_process;
 
 /** Drop what handles still hold: those that finalizers make while a state closes are never
- *  finalized themselves. */
+ *  finalized themselves, nor are others for whose finalizer there was no memory. */
 void wlua_drop_handles(struct wlua_handle **handles);
 /** Drop those of one object, from the first handle on. Takes no memory. */
 void wlua_drop_object(struct wlua_handle *handle, const void *object);
+/** Drop what a handle holds before its finalizer does. */
+void wlua_drop_handle(lua_State *L, int index);
 /** Make the metatables; leaves that of connections on the stack, for wlua_fast_conn(). */
 void wlua_open_handles(lua_State *L);
 /** Push a handle that has no object yet. @return where the object belongs: before a
@@ -140,7 +145,7 @@ struct wlua_state {
     wsock_queue *queue;
     struct wbind_log *log; /* of the runtime */
     struct wlua_kept *kept;
-    struct wlua_handle *handles; /* all that were not collected */
+    struct wlua_handle *handles; /* all that were not finalized */
 
     lua_State *L;     /* that called dispatch */
     lua_State *store; /* its stack holds the table of references */
@@ -206,8 +211,8 @@ int wlua_push_ask(lua_State *L, const struct wlua_event *event);
  *  and so refused by the library. */
 void wlua_fail_ask(struct wlua_state *state, wsock_ask *ask);
 
-/** Make the metatable that lists of connections need. */
-void wlua_open_members(lua_State *L);
+/** Free a list of connections. */
+void wlua_drop_members(void *members);
 /** Push a table of a message to a room. */
 void wlua_push_room_message(lua_State *L, const wsock_room_message *message);
 

@@ -2,7 +2,12 @@
 /* Handles, and arguments: whatever a script passes ends in an object that lives, or in a
  * Lua error. A handle is a userdata of its own kind, told by its metatable, so that no
  * other module's userdata is taken for one; what was made before a fork() is refused
- * after it, since its locks and threads stayed behind. */
+ * after it, since its locks and threads stayed behind.
+ *
+ * That userdata is only a box. What it holds is another one, which the state refers to
+ * until the finalizer of the box has run: Lua runs none for which it finds no memory
+ * (that of a C function needs room on the stack), and frees the box all the same. Then
+ * the state still knows what was in it, and drops that at its end. */
 #include "core.h"
 
 #include <string.h>
@@ -11,10 +16,10 @@ unsigned wlua_process;
 
 typedef void (*drop_fn)(void *object);
 
-#define DROP(type)                         \
-    static void drop_##type(void *object)  \
-    {                                      \
-        wsock_##type##_unref(object);      \
+#define DROP(type)                        \
+    static void drop_##type(void *object) \
+    {                                     \
+        wsock_##type##_unref(object);     \
     }
 DROP(runtime)
 DROP(endpoint)
@@ -40,32 +45,52 @@ static const struct {
     drop_fn drop;
 } kinds[WLUA_KINDS] = {
 #define KIND(type) [WLUA_##type] = {"wsock." #type, drop_##type}
-    KIND(runtime), KIND(server),  KIND(endpoint), KIND(request), KIND(conn),
-    KIND(client),  KIND(message), KIND(room),     KIND(queue),   KIND(timer),
-    KIND(jwt_key), KIND(jwt),     KIND(ask),
+    KIND(runtime),  KIND(server),
+    KIND(endpoint), KIND(request),
+    KIND(conn),     KIND(client),
+    KIND(message),  KIND(room),
+    KIND(queue),    KIND(timer),
+    KIND(jwt_key),  KIND(jwt),
+    KIND(ask),      [WLUA_members] = {"wsock.members", wlua_drop_members},
 };
 
-static void drop(struct wlua_handle *handle)
+static void release(struct wlua_handle *handle)
 {
     void *object = handle->object;
 
     handle->object = NULL;
-    if (handle->link != NULL) {
-        *handle->link = handle->next;
-        if (handle->next != NULL)
-            handle->next->link = handle->link;
-        handle->link = NULL;
-    }
     if (object != NULL && handle->process == wlua_process)
         kinds[handle->kind].drop(object);
 }
 
-static int drop_handle(lua_State *L)
+static void drop(struct wlua_handle *handle)
 {
-    drop(lua_touserdata(L, 1));
+    *handle->link = handle->next;
+    if (handle->next != NULL)
+        handle->next->link = handle->link;
+    handle->link = NULL;
+    release(handle);
+}
+
+void wlua_drop_handle(lua_State *L, int index)
+{
+    struct wlua_handle **box = lua_touserdata(L, index), *handle = *box;
+
+    *box = NULL;
+    if (handle == NULL || handle->link == NULL)
+        return;
+    drop(handle);
+    wlua_unref(handle->state, handle->ref);
+}
+
+static int finalize(lua_State *L)
+{
+    wlua_drop_handle(L, 1);
     return 0;
 }
 
+/* Their boxes may still be looked into, so they stay until Lua frees all that there is.
+ */
 void wlua_drop_handles(struct wlua_handle **handles)
 {
     while (*handles != NULL)
@@ -74,20 +99,19 @@ void wlua_drop_handles(struct wlua_handle **handles)
 
 void wlua_drop_object(struct wlua_handle *handle, const void *object)
 {
-    struct wlua_handle *next;
-
-    for (; handle != NULL; handle = next) {
-        next = handle->next;
+    for (; handle != NULL; handle = handle->next)
         if (handle->object == object)
-            drop(handle);
-    }
+            release(handle);
 }
 
 static int handle_text(lua_State *L)
 {
-    struct wlua_handle *handle = lua_touserdata(L, 1);
+    struct wlua_handle *const *box = lua_touserdata(L, 1);
 
-    lua_pushfstring(L, "%s (%p)", kinds[handle->kind].name, handle->object);
+    if (*box != NULL)
+        lua_pushfstring(L, "%s (%p)", kinds[(*box)->kind].name, (*box)->object);
+    else
+        lua_pushliteral(L, "wsock (finalized)");
     return 1;
 }
 
@@ -95,7 +119,7 @@ void wlua_open_handles(lua_State *L)
 {
     for (int i = 0; i < WLUA_KINDS; i++) {
         luaL_newmetatable(L, kinds[i].name);
-        lua_pushcfunction(L, drop_handle);
+        lua_pushcfunction(L, finalize);
         lua_setfield(L, -2, "__gc");
         lua_pushcfunction(L, handle_text);
         lua_setfield(L, -2, "__tostring");
@@ -110,13 +134,17 @@ void wlua_open_handles(lua_State *L)
 void *wlua_new_handle(lua_State *L, enum wlua_kind kind)
 {
     struct wlua_state *state = wlua_state_found(L);
-    struct wlua_handle *handle = lua_newuserdata(L, sizeof *handle);
+    struct wlua_handle **box = lua_newuserdata(L, sizeof *box), *handle;
 
-    *handle = (struct wlua_handle){.kind = kind, .process = wlua_process};
+    *box = NULL;
     luaL_getmetatable(L, kinds[kind].name);
     lua_setmetatable(L, -2);
+    handle = lua_newuserdata(L, sizeof *handle);
+    *handle = (struct wlua_handle){.kind = kind, .process = wlua_process, .state = state};
+    handle->ref = wlua_ref(L, state);
     handle->next = state->handles;
     handle->link = &state->handles;
+    *box = handle;
     if (handle->next != NULL)
         handle->next->link = &handle->next;
     state->handles = handle;
@@ -137,8 +165,11 @@ bool wlua_is(lua_State *L, int index, enum wlua_kind kind)
 
 void *wlua_check(lua_State *L, int index, enum wlua_kind kind)
 {
-    const struct wlua_handle *handle = luaL_checkudata(L, index, kinds[kind].name);
+    struct wlua_handle *const *box = luaL_checkudata(L, index, kinds[kind].name);
+    const struct wlua_handle *handle = *box;
 
+    if (handle == NULL)
+        luaL_error(L, "%s is finalized", kinds[kind].name);
     if (handle->process != wlua_process)
         luaL_error(L, "%s belongs to the process that forked", kinds[kind].name);
     if (handle->object == NULL)
@@ -169,7 +200,8 @@ const char *wlua_text(lua_State *L, int index)
 
 const char *wlua_bytes(lua_State *L, int index, size_t *len)
 {
-    /* A number is nearly always a mistake, and its text differs between versions of Lua. */
+    /* A number is nearly always a mistake, and its text differs between versions of Lua.
+     */
     luaL_checktype(L, index, LUA_TSTRING);
     return lua_tolstring(L, index, len);
 }

@@ -154,17 +154,17 @@ static int tick_until(lua_State *L)
  * handles, which is quicker than to look it up by name. */
 static wsock_conn *conn_of(lua_State *L, int index)
 {
-    const struct wlua_handle *handle;
+    struct wlua_handle *const *box;
 
     if (lua_istable(L, index)) {
         lua_rawgeti(L, index, 1);
-        handle = lua_touserdata(L, -1);
-        if (handle != NULL && lua_getmetatable(L, -1)) {
+        box = lua_touserdata(L, -1);
+        if (box != NULL && lua_getmetatable(L, -1)) {
             const bool same = lua_rawequal(L, -1, lua_upvalueindex(2));
 
             lua_pop(L, 2);
-            if (same && handle->process == wlua_process)
-                return handle->object;
+            if (same && *box != NULL && (*box)->process == wlua_process)
+                return (*box)->object;
         }
     }
     luaL_argerror(L, index, "connection expected (of this process)");

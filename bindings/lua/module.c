@@ -44,7 +44,6 @@ int luaopen_wsock_core(lua_State *L)
     lua_insert(L, 1);
     lua_setglobal(L, "swig_equals");
     lua_setglobal(L, "swig_type");
-    wlua_open_members(L);
     wlua_open_state(L);
     wlua_open_handles(L);
     add(L, wlua_state_functions);

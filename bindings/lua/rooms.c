@@ -16,45 +16,31 @@
 
 /* ---- lists of connections ---- */
 
-/* The members of this moment: drops the references whatever Lua does in between. */
+/* The members of this moment: their references are dropped whatever Lua does in between.
+ */
 struct members {
-    wsock_conn **conns;
     size_t count;
+    wsock_conn *conns[];
 };
 
-static int drop_members(lua_State *L)
+void wlua_drop_members(void *object)
 {
-    struct members *members = lua_touserdata(L, 1);
+    struct members *members = object;
 
     for (size_t i = 0; i < members->count; i++)
         wsock_conn_unref(members->conns[i]);
-    free(members->conns);
-    *members = (struct members){0};
-    return 0;
+    free(members);
 }
 
-void wlua_open_members(lua_State *L)
-{
-    luaL_newmetatable(L, "wsock.members");
-    lua_pushcfunction(L, drop_members);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 1);
-}
-
-/* Room for so many, on the stack. */
+/* Room for so many, in a handle on top of the stack. */
 static struct members *new_members(lua_State *L, size_t max)
 {
-    struct members *members = lua_newuserdata(L, sizeof *members);
+    struct members **box = wlua_new_handle(L, WLUA_members);
 
-    *members = (struct members){0};
-    luaL_getmetatable(L, "wsock.members");
-    lua_setmetatable(L, -2);
-    if (max == 0)
-        return members;
-    members->conns = malloc(max * sizeof(wsock_conn *));
-    if (members->conns == NULL)
+    *box = calloc(1, sizeof **box + max * sizeof(wsock_conn *));
+    if (*box == NULL)
         luaL_error(L, "not enough memory");
-    return members;
+    return *box;
 }
 
 /* A list of the objects of those on top. */
@@ -73,9 +59,7 @@ static int push_members(lua_State *L, const struct members *members)
         lua_rawseti(L, -2, ++n);
     }
     /* At once, and not when the collector comes to it: a reference keeps a connection. */
-    lua_pushcfunction(L, drop_members);
-    lua_pushvalue(L, -3);
-    lua_call(L, 1, 0);
+    wlua_drop_handle(L, lua_gettop(L) - 1);
     return 1;
 }
 
