@@ -65,10 +65,10 @@ static int ask_data(lua_State *L)
 /* ask_fail(ask): refuse it, with memory or without; unless it was let go. */
 static int ask_fail(lua_State *L)
 {
-    const struct wlua_handle *handle = luaL_checkudata(L, 1, "wsock.ask");
+    wsock_ask *ask = wlua_held(L, 1, WLUA_ask);
 
-    if (handle->object != NULL && handle->process == wlua_process)
-        wlua_fail_ask(wlua_state_of(L), handle->object);
+    if (ask != NULL)
+        wlua_fail_ask(wlua_state_of(L), ask);
     return 0;
 }
 

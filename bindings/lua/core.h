@@ -66,6 +66,8 @@ void *wlua_new_handle(lua_State *L, enum wlua_kind kind);
 bool wlua_is(lua_State *L, int index, enum wlua_kind kind);
 /** The object of an argument; raises an error for whatever is none of that kind. */
 void *wlua_check(lua_State *L, int index, enum wlua_kind kind);
+/** The same, or NULL when it holds none, or not of this process. */
+void *wlua_held(lua_State *L, int index, enum wlua_kind kind);
 /** Push nil, text and code. @return 3, for return */
 int wlua_fail(lua_State *L, int code);
 /** A text without NUL; NULL for nil. */

@@ -177,6 +177,13 @@ void *wlua_check(lua_State *L, int index, enum wlua_kind kind)
     return handle->object;
 }
 
+void *wlua_held(lua_State *L, int index, enum wlua_kind kind)
+{
+    struct wlua_handle *const *box = luaL_checkudata(L, index, kinds[kind].name);
+
+    return *box != NULL && (*box)->process == wlua_process ? (*box)->object : NULL;
+}
+
 int wlua_fail(lua_State *L, int code)
 {
     lua_pushnil(L);

@@ -44,13 +44,15 @@ struct wsock_ask *wsi_v1_ask_new(struct wsi_v1_session *session, json_t *object)
 {
     struct wsock_ask *ask = wsi_zalloc(sizeof *ask);
 
-    if (ask == NULL)
+    if (ask == NULL) {
+        json_decref(object);
         return NULL;
+    }
     wsi_ref_init(&ask->ref);
     wsi_ref_init(&ask->handles);
     ask->session = session;
     ask->conn = wsock_conn_ref(session->conn);
-    ask->object = json_incref(object);
+    ask->object = object;
     ask->accepted = true;
     atomic_init(&ask->claimed, false);
     atomic_init(&ask->stage, WSI_V1_ASKED);

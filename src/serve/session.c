@@ -248,6 +248,7 @@ static void count_broken(struct wsi_v1_session *session)
                              "one message after the other is no frame");
 }
 
+/* @param object (consumed) */
 static void take_frame(struct wsi_v1_session *session, json_t *object)
 {
     struct wsock_ask *ask = wsi_v1_ask_new(session, object);
@@ -316,18 +317,23 @@ static void take_late(struct wsi_v1_session *session)
     wsi_free(late);
 }
 
+/* A frame leaves its batch whole: its question may end on another thread, and jansson
+ * counts references in a way that is for one thread only. */
 static void take_batch(struct wsi_v1_session *session)
 {
-    json_t *batch = session->batch;
-    const size_t at = session->next++;
-    json_t *object = json_is_array(batch) ? json_array_get(batch, at) : batch;
+    json_t *batch = session->batch, *object = json_array_get(batch, session->next);
 
-    if (at >= (json_is_array(batch) ? json_array_size(batch) : 1)) {
+    if (!json_is_array(batch)) {
+        session->batch = NULL;
+        take_frame(session, batch);
+    } else if (object == NULL) {
         session->batch = NULL;
         json_decref(batch);
-        return;
+    } else {
+        json_incref(object);
+        json_array_set_new(batch, session->next++, json_null());
+        take_frame(session, object);
     }
-    take_frame(session, object);
 }
 
 /* The room of the path, which nobody asked for in a frame. */

@@ -237,7 +237,7 @@ void wsi_v1_turn_down(struct wsock_ask *ask);
 
 /* ---- ask.c ---- */
 
-/** @param object (borrowed, nullable) @return (owned, nullable) NULL without memory. */
+/** @param object (consumed, nullable) @return (owned, nullable) NULL without memory. */
 struct wsock_ask *wsi_v1_ask_new(struct wsi_v1_session *session, json_t *object);
 void wsi_v1_ask_unref(struct wsock_ask *ask);
 /** Ask the application, if it wants to be. @return whether it is decided. */
