@@ -12,6 +12,9 @@ let client = null;
 let room = null;
 let known = null; // who we were when we last joined
 let last = null; // the position of the newest message that is shown
+let hindrance = null; // why we are not in the room yet, as it was told
+let isAtEnd = true; // of the log
+let logTop = 0; // as far as it was scrolled
 
 function remember(key, value) {
   try {
@@ -31,10 +34,22 @@ function element(tag, className, text) {
 
 function addToLog(node, before = null) {
   const log = $("log");
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   log.insertBefore(node, before);
   while (log.childElementCount > LOG_MAX) log.firstElementChild.remove();
-  if (atEnd) log.scrollTop = log.scrollHeight;
+  keepAtEnd();
+}
+
+// Whoever reads the newest goes on to, also when the keyboard of a phone or the members take room.
+function keepAtEnd() {
+  if (isAtEnd) $("log").scrollTop = $("log").scrollHeight;
+}
+
+// The end also moves away by itself, when the log becomes smaller: only who scrolls back leaves it.
+function noteScroll() {
+  const { scrollHeight, scrollTop, clientHeight } = $("log");
+  if (scrollHeight - scrollTop - clientHeight < 40) isAtEnd = true;
+  else if (scrollTop < logTop) isAtEnd = false;
+  logTop = scrollTop;
 }
 
 function logEvent(text) {
@@ -56,7 +71,11 @@ function messageNode(data, { from, time: sent }) {
   const time = element("time", "", when.toLocaleTimeString([], { timeStyle: "short" }));
   time.dateTime = when.toISOString();
   time.title = when.toLocaleString();
-  item.append(element("span", "from", from), time, element("p", "text", textOf(data)));
+  item.append(
+    element("span", "from", from ?? "(the server)"),
+    time,
+    element("p", "text", textOf(data)),
+  );
   return item;
 }
 
@@ -94,28 +113,46 @@ function showMembers() {
   $("count").textContent = room.count;
 }
 
-function showState({ state, delay, reason }) {
+// Online is who is in the room.
+function showState({ state, reason }) {
   const texts = {
     connecting: "connecting…",
-    open: "online",
-    waiting: `back in ${Math.ceil(delay / 1000)} s`,
+    open: "entering…",
+    online: "online",
+    waiting: "reconnecting…",
     closed: "offline",
   };
-  $("state").dataset.state = state === "open" ? "online" : state;
-  $("state").textContent = texts[state];
-  $("send").disabled = state !== "open";
-  if (state === "closed" && client) leave(reason);
+  const shown = state === "open" && room.isJoined ? "online" : state;
+  $("state").dataset.state = shown;
+  $("state").textContent = texts[shown];
+  $("send").disabled = shown !== "online";
+  if (state === "closed" && client) leave(reason || "The server ended the connection.");
 }
 
 // A connection that came back with all that was missed is nothing to tell.
 function showJoined({ recovered }) {
   const before = known;
   known = client.identity;
+  hindrance = null;
+  showState(client);
   showMembers();
   if (recovered && known === before) return;
   if (before && !recovered) logEvent("Some messages may be missing here");
   const line = logEvent(`You are here as ${known}`);
   if (!recovered) showKept(line);
+}
+
+// It is tried again, and told once.
+function showWaiting({ error }) {
+  showState(client);
+  if (hindrance === error.message) return;
+  hindrance = error.message;
+  logEvent(`Not in the room yet: ${hindrance}. Trying again…`);
+}
+
+function showLeft(reason) {
+  const texts = { kicked: "You were sent out of the room.", closed: "The room was closed." };
+  leave(texts[reason] ?? `You were sent out of the room: ${reason}`);
 }
 
 function showPresence({ joined, left }) {
@@ -146,11 +183,15 @@ function enter(roomName, name) {
   room = client.room(roomName, { recover: true });
   last = null;
   known = null;
+  hindrance = null;
+  isAtEnd = true;
   room.on("joined", showJoined);
   room.on("presence", showPresence);
   room.on("message", showMessage);
   room.on("refused", (error) => leave(error.message));
-  showState({ state: client.state, delay: 0 });
+  room.on("waiting", showWaiting);
+  room.on("left", showLeft);
+  showState(client);
   $("say").focus();
 }
 
@@ -158,7 +199,7 @@ function leave(why) {
   const old = client;
   client = null;
   old?.close();
-  showState({ state: "closed", delay: 0 });
+  showState({ state: "closed" });
   document.title = "wsock chat";
   $("chat").hidden = true;
   $("enter").hidden = false;
@@ -219,6 +260,8 @@ $("toggle-members").addEventListener("click", () => {
   $("toggle-members").setAttribute("aria-expanded", String(shown));
 });
 window.addEventListener("hashchange", followHash);
+$("log").addEventListener("scroll", noteScroll);
+new ResizeObserver(keepAtEnd).observe($("log"));
 
 $("name").value = remember("wsock.name");
 followHash();

@@ -8,12 +8,13 @@ import base64
 import os
 import signal
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tools"))
 
 from relay import Relay  # noqa: E402
-from tool import TIMEOUT, Process, Serve  # noqa: E402
+from tool import TIMEOUT, Process, Serve, run  # noqa: E402
 from webdriver import Browser, find_browser  # noqa: E402
 
 SKIPPED = 77  # meson's word for it
@@ -200,6 +201,53 @@ class ChatPage(unittest.TestCase):
             ann.open(f"{serve.page}#a..b")
             ann.type("#name", "Ann\n")
             ann.wait("document.getElementById('enter-error').textContent.includes('dots')")
+
+    def test_a_full_room_is_entered_as_soon_as_there_is_a_place(self):
+        with Serve("--set", "max_members=1") as serve:
+            ann, bob = self.tab(), self.tab()
+            enter(ann, serve.page, "lobby", "Ann")
+            bob.open(f"{serve.page}#lobby")
+            bob.run("document.getElementById('name').value = ''")
+            bob.type("#name", "Bob\n")
+            bob.wait(EVENT, "Not in the room yet: the room is full. Trying again\u2026")
+            self.assertTrue(bob.run("return document.getElementById('send').disabled"))
+            self.assertEqual(bob.text("#state"), "entering\u2026")
+            shoot(bob, "full")
+            ann.click("#leave")
+            bob.wait(EVENT, "You are here as Bob")
+            bob.wait("document.getElementById('state').dataset.state === 'online'")
+            self.assertFalse(bob.run("return document.getElementById('send').disabled"))
+
+    def test_who_is_sent_out_is_told_why(self):
+        with tempfile.TemporaryDirectory() as folder:
+            place = f"unix:{folder}/admin"
+            with Serve("--admin", place) as serve:
+                self.assertEqual(serve.line(), f"admin at {place}")
+                ann = self.tab()
+                enter(ann, serve.page, "lobby", "Ann")
+                self.assertEqual(run("publish", "--admin", place, "lobby", "news").returncode, 0)
+                ann.wait(SAID, "(the server)", "news")
+                kick = run("kick", "--admin", place, "--room", "lobby", "--reason", "too loud", "Ann")
+                self.assertEqual(kick.returncode, 0, kick.stderr)
+                ann.wait("document.getElementById('enter-error').textContent === "
+                         "'You were sent out of the room: too loud'")
+
+    def test_the_newest_message_stays_in_sight(self):
+        with Serve() as serve:
+            ann = self.tab()
+            ann.resize(360, 640)
+            enter(ann, serve.page, "lobby", "Ann")
+            for number in range(12):
+                say(ann, f"message {number}")
+                ann.wait(SAID, "Ann", f"message {number}")
+            at_end = ("(({scrollHeight, scrollTop, clientHeight}) => "
+                      "scrollHeight > clientHeight && scrollHeight - scrollTop - clientHeight < 2)"
+                      "(document.getElementById('log'))")
+            ann.wait(at_end)
+            ann.click("#toggle-members")
+            ann.wait(at_end)
+            ann.resize(360, 400)
+            ann.wait(at_end)
 
     def test_it_fits_a_phone(self):
         with Serve() as serve:
