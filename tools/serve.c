@@ -34,7 +34,6 @@ struct serve {
     const char *admin_key; /* a file */
     int64_t workers;       /* 0: the library's default */
     int64_t log_level;     /* WSOCK_LOG_*, 0: off; -1: the library's default */
-    int64_t heartbeat_ms;
     int is_public;
     int is_quiet;
     int has_ca, has_verify_client;
@@ -300,7 +299,7 @@ static int setup_endpoints(struct serve *s)
         r = wsock_endpoint_on_message(echo, on_echo, NULL, NULL);
     wsock_endpoint_unref(echo);
     if (r == 0)
-        r = rooms_new(&s->rooms, s->server, s->heartbeat_ms, hooks, user);
+        r = rooms_new(&s->rooms, s->server, hooks, user);
     if (r < 0)
         return fail(command, "cannot set up: %s", wsock_strerror(r));
     if (s->www != NULL) {
@@ -403,6 +402,18 @@ static int set_flag(struct serve *s, const char *flag, const char *name,
     return 0;
 }
 
+static int set_heartbeat(struct serve *s, const char *value)
+{
+    int64_t heartbeat_ms;
+    const int status = parse_seconds(command, "--heartbeat", value, &heartbeat_ms);
+
+    if (status != 0)
+        return status;
+    if (wsock_server_set_int64(s->server, "heartbeat", heartbeat_ms) < 0)
+        return usage_error(command, "--heartbeat: %s", wsock_server_error(s->server));
+    return 0;
+}
+
 /* @return -1 for an option that is about something else. */
 static int take_auth_option(struct auth *auth, int option, const char *value)
 {
@@ -490,7 +501,7 @@ static int take_option(struct serve *s, int option, const char *value)
     case OPT_SET:
         return set_option(command, rules, s->runtime, s->server, NULL, value);
     case OPT_HEARTBEAT:
-        return parse_seconds(command, "--heartbeat", value, &s->heartbeat_ms);
+        return set_heartbeat(s, value);
     case OPT_ADMIN:
         s->admin_url = value;
         return 0;
@@ -532,8 +543,6 @@ static int read_arguments(struct serve *s, struct args *args)
     }
     if (s->url_count == 0)
         s->urls[s->url_count++] = default_url;
-    if (s->heartbeat_ms < 100)
-        return usage_error(command, "--heartbeat: at least 0.1 seconds");
     if (check_ca(s) != 0)
         return EXIT_USAGE;
     if (s->admin_key != NULL && s->admin_url == NULL)
@@ -630,8 +639,7 @@ static int wants_help(int argc, char **argv)
 
 int serve_main(int argc, char **argv)
 {
-    struct serve s = {
-        .log_level = -1, .heartbeat_ms = 25000, .auth.by_backend.timeout_ms = 5000};
+    struct serve s = {.log_level = -1, .auth.by_backend.timeout_ms = 5000};
     struct args args;
     const int help = wants_help(argc, argv);
     int status = EXIT_FAILED;

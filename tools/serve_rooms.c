@@ -100,12 +100,12 @@ static int add_endpoint(struct rooms *rooms, const char *pattern,
     return r;
 }
 
-int rooms_new(struct rooms **out, wsock_server *server, int64_t heartbeat_ms,
-              const wsock_rooms_hooks *hooks, void *user)
+int rooms_new(struct rooms **out, wsock_server *server, const wsock_rooms_hooks *hooks,
+              void *user)
 {
     const wsock_rooms_hooks own = {.size = sizeof own, .on_hello = on_hello};
     struct rooms *rooms = calloc(1, sizeof *rooms);
-    int r = 0;
+    int r;
 
     if (rooms == NULL)
         return WSOCK_ENOMEM;
@@ -116,9 +116,7 @@ int rooms_new(struct rooms **out, wsock_server *server, int64_t heartbeat_ms,
         hooks = &own;
         user = rooms;
     }
-    r = wsock_server_set_int64(server, "heartbeat", heartbeat_ms);
-    if (r == 0)
-        r = add_endpoint(rooms, "/rooms", hooks, user);
+    r = add_endpoint(rooms, "/rooms", hooks, user);
     return r == 0 ? add_endpoint(rooms, "/rooms/{room}", hooks, user) : r;
 }
 

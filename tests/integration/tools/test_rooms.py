@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from tool import TIMEOUT, Process, Serve
+from tool import TIMEOUT, Process, Serve, run
 from ws_peer import BINARY, TEXT, Client
 
 
@@ -334,6 +334,18 @@ class Heartbeat(Rooms):
         for _ in range(3):
             self.assertEqual(client.take(), {"type": "hb"})
         self.assertGreater(time.monotonic() - start, 0.5)
+
+
+class HeartbeatSet(Rooms):
+    args = ("--heartbeat", "3", "--set", "heartbeat=7s")
+
+    def test_what_is_said_last_counts(self):
+        self.assertEqual(self.v1().ask(type="hello")["ok"]["heartbeat_ms"], 7000)
+
+    def test_a_heartbeat_that_cannot_be_is_told(self):
+        result = run("serve", "--heartbeat", "0.01")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("heartbeat", result.stderr)
 
 
 class Hello(Rooms):
