@@ -283,20 +283,14 @@ static void report(const struct options *o, const struct sample *from,
     if (o->json) {
         printf(
             "{\"members\": %zu, \"publishers\": %zu, \"payload\": %zu, \"depth\": %zu, "
-            "\"seconds\": %.6f, \"deliveries\": %.0f, \"deliveries_per_second\": %.0f, "
-            "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
+            "\"seconds\": %.6f, \"deliveries\": %.0f, \"deliveries_per_second\": %.0f, ",
             o->members, o->publishers, o->payload, o->depth, r.seconds, r.done,
-            r.done / r.seconds, r.own);
-        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", r.server);
+            r.done / r.seconds);
+        print_cpu_json(&r, o->pid);
         return;
     }
-    printf("%.0f deliveries in %.3f s: %.0f/s; generator CPU %.1f %%, %.0f ns a "
-           "delivery\n",
-           r.done, r.seconds, r.done / r.seconds, 100 * r.own / r.seconds,
-           r.own * 1e9 / r.done);
-    if (o->pid != 0)
-        printf("server CPU %.1f %%, %.0f ns a delivery\n", 100 * r.server / r.seconds,
-               r.server * 1e9 / r.done);
+    printf("%.0f deliveries in %.3f s: %.0f/s; ", r.done, r.seconds, r.done / r.seconds);
+    print_cpu(&r, o->pid, "delivery");
 }
 
 /* ---- command line ---- */
@@ -363,18 +357,12 @@ static void parse(struct options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct options options;
-    struct crowd crowd = {.options = &options, .epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+    struct crowd crowd = {.options = &options, .epoll_fd = must_epoll()};
     struct sample from, to;
 
     parse(&options, argc, argv);
-    crowd.generator = (struct generator){.begin = begin_all,
-                                         .turn = turn,
-                                         .warmup = options.warmup,
-                                         .seconds = options.seconds,
-                                         .pid = options.pid};
-    if (crowd.epoll_fd < 0)
-        die_errno("epoll_create1");
-    raise_fd_limit();
+    generator_init(&crowd.generator, begin_all, turn, options.warmup, options.seconds,
+                   options.pid);
     open_members(&crowd);
     run_by_time(&crowd.generator, &from, &to);
     report(&options, &from, &to);

@@ -295,19 +295,14 @@ static void report(const struct options *o, const struct sample *from,
     const struct sample_rates r = between(from, to);
 
     if (o->json) {
-        printf("{\"seconds\": %.6f, \"handshakes\": %.0f, \"key_exchanges\": %ju, "
-               "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
-               r.seconds, r.done, (uintmax_t)r.extra, r.own);
-        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", r.server);
+        printf("{\"seconds\": %.6f, \"handshakes\": %.0f, \"key_exchanges\": %ju, ",
+               r.seconds, r.done, (uintmax_t)r.extra);
+        print_cpu_json(&r, o->pid);
         return;
     }
-    printf("%.0f handshakes in %.3f s: %.0f a second, %.0f %% with a key exchange; "
-           "generator CPU %.1f %%, %.1f us each\n",
-           r.done, r.seconds, r.done / r.seconds, 100 * r.extra / r.done,
-           100 * r.own / r.seconds, r.own * 1e6 / r.done);
-    if (o->pid != 0)
-        printf("server CPU %.1f %%, %.1f us each\n", 100 * r.server / r.seconds,
-               r.server * 1e6 / r.done);
+    printf("%.0f handshakes in %.3f s: %.0f/s, %.0f %% with a key exchange; ", r.done,
+           r.seconds, r.done / r.seconds, 100 * r.extra / r.done);
+    print_cpu(&r, o->pid, "handshake");
 }
 
 /* Command line */
@@ -364,14 +359,9 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     parse(&options, argc, argv);
-    shaker.generator = (struct generator){.begin = begin_all,
-                                          .turn = turn,
-                                          .warmup = options.warmup,
-                                          .seconds = options.seconds,
-                                          .pid = options.pid};
-    shaker.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (shaker.epoll_fd < 0)
-        die_errno("epoll_create1");
+    generator_init(&shaker.generator, begin_all, turn, options.warmup, options.seconds,
+                   options.pid);
+    shaker.epoll_fd = must_epoll();
     shaker.context = client_context(&options.client);
     shaker.slots = must_alloc(options.in_flight, sizeof *shaker.slots);
     shaker.request_len = put_request(shaker.request, &options.target);

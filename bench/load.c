@@ -232,33 +232,21 @@ static void report(const struct load *load, const struct sample *from,
                    const struct sample *to)
 {
     const struct options *o = load->options;
-    const struct sample_rates r = between(from, to);
+    struct sample_rates r = between(from, to);
     const double messages = r.done / (double)load->reply_len;
 
     if (o->json) {
         printf("{\"connections\": %zu, \"payload\": %zu, \"depth\": %zu, "
-               "\"seconds\": %.6f, \"messages\": %.0f, \"messages_per_second\": %.0f, "
-               "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
+               "\"seconds\": %.6f, \"messages\": %.0f, \"messages_per_second\": %.0f, ",
                o->connections, o->payload, o->depth, r.seconds, messages,
-               messages / r.seconds, r.own);
-        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", r.server);
+               messages / r.seconds);
+        print_cpu_json(&r, o->pid);
         return;
     }
-    printf("%.0f messages in %.3f s: %.0f messages/s; generator CPU %.1f %%, %.0f ns a "
-           "message\n",
-           messages, r.seconds, messages / r.seconds, 100 * r.own / r.seconds,
-           r.own * 1e9 / messages);
-    if (o->pid != 0)
-        printf("server CPU %.1f %%, %.0f ns a message\n", 100 * r.server / r.seconds,
-               r.server * 1e9 / messages);
-}
-
-static void hold_idle(void)
-{
-    puts("ready");
-    fflush(stdout);
-    while (read(STDIN_FILENO, buffer, sizeof buffer) > 0)
-        continue;
+    r.done = messages; /* it counts bytes */
+    printf("%.0f messages in %.3f s: %.0f/s; ", messages, r.seconds,
+           messages / r.seconds);
+    print_cpu(&r, o->pid, "message");
 }
 
 /* Command line */
@@ -348,18 +336,12 @@ static void parse(struct options *o, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct options options;
-    struct load load = {.options = &options, .epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+    struct load load = {.options = &options, .epoll_fd = must_epoll()};
     struct sample from, to;
 
     parse(&options, argc, argv);
-    load.generator = (struct generator){.begin = begin_all,
-                                        .turn = turn,
-                                        .warmup = options.warmup,
-                                        .seconds = options.seconds,
-                                        .pid = options.pid};
-    if (load.epoll_fd < 0)
-        die_errno("epoll_create1");
-    raise_fd_limit();
+    generator_init(&load.generator, begin_all, turn, options.warmup, options.seconds,
+                   options.pid);
     build_frames(&load);
     open_connections(&load);
     if (options.idle) {

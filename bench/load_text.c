@@ -407,19 +407,14 @@ static void report(const struct load *load, const struct sample *from,
     const struct sample_rates r = between(from, to);
 
     if (o->json) {
-        printf("{\"seconds\": %.6f, \"messages\": %.0f, \"bytes_out\": %.0f, "
-               "\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ",
-               r.seconds, r.done, r.extra, r.own);
-        printf(o->pid != 0 ? "%.6f}\n" : "null}\n", r.server);
+        printf("{\"seconds\": %.6f, \"messages\": %.0f, \"bytes_out\": %.0f, ", r.seconds,
+               r.done, r.extra);
+        print_cpu_json(&r, o->pid);
         return;
     }
-    printf("%.0f messages in %.3f s: %.0f messages/s, %.4f bytes out a byte; generator "
-           "CPU %.1f %%\n",
-           r.done, r.seconds, r.done / r.seconds, r.extra / (r.done * (double)o->size),
-           100 * r.own / r.seconds);
-    if (o->pid != 0)
-        printf("server CPU %.1f %%, %.2f us a message\n", 100 * r.server / r.seconds,
-               r.server * 1e6 / r.done);
+    printf("%.0f messages in %.3f s: %.0f/s, %.4f bytes out a byte; ", r.done, r.seconds,
+           r.done / r.seconds, r.extra / (r.done * (double)o->size));
+    print_cpu(&r, o->pid, "message");
 }
 
 static void load_fini(struct load *load)
@@ -440,18 +435,12 @@ static void load_fini(struct load *load)
 int main(int argc, char **argv)
 {
     struct text_options options;
-    struct load load = {.options = &options, .epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+    struct load load = {.options = &options, .epoll_fd = must_epoll()};
     struct sample from, to;
 
     text_options_parse(&options, argc, argv);
-    load.generator = (struct generator){.begin = begin_all,
-                                        .turn = turn,
-                                        .warmup = options.warmup,
-                                        .seconds = options.seconds,
-                                        .pid = options.pid};
-    if (load.epoll_fd < 0)
-        die_errno("epoll_create1");
-    raise_fd_limit();
+    generator_init(&load.generator, begin_all, turn, options.warmup, options.seconds,
+                   options.pid);
     parse_url(&load.target, options.url);
     if (load.target.tls)
         die("no TLS here");

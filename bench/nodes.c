@@ -479,9 +479,7 @@ int main(int argc, char **argv)
 
     parse(&options, argc, argv);
     nodes.options = &options;
-    nodes.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (nodes.epoll_fd < 0)
-        die_errno("epoll_create1");
+    nodes.epoll_fd = must_epoll();
     raise_fd_limit();
     open_members(&nodes);
     run(&nodes);

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* The example of RFC 6455 section 1.3: a fixed key needs no SHA-1 here. */
 #define KEY    "dGhlIHNhbXBsZSBub25jZQ=="
@@ -59,6 +61,16 @@ struct clocks read_clocks(pid_t server_pid)
 }
 
 /* Runs */
+
+void generator_init(struct generator *g,
+                    void (*begin)(struct generator *g, size_t rounds),
+                    void (*turn)(struct generator *g), double warmup, double seconds,
+                    pid_t pid)
+{
+    *g = (struct generator){
+        .begin = begin, .turn = turn, .warmup = warmup, .seconds = seconds, .pid = pid};
+    raise_fd_limit();
+}
 
 static struct sample take_sample(const struct generator *g)
 {
@@ -112,6 +124,23 @@ struct sample_rates between(const struct sample *from, const struct sample *to)
         .done = (double)(to->done - from->done),
         .extra = (double)(to->extra - from->extra),
     };
+}
+
+/* Reports */
+
+void print_cpu_json(const struct sample_rates *r, pid_t pid)
+{
+    printf("\"generator_cpu_seconds\": %.6f, \"server_cpu_seconds\": ", r->own);
+    printf(pid != 0 ? "%.6f}\n" : "null}\n", r->server);
+}
+
+void print_cpu(const struct sample_rates *r, pid_t pid, const char *what)
+{
+    printf("generator CPU %.1f %%, %.0f ns a %s\n", 100 * r->own / r->seconds,
+           r->own * 1e9 / r->done, what);
+    if (pid != 0)
+        printf("server CPU %.1f %%, %.0f ns a %s\n", 100 * r->server / r->seconds,
+               r->server * 1e9 / r->done, what);
 }
 
 /* Command lines */
@@ -234,4 +263,23 @@ void raise_fd_limit(void)
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+}
+
+void hold_idle(void)
+{
+    char sink[256];
+
+    puts("ready");
+    fflush(stdout);
+    while (read(STDIN_FILENO, sink, sizeof sink) > 0)
+        continue;
+}
+
+int must_epoll(void)
+{
+    const int fd = epoll_create1(EPOLL_CLOEXEC);
+
+    if (fd < 0)
+        die_errno("epoll_create1");
+    return fd;
 }

@@ -69,6 +69,12 @@ struct sample {
     int64_t idle;
 };
 
+/** @param begin, turn as above. @param pid 0: do not read a server's clock. The limit of
+ *  open files is raised, too. */
+void generator_init(struct generator *g,
+                    void (*begin)(struct generator *g, size_t rounds),
+                    void (*turn)(struct generator *g), double warmup, double seconds,
+                    pid_t pid);
 void finish_all(struct generator *g);
 /** Warm up, measure for some seconds while rounds go on, let them end. */
 void run_by_time(struct generator *g, struct sample *from, struct sample *to);
@@ -81,6 +87,11 @@ struct sample_rates {
     double done, extra;
 };
 struct sample_rates between(const struct sample *from, const struct sample *to);
+
+/** The end of a report: what both programs used, as the last fields of an object of JSON
+ *  and as text. @param pid 0: the server's clock was not read. @param what was done. */
+void print_cpu_json(const struct sample_rates *r, pid_t pid);
+void print_cpu(const struct sample_rates *r, pid_t pid, const char *what);
 
 int64_t clock_ns(clockid_t id);
 
@@ -119,5 +130,11 @@ size_t put_request(char *head, const struct target *target);
 bool response_is_whole(const struct target *target, char *head, size_t len);
 
 void raise_fd_limit(void);
+
+/** Print "ready" and wait until standard input ends. */
+void hold_idle(void);
+
+/** A new descriptor of epoll. */
+int must_epoll(void);
 
 #endif
