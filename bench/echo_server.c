@@ -6,14 +6,14 @@
  * end of input stops it. Counting costs time, so only bench/memory asks for it.
  */
 #include <getopt.h>
-#include <malloc.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <wsock/wsock.h>
+
+#include "heap.h"
 
 #define SETTINGS_MAX 16
 
@@ -28,34 +28,7 @@ struct options {
     bool queue;
 };
 
-static atomic_size_t live_bytes;
 static wsock_queue *host;
-
-static void *count_malloc(size_t size)
-{
-    void *block = malloc(size);
-
-    atomic_fetch_add(&live_bytes, malloc_usable_size(block));
-    return block;
-}
-
-static void *count_realloc(void *block, size_t size)
-{
-    size_t before = malloc_usable_size(block);
-    void *grown = realloc(block, size);
-
-    if (grown != NULL) {
-        atomic_fetch_add(&live_bytes, malloc_usable_size(grown));
-        atomic_fetch_sub(&live_bytes, before);
-    }
-    return grown;
-}
-
-static void count_free(void *block)
-{
-    atomic_fetch_sub(&live_bytes, malloc_usable_size(block));
-    free(block);
-}
 
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
                        void *user)
@@ -129,6 +102,18 @@ static int open_room(wsock_server *server)
     return r;
 }
 
+/* At /rooms clients speak rooms.v1, if the build knows it. */
+static int serve_rooms(wsock_server *server)
+{
+    wsock_endpoint *rooms = NULL;
+    int r = wsock_server_endpoint(server, &rooms, "/rooms");
+
+    if (r == 0)
+        r = wsock_endpoint_serve_rooms(rooms, NULL, NULL, NULL);
+    wsock_endpoint_unref(rooms);
+    return r == WSOCK_ENOTSUP ? 0 : r;
+}
+
 static int start(wsock_server *server, const struct options *o)
 {
     wsock_endpoint *echo = NULL;
@@ -143,6 +128,8 @@ static int start(wsock_server *server, const struct options *o)
     if (r == 0)
         r = open_room(server);
     if (r == 0)
+        r = serve_rooms(server);
+    if (r == 0)
         r = wsock_server_listen(server, o->url);
     wsock_endpoint_unref(echo);
     return r;
@@ -154,7 +141,7 @@ static void obey(wsock_runtime *runtime, wsock_server *server)
 
     while (fgets(line, sizeof line, stdin) != NULL) {
         printf("connections %zu heap %zu\n", wsock_server_conn_count(server),
-               atomic_load(&live_bytes));
+               heap_bytes());
         fflush(stdout);
     }
     wsock_runtime_stop(runtime);
@@ -205,7 +192,8 @@ static const char usage[] =
     "  --handlers   register on_open and on_close as well\n"
     "  --queue      run the handlers on the main thread, from a queue\n"
     "  --control    count the heap and obey standard input\n"
-    "Echoes at the path /echo, broadcasts at /room, and prints \"ready\" once it listens.\n";
+    "Echoes at the path /echo, broadcasts at /room, speaks rooms.v1 at /rooms, and\n"
+    "prints \"ready\" once it listens.\n";
 
 static void parse(struct options *o, int argc, char **argv)
 {
@@ -253,8 +241,7 @@ int main(int argc, char **argv)
     int r;
 
     parse(&options, argc, argv);
-    r = options.control ? wsock_set_allocator(count_malloc, count_realloc, count_free)
-                        : 0;
+    r = options.control ? heap_count() : 0;
     if (r == 0)
         r = wsock_runtime_new(&runtime);
     if (r == 0)

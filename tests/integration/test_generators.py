@@ -2,14 +2,21 @@
 """The load generators of bench/, each for a moment: they count what they are told to, and
 notice what is wrong."""
 
+import contextlib
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+import brokers
+
 BENCH = os.environ["BENCH"]
+REDIS = os.environ.get("REDIS")
 CERTIFICATE = os.environ.get("CERTIFICATES", "") + "/together.pem"
 TIMEOUT = 60  # seconds; what takes so long has failed
 WINDOW = ("--warmup", "0.02", "--seconds", "0.1")
@@ -28,13 +35,13 @@ def free_port():
 class EchoServer:
     """From the block's begin to its end. Another program may take the free port first."""
 
-    def __init__(self, *args, scheme="ws"):
+    def __init__(self, *args, scheme="ws", url=None):
         self.command = [program("echo_server"), *args]
-        self.scheme = scheme
+        self.scheme, self.wanted = scheme, url
 
     def __enter__(self):
         for _ in range(5):
-            self.url = f"{self.scheme}://127.0.0.1:{free_port()}"
+            self.url = self.wanted or f"{self.scheme}://127.0.0.1:{free_port()}"
             self.process = subprocess.Popen([*self.command, self.url], stdout=subprocess.PIPE,
                                             text=True)
             if self.process.stdout.readline() == "ready\n":
@@ -107,6 +114,53 @@ class Generators(unittest.TestCase):
         self.assertEqual(lost["far"]["count"], 0)  # they come to nobody else there
         self.assertLess(lost["deliveries"], lost["due"])
 
+    def test_joins_and_leaves_are_counted(self):
+        with EchoServer() as server:
+            some = ("--connections", "6", "--rooms", "2", "--depth", "3")
+            counted = self.result("joins", *WINDOW, "--pid", str(server.process.pid), *some,
+                                  server.url + "/rooms")
+        with EchoServer("--set", "max_rooms=1") as full:
+            refused = run("joins", *WINDOW, *some, full.url + "/rooms")
+        self.assertGreater(counted["joins"], 0)
+        self.assertEqual((counted["connections"], counted["rooms"]), (6, 2))
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("too_many", refused.stderr)
+
+    def come_back(self, meanwhile):
+        """What becomes of a crowd whose server is killed and started again."""
+        with contextlib.ExitStack() as stack:
+            broker = stack.enter_context(brokers.running("redis"))
+            some = ("--set", f"cluster={broker.url}", "--set", "history_messages=100")
+            other = stack.enter_context(EchoServer(*some))
+            node = stack.enter_context(EchoServer(*some))
+            crowd = stack.enter_context(subprocess.Popen(
+                [program("comeback"), "--json", "--members", "30", "--in-flight", "4", "--missed",
+                 "5", f"{node.url}/rooms,{other.url}/rooms"], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+            self.assertEqual(crowd.stdout.readline(), "ready\n")
+            node.process.kill()
+            self.assertEqual(crowd.stdout.readline(), "published\n")
+            node.process.wait(TIMEOUT)
+            meanwhile(broker)
+            again = stack.enter_context(EchoServer(*some, url=node.url))
+            told, failed = crowd.communicate(f"{again.process.pid} {broker.pid}\n", TIMEOUT)
+        return crowd.returncode, told, failed
+
+    @unittest.skipUnless(REDIS, "a build without Redis or rooms.v1")
+    def test_a_crowd_comes_back_to_what_it_missed(self):
+        status, told, failed = self.come_back(lambda broker: None)
+        self.assertEqual((status, failed), (0, ""))
+        result = json.loads(told)
+        # Of 10 messages before, three have heard one, three two, and so on, and 5 are said meanwhile.
+        self.assertEqual((result["missed"], result["came"]), (30 // 10 * sum(range(5, 15)),) * 2)
+        self.assertGreater(result["server_cpu_seconds"], 0)
+
+    @unittest.skipUnless(REDIS, "a build without Redis or rooms.v1")
+    def test_a_crowd_notices_that_it_lost_something(self):
+        status, _, failed = self.come_back(lambda broker: broker.forget())
+        self.assertEqual(status, 1)
+        self.assertIn("a member is told that it has not recovered", failed)
+
     def test_load_text_inflates_what_comes_back(self):
         for mode in ("plain", "shared", "dedicated"):
             with self.subTest(mode), EchoServer("--set", f"compression={mode}" if mode != "plain"
@@ -134,7 +188,7 @@ class Generators(unittest.TestCase):
             self.assertGreater(self.result("bare_tls", *WINDOW, *args, CERTIFICATE)[what], 0)
 
     def test_command_lines(self):
-        for name in ("load", "load_text", "crowd", "nodes", "bare_zlib"):
+        for name in ("load", "load_text", "crowd", "nodes", "joins", "comeback", "bare_zlib"):
             with self.subTest(name):
                 told = run(name, "--help")
                 self.assertEqual((told.returncode, told.stderr), (0, ""))
@@ -142,7 +196,8 @@ class Generators(unittest.TestCase):
                 wrong = run(name, "--nonsense")
                 self.assertEqual((wrong.returncode, wrong.stdout), (2, ""))
                 self.assertIn("usage: ", wrong.stderr)
-                self.assertIn("malformed", run(name, "--seconds", "soon", "ws://x").stderr)
+                number = "--missed" if name == "comeback" else "--seconds"
+                self.assertIn("malformed", run(name, number, "soon", "ws://x").stderr)
         self.assertEqual(run("load", "ws://127.0.0.1:1/", "ws://127.0.0.1:2/").returncode, 2)
         self.assertIn("the URL is missing", run("load").stderr)
 

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The generator of joins: connections that speak rooms.v1 join a room and leave it again,
+ * D times in one batch, and send the next one when they are told of the last leave. What
+ * is counted is pairs of a join and a leave, each of which was answered.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "v1.h"
+
+enum {
+    MAX_EVENTS = 1024,
+    BUFFER_BYTES = 256 * 1024,
+    DEPTH_MAX = 32, /* a batch has at most 64 frames */
+    BATCH_MAX = DEPTH_MAX * 128 + 2,
+};
+
+struct options {
+    struct target target;
+    size_t connections, rooms, depth;
+    double seconds, warmup;
+    pid_t pid; /* 0: do not read a server's clock */
+    bool idle, json;
+};
+
+struct guest {
+    struct joins *joins;
+    struct wire wire;
+    struct v1_reader reader;
+    size_t left; /* batches that it may still begin */
+    size_t owed; /* answers: joined and left */
+    char *batch; /* (owned) */
+};
+
+struct joins {
+    struct generator generator; /* first; done is pairs */
+    const struct options *options;
+    struct guest *guests;
+    size_t settled; /* guests that are where they are at first */
+    int epoll_fd;
+};
+
+static unsigned char buffer[BUFFER_BYTES];
+
+static struct joins *joins_of(struct generator *g)
+{
+    return (struct joins *)(void *)g;
+}
+
+static void send_batch(struct guest *guest)
+{
+    if (guest->left == 0)
+        return;
+    guest->left--;
+    guest->owed = 2 * guest->joins->options->depth;
+    guest->joins->generator.active++;
+    v1_send(&guest->wire, guest->batch);
+}
+
+static void begin_all(struct generator *g, size_t batches)
+{
+    struct joins *joins = joins_of(g);
+
+    for (size_t i = 0; i < joins->options->connections; i++) {
+        joins->guests[i].left = batches;
+        if (joins->guests[i].owed == 0)
+            send_batch(&joins->guests[i]);
+    }
+}
+
+/* Answers come in the order of what was asked. */
+static void hear(void *user, const char *text)
+{
+    struct guest *guest = user;
+    struct joins *joins = guest->joins;
+
+    if (v1_is(text, joins->options->idle ? "joined" : "welcome"))
+        joins->settled++;
+    if (v1_field(text, "err") != NULL)
+        die(text);
+    if (!v1_is(text, guest->owed % 2 == 0 ? "joined" : "left") || guest->owed == 0)
+        return;
+    guest->owed--;
+    joins->generator.done += guest->owed % 2 == 0;
+    if (guest->owed > 0)
+        return;
+    joins->generator.active--;
+    send_batch(guest);
+}
+
+static void receive(struct guest *guest)
+{
+    ssize_t n;
+
+    do {
+        n = wire_recv(&guest->wire, buffer, sizeof buffer);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0)
+            die_errno("recv");
+        if (n == 0)
+            die("the server closed a connection");
+        v1_read(&guest->reader, buffer, (size_t)n, hear, guest);
+    } while (guest->wire.ssl != NULL || (size_t)n == sizeof buffer);
+}
+
+static void turn(struct generator *g)
+{
+    struct epoll_event events[MAX_EVENTS];
+    const int count = epoll_wait(joins_of(g)->epoll_fd, events, MAX_EVENTS, STALL_MS);
+
+    if (count == 0)
+        die("no answer came for 10 s");
+    if (count < 0 && errno != EINTR)
+        die_errno("epoll_wait");
+    for (int i = 0; i < count; i++)
+        receive(events[i].data.ptr);
+}
+
+/* ---- beginning and end ---- */
+
+static char *make_batch(const struct options *o, size_t room)
+{
+    char *batch = must_alloc(BATCH_MAX, 1), *at = batch;
+
+    if (o->idle) {
+        snprintf(batch, BATCH_MAX, "{\"type\":\"join\",\"room\":\"room.%zu\"}", room);
+        return batch;
+    }
+    for (size_t i = 0; i < o->depth; i++)
+        at += snprintf(at, BATCH_MAX / DEPTH_MAX,
+                       "%c{\"type\":\"join\",\"room\":\"room.%zu\"},"
+                       "{\"type\":\"leave\",\"room\":\"room.%zu\"}",
+                       i == 0 ? '[' : ',', room, room);
+    snprintf(at, 2, "]");
+    return batch;
+}
+
+static void open_guests(struct joins *joins)
+{
+    const struct options *o = joins->options;
+
+    joins->guests = must_alloc(o->connections, sizeof *joins->guests);
+    for (size_t i = 0; i < o->connections; i++) {
+        struct guest *guest = &joins->guests[i];
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.ptr = guest}};
+        char head[RESPONSE_MAX];
+
+        guest->joins = joins;
+        guest->batch = make_batch(o, i % o->rooms);
+        wire_open(&guest->wire, &o->target, head);
+        if (epoll_ctl(joins->epoll_fd, EPOLL_CTL_ADD, guest->wire.fd, &event) < 0)
+            die_errno("epoll_ctl");
+        v1_send(&guest->wire, V1_HELLO);
+        if (o->idle)
+            v1_send(&guest->wire, guest->batch);
+    }
+    while (joins->settled < o->connections)
+        turn(&joins->generator);
+}
+
+static void close_guests(struct joins *joins)
+{
+    for (size_t i = 0; i < joins->options->connections; i++) {
+        wire_close(&joins->guests[i].wire);
+        v1_reader_fini(&joins->guests[i].reader);
+        free(joins->guests[i].batch);
+    }
+    free(joins->guests);
+    close(joins->epoll_fd);
+}
+
+static void report(const struct options *o, const struct sample *from,
+                   const struct sample *to)
+{
+    const struct sample_rates r = between(from, to);
+
+    if (o->json) {
+        printf("{\"connections\": %zu, \"rooms\": %zu, \"depth\": %zu, "
+               "\"seconds\": %.6f, \"joins\": %.0f, \"joins_per_second\": %.0f, ",
+               o->connections, o->rooms, o->depth, r.seconds, r.done, r.done / r.seconds);
+        print_cpu_json(&r, o->pid);
+        return;
+    }
+    printf("%.0f joins and leaves in %.3f s: %.0f/s; ", r.done, r.seconds,
+           r.done / r.seconds);
+    print_cpu(&r, o->pid, "pair");
+}
+
+/* ---- command line ---- */
+
+static const char usage[] =
+    "usage: joins [options] ws[s]://ADDRESS:PORT/PATH\n"
+    "  --connections N  connections to open, all speak rooms.v1 (200)\n"
+    "  --rooms R        rooms that they are spread over (20)\n"
+    "  --depth D        joins and leaves in one batch, at most 32 (1)\n"
+    "  --seconds S      length of the measured window (3)\n"
+    "  --warmup S       traffic before it (1)\n"
+    "  --pid PID        read the CPU clock of this server at both ends of the window\n"
+    "  --idle           join once, print \"ready\", hold until standard input ends\n"
+    "  --json           print the result as one JSON object\n";
+
+enum { CONNECTIONS, ROOMS, DEPTH, SECONDS, WARMUP, PID, IDLE, JSON, HELP };
+
+static const struct option option_table[] = {
+    {"connections", required_argument, NULL, CONNECTIONS},
+    {"rooms", required_argument, NULL, ROOMS},
+    {"depth", required_argument, NULL, DEPTH},
+    {"seconds", required_argument, NULL, SECONDS},
+    {"warmup", required_argument, NULL, WARMUP},
+    {"pid", required_argument, NULL, PID},
+    {"idle", no_argument, NULL, IDLE},
+    {"json", no_argument, NULL, JSON},
+    {"help", no_argument, NULL, HELP},
+    {0},
+};
+
+static void parse(struct options *o, int argc, char **argv)
+{
+    const char *values[HELP + 1] = {NULL};
+    const char *url = parse_options(values, option_table, usage, argc, argv);
+
+    *o = (struct options){
+        .connections = (size_t)number_or(values[CONNECTIONS], 200),
+        .rooms = (size_t)number_or(values[ROOMS], 20),
+        .depth = (size_t)number_or(values[DEPTH], 1),
+        .seconds = number_or(values[SECONDS], 3),
+        .warmup = number_or(values[WARMUP], 1),
+        .pid = (pid_t)number_or(values[PID], 0),
+        .target = {.extensions = V1_OFFER},
+        .idle = values[IDLE] != NULL,
+        .json = values[JSON] != NULL,
+    };
+    parse_url(&o->target, url);
+    if (o->connections == 0 || o->connections > 100000 || o->rooms == 0)
+        die("--connections must be 1 to 100000, --rooms at least 1");
+    if (o->depth == 0 || o->depth > DEPTH_MAX)
+        die("--depth must be 1 to 32");
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct joins joins = {.options = &options};
+    struct sample from, to;
+
+    parse(&options, argc, argv);
+    generator_init(&joins.generator, begin_all, turn, options.warmup, options.seconds,
+                   options.pid);
+    joins.epoll_fd = must_epoll();
+    open_guests(&joins);
+    if (options.idle) {
+        hold_idle();
+    } else {
+        run_by_time(&joins.generator, &from, &to);
+        report(&options, &from, &to);
+    }
+    close_guests(&joins);
+    return 0;
+}
