@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 
@@ -145,6 +146,23 @@ def generate(build_dir, name, url, core=None, realtime=False, **options):
         raise Failed(f"the generator failed with status {done.returncode}: "
                      f"{' '.join(command)}")
     return json.loads(done.stdout)
+
+
+def cpu_seconds(pid):
+    """What all threads of a process have used so far, those that ended left out."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with contextlib.suppress(FileNotFoundError), \
+                open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
+
+
+def middle_of(values):
+    """The median of each figure, those of dictionaries too; None stays what it is."""
+    if isinstance(values[0], dict):
+        return {key: middle_of([value[key] for value in values]) for key in values[0]}
+    return None if values[0] is None else statistics.median(values)
 
 
 def load(build_dir, url, core=None, realtime=False, **options):

@@ -146,8 +146,7 @@ static int compare(const void *a, const void *b)
 static void report(const char *what, double *ns)
 {
     qsort(ns, ROUNDS, sizeof *ns, compare);
-    printf("%-44s %8.0f ns   (%.0f to %.0f)\n", what, ns[ROUNDS / 2], ns[0],
-           ns[ROUNDS - 1]);
+    printf("| %s | %.0f (%.0f to %.0f) |\n", what, ns[ROUNDS / 2], ns[0], ns[ROUNDS - 1]);
 }
 
 static void measure_joins(const char *what, const char *option, const char *value,
@@ -284,16 +283,19 @@ int main(int argc, char **argv)
     }
     raise_fd_limit();
     begin();
-    printf("%d members, messages of %d bytes; CPU, medians of %d rounds\n", bench.count,
-           PAYLOAD, ROUNDS);
+    printf("%d members, messages of %d bytes; CPU, medians of %d rounds\n\n"
+           "| | ns (least to most) |\n|---|---|\n",
+           bench.count, PAYLOAD, ROUNDS);
     measure_joins("join and leave", "max_members", "off", 0);
-    measure_joins("the same, 20 messages missed", "history_messages", "20", 20);
+    measure_joins("the same, with 20 messages that were missed", "history_messages", "20",
+                  20);
     measure_publishing("publish to nobody", "max_members", "off");
-    measure_publishing("the same, 1,000 kept", "history_messages", "1000");
+    measure_publishing("the same, with the last 1,000 kept", "history_messages", "1000");
     measure_fan_out("a message for a member that reads", "drop_newest", true);
-    measure_fan_out("for one that does not, drop_newest", "drop_newest", false);
-    measure_fan_out("for one that does not, drop_oldest", "drop_oldest", false);
-    measure_fan_out("for one that does not, latest_only, 26 keys", "latest_only", false);
+    measure_fan_out("for one that does not, `drop_newest`", "drop_newest", false);
+    measure_fan_out("for one that does not, `drop_oldest`", "drop_oldest", false);
+    measure_fan_out("for one that does not, `latest_only`, 26 keys", "latest_only",
+                    false);
     finish();
     return 0;
 }
