@@ -339,13 +339,17 @@ int wsock_room_join_since(wsock_room *room, wsock_conn *conn, const wsock_positi
 
 void wsi_room_post(wsock_room *room, const struct wsi_room_posts *posts)
 {
-    for (unsigned i = 0; i < WSI_WORKERS_MAX / 64; i++)
+    const unsigned workers = wsi_pool_count(room->registry->owner->pool);
+
+    for (unsigned i = 0; 64 * i < workers; i++)
         for (uint64_t left = posts->shards[i]; left != 0; left &= left - 1)
             wsi_shard_post(&room->shards[64 * i + (unsigned)__builtin_ctzll(left)]);
     if (posts->herald)
         wsi_herald_post(room->herald);
-    wsock_timer_stop(posts->timer);
-    wsock_timer_unref(posts->timer);
+    if (posts->timer != NULL) {
+        wsock_timer_stop(posts->timer);
+        wsock_timer_unref(posts->timer);
+    }
 }
 
 /* With the room's lock held, by who unlinked the membership. */
