@@ -3,7 +3,8 @@
  * The adapter within the process, "memory:NAME": servers that name the same broker are
  * nodes of one cluster, on whatever runtimes. It is there as long as one of them has it
  * open, and keeps what a broker keeps in memory. What it does is done at once, under its
- * lock; what it tells comes by mail on a worker of whoever is told, in order.
+ * lock; what it tells comes by mail on a worker of whoever is told, in order. A node that
+ * takes too little of that loses its link for a moment, and what waited for it.
  *
  * It fails as brokers do where a test asks for that.
  */

@@ -19,6 +19,32 @@ static struct wsi_stream_entry *entry_of(struct wsi_list *node)
     return WSI_CONTAINER_OF(node, struct wsi_stream_entry, node);
 }
 
+/* Nodes draw their ids, and count from there. */
+static uint64_t hash_of(const struct wsi_bus_id *id)
+{
+    uint64_t hash;
+
+    memcpy(&hash, id->node, sizeof hash);
+    return hash + id->seq;
+}
+
+/* @return (borrowed, nullable) */
+static struct wsi_stream_entry *find_entry(const struct wsi_stream *stream,
+                                           const struct wsi_bus_id *id)
+{
+    struct wsi_table_node *node = wsi_table_find(&stream->ids, hash_of(id));
+
+    for (; node != NULL; node = wsi_table_find_next(node)) {
+        struct wsi_stream_entry *entry = WSI_CONTAINER_OF(node, struct wsi_stream_entry,
+                                                          by_id);
+
+        if (entry->id.seq == id->seq &&
+            memcmp(entry->id.node, id->node, sizeof id->node) == 0)
+            return entry;
+    }
+    return NULL;
+}
+
 static struct wsi_stream *stream_of(struct wsi_table_node *node)
 {
     return WSI_CONTAINER_OF(node, struct wsi_stream, node);
@@ -28,6 +54,7 @@ static void drop_oldest(struct wsi_stream *stream)
 {
     struct wsi_stream_entry *entry = entry_of(wsi_list_pop(&stream->entries));
 
+    wsi_table_remove(&stream->ids, &entry->by_id);
     stream->count--;
     stream->bytes -= entry->bytes->len;
     wsi_blob_unref(entry->bytes);
@@ -49,6 +76,7 @@ void wsi_streams_clear(struct wsi_streams *streams)
             struct wsi_table_node *next = node->next;
 
             empty(stream_of(node));
+            wsi_table_fini(&stream_of(node)->ids);
             wsi_free(stream_of(node));
             node = next;
         }
@@ -109,6 +137,10 @@ static int add(struct wsi_stream *stream, const struct wsi_stream_entry *like)
     if (entry == NULL)
         return WSOCK_ENOMEM;
     *entry = *like;
+    if (wsi_table_add(&stream->ids, &entry->by_id, hash_of(&entry->id)) < 0) {
+        wsi_free(entry);
+        return WSOCK_ENOMEM;
+    }
     wsi_blob_ref(entry->bytes);
     wsi_list_append(&stream->entries, &entry->node);
     stream->count++;
@@ -122,13 +154,10 @@ int wsi_stream_append(struct wsi_stream *stream, struct wsi_stream_entry **out,
 {
     const struct wsi_stream_entry entry = {
         .offset = stream->last + 1, .time_ms = time_ms, .id = *id, .bytes = bytes};
+    struct wsi_stream_entry *known = find_entry(stream, id);
 
-    WSI_LIST_EACH(node, &stream->entries)
-    {
-        if (entry_of(node)->id.seq != id->seq ||
-            memcmp(entry_of(node)->id.node, id->node, sizeof id->node) != 0)
-            continue;
-        *out = entry_of(node);
+    if (known != NULL) {
+        *out = known;
         return 0;
     }
     if (add(stream, &entry) < 0)

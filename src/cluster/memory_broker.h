@@ -16,6 +16,7 @@
 /* A message that is kept. */
 struct wsi_stream_entry {
     struct wsi_list node;
+    struct wsi_table_node by_id;
     uint64_t offset;
     int64_t time_ms;
     struct wsi_bus_id id;
@@ -26,6 +27,7 @@ struct wsi_stream {
     struct wsi_table_node node;
     uint64_t epoch, last;
     struct wsi_list entries; /* the oldest first; their offsets have no gap */
+    struct wsi_table ids;    /* of the same entries */
     size_t count, bytes;
     char room[];
 };

@@ -140,6 +140,11 @@ void wsi_bus_tell_subscribed(struct wsi_bus *bus, struct wsi_subscription *subsc
     wsi_bus_tell(bus, &subscription->event);
 }
 
+static size_t cost_of(const struct wsi_arrived *arrival)
+{
+    return sizeof *arrival + arrival->bytes->len;
+}
+
 /* What was under way to this node is lost. */
 void wsi_bus_lose(struct wsi_bus *bus)
 {
@@ -151,6 +156,7 @@ void wsi_bus_lose(struct wsi_bus *bus)
         struct wsi_bus_event *next = event->next;
 
         if (event->kind == WSI_BUS_ARRIVED) {
+            bus->arrived_bytes -= cost_of((struct wsi_arrived *)event);
             free_arrival((struct wsi_arrived *)event);
         } else if (event->kind == WSI_BUS_ANSWER) {
             struct wsi_bus_answer *answer = &((struct wsi_answer *)event)->answer;
@@ -204,7 +210,8 @@ struct wsi_subscription *wsi_bus_subscription(const struct wsi_bus *bus, const c
     return node != NULL ? WSI_CONTAINER_OF(node, struct wsi_subscription, node) : NULL;
 }
 
-/* Who cannot be told for want of memory has lost his link. */
+/* As brokers do it, who cannot be told has lost his link: for want of memory, or because
+ * he takes too little of what he was told. */
 static void tell_arrived(struct wsi_bus *bus, const struct wsi_bus_channel *channel,
                          uint64_t epoch, const struct wsi_bus_kept *kept,
                          struct wsi_blob *bytes)
@@ -213,7 +220,8 @@ static void tell_arrived(struct wsi_bus *bus, const struct wsi_bus_channel *chan
     const size_t size = strlen(name) + 1;
     struct wsi_arrived *arrival = wsi_zalloc(sizeof *arrival + size);
 
-    if (arrival == NULL || wsi_broker_meets(bus->broker, WSI_FAULT_LOSE_LINKS)) {
+    if (arrival == NULL || bus->arrived_bytes > bus->queue_bytes + bus->answer_bytes ||
+        wsi_broker_meets(bus->broker, WSI_FAULT_LOSE_LINKS)) {
         wsi_free(arrival);
         wsi_bus_go_away(bus);
         wsi_bus_come_up(bus);
@@ -231,6 +239,7 @@ static void tell_arrived(struct wsi_bus *bus, const struct wsi_bus_channel *chan
         arrival->kept = *kept;
     arrival->bytes = wsi_blob_ref(bytes);
     memcpy(arrival->name, name, size);
+    bus->arrived_bytes += cost_of(arrival);
     wsi_bus_tell(bus, &arrival->event);
 }
 
@@ -318,6 +327,8 @@ static bool take_event(struct wsi_bus *bus, struct wsi_bus_event **out, char *ro
         if (bus->first == NULL)
             bus->last = &bus->first;
         *out = event;
+        if (event->kind == WSI_BUS_ARRIVED)
+            bus->arrived_bytes -= cost_of((struct wsi_arrived *)event);
         if (event->kind != WSI_BUS_SUBSCRIBED)
             return true;
         subscription->queued = false;

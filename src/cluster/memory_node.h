@@ -97,7 +97,8 @@ struct wsi_bus {
     bool scheduled;
     struct wsi_timer timer; /* on the worker */
     struct wsi_bus_event *first, **last;
-    uint64_t due_ms; /* of the last event */
+    uint64_t due_ms;      /* of the last event */
+    size_t arrived_bytes; /* of messages among them */
     struct wsi_table rooms;
     struct wsi_subscription *all; /* (owned, nullable) */
     struct wsi_table entries;

@@ -268,6 +268,25 @@ static void while_it_is_away_appends_wait_up_to_a_bound(void **state)
     finish();
 }
 
+static void who_takes_too_little_loses_its_link(void **state)
+{
+    const struct wsi_bus_channel room = {WSI_BUS_ROOM, "r"};
+
+    (void)state;
+    begin();
+    assert_int_equal(type->subscribe(node[1].bus, "r"), 0);
+    was_told(1, "up +r");
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(type->publish(node[0].bus, &room, bytes_of("x"), NULL), 0);
+    stage_settle(&stage);
+    assert_memory_equal(node[1].seen, "away up +r r=x", 14);
+    assert_in_range(strlen(node[1].seen), 14, 10 + 5 * 20);
+    node[1].seen[0] = '\0';
+    assert_int_equal(type->publish(node[0].bus, &room, bytes_of("y"), NULL), 0);
+    was_told(1, "r=y");
+    finish();
+}
+
 static void answers_and_messages_get_lost(void **state)
 {
     (void)state;
@@ -413,6 +432,7 @@ int main(void)
         TEST(what_is_appended_has_its_place),
         TEST(a_broker_that_forgot_begins_another_epoch),
         TEST(while_it_is_away_appends_wait_up_to_a_bound),
+        TEST(who_takes_too_little_loses_its_link),
         TEST(answers_and_messages_get_lost),
         TEST(a_slow_broker_keeps_the_order),
         TEST(people_are_there_as_long_as_their_node),
