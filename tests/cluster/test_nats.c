@@ -105,21 +105,10 @@ static void urls_are_read(void **state)
         "nats://tok%40en@a", "nats://a?replicas=3", "nats://[::1]/",
     };
     static const char *const bad[] = {
-        "nats:a",
-        "nats://",
-        "nats://a:0",
-        "nats://a:65536",
-        "nats://a,,b",
-        "nats://[::1",
-        "nats://u:secret%4@a",
-        "nats://a/x",
-        "nats://a b",
-        "nats://:secret@a",
-        "nats://a?replicas=6",
-        "nats://a:1x",
-        "nats://secret:@a",
-        "nats://a?x=1",
-        "http://a",
+        "nats:a",         "tls:x://a",        "nats://",          "nats://a:0",
+        "nats://a:65536", "nats://a,,b",      "nats://[::1",      "nats://u:secret%4@a",
+        "nats://a/x",     "nats://a b",       "nats://:secret@a", "nats://a?replicas=6",
+        "nats://a:1x",    "nats://secret:@a", "nats://a?x=1",     "http://a",
     };
     char why[WSI_BUS_WHY_SIZE];
 
@@ -318,6 +307,56 @@ static void what_is_too_much_is_told_as_lost(void **state)
     free(data);
 }
 
+/* Nobody hears that it could not be: it would stay as it was for good. */
+static void what_gives_back_is_done_however_much_waits(void **state)
+{
+    enum { MAX = 100 };
+    char room[64], other[64], text[1001] = "";
+    struct answer answers[MAX];
+    struct node full;
+    int count = 0;
+
+    (void)state;
+    snprintf(room, sizeof room, "%s", room_of_its_own());
+    snprintf(other, sizeof other, "%s", room_of_its_own());
+    memset(text, 'x', 1000);
+    begin();
+    node_init(&full, url);
+    full.config.timeout_ms = 8000;
+    full.config.queue_bytes = 20000;
+    node_open(&full);
+    node_await(&full, UP, NULL, 1);
+    node_subscribe(&full, room);
+    node_subscribe(&full, other);
+    assert_int_equal(full.type->present(full.bus, room, "ann", text_bytes("1")), 0);
+    people_await(&node, room, "ann=1");
+    nats_kill(&server);
+    node_await(&full, AWAY, NULL, 1);
+    for (int len = 1000; len >= 0; len -= 1000) { /* then nothing fits any more */
+        text[len] = '\0';
+        while (keep_later(&full, room, text, 0, NULL, NULL, &answers[count]) == 0)
+            assert_true(++count < MAX);
+    }
+    full.type->unsubscribe(full.bus, room);
+    full.type->absent(full.bus, room, "ann");
+    nats_again(&server);
+    for (int i = 0; i < count; i++) {
+        (void)answer_await(&answers[i]);
+        answer_fini(&answers[i]);
+    }
+    node_await(&node, UP, NULL, 2);
+    assert_int_equal(full.type->present(full.bus, room, "bob", text_bytes("2")), 0);
+    people_await(&node, room, "bob=2");
+    node_await(&full, SUBSCRIBED, other, 2);
+    assert_int_equal(node_count(&full, SUBSCRIBED, room), 1);
+    say(&node, room, "x");
+    say(&node, other, "y");
+    node_await(&full, PLAIN, other, 1);
+    assert_int_equal(node_count(&full, PLAIN, room), 0);
+    node_close(&full);
+    end();
+}
+
 static void what_is_larger_than_an_answer_fails(void **state)
 {
     const char *room = room_of_its_own();
@@ -485,6 +524,7 @@ int main(void)
         TEST(a_stalled_broker_counts_as_gone),
         TEST(what_expired_leaves_no_gap),
         TEST(what_is_too_much_is_told_as_lost),
+        TEST(what_gives_back_is_done_however_much_waits),
         TEST(what_is_larger_than_an_answer_fails),
         TEST(without_jetstream_plain_rooms_work),
         TEST(logins_and_hosts_are_taken_from_the_url),

@@ -94,6 +94,7 @@ struct wsi_op {
     bool is_local; /* runs without a broker */
     bool has_many; /* replies to one question; forget() ends them */
     bool is_read;  /* that nobody heard of its result changes nothing */
+    bool is_due;   /* however much waits: it gives back more than it takes */
 };
 
 /** @param size of the struct that begins with it. All zero but for what it needs.

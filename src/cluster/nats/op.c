@@ -44,7 +44,8 @@ int wsi_op_submit(struct wsi_op *op, size_t len)
 
     op->cost = sizeof *op + len;
     op->deadline_ms = wsi_bus_now() + bus->timeout_ms;
-    if (atomic_fetch_add(&bus->queued, op->cost) + op->cost > bus->queue_bytes)
+    if (atomic_fetch_add(&bus->queued, op->cost) + op->cost > bus->queue_bytes &&
+        !op->is_due)
         r = WSOCK_EAGAIN;
     pthread_mutex_lock(&bus->lock);
     if (bus->refuses)

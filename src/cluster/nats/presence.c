@@ -255,6 +255,7 @@ int wsi_presence_submit(struct wsi_bus *bus, const char *room, const char *name,
     if (change == NULL)
         return WSOCK_ENOMEM;
     memcpy(change->subject, subject, size);
+    change->op.is_due = !on;
     change->on = on;
     change->len = bytes.len;
     change->bytes = copy(bytes);

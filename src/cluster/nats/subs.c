@@ -223,6 +223,7 @@ int wsi_subs_submit(struct wsi_bus *bus, const char *room, bool on)
     change = (struct change *)(void *)wsi_op_new(bus, sizeof *change + size, change_now);
     if (change == NULL)
         return WSOCK_ENOMEM;
+    change->op.is_due = true;
     change->on = on;
     change->broad = room == NULL;
     memcpy(change->room, room != NULL ? room : "", size);

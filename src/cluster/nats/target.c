@@ -119,16 +119,16 @@ static const char *take_query(struct wsi_nats_target *target, const char *text)
 
 const char *wsi_nats_target_parse(struct wsi_nats_target *target, const char *url)
 {
-    const char *wrong = NULL, *at, *slashes;
+    static const char plain[] = "nats://", secure[] = "tls://";
+    const char *wrong = NULL, *at;
     size_t len;
 
     memset(target, 0, sizeof *target);
     target->replicas = 1;
-    target->tls = strncmp(url, "tls:", 4) == 0;
-    slashes = strstr(url, "://");
-    if (slashes == NULL || (!target->tls && strncmp(url, "nats:", 5) != 0))
+    target->tls = strncmp(url, secure, sizeof secure - 1) == 0;
+    if (!target->tls && strncmp(url, plain, sizeof plain - 1) != 0)
         return "it begins with nats:// or tls://";
-    url = slashes + 3;
+    url += target->tls ? sizeof secure - 1 : sizeof plain - 1;
     len = strcspn(url, "/?#");
     at = memrchr(url, '@', len);
     if (at != NULL) {
