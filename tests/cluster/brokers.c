@@ -38,6 +38,17 @@ uint16_t free_port(void)
     return ntohs(address.sin_port);
 }
 
+void broker_stall(pid_t pid)
+{
+    int status = 0;
+
+    kill(pid, SIGSTOP);
+    if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status)) {
+        fprintf(stderr, "the broker: it does not stop\n");
+        abort();
+    }
+}
+
 #ifdef REDIS_MODULE
 
 static void give_up(const char *what)

@@ -13,6 +13,9 @@
 const char *broker_start(int argc, char **argv);
 void broker_stop(void);
 
+/** SIGSTOP, and wait until it has stopped; SIGCONT has it go on. */
+void broker_stall(pid_t pid);
+
 /* ---- Redis ---- */
 
 enum { REDIS_ARGS_MAX = 40 };

@@ -220,7 +220,7 @@ static void a_stalled_broker_counts_as_gone(void **state)
     node_open(&other);
     node_await(&other, UP, NULL, 1);
     node_subscribe(&other, room);
-    kill(server.pid, SIGSTOP);
+    broker_stall(server.pid);
     assert_int_equal(keep_later(&other, room, "one", 0, NULL, NULL, &answer), 0);
     assert_int_equal(answer_await(&answer), WSI_BUS_UNKNOWN);
     assert_true(answer.why[0] != '\0');
@@ -230,7 +230,7 @@ static void a_stalled_broker_counts_as_gone(void **state)
     node_await(&other, UP, NULL, 2);
     node_await(&other, SUBSCRIBED, room, 2);
     keep(&other, room, "two", 0);
-    kill(server.pid, SIGSTOP); /* what is asked from here on gets no answer */
+    broker_stall(server.pid); /* what is asked from here on gets no answer */
     assert_int_equal(keep_later(&other, room, "three", 0, NULL, NULL, &answer), 0);
     node_close(&other);
     assert_int_equal(answer.done, 1);

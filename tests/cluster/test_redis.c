@@ -287,7 +287,7 @@ static void a_stalled_broker_is_given_up(void **state)
     node_open(&node);
     node_await(&node, UP, NULL, 1);
     it_works(&node, "a");
-    kill(redis.pid, SIGSTOP);
+    broker_stall(redis.pid);
     assert_int_equal(keep_later(&node, "a", "x", 0, NULL, NULL, &answer), 0);
     assert_int_equal(answer_await(&answer), WSI_BUS_UNKNOWN);
     assert_non_null(strstr(answer.why, "did not answer within 200 ms"));
@@ -297,7 +297,7 @@ static void a_stalled_broker_is_given_up(void **state)
     node_await(&node, UP, NULL, 2);
     it_works(&node, "a");
     /* With nothing to say it is noticed as well. */
-    kill(redis.pid, SIGSTOP);
+    broker_stall(redis.pid);
     node_await(&node, AWAY, NULL, 2);
     kill(redis.pid, SIGCONT);
     node_await(&node, UP, NULL, 3);
