@@ -233,11 +233,11 @@ typedef struct wsock_publish {
  * As wsock_room_broadcast(), with all that can be said of a message; those below are
  * short forms of it.
  *
- * @param what (borrowed until return)
  * In a cluster (docs/cluster.md) a message with `only` stays on this server, others reach
  * members on all. One to a room with history goes to the broker first, and reaches the
  * members of this server, too, when the broker has given it its place.
  *
+ * @param what (borrowed until return)
  * @param out  (out, nullable) in a room with history: where the message is; else, for one
  *             with `only`, and in a cluster (see on_done), epoch and offset are 0.
  * @return as wsock_room_broadcast(), of the members of this server; WSOCK_EAGAIN also
