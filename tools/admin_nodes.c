@@ -17,12 +17,10 @@ static int compare_nodes(const void *a, const void *b)
     return by_name != 0 ? by_name : strcmp(x->id, y->id);
 }
 
-/* A name is what some other server said: where it is no UTF-8 it is left out. */
 static json_t *show(const wsock_node *node)
 {
-    return json_pack("{s:s, s:o*, s:I, s:b}", "id", node->id, "name",
-                     json_string(node->name), "connections", (json_int_t)node->conns,
-                     "self", node->is_self);
+    return json_pack("{s:s, s:s, s:I, s:b}", "id", node->id, "name", node->name,
+                     "connections", (json_int_t)node->conns, "self", node->is_self);
 }
 
 /* @return (owned, nullable) NULL without memory. */

@@ -281,15 +281,17 @@ int kick_main(int argc, char **argv)
 
 /* ---- cluster ---- */
 
-/* Names of nodes are what other servers say: what steers a terminal is shown as '?', the
- * controls from U+0080 on included, which UTF-8 begins with C2. */
+/* What other servers call themselves has no control characters up to U+007F, as the
+ * library lets none through. Those from U+0080 on, which UTF-8 begins with C2, steer some
+ * terminals: they are shown as '?'. */
 static void print_name(const char *name)
 {
-    for (const unsigned char *p = (const unsigned char *)name; *p != '\0'; p++) {
-        const int is_long = p[0] == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0;
+    for (const unsigned char *p = (const unsigned char *)(name != NULL ? name : "");
+         *p != '\0'; p++) {
+        const int steers = p[0] == 0xC2 && p[1] < 0xA0;
 
-        putchar(*p < ' ' || *p == 0x7F || is_long ? '?' : *p);
-        p += is_long;
+        putchar(steers ? '?' : *p);
+        p += steers;
     }
 }
 
@@ -299,13 +301,12 @@ static int print_nodes(const json_t *answer)
 
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *node = json_array_get(list, i);
-        const char *name = json_string_value(json_object_get(node, "name"));
 
         printf("%7lld %s%s ",
                (long long)json_integer_value(json_object_get(node, "connections")),
                json_string_value(json_object_get(node, "id")),
                json_is_true(json_object_get(node, "self")) ? " *" : "  ");
-        print_name(name != NULL ? name : "?");
+        print_name(json_string_value(json_object_get(node, "name")));
         putchar('\n');
     }
     return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;

@@ -223,7 +223,9 @@ int wsi_spread_list(struct wsi_spread *spread, const char *room,
     int r = WSOCK_ECLOSED;
 
     pthread_rwlock_rdlock(&spread->gate);
-    if (spread->open)
+    if (spread->open && !wsi_spread_is_up(spread, NULL))
+        r = WSOCK_EAGAIN; /* an adapter may have lists wait for the broker */
+    else if (spread->open)
         r = room != NULL ? spread->type->present_list(spread->bus, room, receipt)
                          : spread->type->nodes(spread->bus, receipt);
     pthread_rwlock_unlock(&spread->gate);
