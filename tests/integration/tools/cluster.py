@@ -2,8 +2,12 @@
 """What tests of clusters share: brokers that the test starts, nodes on them, and members with
 wsock.rooms.v1 that count what they hear."""
 
+import itertools
 import json
+import os
 import pathlib
+import select
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -93,55 +97,193 @@ class Redis(Broker):
         return result.stdout.strip()
 
 
+class Closed(Exception):
+    """Instead of a frame came the end, with this code."""
+
+
+class DurableRedis(Redis):
+    """That loses nothing when it is killed."""
+
+    more = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+class SecretRedis(DurableRedis):
+    """Over TLS."""
+
+    files = os.environ.get("CERTIFICATES", "")
+
+    def command(self):
+        plain = super().command()
+        plain[plain.index("--port")] = "--tls-port"
+        return [*plain, "--port", "0", "--tls-cert-file", f"{self.files}/good.pem",
+                "--tls-key-file", f"{self.files}/good.key", "--tls-ca-cert-file",
+                f"{self.files}/root.pem", "--tls-auth-clients", "no"]
+
+    @property
+    def url(self):
+        return f"rediss://localhost:{self.port}"
+
+
+class RedisCluster:
+    """Three masters that share the slots, and a replica of the one that has a room."""
+
+    def __init__(self, room="lobby"):
+        self.masters = [Redis() for _ in range(3)]
+        self.replica = Redis()
+        self.all = [*self.masters, self.replica]
+        for redis in self.all:
+            redis.more = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()),
+                          "--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0")
+        self.room, self.owner = room, None
+
+    @property
+    def url(self):
+        return "redis://" + ",".join(f"127.0.0.1:{redis.port}" for redis in self.masters)
+
+    def start(self):
+        first = self.masters[0]
+        for number, redis in enumerate(self.all):
+            redis.start()
+            redis.ask("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+        for redis, slots in zip(self.masters, ("0 5460", "5461 10922", "10923 16383")):
+            redis.ask("CLUSTER", "ADDSLOTSRANGE", *slots.split())
+        for redis in self.all[1:]:
+            redis.ask("CLUSTER", "MEET", "127.0.0.1", str(first.port), first.more[3])
+        for redis in self.all:
+            until(lambda redis=redis: self.is_whole(redis))
+        slot = int(first.ask("CLUSTER", "KEYSLOT", self.room))
+        self.owner = self.masters[min(slot * 3 // 16384, 2)]
+        assert self.slots_begin(self.owner) <= slot
+        self.replica.ask("CLUSTER", "REPLICATE", self.owner.ask("CLUSTER", "MYID"))
+        until(self.has_all)
+
+    @staticmethod
+    def is_whole(redis):
+        info = redis.ask("CLUSTER", "INFO")
+        return "cluster_state:ok" in info and "cluster_known_nodes:4" in info
+
+    @staticmethod
+    def slots_begin(redis):
+        return int(next(line for line in redis.ask("CLUSTER", "NODES").splitlines()
+                        if "myself" in line).split(" ")[8].split("-")[0])
+
+    def has_all(self):
+        """Whether the replica has what its master has."""
+        def offset(redis, name):
+            fields = dict(line.strip().split(":", 1) for line
+                          in redis.ask("INFO", "replication").splitlines() if ":" in line)
+            return fields.get("master_link_status", "up") == "up" and fields.get(name)
+        return (offset(self.replica, "slave_repl_offset")
+                == offset(self.owner, "master_repl_offset"))
+
+    def fail_over(self):
+        """The master of the room dies, and its replica takes its place."""
+        until(self.has_all)
+        self.owner.kill()
+        assert self.replica.ask("CLUSTER", "FAILOVER", "TAKEOVER") == "OK"
+
+    def end(self):
+        for redis in self.all:
+            redis.end()
+
+
+class Nats(Broker):
+    """With JetStream."""
+
+    ready = "Server is ready"
+
+    def command(self):
+        program = shutil.which("nats-server", path=os.environ["PATH"] + ":/usr/sbin")
+        return [program, "--addr", self.host, "--port", str(self.port), "--jetstream",
+                "--store_dir", str(self.dir / "jetstream")]
+
+    @property
+    def url(self):
+        return f"nats://{self.host}:{self.port}"
+
+
 class Member(Client):
     """One with wsock.rooms.v1, that has heard all messages of a room up to its position."""
 
     def __init__(self, port, name, since=None, room="lobby", host="127.0.0.1"):
         super().__init__(port, "/rooms", "wsock.rooms.v1", host=host)
-        self.name, self.room, self.heard = name, room, []
+        self.name, self.room, self.heard, self.answers = name, room, [], {}
+        self.position, self.aways, self.epochs, self.times = None, [], 0, []
+        if self.status != 101:
+            raise Closed(self.status)
         self.put(type="hello", name=name)
         assert self.take("welcome")["v"] == 1
         self.put(type="join", room=room, **({"since": since} if since else {}))
         self.joined = self.take("joined")
-        self.position = since or self.joined.get("position")
+        recovers = self.joined["recovered"]
+        self.position = since if recovers else self.joined.get("position")
 
     def put(self, **frame):
         self.send(TEXT, json.dumps(frame))
 
+    def read_next(self):
+        """The next frame; of a message, and of an answer, it takes note."""
+        message = self.receive_message()
+        if not isinstance(message, str):
+            raise Closed(message)
+        frame = json.loads(message)
+        if frame.get("type") == "msg":
+            self.follow(frame)
+        if frame.get("type") == "away":
+            self.aways.append(frame)
+        if "re" in frame:
+            self.answers[frame["re"]] = frame
+        return frame
+
     def take(self, kind):
         """The next frame of a kind."""
-        while True:
-            message = self.receive_message()
-            if not isinstance(message, str):
-                raise AssertionError(f"closed with {message} before a {kind}")
-            frame = json.loads(message)
-            if frame.get("type") == kind:
-                return frame
-            if frame.get("err"):
-                raise AssertionError(f"{frame} before a {kind}")
+        while (frame := self.read_next()).get("type") != kind:
+            assert "err" not in frame or frame["re"] is not None, (frame, kind)
+        return frame
 
-    def publish(self, data):
-        self.put(type="pub", room=self.room, data=data)
+    def publish(self, data, **more):
+        self.put(type="pub", room=self.room, data=data, **more)
 
     def follow(self, frame):
-        """A message comes behind the one before it, with none between them."""
-        assert frame["epoch"] == self.position["epoch"], (frame, self.position)
-        assert frame["prev"] == self.position["offset"], (frame, self.position)
-        self.position = {"epoch": frame["epoch"], "offset": frame["offset"]}
+        """A message comes behind the one before it, with none between them, or begins
+        another epoch."""
+        if self.position is not None:
+            if frame["epoch"] != self.position["epoch"]:
+                self.epochs += 1
+            else:
+                assert frame["prev"] == self.position["offset"], (frame, self.position)
+            self.position = {"epoch": frame["epoch"], "offset": frame["offset"]}
         self.heard.append(frame["data"])
+        self.times.append(frame["time"])
 
     def hear(self, last):
-        """Messages without a gap, until one says that."""
+        """Messages without a gap, until one says that. @return all of them"""
         while not self.heard or self.heard[-1] != last:
-            self.follow(self.take("msg"))
+            self.read_next()
         return self.heard
+
+    def say_until_heard(self, number):
+        """Numbers, until one comes back: what was on its way to a broker that died may be
+        lost. @return the last one"""
+        for number in itertools.count(number):
+            self.publish(number)
+            while self.buffer or select.select([self.sock], [], [], 0.5)[0]:
+                self.read_next()
+                if self.heard[-1] == number:
+                    return number
+
+    def answer(self, number):
+        """@return what came of the frame with that id."""
+        while number not in self.answers:
+            self.read_next()
+        return self.answers[number]
 
 
 class Cluster(unittest.TestCase):
     """Nodes on a broker."""
 
     make_broker = Redis
-    options = ("--set", "cluster_beat=200ms", "--set", "cluster_timeout=1s")
+    options = ("--set", "cluster_beat=200ms")
 
     def setUp(self):
         self.broker = self.make_broker()
@@ -178,6 +320,10 @@ class Cluster(unittest.TestCase):
             self.assertIn("broker", result.stderr)
             return None
         return json.loads(result.stdout)["nodes"]
+
+    def until_unlisted(self, node):
+        """Until it has noticed that the broker is away."""
+        until(lambda: self.listed(node) is None, "the broker stays")
 
     def until_listed(self, node, look):
         """Until it holds of the list. @return the list"""

@@ -32,12 +32,13 @@ def run(*args, data=None, **more):
 
 
 class Process:
-    """A command that goes on: lines of standard output are awaited, never slept for."""
+    """A command that goes on: lines of standard output are awaited, never slept for. `by` is
+    the command that runs it, by exec."""
 
-    def __init__(self, *args, program=WSOCK, **more):
+    def __init__(self, *args, program=WSOCK, by=(), **more):
         more.setdefault("stdin", subprocess.PIPE)
         more.setdefault("stdout", subprocess.PIPE)
-        self.popen = subprocess.Popen([program, *args], stderr=subprocess.PIPE, **more)
+        self.popen = subprocess.Popen([*by, program, *args], stderr=subprocess.PIPE, **more)
         self.timer = threading.Timer(TIMEOUT * 2, self.popen.kill)
         self.timer.start()
 
@@ -69,8 +70,8 @@ class Process:
 class Serve(Process):
     """`wsock serve` on a free port, stopped at the end of the block."""
 
-    def __init__(self, *args, urls=("ws://127.0.0.1:0",)):
-        super().__init__("serve", *urls, *args)
+    def __init__(self, *args, urls=("ws://127.0.0.1:0",), **more):
+        super().__init__("serve", *urls, *args, **more)
         self.url = ""
         self.page = ""
         self.port = 0
