@@ -4,6 +4,7 @@
  * server ends the TCP connection and the client waits for that (7.1.1), each with a time
  * limit.
  */
+#include <assert.h>
 #include <string.h>
 
 #include <wsock/error.h>
@@ -195,6 +196,7 @@ static int post_close(struct wsock_conn *conn, unsigned code, const char *reason
     posted->conn = wsock_conn_ref(conn);
     posted->code = code;
     posted->len = len;
+    assert(len <= sizeof posted->reason);
     if (len > 0)
         memcpy(posted->reason, reason, len);
     atomic_fetch_add_explicit(&conn->posted, 1, memory_order_acq_rel);

@@ -8,6 +8,7 @@
 #include <wsock/types.h>
 
 #include "conn/encode.h"
+#include "proto/frame.h"
 #include "proto/json.h"
 #include "proto/utf8.h"
 #include "room/name.h"
@@ -223,6 +224,16 @@ static bool take_fields(struct wsi_wire *wire, const uint8_t *at, const uint8_t 
     return true;
 }
 
+/* It comes to a close frame, as what wsock_server_disconnect() checks of its callers. */
+static bool can_close(const struct wsi_wire *wire)
+{
+    const size_t len = wire->reason != NULL ? strlen(wire->reason) : 0;
+
+    if (wire->code == 1005) /* a close frame without code has no reason */
+        return len == 0;
+    return wsi_close_code_is_sendable(wire->code) && len <= WSI_CLOSE_REASON_MAX;
+}
+
 /* What a kind cannot do without, and what its data must be. */
 static bool is_whole(const struct wsi_wire *wire)
 {
@@ -231,7 +242,7 @@ static bool is_whole(const struct wsi_wire *wire)
 
     if (about_somebody && wire->identity == NULL)
         return false;
-    if (wire->kind == WSI_WIRE_DISCONNECT && wire->code == 0)
+    if (wire->kind == WSI_WIRE_DISCONNECT && !can_close(wire))
         return false;
     if (wire->room != NULL && !wsi_room_name_is_valid(wire->room))
         return false;

@@ -8,6 +8,7 @@
 #include <wsock/error.h>
 #include <wsock/types.h>
 
+#include "proto/frame.h"
 #include "proto/utf8.h"
 #include "room/name.h"
 #include "room/wire.h"
@@ -40,6 +41,10 @@ static void check_bounds(const struct wsi_wire *wire, const uint8_t *data, size_
         wire->type == WSOCK_BINARY ||
         (wire->type == WSOCK_TEXT && wsi_utf8_is_valid(wire->data.data, wire->data.len)));
     CHECK(wire->room == NULL || wsi_room_name_is_valid(wire->room));
+    CHECK(wire->kind != WSI_WIRE_DISCONNECT || wire->code == 1005 ||
+          wsi_close_code_is_sendable(wire->code));
+    CHECK(wire->kind != WSI_WIRE_DISCONNECT || wire->reason == NULL ||
+          strlen(wire->reason) <= WSI_CLOSE_REASON_MAX);
     CHECK(wire->identity != NULL || wire->kind == WSI_WIRE_MESSAGE ||
           wire->kind == WSI_WIRE_CLOSE);
 }

@@ -195,6 +195,38 @@ static void what_a_kind_needs_must_be_there(void **state)
     assert_int_equal(read_here(&again), WSOCK_EINVAL); /* without a code */
 }
 
+/* What it comes to has bounds of its own. */
+static void a_disconnection_must_be_a_close_frame(void **state)
+{
+    static const unsigned bad[] = {999, 1004, 1006, 1015, 5000, 65535};
+    char reason[125] = "";
+    struct wsi_wire again, wire = {.kind = WSI_WIRE_DISCONNECT,
+                                   .type = WSOCK_TEXT,
+                                   .identity = "ann",
+                                   .code = 4001,
+                                   .reason = reason};
+
+    (void)state;
+    memset(reason, 'x', 123);
+    write_wire(&wire);
+    assert_int_equal(read_here(&again), 0);
+    reason[123] = 'x';
+    write_wire(&wire);
+    assert_int_equal(read_here(&again), WSOCK_EINVAL);
+    wire.code = 1005;
+    reason[1] = '\0';
+    write_wire(&wire);
+    assert_int_equal(read_here(&again), WSOCK_EINVAL);
+    wire.reason = NULL;
+    write_wire(&wire);
+    assert_int_equal(read_here(&again), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        wire.code = bad[i];
+        write_wire(&wire);
+        assert_int_equal(read_here(&again), WSOCK_EINVAL);
+    }
+}
+
 static void what_is_too_long_is_not_written(void **state)
 {
     char text[258];
@@ -225,6 +257,7 @@ int main(void)
         TEST(another_version_is_told_from_garbage),
         TEST(texts_must_be_what_they_are_here),
         TEST(what_a_kind_needs_must_be_there),
+        TEST(a_disconnection_must_be_a_close_frame),
         TEST(what_is_too_long_is_not_written),
     };
 
