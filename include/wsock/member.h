@@ -124,6 +124,10 @@ typedef void (*wsock_room_message_fn)(wsock_room *room, const wsock_room_message
  * joined before the first of these handlers was set nothing is told. Handlers go with the
  * room: hold a handle as long as they are wanted.
  *
+ * In a cluster they tell of the connections of this server, and so do `first` and `last`;
+ * who is on the others wsock_room_people_everywhere() tells, and members that speak
+ * rooms.v1 hear of all.
+ *
  * @param fn   (nullable) NULL: none from now on.
  * @param user (owned) if there is a free_user.
  * @return 0; WSOCK_ECLOSED when the room has ended; WSOCK_ENOMEM.
@@ -153,8 +157,8 @@ typedef struct wsock_person {
 typedef int (*wsock_person_fn)(const wsock_person *person, void *user);
 
 /**
- * The people of a room at this moment: identities, however many connections they have.
- * Members without identity are not among them; wsock_room_members() has all connections.
+ * The people of a room at this moment, on this server: identities, however many
+ * connections they have. Members without identity are not among them; wsock_room_members() has all connections.
  *
  * @param fn   (nullable) called here for each, without locks held, in no order.
  * @param user (borrowed until return)

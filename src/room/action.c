@@ -10,6 +10,7 @@
 #include "core/alloc.h"
 #include "room/crowd.h"
 #include "room/room.h"
+#include "room/roster.h"
 #include "room/spread.h"
 #include "room/wire.h"
 
@@ -26,9 +27,28 @@ static uint8_t *encode(struct wsi_spread *spread, struct wsi_wire *wire, size_t 
     return bytes;
 }
 
-void wsi_action_in_room(wsock_room *room, struct wsi_wire *wire)
+/* With the room's lock held, as it is that of the numbers. */
+static int publish(wsock_room *room, uint8_t *bytes, size_t size)
 {
     const struct wsi_bus_channel channel = {.kind = WSI_BUS_ROOM, .name = room->name};
+    struct wsi_spread *spread = wsi_registry_spread(room->registry);
+
+    wsi_wire_number(bytes, wsi_spread_draw(spread));
+    return wsi_spread_publish(spread, &channel, (struct wsi_bytes){bytes, size}, NULL);
+}
+
+int wsi_action_say(wsock_room *room, struct wsi_wire *wire)
+{
+    size_t size;
+    uint8_t *bytes = encode(wsi_registry_spread(room->registry), wire, &size);
+    const int r = bytes != NULL ? publish(room, bytes, size) : WSOCK_ENOMEM;
+
+    wsi_free(bytes);
+    return r;
+}
+
+void wsi_action_in_room(wsock_room *room, struct wsi_wire *wire)
+{
     struct wsi_spread *spread = wsi_registry_spread(room->registry);
     uint8_t *bytes;
     size_t size;
@@ -38,9 +58,8 @@ void wsi_action_in_room(wsock_room *room, struct wsi_wire *wire)
     bytes = encode(spread, wire, &size);
     if (bytes == NULL)
         return;
-    pthread_mutex_lock(&room->lock); /* of the numbers */
-    wsi_wire_number(bytes, wsi_spread_draw(spread));
-    wsi_spread_publish(spread, &channel, (struct wsi_bytes){bytes, size}, NULL);
+    pthread_mutex_lock(&room->lock);
+    (void)publish(room, bytes, size);
     pthread_mutex_unlock(&room->lock);
     wsi_free(bytes);
 }
@@ -78,6 +97,10 @@ void wsi_action_take_in_room(wsock_room *room, const struct wsi_wire *wire)
     case WSI_WIRE_CLOSE:
         wsi_room_close_here(room, wire->reason);
         break;
+    case WSI_WIRE_JOINED:
+    case WSI_WIRE_LEFT:
+        wsi_roster_take(room, wire);
+        break;
     default:
         break;
     }
@@ -88,6 +111,8 @@ void wsi_action_take(struct wsi_registry *registry, const struct wsi_wire *wire)
     struct wsi_service *service = wsi_service_of(registry->owner);
     struct wsi_crowd crowd;
 
+    if (wire->kind == WSI_WIRE_RECOUNT)
+        wsi_rosters_recount(wsi_registry_spread(registry));
     if ((wire->kind != WSI_WIRE_DIRECT && wire->kind != WSI_WIRE_DISCONNECT) ||
         wsi_crowd_of_identity(&crowd, &service->identities, wire->identity) < 0)
         return;

@@ -16,6 +16,8 @@ struct wsi_wire;
  *  broker, they do not hear of it. No lock is held. @param wire all but its node and
  *  number. */
 void wsi_action_in_room(wsock_room *room, struct wsi_wire *wire);
+/** The same with the room's lock held. @return 0; WSOCK_ENOMEM, or as the bus. */
+int wsi_action_say(wsock_room *room, struct wsi_wire *wire);
 void wsi_action_everywhere(struct wsi_registry *registry, struct wsi_wire *wire);
 
 /** Do what another node said. */

@@ -51,6 +51,7 @@ int wsi_branch_make(wsock_room *room)
     wsi_list_init(&branch->idle);
     wsi_list_init(&branch->waiting);
     wsi_withholding_init(&branch->withholding);
+    wsi_roster_init(&branch->roster);
     room->branch = branch;
     return 0;
 }
@@ -83,6 +84,7 @@ void wsi_branch_free(struct wsi_branch *branch)
     if (branch->wanted)
         wsi_spread_unwant(spread_of(branch->room), branch->room->name);
     drop_arrived(branch);
+    wsi_roster_fini(&branch->roster);
     wsi_withholding_fini(&branch->withholding);
     wsi_heard_fini(&branch->heard);
     wsi_free(branch);
@@ -165,14 +167,11 @@ static void stop_wanting(struct wsi_branch *branch)
     wsi_spread_unwant(spread_of(branch->room), branch->room->name);
 }
 
-void wsi_branch_look(wsock_room *room)
+static void look(struct wsi_branch *branch)
 {
-    struct wsi_branch *branch = room->branch;
-    bool needed;
+    wsock_room *room = branch->room;
+    const bool needed = is_needed(room);
 
-    if (branch == NULL)
-        return;
-    needed = is_needed(room);
     if (needed && !branch->wanted)
         want(branch);
     if (needed || !branch->wanted)
@@ -183,6 +182,14 @@ void wsi_branch_look(wsock_room *room)
         branch->lingers = true;
         wsi_spread_linger(spread_of(room), branch);
     }
+}
+
+void wsi_branch_look(wsock_room *room)
+{
+    if (room->branch == NULL)
+        return;
+    look(room->branch);
+    wsi_roster_look(room);
 }
 
 void wsi_branch_hold(wsock_room *room)
@@ -590,6 +597,7 @@ void wsi_branch_heard(wsock_room *room)
         branch->is_heard = true;
         if (room->history != NULL)
             begin_load(branch);
+        wsi_roster_heard(room);
     }
     pthread_mutex_unlock(&room->lock);
 }
@@ -624,6 +632,7 @@ void wsi_branch_try(wsock_room *room)
     wsi_waiting_decide(branch, false, &posts);
     if (!wsi_list_is_empty(&branch->waiting))
         wsi_spread_retry(spread_of(room), branch);
+    wsi_roster_try(room, &posts);
     pthread_mutex_unlock(&room->lock);
     wsi_room_post(room, &posts);
 }

@@ -33,6 +33,7 @@
 #include "core/list.h"
 #include "core/mailbox.h"
 #include "room/heard.h"
+#include "room/roster.h"
 #include "room/withheld.h"
 
 struct wsi_arrival_copy;
@@ -58,6 +59,7 @@ struct wsi_branch {
     struct wsi_list waiting;            /* wsi_waiting.node */
     struct wsi_withholding withholding; /* of messages from here that are under way */
     struct wsi_bus_receipt receipt;     /* of the load */
+    struct wsi_roster roster;           /* the people there */
 };
 
 /* A message that has been said already: elsewhere, or at the broker. */

@@ -35,9 +35,37 @@ struct wsi_ticket *wsi_ticket_new(const char *id)
     const size_t size = id != NULL ? strlen(id) + 1 : 1;
     struct wsi_ticket *ticket = wsi_zalloc(sizeof *ticket + size);
 
-    if (ticket != NULL && id != NULL)
+    if (ticket == NULL)
+        return NULL;
+    if (id != NULL)
         memcpy(ticket->id, id, size);
+    ticket->last_held = &ticket->held;
+    wsi_list_init(&ticket->unmet);
     return ticket;
+}
+
+struct wsi_held *wsi_ticket_pop(struct wsi_ticket *ticket)
+{
+    struct wsi_held *held = ticket->held;
+
+    if (held != NULL)
+        ticket->held = held->next;
+    return held;
+}
+
+void wsi_held_free(struct wsi_held *held)
+{
+    wsi_envelope_unref(held->envelope);
+    wsi_free(held);
+}
+
+void wsi_ticket_free(struct wsi_ticket *ticket)
+{
+    struct wsi_held *held;
+
+    while (ticket != NULL && (held = wsi_ticket_pop(ticket)) != NULL)
+        wsi_held_free(held);
+    wsi_free(ticket);
 }
 
 void wsi_ticket_fill(struct wsi_ticket *ticket, const wsock_joined *joined)
@@ -87,19 +115,16 @@ static void write_name(struct wsi_writer *writer, const struct wsi_present *pres
 static void write_info_of(struct wsi_writer *writer, const struct wsi_present *present,
                           size_t *count, size_t *so_far)
 {
-    const struct wsi_attendance *newest;
+    const struct wsi_blob *info = wsi_present_info(present);
 
-    if (present->count == 0)
+    if (info == NULL || *so_far + info->len > INFOS_MAX_BYTES)
         return;
-    newest = WSI_CONTAINER_OF(present->attendances.prev, struct wsi_attendance, node);
-    if (newest->info == NULL || *so_far + newest->info->len > INFOS_MAX_BYTES)
-        return;
-    *so_far += newest->info->len;
+    *so_far += info->len;
     wsi_write_text(writer, *count == 0 ? ",\"infos\":{" : ",");
     (*count)++;
     wsi_write_string(writer, present->identity, strlen(present->identity));
     wsi_write_text(writer, ":");
-    write_info(writer, newest->info);
+    write_info(writer, info);
 }
 
 /* ---- joined ---- */
@@ -112,7 +137,7 @@ static void write_members(struct wsi_writer *writer, const wsock_room *room)
     for (size_t b = 0; b < room->people.bucket_count; b++)
         for (struct wsi_table_node *node = room->people.buckets[b]; node != NULL;
              node = node->next)
-            if (present_of_node(node)->count > 0)
+            if (wsi_present_is_here(present_of_node(node)))
                 write_name(writer, present_of_node(node), &names);
     wsi_write_text(writer, "]");
     for (size_t b = 0; b < room->people.bucket_count; b++)
@@ -170,22 +195,21 @@ static void no_memory(wsock_conn *conn)
 
 void wsi_notices_greet(struct wsi_member *member)
 {
+    const bool is_open = wsi_conn_state(member->conn) == WSI_CONN_OPEN;
     wsock_room *room = member->room;
-    struct wsi_blob *frame;
+    struct wsi_blob *frame = NULL;
 
-    if (wsi_conn_state(member->conn) != WSI_CONN_OPEN)
-        return;
     pthread_mutex_lock(&room->lock);
-    frame = wsi_frame_new(write_joined, member);
-    pthread_mutex_unlock(&room->lock);
-    if (frame == NULL) {
-        no_memory(member->conn);
-        return;
-    }
-    wsi_conn_deliver_missed(member->conn, &member->feed, frame);
-    wsi_blob_unref(frame);
-    wsi_free(member->ticket);
+    if (is_open)
+        frame = wsi_frame_new(write_joined, member);
     member->ticket = NULL;
+    room->notices.greeted++;
+    pthread_mutex_unlock(&room->lock);
+    if (frame != NULL)
+        wsi_conn_deliver_missed(member->conn, &member->feed, frame);
+    else if (is_open)
+        no_memory(member->conn);
+    wsi_blob_unref(frame);
 }
 
 /* ---- left ---- */
@@ -245,7 +269,7 @@ static void drop_changes(struct wsi_notices *notices)
     {
         struct wsi_present *present = present_of_change(node);
 
-        present->is_told = present->count > 0;
+        present->is_told = wsi_present_is_here(present);
         drop_change(notices, present);
     }
 }
@@ -256,7 +280,7 @@ void wsi_notices_fini(struct wsi_notices *notices)
     wsock_timer_unref(notices->timer);
 }
 
-static bool is_heard(const wsock_room *room)
+bool wsi_notices_are_heard(const wsock_room *room)
 {
     return wsi_takers_have(wsi_takers_set(&room->takers), WSI_FORM_V1) &&
            wsi_room_option(&room->options, WSI_OPT_PRESENCE) != 0;
@@ -270,7 +294,7 @@ static void write_names(struct wsi_writer *writer, const wsock_room *room, bool 
     {
         struct wsi_present *present = present_of_change(node);
 
-        if ((present->count > 0) != came)
+        if (wsi_present_is_here(present) != came)
             continue;
         if (names == 0)
             wsi_write_text(writer, came ? ",\"joined\":[" : ",\"left\":[");
@@ -383,7 +407,8 @@ static void on_due(wsock_timer *timer, uint64_t missed, void *user)
     if (notices->timer == timer) {
         own = notices->timer;
         notices->timer = NULL;
-        if (notices->is_due && !room->closed && is_heard(room) && !flush(room, &posts))
+        if (notices->is_due && !room->closed && wsi_notices_are_heard(room) &&
+            !flush(room, &posts))
             tell_later(room);
     }
     pthread_mutex_unlock(&room->lock);
@@ -391,47 +416,63 @@ static void on_due(wsock_timer *timer, uint64_t missed, void *user)
     wsock_timer_unref(own);
 }
 
-/* Who went and is back before anybody was told was never away. @return whether it was.
- */
-static bool was_just_here(struct wsi_notices *notices, const struct wsi_present *present)
+/* @return (nullable) who went just now, has the same identity, and was told to nobody. */
+static struct wsi_present *find_gone(struct wsi_notices *notices,
+                                     const struct wsi_present *present)
 {
     WSI_LIST_EACH(node, &notices->changed)
     {
         struct wsi_present *gone = present_of_change(node);
 
-        if (gone != present && strcmp(gone->identity, present->identity) == 0) {
-            drop_change(notices, gone);
-            return true;
-        }
+        if (gone != present && strcmp(gone->identity, present->identity) == 0)
+            return gone;
     }
-    return false;
+    return NULL;
+}
+
+static void put_change(struct wsi_notices *notices, struct wsi_present *present)
+{
+    wsi_ref_take(&present->ref);
+    wsi_list_append(&notices->changed, &present->change);
+    present->greeted = notices->greeted;
+    notices->changed_count++;
+}
+
+/* What changed back before anybody was told did not change; but who came meanwhile was
+ * told by `joined` of the state between. */
+static bool is_undone(const struct wsi_notices *notices,
+                      const struct wsi_present *present)
+{
+    return present->greeted == notices->greeted;
 }
 
 static void note(wsock_room *room, struct wsi_present *present)
 {
     struct wsi_notices *notices = &room->notices;
-    const bool is_here = present->count > 0;
+    const bool is_here = wsi_present_is_here(present);
+    struct wsi_present *gone;
 
     if (!wsi_list_is_empty(&present->change)) {
-        drop_change(notices, present);
-    } else if (is_here && was_just_here(notices, present)) {
-        present->is_told = true;
+        if (is_undone(notices, present))
+            drop_change(notices, present);
+    } else if (is_here && (gone = find_gone(notices, present)) != NULL) {
+        present->is_told = is_undone(notices, gone);
+        drop_change(notices, gone);
+        if (!present->is_told)
+            put_change(notices, present);
     } else if (present->is_told != is_here) {
-        wsi_ref_take(&present->ref);
-        wsi_list_append(&notices->changed, &present->change);
-        notices->changed_count++;
+        put_change(notices, present);
     }
 }
 
-void wsi_notices_change(wsock_room *room, struct wsi_present *present,
-                        struct wsi_room_posts *posts)
+void wsi_notices_note(wsock_room *room, struct wsi_present *present)
 {
     struct wsi_notices *notices = &room->notices;
     const int64_t most = wsi_room_option(&room->options, WSI_OPT_MEMBERS_LISTED);
 
-    if (!is_heard(room)) {
+    if (!wsi_notices_are_heard(room)) {
         if (present != NULL)
-            present->is_told = present->count > 0;
+            present->is_told = wsi_present_is_here(present);
         return;
     }
     notices->is_due = true;
@@ -441,17 +482,30 @@ void wsi_notices_change(wsock_room *room, struct wsi_present *present,
         drop_changes(notices);
         notices->only_count = true;
     }
-    if (notices->timer != NULL)
+}
+
+void wsi_notices_tell(wsock_room *room, struct wsi_room_posts *posts)
+{
+    const struct wsi_notices *notices = &room->notices;
+
+    if (!notices->is_due || notices->timer != NULL)
         return;
     if (now_ms(room) < notices->next_ms || !flush(room, posts))
         tell_later(room);
+}
+
+void wsi_notices_change(wsock_room *room, struct wsi_present *present,
+                        struct wsi_room_posts *posts)
+{
+    wsi_notices_note(room, present);
+    wsi_notices_tell(room, posts);
 }
 
 void wsi_notices_look(wsock_room *room, struct wsi_room_posts *posts)
 {
     struct wsi_notices *notices = &room->notices;
 
-    if (is_heard(room))
+    if (wsi_notices_are_heard(room))
         return;
     drop_changes(notices);
     notices->is_due = notices->only_count = false;

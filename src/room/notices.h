@@ -20,16 +20,34 @@
 #include <wsock/timer.h>
 
 #include "core/list.h"
+#include "room/op.h"
 
+struct wsi_envelope;
 struct wsi_member;
 struct wsi_present;
 struct wsi_room_posts;
+
+/* What `joined` may have to wait for, in a cluster. */
+enum {
+    WSI_WAITS_FOR_PLACE = 1,  /* where the room is, and what was missed: waiting.h */
+    WSI_WAITS_FOR_PEOPLE = 2, /* who is there on other nodes: roster.h */
+};
+
+/* A message to a member that has not been told yet that it is in: that comes first. */
+struct wsi_held {
+    struct wsi_held *next;
+    struct wsi_envelope *envelope; /* a reference */
+};
 
 /* A request to join or leave, with what is answered on the member's worker. */
 struct wsi_ticket {
     uint64_t epoch, offset; /* of joined: where the room was; epoch 0: nowhere */
     bool recovered;         /* of joined */
-    bool waits;             /* that is not known yet */
+    unsigned waits;         /* WSI_WAITS_*: what of it is not known yet */
+    struct wsi_held *held, **last_held; /* (owned) what is said meanwhile */
+    size_t held_count, held_bytes;
+    struct wsi_list unmet;  /* who waits for people: in roster->unmet, under the lock */
+    struct wsi_room_op met; /* of the member: it need not any more */
     char id[];              /* of the request, as JSON; "" when it has none */
 };
 
@@ -37,6 +55,7 @@ struct wsi_ticket {
 struct wsi_notices {
     struct wsi_list changed; /* struct wsi_present.change, with references */
     size_t changed_count;
+    uint64_t greeted;   /* how many were told of all who are there */
     bool is_due;        /* something is to be told */
     bool only_count;    /* and that is how many there are */
     uint64_t next_ms;   /* not before */
@@ -50,6 +69,12 @@ void wsi_notices_fini(struct wsi_notices *notices);
 /** @param id (nullable) @return (owned, nullable) NULL without memory. */
 struct wsi_ticket *wsi_ticket_new(const char *id);
 
+/** @param ticket (nullable) */
+void wsi_ticket_free(struct wsi_ticket *ticket);
+/** @return (owned, nullable) the oldest. */
+struct wsi_held *wsi_ticket_pop(struct wsi_ticket *ticket);
+void wsi_held_free(struct wsi_held *held);
+
 /** Of joined: where the room is. */
 void wsi_ticket_fill(struct wsi_ticket *ticket, const wsock_joined *joined);
 
@@ -58,12 +83,17 @@ void wsi_ticket_fill(struct wsi_ticket *ticket, const wsock_joined *joined);
 /** Somebody came, or went. @param present (nullable) who, if it has an identity. */
 void wsi_notices_change(wsock_room *room, struct wsi_present *present,
                         struct wsi_room_posts *posts);
+/** The same in two steps: any number of people, and then those who hear of it. */
+void wsi_notices_note(wsock_room *room, struct wsi_present *present);
+void wsi_notices_tell(wsock_room *room, struct wsi_room_posts *posts);
+/** Whether somebody hears of people. */
+bool wsi_notices_are_heard(const wsock_room *room);
 /** A member of rooms.v1 has left: there may be none to hear of it any more. */
 void wsi_notices_look(wsock_room *room, struct wsi_room_posts *posts);
 
 /* ---- on the member's worker ---- */
 
-/** It is in. */
+/** It is in. Its ticket is the caller's then. */
 void wsi_notices_greet(struct wsi_member *member);
 /** It was, until a call, a kick or the room's end. */
 void wsi_notices_dismiss(struct wsi_member *member);

@@ -11,6 +11,7 @@ enum wsi_room_op_kind {
     WSI_ROOM_LEAVE,
     WSI_ROOM_MESSAGE,
     WSI_ROOM_KNOWN, /* how a join went */
+    WSI_ROOM_MET,   /* who is there, for a join that waits for it */
 };
 
 struct wsi_room_op {

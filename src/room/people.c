@@ -69,19 +69,25 @@ static void look_at(struct seen *seen, struct wsi_present *present)
 static int look(wsock_room *room, struct seen **out, size_t *count)
 {
     struct seen *seen = NULL;
-    size_t i = 0;
+    size_t i = 0, most;
 
     pthread_mutex_lock(&room->lock);
-    *count = room->people.count;
-    if (*count > 0)
-        seen = wsi_alloc_array(*count, sizeof *seen);
+    most = room->people.count;
+    if (most > 0)
+        seen = wsi_alloc_array(most, sizeof *seen);
     for (size_t b = 0; seen != NULL && b < room->people.bucket_count; b++)
         for (struct wsi_table_node *node = room->people.buckets[b]; node != NULL;
-             node = node->next)
-            look_at(&seen[i++], WSI_CONTAINER_OF(node, struct wsi_present, node));
+             node = node->next) {
+            struct wsi_present *present = WSI_CONTAINER_OF(node, struct wsi_present,
+                                                           node);
+
+            if (present->count > 0) /* else it is on other nodes only */
+                look_at(&seen[i++], present);
+        }
     pthread_mutex_unlock(&room->lock);
     *out = seen;
-    return *count > 0 && seen == NULL ? WSOCK_ENOMEM : 0;
+    *count = i;
+    return most > 0 && seen == NULL ? WSOCK_ENOMEM : 0;
 }
 
 static int show(const struct seen *seen, wsock_person_fn fn, void *user)

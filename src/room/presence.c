@@ -10,7 +10,7 @@
 #include "core/alloc.h"
 #include "room/herald.h"
 #include "room/room.h"
-#include "room/spread.h"
+#include "room/roster.h"
 
 /* ---- identities of a room ---- */
 
@@ -48,6 +48,7 @@ static struct wsi_present *make(wsock_room *room, const char *identity, uint64_t
         return NULL;
     memcpy(present->identity, identity, size);
     wsi_list_init(&present->attendances);
+    wsi_list_init(&present->far);
     wsi_list_init(&present->change);
     wsi_ref_init(&present->ref);
     if (wsi_table_add(&room->people, &present->node, hash) < 0) {
@@ -57,8 +58,7 @@ static struct wsi_present *make(wsock_room *room, const char *identity, uint64_t
     return present;
 }
 
-/* @return (owned, nullable) NULL without memory. */
-static struct wsi_present *get(wsock_room *room, const char *identity)
+struct wsi_present *wsi_presence_get(wsock_room *room, const char *identity)
 {
     const uint64_t hash = hash_of(room, identity);
     struct wsi_present *present = find(room, identity, hash);
@@ -75,12 +75,26 @@ void wsi_present_unref(struct wsi_present *present)
         wsi_free(present);
 }
 
-/* With the room's lock held: whoever looks may keep its memory, but it is here no more.
- */
-static void forget_if_empty(wsock_room *room, struct wsi_present *present)
+void wsi_presence_look(wsock_room *room, struct wsi_present *present)
 {
-    if (present != NULL && present->count == 0)
+    if (present->count == 0 && wsi_list_is_empty(&present->far))
         wsi_table_remove(&room->people, &present->node);
+}
+
+const struct wsi_blob *wsi_present_info(const struct wsi_present *present)
+{
+    const struct wsi_blob *info = NULL;
+
+    if (present->count > 0)
+        return WSI_CONTAINER_OF(present->attendances.prev, struct wsi_attendance, node)
+            ->info;
+    WSI_LIST_EACH(node, &present->far)
+    {
+        const struct wsi_far *far = WSI_CONTAINER_OF(node, struct wsi_far, node);
+
+        info = far->gone || far->info == NULL ? info : far->info;
+    }
+    return info;
 }
 
 /* ---- attendances ---- */
@@ -126,7 +140,7 @@ static int fill(wsock_room *room, struct wsi_attendance *attendance, const char 
         attendance->info->len = len;
     }
     if (*identity != '\0') {
-        attendance->present = get(room, identity);
+        attendance->present = wsi_presence_get(room, identity);
         if (attendance->present == NULL)
             return WSOCK_ENOMEM;
     }
@@ -160,8 +174,8 @@ int wsi_presence_prepare(wsock_room *room, struct wsi_attendance **out, wsock_co
 
 void wsi_presence_cancel(wsock_room *room, struct wsi_attendance *attendance)
 {
-    if (attendance != NULL)
-        forget_if_empty(room, attendance->present);
+    if (attendance != NULL && attendance->present != NULL)
+        wsi_presence_look(room, attendance->present);
     wsi_attendance_unref(attendance);
 }
 
@@ -170,17 +184,6 @@ static bool tell(wsock_room *room, struct wsi_attendance *attendance,
 {
     wsi_ref_take(&attendance->ref);
     return wsi_herald_append(room->herald, op, 0);
-}
-
-/* To the other nodes. */
-static void announce(const wsock_room *room, const struct wsi_attendance *attendance)
-{
-    const struct wsi_blob *info = attendance->info;
-
-    wsi_spread_present(wsi_registry_spread(room->registry), room->name,
-                       attendance->present->identity,
-                       (struct wsi_bytes){info != NULL ? info->data : NULL,
-                                          info != NULL ? info->len : 0});
 }
 
 bool wsi_presence_join(wsock_room *room, struct wsi_attendance *attendance)
@@ -195,8 +198,8 @@ bool wsi_presence_join(wsock_room *room, struct wsi_attendance *attendance)
         wsi_list_append(&present->attendances, &attendance->node);
         present->count++;
     }
-    if (attendance->first && present != NULL && room->branch != NULL)
-        announce(room, attendance);
+    if (attendance->first && present != NULL)
+        wsi_roster_say_joined(room, attendance);
     attendance->told = room->herald != NULL;
     return attendance->told && tell(room, attendance, &attendance->joined);
 }
@@ -212,12 +215,11 @@ bool wsi_presence_leave(wsock_room *room, struct wsi_attendance *attendance, int
     if (present != NULL) {
         wsi_list_remove(&attendance->node);
         present->count--;
-        forget_if_empty(room, present);
+        wsi_presence_look(room, present);
     }
     attendance->last = present == NULL || present->count == 0;
-    if (attendance->last && present != NULL && room->branch != NULL)
-        wsi_spread_absent(wsi_registry_spread(room->registry), room->name,
-                          present->identity);
+    if (attendance->last && present != NULL)
+        wsi_roster_say_left(room, present);
     attendance->how = (uint8_t)how;
     attendance->reason = reason != NULL ? wsi_blob_ref(reason) : NULL;
     return attendance->told && tell(room, attendance, &attendance->left);

@@ -26,8 +26,12 @@ struct wsi_present {
     struct wsi_ref ref;          /* of attendances, and of who looks */
     struct wsi_list attendances; /* under the room's lock, as what follows */
     size_t count;                /* of them */
-    struct wsi_list change;      /* room->notices.changed */
+    struct wsi_list far;         /* struct wsi_far.node: on other nodes (roster.h) */
+    size_t far_count;            /* of those that are not gone */
+    struct wsi_list change;      /* room->notices.changed, */
+    uint64_t greeted;            /* and notices.greeted of then */
     bool is_told;                /* who hears of it was told that it is here */
+    bool is_said;                /* the other nodes know of those here */
     char identity[];
 };
 
@@ -44,6 +48,12 @@ struct wsi_attendance {
     bool first, last;
     uint8_t how; /* WSOCK_LEFT_* */
 };
+
+/** On this node, or another one. */
+static inline bool wsi_present_is_here(const struct wsi_present *present)
+{
+    return present->count > 0 || present->far_count > 0;
+}
 
 void wsi_attendance_unref(struct wsi_attendance *attendance);
 
@@ -68,6 +78,13 @@ bool wsi_presence_leave(wsock_room *room, struct wsi_attendance *attendance, int
 
 /** @return (borrowed, nullable) */
 struct wsi_present *wsi_presence_find(const wsock_room *room, const char *identity);
+/** @return (owned, nullable) made if need be; NULL without memory. */
+struct wsi_present *wsi_presence_get(wsock_room *room, const char *identity);
+/** It may be nowhere any more. Whoever looks may keep its memory. */
+void wsi_presence_look(wsock_room *room, struct wsi_present *present);
+/** What it says of itself: the connection here that came last, or one elsewhere. @return
+ *  (borrowed, nullable) */
+const struct wsi_blob *wsi_present_info(const struct wsi_present *present);
 void wsi_present_unref(struct wsi_present *present);
 
 /** What is told of a member. @param left of its going, else of its coming. */

@@ -163,6 +163,8 @@ static struct wsi_member *new_member(wsock_room *room, wsock_conn *conn, const c
             wsi_free(member);
             return NULL;
         }
+        member->ticket->met = (struct wsi_room_op){.kind = WSI_ROOM_MET,
+                                                   .subject = member};
     }
     member->membership.of = room;
     member->membership.leave = leave_by_end;
@@ -209,6 +211,21 @@ static int begin_since(struct wsi_member *member, const wsock_join *how,
     return member->waiting != NULL ? 0 : WSOCK_ENOMEM;
 }
 
+/* With the room's lock held: what is known of the answer. */
+static void fill_ticket(struct wsi_member *member, const wsock_joined *joined)
+{
+    const wsock_room *room = member->room;
+    struct wsi_ticket *ticket = member->ticket;
+
+    if (room->history != NULL) {
+        ticket->epoch = room->history->epoch;
+        ticket->offset = room->history->last;
+        ticket->recovered = joined->recovered > 0;
+    }
+    ticket->waits = (member->waiting != NULL ? WSI_WAITS_FOR_PLACE : 0) |
+                    (wsi_roster_is_due(room) ? WSI_WAITS_FOR_PEOPLE : 0);
+}
+
 /* With the room's lock held. */
 static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined *joined)
 {
@@ -229,22 +246,23 @@ static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined 
     if (r < 0) {
         wsi_presence_cancel(room, member->attendance);
         member->attendance = NULL;
-    } else if (member->ticket != NULL && room->history != NULL) {
-        member->ticket->epoch = room->history->epoch;
-        member->ticket->offset = room->history->last;
-        member->ticket->recovered = joined->recovered > 0;
-        member->ticket->waits = member->waiting != NULL;
+    } else if (member->ticket != NULL) {
+        fill_ticket(member, joined);
     }
     return r;
 }
 
 /* With the room's lock held: a member is one more, or one less, unless others of the same
- * identity are there. */
+ * identity are there, or on other nodes. */
 static void count_head(wsock_room *room, const struct wsi_attendance *attendance,
                        bool came, struct wsi_room_posts *posts)
 {
+    const struct wsi_present *present = attendance != NULL ? attendance->present : NULL;
+
     if (attendance != NULL && !(came ? attendance->first : attendance->last))
         return;
+    if (present != NULL && present->far_count > 0)
+        return; /* it is on another node */
     room->heads += came ? 1 : (size_t)-1;
     wsi_notices_change(room, attendance != NULL ? attendance->present : NULL, posts);
 }
@@ -265,6 +283,8 @@ static void link_member(struct wsi_member *member, struct wsi_room_posts *posts)
     wsi_branch_look(room);
     if (member->waiting != NULL)
         wsi_waiting_begin(member->waiting);
+    if (member->ticket != NULL && (member->ticket->waits & WSI_WAITS_FOR_PEOPLE) != 0)
+        wsi_roster_await(member);
 }
 
 /* Whoever asked, if it is known. */
@@ -366,6 +386,8 @@ static void end(struct wsi_member *member, int how, struct wsi_blob *reason,
     posts->herald |= wsi_presence_leave(room, member->attendance, how, reason);
     if (member->waiting != NULL)
         wsi_room_append(room, shard, wsi_waiting_end(member->waiting), posts);
+    if (wsi_roster_give_up(member))
+        wsi_room_append(room, shard, &member->ticket->met, posts);
     wsi_room_append(room, shard, &member->leave, posts);
     count_head(room, member->attendance, false, posts);
     if (member->conn->form == WSI_FORM_V1)
@@ -433,7 +455,7 @@ int wsi_room_leave(wsock_room *room, wsock_conn *conn, struct wsi_ticket *ticket
     pthread_mutex_unlock(&room->lock);
     wsi_room_post(room, &posts);
     if (membership == NULL)
-        wsi_free(ticket);
+        wsi_ticket_free(ticket);
     return membership != NULL ? 0 : WSOCK_ENOENT;
 }
 

@@ -11,6 +11,9 @@
 #include "room/envelope.h"
 #include "room/waiting.h"
 
+/* While a member waits to be told that it is in. */
+enum { HELD_MAX = 1024, HELD_MAX_BYTES = 1024 * 1024 };
+
 static struct wsi_member *member_of_local(struct wsi_list *node)
 {
     return WSI_CONTAINER_OF(node, struct wsi_member, local);
@@ -20,50 +23,11 @@ void wsi_member_free(struct wsi_member *member)
 {
     wsi_attendance_unref(member->attendance);
     wsi_missed_free(member->missed);
-    wsi_free(member->ticket);
-    wsi_free(member->farewell);
+    wsi_ticket_free(member->ticket);
+    wsi_ticket_free(member->farewell);
     wsock_conn_unref(member->conn);
     wsock_room_unref(member->room);
     wsi_free(member);
-}
-
-/* Deliver the messages from first up to (not including) end to every member. */
-static void deliver_run(struct wsi_shard *shard, struct wsi_room_op *first,
-                        const struct wsi_room_op *end)
-{
-    WSI_LIST_EACH(node, &shard->members)
-    {
-        struct wsi_member *member = member_of_local(node);
-
-        for (struct wsi_room_op *op = first; op != end; op = op->next) {
-            wsi_envelope_deliver(op->subject, member->conn, &member->feed);
-        }
-    }
-    while (first != end) {
-        struct wsi_room_op *next = first->next;
-
-        wsi_envelope_unref(first->subject);
-        first = next;
-    }
-}
-
-static bool has_matches(const struct wsi_room_op *op)
-{
-    return ((const struct wsi_envelope *)op->subject)->matches != NULL;
-}
-
-/* One by one, as marks tell of the last message only. */
-static void deliver_matched(struct wsi_shard *shard, struct wsi_envelope *envelope)
-{
-    WSI_LIST_EACH(node, &shard->members)
-    {
-        struct wsi_member *member = member_of_local(node);
-
-        wsi_matches_mark(member->conn, envelope->serial);
-        wsi_envelope_deliver(envelope, member->conn, &member->feed);
-    }
-    wsi_matches_deliver(envelope, (unsigned)(shard - shard->room->shards));
-    wsi_envelope_unref(envelope);
 }
 
 static void tell_missed(struct wsi_member *member, struct wsi_missed *missed)
@@ -90,6 +54,109 @@ static void deliver_missed(struct wsi_member *member)
     wsi_missed_free(missed);
 }
 
+/* That it is in, once all that it is told then is known; and then what came since. */
+static void greet(struct wsi_member *member)
+{
+    struct wsi_ticket *ticket = member->ticket;
+    struct wsi_held *held;
+
+    if (ticket->waits != 0)
+        return;
+    wsi_notices_greet(member);
+    deliver_missed(member);
+    while ((held = wsi_ticket_pop(ticket)) != NULL) {
+        wsi_envelope_deliver(held->envelope, member->conn, &member->feed);
+        wsi_held_free(held);
+    }
+    wsi_ticket_free(ticket);
+}
+
+/* What is told of people will stand in `joined`. */
+static void hold(struct wsi_member *member, struct wsi_envelope *envelope)
+{
+    struct wsi_ticket *ticket = member->ticket;
+    struct wsi_held *held;
+
+    if (envelope->said.frames.plain == NULL)
+        return;
+    held = wsi_alloc(sizeof *held);
+    if (held == NULL) {
+        wsi_feed_missed(&member->feed);
+        return;
+    }
+    held->next = NULL;
+    held->envelope = wsi_envelope_ref(envelope);
+    *ticket->last_held = held;
+    ticket->last_held = &held->next;
+    ticket->held_count++;
+    ticket->held_bytes += wsi_said_bytes(&envelope->said);
+}
+
+/* Too much is held to wait for people any longer; unless they are met already, and that
+ * is told in a moment. */
+static void stop_waiting(struct wsi_member *member)
+{
+    bool waits;
+
+    pthread_mutex_lock(&member->room->lock);
+    waits = wsi_roster_give_up(member);
+    pthread_mutex_unlock(&member->room->lock);
+    if (!waits)
+        return;
+    member->ticket->waits &= ~(unsigned)WSI_WAITS_FOR_PEOPLE;
+    greet(member);
+}
+
+static void deliver(struct wsi_member *member, struct wsi_envelope *envelope)
+{
+    if (member->ticket != NULL && (member->ticket->held_count >= HELD_MAX ||
+                                   member->ticket->held_bytes >= HELD_MAX_BYTES))
+        stop_waiting(member);
+    if (member->ticket == NULL)
+        wsi_envelope_deliver(envelope, member->conn, &member->feed);
+    else
+        hold(member, envelope);
+}
+
+/* Deliver the messages from first up to (not including) end to every member. */
+static void deliver_run(struct wsi_shard *shard, struct wsi_room_op *first,
+                        const struct wsi_room_op *end)
+{
+    WSI_LIST_EACH(node, &shard->members)
+    {
+        struct wsi_member *member = member_of_local(node);
+
+        for (struct wsi_room_op *op = first; op != end; op = op->next) {
+            deliver(member, op->subject);
+        }
+    }
+    while (first != end) {
+        struct wsi_room_op *next = first->next;
+
+        wsi_envelope_unref(first->subject);
+        first = next;
+    }
+}
+
+static bool has_matches(const struct wsi_room_op *op)
+{
+    return ((const struct wsi_envelope *)op->subject)->matches != NULL;
+}
+
+/* One by one, as marks tell of the last message only. */
+static void deliver_matched(struct wsi_shard *shard, struct wsi_envelope *envelope)
+{
+    WSI_LIST_EACH(node, &shard->members)
+    {
+        struct wsi_member *member = member_of_local(node);
+
+        wsi_matches_mark(member->conn, envelope->serial);
+        deliver(member, envelope);
+    }
+    wsi_matches_deliver(envelope, (unsigned)(shard - shard->room->shards));
+    wsi_envelope_unref(envelope);
+}
+
 /* A join that waited is known now. */
 static void tell_known(struct wsi_waiting *waiting)
 {
@@ -99,9 +166,18 @@ static void tell_known(struct wsi_waiting *waiting)
     member->missed = wsi_waiting_tell(waiting);
     if (member->ticket != NULL) {
         wsi_ticket_fill(member->ticket, &joined);
-        wsi_notices_greet(member);
+        member->ticket->waits &= ~(unsigned)WSI_WAITS_FOR_PLACE;
+        greet(member);
+    } else {
+        deliver_missed(member);
     }
-    deliver_missed(member);
+}
+
+/* And so are people. */
+static void tell_met(struct wsi_member *member)
+{
+    member->ticket->waits &= ~(unsigned)WSI_WAITS_FOR_PEOPLE;
+    greet(member);
 }
 
 static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
@@ -122,9 +198,13 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
             break;
         case WSI_ROOM_JOIN:
             wsi_list_append(&shard->members, &member->local);
-            if (member->ticket != NULL && !member->ticket->waits)
-                wsi_notices_greet(member);
-            deliver_missed(member);
+            if (member->ticket != NULL)
+                greet(member);
+            else
+                deliver_missed(member);
+            break;
+        case WSI_ROOM_MET:
+            tell_met(member);
             break;
         case WSI_ROOM_KNOWN:
             tell_known(op->subject);

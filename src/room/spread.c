@@ -232,13 +232,16 @@ int wsi_spread_list(struct wsi_spread *spread, const char *room,
     return r;
 }
 
-void wsi_spread_present(struct wsi_spread *spread, const char *room, const char *identity,
-                        struct wsi_bytes info)
+int wsi_spread_present(struct wsi_spread *spread, const char *room, const char *identity,
+                       struct wsi_bytes info)
 {
+    int r = WSOCK_ECLOSED;
+
     pthread_rwlock_rdlock(&spread->gate);
     if (spread->open)
-        spread->type->present(spread->bus, room, identity, info);
+        r = spread->type->present(spread->bus, room, identity, info);
     pthread_rwlock_unlock(&spread->gate);
+    return r;
 }
 
 void wsi_spread_absent(struct wsi_spread *spread, const char *room, const char *identity)
@@ -273,9 +276,12 @@ static void on_state(struct wsi_bus_handler *handler, enum wsi_bus_state state,
 {
     struct wsi_spread *spread = spread_of(handler);
     struct wsi_log *log = &spread->registry->owner->pool->log;
+    bool is_back;
 
     pthread_mutex_lock(&spread->lock);
     spread->up = state == WSI_BUS_UP;
+    is_back = spread->up && spread->was_up;
+    spread->was_up |= spread->up;
     snprintf(spread->why, sizeof spread->why, "%s", spread->up ? "" : why);
     if (!spread->up)
         forget_heard(spread);
@@ -284,6 +290,8 @@ static void on_state(struct wsi_bus_handler *handler, enum wsi_bus_state state,
         wsi_log(log, WSOCK_LOG_INFO, "cluster", "the broker is there");
     else
         wsi_log(log, WSOCK_LOG_WARN, "cluster", "without the broker: %s", why);
+    if (is_back)
+        wsi_rosters_were_cut_off(spread);
     if (spread->on_state != NULL)
         spread->on_state(spread);
 }
@@ -457,6 +465,7 @@ static void turn(struct wsi_timer *timer)
     describe(spread);
     try_again(spread);
     forget_idle(spread, false);
+    wsi_rosters_turn(spread);
     wsi_spread_look_at_patterns(spread);
     wsi_loop_timer(spread->worker->loop, timer, TURN_MS);
 }
@@ -567,6 +576,7 @@ int wsi_spread_open(struct wsi_spread **out, struct wsi_registry *registry,
     pthread_mutex_init(&spread->lock, NULL);
     snprintf(spread->why, sizeof spread->why, "it was not reached yet");
     wsi_list_init(&spread->retries);
+    wsi_rosters_init(&spread->rosters);
     wsi_list_init(&spread->idle);
     wsi_timer_init(&spread->timer, turn);
     spread->worker = wsi_pool_pick(pool);

@@ -31,6 +31,7 @@
 #include "core/table.h"
 #include "io/timer.h"
 #include "room/heard.h"
+#include "room/roster.h"
 
 struct wsi_branch;
 struct wsi_registry;
@@ -49,10 +50,11 @@ struct wsi_spread {
     pthread_rwlock_t gate;
     bool open;            /* under it */
     pthread_mutex_t lock; /* what follows */
-    bool up, hears_all;
+    bool up, was_up, hears_all;
     char why[WSI_BUS_WHY_SIZE]; /* it is not */
     struct wsi_table wanted;
-    struct wsi_heard heard;    /* on the channel of all */
+    struct wsi_heard heard; /* on the channel of all */
+    struct wsi_rosters rosters;
     struct wsi_list retries;   /* wsi_branch.retry, each with a reference to its room */
     struct wsi_list idle;      /* wsi_branch.idle, the longest first, as above */
     struct wsi_worker *worker; /* of the house's turn */
@@ -107,8 +109,8 @@ int wsi_spread_publish(struct wsi_spread *spread, const struct wsi_bus_channel *
 int wsi_spread_list(struct wsi_spread *spread, const char *room,
                     struct wsi_bus_receipt *receipt);
 /** Somebody is in a room, or not any more, on this node. */
-void wsi_spread_present(struct wsi_spread *spread, const char *room, const char *identity,
-                        struct wsi_bytes info);
+int wsi_spread_present(struct wsi_spread *spread, const char *room, const char *identity,
+                       struct wsi_bytes info);
 void wsi_spread_absent(struct wsi_spread *spread, const char *room, const char *identity);
 void wsi_spread_describe(struct wsi_spread *spread, struct wsi_bytes bytes);
 /** To all nodes, with the next number. @param bytes what wsi_wire_write() wrote. */

@@ -238,7 +238,8 @@ static bool can_close(const struct wsi_wire *wire)
 static bool is_whole(const struct wsi_wire *wire)
 {
     const bool about_somebody = wire->kind != WSI_WIRE_MESSAGE &&
-                                wire->kind != WSI_WIRE_CLOSE;
+                                wire->kind != WSI_WIRE_CLOSE &&
+                                wire->kind != WSI_WIRE_RECOUNT;
 
     if (about_somebody && wire->identity == NULL)
         return false;

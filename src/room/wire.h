@@ -30,6 +30,7 @@ enum wsi_wire_kind {
     WSI_WIRE_DISCONNECT,  /* of an identity */
     WSI_WIRE_JOINED,      /* an identity came to a room, */
     WSI_WIRE_LEFT,        /* or left it, with its last connection of this node */
+    WSI_WIRE_RECOUNT,     /* some of the two before were not heard */
     WSI_WIRE_KINDS
 };
 
