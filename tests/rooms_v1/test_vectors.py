@@ -119,13 +119,21 @@ class Application(Process):
         self.port = 0
 
     def __enter__(self):
-        self.port = urllib.parse.urlsplit(self.line().removeprefix("listening on ")).port
+        line = self.line()
+        if not line.startswith("listening on "):
+            self.end()
+            raise AssertionError(f"the application does not listen: {line!r}")
+        self.port = urllib.parse.urlsplit(line.removeprefix("listening on ")).port
         return self
 
-    def __exit__(self, kind, *_):
-        status, _, err = self.finish()  # its input has an end then
-        if kind is None and status != 0:
-            raise AssertionError(f"the application ended with {status}: {err}")
+    def __exit__(self, kind, error, _):
+        self.end(kind, error)
+
+    def end(self, kind=None, error=None):
+        """Its input has an end. What it says then tells of an error that it is the reason of."""
+        status, _, err = self.finish()
+        if status != 0 or (kind is not None and err):
+            raise AssertionError(f"the application ended with {status}: {err}") from error
 
     def tell(self, what):
         self.write(json.dumps(what) + "\n")
