@@ -2,39 +2,16 @@
 /* URLs of NATS servers. */
 #include "cluster/nats/target.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "cluster/broker_url.h"
 
 enum { DEFAULT_PORT = 4222 };
 
-static int value_of(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
+/* None is empty. */
 static bool take_secret(char out[WSI_NATS_SECRET_SIZE], const char *text, size_t len)
 {
-    size_t n = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        int byte = (unsigned char)text[i];
-
-        if (byte == '%') {
-            if (len - i < 3 || value_of(text[i + 1]) < 0 || value_of(text[i + 2]) < 0)
-                return false;
-            byte = value_of(text[i + 1]) * 16 + value_of(text[i + 2]);
-            i += 2;
-        }
-        if (byte == 0 || n + 1 >= WSI_NATS_SECRET_SIZE)
-            return false;
-        out[n++] = (char)byte;
-    }
-    out[n] = '\0';
-    return n > 0;
+    return len > 0 && wsi_broker_url_decode(out, WSI_NATS_SECRET_SIZE, text, len);
 }
 
 static const char *take_login(struct wsi_nats_target *target, const char *text,
@@ -47,21 +24,6 @@ static const char *take_login(struct wsi_nats_target *target, const char *text,
         (colon != NULL && !take_secret(target->password, colon + 1, len - user - 1)))
         return "user, password or token is empty, too long or badly encoded";
     return NULL;
-}
-
-static bool take_port(uint16_t *out, const char *text, size_t len)
-{
-    unsigned port = 0;
-
-    if (len == 0 || len > 5)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        port = port * 10 + (unsigned)(text[i] - '0');
-    }
-    *out = (uint16_t)port;
-    return port > 0 && port <= 65535;
 }
 
 static bool is_host(const char *text, size_t len, bool is_v6)
@@ -80,7 +42,7 @@ static const char *take_host(struct wsi_nats_target *target, const char *text, s
     const bool is_v6 = len > 0 && text[0] == '[';
     const char *end = is_v6 ? memchr(text, ']', len) : memchr(text, ':', len);
     size_t host = end != NULL ? (size_t)(end - text) : len;
-    uint16_t port = DEFAULT_PORT;
+    unsigned port = DEFAULT_PORT;
     const char *rest;
 
     if (is_v6 && end == NULL)
@@ -96,11 +58,14 @@ static const char *take_host(struct wsi_nats_target *target, const char *text, s
     if (!is_host(text, host, is_v6))
         return "a host is empty or no name";
     if (rest < text + len &&
-        (*rest != ':' || !take_port(&port, rest + 1, (size_t)(text + len - rest) - 1)))
+        (*rest != ':' ||
+         !wsi_broker_url_number(&port, rest + 1, (size_t)(text + len - rest) - 1,
+                                65535) ||
+         port == 0))
         return "a port is no number from 1 to 65535";
     memcpy(target->hosts[target->host_count].name, text, host);
     target->hosts[target->host_count].name[host] = '\0';
-    target->hosts[target->host_count++].port = port;
+    target->hosts[target->host_count++].port = (uint16_t)port;
     return NULL;
 }
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "cluster/broker_url.h"
+
 enum { DEFAULT_PORT = 6379, DATABASE_MAX = 99999 };
 
 static bool take_prefix(const char **text, const char *prefix)
@@ -14,55 +16,6 @@ static bool take_prefix(const char **text, const char *prefix)
         return false;
     *text += len;
     return true;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* @return false: malformed, too long, or with a NUL. */
-static bool decode(char *out, const char *text, size_t len)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        char c = text[i];
-
-        if (c == '%') {
-            const int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
-            const int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
-
-            if (low < 0)
-                return false;
-            c = (char)(high * 16 + low);
-            i += 2;
-        }
-        if (c == '\0' || n == WSI_TARGET_SECRET_SIZE - 1)
-            return false;
-        out[n++] = c;
-    }
-    out[n] = '\0';
-    return true;
-}
-
-/* @return false when it is none, or above max. */
-static bool take_number(unsigned *out, const char *text, size_t len, unsigned max)
-{
-    unsigned value = 0;
-
-    if (len == 0 || len > 6)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        value = value * 10 + (unsigned)(text[i] - '0');
-    }
-    *out = value;
-    return value <= max;
 }
 
 const char *wsi_target_parse_host(struct wsi_target_host *host, const char *text,
@@ -83,7 +36,8 @@ const char *wsi_target_parse_host(struct wsi_target_host *host, const char *text
     if (name_end == name || name_end - name >= WSI_TARGET_HOST_SIZE)
         return "a host is empty or too long";
     if (rest < end &&
-        (*rest != ':' || !take_number(&port, rest + 1, (size_t)(end - rest - 1), 65535) ||
+        (*rest != ':' ||
+         !wsi_broker_url_number(&port, rest + 1, (size_t)(end - rest - 1), 65535) ||
          port == 0))
         return "a port is not one of 1 to 65535";
     memset(host, 0, sizeof *host);
@@ -97,9 +51,10 @@ static const char *parse_secrets(struct wsi_target *target, const char *text, si
     const char *colon = memchr(text, ':', len);
     const size_t user = colon != NULL ? (size_t)(colon - text) : len;
 
-    if (!decode(target->user, text, user))
+    if (!wsi_broker_url_decode(target->user, sizeof target->user, text, user))
         return "the user is too long or not percent-encoded";
-    if (colon != NULL && !decode(target->password, colon + 1, len - user - 1))
+    if (colon != NULL && !wsi_broker_url_decode(target->password, sizeof target->password,
+                                                colon + 1, len - user - 1))
         return "the password is too long or not percent-encoded";
     if (colon == NULL && len > 0)
         return "a user needs a password, as in user:password@";
@@ -138,7 +93,7 @@ static const char *parse_path(struct wsi_target *target, const char *text)
     if (*text == '\0')
         return NULL;
     if (!take_prefix(&text, "?db=") ||
-        !take_number(&target->database, text, strlen(text), DATABASE_MAX))
+        !wsi_broker_url_number(&target->database, text, strlen(text), DATABASE_MAX))
         return "behind the path may stand ?db=NUMBER only";
     return NULL;
 }
@@ -151,7 +106,7 @@ static const char *parse_network(struct wsi_target *target, const char *text)
     if (wrong != NULL || *end == '\0' || strcmp(end, "/") == 0)
         return wrong;
     if (*end != '/' ||
-        !take_number(&target->database, end + 1, strlen(end + 1), DATABASE_MAX))
+        !wsi_broker_url_number(&target->database, end + 1, strlen(end + 1), DATABASE_MAX))
         return "behind the hosts may stand /DATABASE, a number, only";
     return NULL;
 }
