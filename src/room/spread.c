@@ -365,8 +365,10 @@ static void on_arrived(struct wsi_bus_handler *handler,
 static void on_closed(struct wsi_bus_handler *handler)
 {
     struct wsi_spread *spread = spread_of(handler);
+    struct wsi_pool *pool = spread->registry->owner->pool;
 
     wsi_worker_post(spread->worker, &spread->ended);
+    wsi_pool_release(pool);
 }
 
 /* ---- the house ---- */
@@ -537,6 +539,22 @@ static int open_bus(struct wsi_spread *spread, char *why)
     return r;
 }
 
+/* A thread of the adapter's tells that it has closed, and wakes a worker: the pool stays
+ * until that thread has done so. */
+static int hold_and_open(struct wsi_spread *spread, struct wsi_pool *pool, char *why)
+{
+    int r = wsi_pool_hold(pool);
+
+    if (r < 0) {
+        snprintf(why, WSI_BUS_WHY_SIZE, "%s", wsock_strerror(r));
+        return r;
+    }
+    r = open_bus(spread, why);
+    if (r < 0)
+        wsi_pool_release(pool);
+    return r;
+}
+
 static struct wsi_spread *new_spread(struct wsi_registry *registry)
 {
     const char *option = wsi_option_text(registry->options, WSI_OPT_CLUSTER_NAME);
@@ -583,7 +601,7 @@ int wsi_spread_open(struct wsi_spread **out, struct wsi_registry *registry,
     spread->start.run = run_start;
     spread->stop.run = run_stop;
     spread->ended.run = run_ended;
-    r = open_bus(spread, why);
+    r = hold_and_open(spread, pool, why);
     if (r < 0) {
         wsi_spread_free(spread);
         return r;
