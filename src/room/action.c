@@ -9,6 +9,7 @@
 #include "conn/service.h"
 #include "core/alloc.h"
 #include "room/crowd.h"
+#include "room/form.h"
 #include "room/room.h"
 #include "room/roster.h"
 #include "room/spread.h"
@@ -106,6 +107,26 @@ void wsi_action_take_in_room(wsock_room *room, const struct wsi_wire *wire)
     }
 }
 
+/* Of a client, it names what happens and from whom, for those who speak rooms.v1; of the
+ * application, it is for all. */
+static void take_direct(const struct wsi_registry *registry,
+                        const struct wsi_crowd *crowd, const struct wsi_wire *wire)
+{
+    const struct wsi_telling telling = {
+        .event = wire->event,
+        .from = wire->from != NULL ? wire->from : "",
+        .data = wire->data.data,
+        .len = wire->data.len,
+        .time_ms = wsi_pool_calendar_ms(registry->owner->pool),
+        .type = wire->type | (wire->is_json ? WSOCK_JSON : 0),
+    };
+
+    if (wire->event != NULL)
+        wsi_crowd_tell(crowd, &telling);
+    else
+        wsi_crowd_send(crowd, type_of(wire), wire->data.data, wire->data.len);
+}
+
 void wsi_action_take(struct wsi_registry *registry, const struct wsi_wire *wire)
 {
     struct wsi_service *service = wsi_service_of(registry->owner);
@@ -117,7 +138,7 @@ void wsi_action_take(struct wsi_registry *registry, const struct wsi_wire *wire)
         wsi_crowd_of_identity(&crowd, &service->identities, wire->identity) < 0)
         return;
     if (wire->kind == WSI_WIRE_DIRECT)
-        wsi_crowd_send(&crowd, type_of(wire), wire->data.data, wire->data.len);
+        take_direct(registry, &crowd, wire);
     else
         wsi_crowd_close(&crowd, wire->code, wire->reason);
     wsi_crowd_drop(&crowd);

@@ -17,10 +17,12 @@
 #include "conn/service.h"
 #include "core/buf.h"
 #include "core/random.h"
+#include "room/action.h"
 #include "room/crowd.h"
 #include "room/form.h"
 #include "room/name.h"
 #include "room/room.h"
+#include "room/wire.h"
 #include "serve/v1.h"
 
 /* ---- answers ---- */
@@ -333,6 +335,15 @@ static void do_direct(struct wsock_ask *ask)
         .time_ms = wsi_pool_calendar_ms(ask->conn->worker->pool),
         .type = ask->data.type,
     };
+    struct wsi_wire wire = {
+        .kind = WSI_WIRE_DIRECT,
+        .type = telling.type & (WSOCK_TEXT | WSOCK_BINARY),
+        .is_json = (telling.type & WSOCK_JSON) != 0,
+        .data = {telling.data, telling.len},
+        .event = telling.event,
+        .from = telling.from,
+        .identity = ask->name,
+    };
     struct wsi_crowd crowd;
     struct wsi_service *service = wsi_service_of(ask->conn->owner);
     int r = wsi_crowd_of_identity(&crowd, &service->identities, ask->name);
@@ -341,6 +352,8 @@ static void do_direct(struct wsock_ask *ask)
         r = wsi_crowd_tell(&crowd, &telling);
         wsi_crowd_drop(&crowd);
     }
+    if (r >= 0)
+        wsi_action_everywhere(&ask->session->v1->server->rooms, &wire);
     if (r < 0)
         fail(ask, r);
     else

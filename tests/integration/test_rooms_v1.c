@@ -367,6 +367,55 @@ static void direct_messages_reach_all_connections_of_somebody(void **state)
     end();
 }
 
+/* Each node has a runtime of its own: let all of them come to rest. */
+static void settle_nodes(struct pages *nodes)
+{
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(wsock_testing_run(nodes[i % 2].runtime), 0);
+}
+
+static void direct_messages_and_kicks_cross_nodes(void **state)
+{
+    static struct pages nodes[2];
+    struct page *a, *b;
+    wsock_server *other;
+    wsock_room *room;
+
+    (void)state;
+    memset(&app, 0, sizeof app);
+    for (int i = 0; i < 2; i++) {
+        pages_begin(&nodes[i], &all_hooks, NULL, false);
+        assert_int_equal(wsock_server_set(nodes[i].server, "cluster", "memory:v1"), 0);
+    }
+    /* Chance is the same in both runtimes: the second server is not to draw the id that
+     * the first one has. */
+    assert_int_equal(wsock_server_new(nodes[1].runtime, &other), 0);
+    assert_int_equal(wsock_server_set(other, "cluster", "memory:other"), 0);
+    assert_int_equal(wsock_server_listen(other, "ws://other"), 0);
+    wsock_server_free(other);
+    for (int i = 0; i < 2; i++)
+        pages_listen(&nodes[i]);
+    settle_nodes(nodes);
+    a = page_enters(&nodes[0], 0, "ann", "x");
+    b = page_enters(&nodes[1], 0, "bob", "y");
+    settle_nodes(nodes);
+    page_says(&nodes[0], a,
+              "{\"type\":\"direct\",\"identity\":\"bob\",\"data\":{\"n\":[1]},"
+              "\"event\":\"poke\",\"id\":1}");
+    settle_nodes(nodes);
+    page_hears(a, "{\"re\":1,\"ok\":{\"count\":0}}\n");
+    page_hears(b, "{\"type\":\"direct\",\"event\":\"poke\",\"data\":{\"n\":[1]},"
+                  "\"from\":\"ann\",\"time\":*}\n");
+    assert_int_equal(wsock_server_room(nodes[0].server, &room, "y"), 0);
+    assert_int_equal(wsock_room_kick(room, "bob", "too loud"), 0);
+    wsock_room_unref(room);
+    settle_nodes(nodes);
+    page_hears(b, "{\"type\":\"left\",\"room\":\"y\",\"reason\":\"too loud\"}\n");
+    for (int i = 0; i < 2; i++)
+        pages_end(&nodes[i]);
+    harness_checked();
+}
+
 static void kicked_and_closed_members_are_told_why(void **state)
 {
     wsock_room *room = NULL;
@@ -790,6 +839,7 @@ int main(void)
         TEST(raw_members_say_and_hear_data),
         TEST(history_and_what_was_missed),
         TEST(direct_messages_reach_all_connections_of_somebody),
+        TEST(direct_messages_and_kicks_cross_nodes),
         TEST(kicked_and_closed_members_are_told_why),
         TEST(large_rooms_are_counted_and_told_of_seldom),
         TEST(who_goes_and_is_back_soon_was_never_away),
