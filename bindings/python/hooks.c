@@ -20,6 +20,7 @@ static const char *const names[WPY_EVENTS] = {
     [WPY_ON_HTTP] = "on_http",
     [WPY_ON_STOPPED] = "on_stopped",
     [WPY_ON_STATE] = "on_state",
+    [WPY_ON_CLUSTER] = "on_cluster",
     [WPY_ON_JOIN] = "on_join",
     [WPY_ON_LEAVE] = "on_leave",
     [WPY_ON_HELLO] = "on_hello",

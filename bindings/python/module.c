@@ -230,7 +230,7 @@ int wpy_init(PyObject *module)
     } types[] = {
         {"Handle", &wpy_handle_type}, {"Queue", &wpy_queue_type}, {"Conn", &wpy_conn_type},
         {"Request", &wpy_request_type}, {"Ask", &wpy_ask_type}, {"Timer", &wpy_timer_type}, {"Hooks", &wpy_hooks_type},
-        {"Buffer", &wpy_buffer_type},
+        {"Buffer", &wpy_buffer_type}, {"Once", &wpy_once_type},
     };
 
     if (check_interpreter() < 0)
@@ -243,7 +243,8 @@ int wpy_init(PyObject *module)
     }
     if (PyModule_AddFunctions(module, wpy_room_functions) < 0 ||
         PyModule_AddFunctions(module, wpy_people_functions) < 0 ||
-        PyModule_AddFunctions(module, wpy_jwt_functions) < 0)
+        PyModule_AddFunctions(module, wpy_jwt_functions) < 0 ||
+        PyModule_AddFunctions(module, wpy_cluster_functions) < 0)
         return -1;
     return PyModule_AddFunctions(module, functions);
 }

@@ -123,11 +123,12 @@ void wpy_runtime_doom(void *runtime);
 /* In the child: all that was made before is the parent's. */
 void wpy_forked(void);
 
-/* Functions of the module: rooms (room.c), who is in them (people.c), and signed tokens
- * (jwt.c). */
+/* Functions of the module: rooms (room.c), who is in them (people.c), signed tokens
+ * (jwt.c), and clusters (cluster.c). */
 extern PyMethodDef wpy_room_functions[];
 extern PyMethodDef wpy_people_functions[];
 extern PyMethodDef wpy_jwt_functions[];
+extern PyMethodDef wpy_cluster_functions[];
 
 /* capsule(handle), for C in the same process (capsule.c). */
 PyObject *wpy_capsule(PyObject *module, PyObject *object);
@@ -205,6 +206,7 @@ enum wpy_event {
     WPY_ON_HTTP,
     WPY_ON_STOPPED,
     WPY_ON_STATE,
+    WPY_ON_CLUSTER,
     WPY_ON_JOIN,
     WPY_ON_LEAVE,
     WPY_ON_HELLO,
@@ -259,6 +261,23 @@ bool wpy_is_ask(enum wpy_event event);
 /* Have the endpoint serve rooms, with the hooks that are set, but for one of them `on` in
  * place of whether it is. @return 0 or -1 with an exception */
 int wpy_serve_rooms(struct wpy_hooks *hooks, enum wpy_event event, bool on);
+
+/* ---- what is told once (cluster.c) ---- */
+
+/* A function that waits for that. */
+struct wpy_once;
+extern PyTypeObject wpy_once_type;
+/* @return (borrowed) or NULL with an exception */
+struct wpy_once *wpy_once_new(PyObject *queue, PyObject *fn);
+/* It will not be called. @param once (nullable) */
+void wpy_once_drop(struct wpy_once *once);
+/* Handlers of the library's, whose user pointer one is. */
+void wpy_once_published(const wsock_published *published, void *user);
+void wpy_once_joined(wsock_conn *conn, const wsock_joined *joined, void *user);
+/* (recovered or None, count, epoch, offset) */
+PyObject *wpy_joined(const wsock_joined *joined);
+/* (identity, info or None, count) (people.c) */
+PyObject *wpy_person(const wsock_person *person);
 
 /* ---- connections (conn.c) and requests (request.c) ---- */
 

@@ -36,6 +36,47 @@ static PyObject *members(PyObject *Py_UNUSED(module), PyObject *handle)
     return list_of(conns, count < max ? count : max);
 }
 
+/* Takes the references that the library gave. */
+static PyObject *list_of_rooms(wsock_room **rooms, size_t count)
+{
+    PyObject *list = PyList_New(0), *entry;
+
+    for (size_t i = 0; i < count; i++) {
+        entry = wpy_handle(rooms[i], WPY_room);
+        if (list != NULL && (entry == NULL || PyList_Append(list, entry) < 0))
+            Py_CLEAR(list);
+        Py_XDECREF(entry);
+    }
+    return list;
+}
+
+/* rooms(server, pattern or None): handles of those that there are. */
+static PyObject *rooms(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *handle, *list;
+    wsock_server *server;
+    wsock_room **found;
+    const char *pattern;
+    int64_t count, max;
+
+    if (!PyArg_ParseTuple(arguments, "Oz", &handle, &pattern))
+        return NULL;
+    server = wpy_pointer(handle, WPY_server);
+    if (server == NULL)
+        return NULL;
+    max = wsock_server_rooms(server, NULL, 0, pattern);
+    if (max < 0)
+        return wpy_raise((int)max, "not a valid pattern");
+    max += 16; /* some may come meanwhile */
+    found = PyMem_Calloc((size_t)max, sizeof(wsock_room *));
+    if (found == NULL)
+        return PyErr_NoMemory();
+    count = wsock_server_rooms(server, found, (size_t)max, pattern);
+    list = list_of_rooms(found, (size_t)(count < max ? count : max));
+    PyMem_Free(found);
+    return list;
+}
+
 /* (server, identity) */
 static PyObject *identity_conns(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
@@ -58,10 +99,15 @@ static PyObject *identity_conns(PyObject *Py_UNUSED(module), PyObject *arguments
     return list_of(conns, count < max ? count : max);
 }
 
+PyObject *wpy_person(const wsock_person *person)
+{
+    return Py_BuildValue("(Ny#n)", wpy_text(person->identity), person->info,
+                         (Py_ssize_t)person->info_len, (Py_ssize_t)person->conns);
+}
+
 static int append(const wsock_person *person, void *list)
 {
-    PyObject *entry = Py_BuildValue("(Ny#n)", wpy_text(person->identity), person->info,
-                                    (Py_ssize_t)person->info_len, (Py_ssize_t)person->conns);
+    PyObject *entry = wpy_person(person);
     const int r = entry != NULL ? PyList_Append(list, entry) : -1;
 
     Py_XDECREF(entry);
@@ -176,6 +222,7 @@ static PyObject *same(PyObject *Py_UNUSED(module), PyObject *arguments)
 }
 
 PyMethodDef wpy_people_functions[] = {
+    {"rooms", rooms, METH_VARARGS, "(server, pattern or None): handles of its rooms."},
     {"members", members, METH_O, "(room): the connections in it."},
     {"people", people, METH_O, "(room): a list of (identity, info, connections)"},
     {"identity_conns", identity_conns, METH_VARARGS, "(server, identity): its connections."},

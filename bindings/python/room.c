@@ -46,21 +46,22 @@ static PyObject *make_room(PyObject *Py_UNUSED(module), PyObject *arguments)
 
 /* ---- joining ---- */
 
-/* join(room, conn, info or None, epoch, offset): epoch and offset None: as who is new.
- * @return (recovered, count, epoch, offset) */
+/* join(room, conn, info or None, (epoch, offset) or None: as who is new, queue, on_joined or
+ * None). @return (recovered or None, count, epoch, offset) */
 static PyObject *join(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     wsock_joined joined = {.size = sizeof joined};
     wsock_join how = {.size = sizeof how};
-    PyObject *objects[2], *since;
+    PyObject *objects[2], *since, *queue, *on_joined;
+    struct wpy_once *once = NULL;
     wsock_position position;
     Py_ssize_t len = 0;
     wsock_room *room;
     wsock_conn *conn;
     int r;
 
-    if (!PyArg_ParseTuple(arguments, "OOz#O", &objects[0], &objects[1], &how.info, &len,
-                          &since))
+    if (!PyArg_ParseTuple(arguments, "OOz#OOO", &objects[0], &objects[1], &how.info, &len,
+                          &since, &queue, &on_joined))
         return NULL;
     room = wpy_pointer(objects[0], WPY_room);
     conn = room != NULL ? wpy_pointer(objects[1], WPY_conn) : NULL;
@@ -77,12 +78,19 @@ static PyObject *join(PyObject *Py_UNUSED(module), PyObject *arguments)
     }
     if (PyObject_TypeCheck(objects[1], &wpy_conn_type))
         ((struct wpy_conn *)objects[1])->joined = true;
+    if (on_joined != Py_None) {
+        once = wpy_once_new(queue, on_joined);
+        if (once == NULL)
+            return NULL;
+        how.on_joined = wpy_once_joined;
+        how.joined_user = once;
+    }
     r = wsock_room_join_with(room, conn, &how, &joined);
-    if (r < 0)
+    if (r < 0) {
+        wpy_once_drop(once);
         return wpy_raise(r, NULL);
-    return Py_BuildValue(
-        "(NKKK)", PyBool_FromLong(joined.recovered), (unsigned long long)joined.count,
-        (unsigned long long)joined.epoch, (unsigned long long)joined.offset);
+    }
+    return wpy_joined(&joined);
 }
 
 /* ---- publishing ---- */
@@ -152,15 +160,16 @@ static int exclude(wsock_publish *what, struct excluded *excluded, PyObject *obj
 
 /* One that was built before goes to all, or to all but one. @return a count or a code, or
  * 1 with an exception */
-static int publish_message(wsock_room *room, const wsock_publish *what, PyObject *object)
+static int publish_message(wsock_room *room, const wsock_publish *what,
+                           PyObject *const *arguments)
 {
-    wsock_message *message = wpy_pointer(object, WPY_message);
+    wsock_message *message = wpy_pointer(arguments[1], WPY_message);
 
     if (message == NULL)
         return 1;
     if (what->excluded != NULL || what->except_identity != NULL || what->only != NULL ||
         what->key != NULL || what->event != NULL || what->from != NULL ||
-        what->type != 0) {
+        what->type != 0 || arguments[11] != Py_None) {
         PyErr_SetString(PyExc_TypeError,
                         "a Message that was built before goes to all members, "
                         "or to all but one connection");
@@ -169,10 +178,11 @@ static int publish_message(wsock_room *room, const wsock_publish *what, PyObject
     return wsock_room_broadcast_message(room, what->except, message);
 }
 
-/* The same of what is encoded now. */
+/* The same of what is encoded now; on_done is told what became of it. */
 static int publish_bytes(wsock_room *room, wsock_publish *what,
                          PyObject *const *arguments, wsock_position *position)
 {
+    struct wpy_once *once = NULL;
     struct wpy_bytes bytes;
     int r;
 
@@ -181,8 +191,18 @@ static int publish_bytes(wsock_room *room, wsock_publish *what,
     what->type |= bytes.type;
     what->data = bytes.data;
     what->len = bytes.len;
-    r = wsock_room_publish(room, what, position);
+    if (arguments[11] != Py_None) {
+        once = wpy_once_new(arguments[10], arguments[11]);
+        what->on_done = wpy_once_published;
+        what->done_user = once;
+    }
+    Py_XINCREF((PyObject *)once); /* `only` may close the queue */
+    r = arguments[11] == Py_None || once != NULL ? wsock_room_publish(room, what, position)
+                                                 : 1;
     wpy_bytes_release(&bytes);
+    if (r < 0)
+        wpy_once_drop(once);
+    Py_XDECREF((PyObject *)once);
     return r;
 }
 
@@ -204,7 +224,8 @@ static int describe(wsock_publish *what, PyObject *const *arguments)
                : wpy_string(&what->from, arguments[8]);
 }
 
-/* publish(room, data, text, compress, exclude, only, key, event, sender, json)
+/* publish(room, data, text, compress, exclude, only, key, event, sender, json, queue,
+ *         on_done or None)
  * @return (for how many, epoch, offset) */
 static PyObject *publish(PyObject *Py_UNUSED(module), PyObject *const *arguments,
                          Py_ssize_t count)
@@ -212,23 +233,23 @@ static PyObject *publish(PyObject *Py_UNUSED(module), PyObject *const *arguments
     wsock_position position = {.size = sizeof position};
     wsock_publish what = {.size = sizeof what};
     struct excluded excluded = {0};
-    wsock_room *room = count == 10 ? wpy_pointer(arguments[0], WPY_room) : NULL;
+    wsock_room *room = count == 12 ? wpy_pointer(arguments[0], WPY_room) : NULL;
     int r = 1;
 
     if (room == NULL)
-        return count == 10 ? NULL : wpy_raise(WSOCK_EINVAL, NULL);
+        return count == 12 ? NULL : wpy_raise(WSOCK_EINVAL, NULL);
     if (arguments[5] != Py_None) {
         what.only = accepts;
         what.only_user = arguments[5];
     }
     if (describe(&what, arguments) == 0 && exclude(&what, &excluded, arguments[4]) == 0)
-        r = is_message(arguments[1]) ? publish_message(room, &what, arguments[1])
+        r = is_message(arguments[1]) ? publish_message(room, &what, arguments)
                                      : publish_bytes(room, &what, arguments, &position);
     release_excluded(&excluded);
     if (PyErr_Occurred())
         return NULL;
-    /* A worker is far behind: nobody got it. */
-    if (r < 0 && r != WSOCK_EAGAIN)
+    /* A worker is far behind, or the broker away: nobody got it. */
+    if (r < 0 && (r != WSOCK_EAGAIN || arguments[11] != Py_None))
         return wpy_raise(r, NULL);
     return Py_BuildValue("(iKK)", r < 0 ? 0 : r, (unsigned long long)position.epoch,
                          (unsigned long long)position.offset);
@@ -287,9 +308,11 @@ static PyObject *history(PyObject *Py_UNUSED(module), PyObject *arguments)
 PyMethodDef wpy_room_functions[] = {
     {"make_room", make_room, METH_VARARGS, "(server, name, [option, value, ...])"},
     {"join", join, METH_VARARGS,
-     "(room, conn, info, (epoch, offset) or None): (recovered, count, epoch, offset)"},
+     "(room, conn, info, (epoch, offset) or None, queue, on_joined or None): "
+     "(recovered or None, count, epoch, offset)"},
     {"publish", (PyCFunction)(void (*)(void))publish, METH_FASTCALL,
-     "(room, data, text, compress, exclude, only, key, event, sender, json): "
+     "(room, data, text, compress, exclude, only, key, event, sender, json, queue, "
+     "on_done or None): "
      "(for how many, epoch, offset)"},
     {"position", position, METH_O, "(room): (epoch, offset), or None without history."},
     {"history", history, METH_VARARGS,

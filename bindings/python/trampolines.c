@@ -324,6 +324,23 @@ static void on_stopped(wsock_server *server, void *user)
     Py_XDECREF(hooks);
 }
 
+static void on_cluster(wsock_server *server, int state, const char *why, void *user)
+{
+    struct wpy_hooks *hooks = wpy_hooks_of(user);
+    PyObject *told;
+
+    (void)server;
+    if (hooks == NULL)
+        return;
+    told = Py_BuildValue("(iN)", state, wpy_text(why));
+    if (told != NULL)
+        about_owner(hooks, WPY_ON_CLUSTER, told);
+    else
+        wpy_failed(hooks->queue, on_error_of(hooks), NULL);
+    Py_XDECREF(told);
+    Py_DECREF(hooks);
+}
+
 static void on_state(wsock_client *client, const wsock_state_info *info, void *user)
 {
     struct wpy_hooks *hooks = wpy_hooks_of(user);
@@ -387,6 +404,7 @@ static int register_server(void *pointer, enum wpy_event event, bool on, void *s
     switch (event) {
         ON(server, WPY_ON_HTTP, on_http);
         ON(server, WPY_ON_STOPPED, on_stopped);
+        ON(server, WPY_ON_CLUSTER, on_cluster);
     default:
         return WSOCK_ENOTSUP;
     }

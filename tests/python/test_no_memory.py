@@ -107,6 +107,10 @@ def test_calls(walk):
         "contains": lambda: ann in room,
         "info": lambda: room.info(ann),
         "publish": lambda: room.publish("9", key="k", exclude="nobody"),
+        "publish and be told": lambda: room.publish("9", on_done=lambda done: None),
+        "join and be told": lambda: room.join(ann, on_joined=lambda *told: None),
+        "rooms": lambda: server.rooms("*"),
+        "cluster": lambda: server.cluster,
         "publish to most": lambda: room.publish("9", exclude=[ann]),
         "publish to some": lambda: room.publish("9", only=lambda conn: True),
         "broadcast": lambda: coded.broadcast(9),
@@ -295,6 +299,41 @@ def test_what_a_hook_is_asked(world):
     assert len(answers) == before, "each is answered"
     assert any("failed" in each for each in answers) and '["x",[1]]' in answers[-1]
     asking.queue.close()
+
+
+def test_what_is_told_once_of_a_cluster():
+    told = []
+    world = World(cluster="memory:python-no-memory")
+    walk = Walk(world)
+    server, room = world.server, world.server.room("kept", history=2)
+    server.on_error(lambda error, subject: None)
+    server.on_cluster(lambda server, cluster: told.append(cluster))
+    world.until(lambda: server.cluster.state is wsock.ClusterState.UP)
+    ann, _ = walk.connect()
+
+    def drain(_=None):
+        while world.queue.poll():
+            pass
+
+    walk("on_cluster", lambda: server.on_cluster(lambda *told: None), drain)
+    walk("nodes", lambda: server.nodes(lambda *told: None), drain)
+    walk("people", lambda: room.people_everywhere(lambda *told: None), drain)
+    walk("publish", lambda: room.publish("x", on_done=lambda done: None), drain)
+    walk("join", lambda: room.join(ann, since=("", 0), on_joined=lambda *told: None),
+         lambda _: (room.leave(ann), drain()))
+    assert walk.failures > 50, walk.failures
+    world.until(lambda: world.queue._kept() <= 2)  # ann, at both ends
+    for ask in server.nodes, room.people_everywhere:
+        before, failed = 0, True
+        while failed:
+            ask(lambda *arguments: told.append(arguments))
+            assert world.queue.wait(PATIENCE)
+            failed, _, raised = failing.call(world.queue.poll, before, 1, False)
+            walk.sound(("poll", before), raised)
+            before += 1
+            assert before < 5000
+        assert before > 1 and told
+    world.close()
 
 
 def test_nothing_is_left():

@@ -15,14 +15,15 @@ _wsock.check_interpreter()  # before anything is shared with another interpreter
 
 from ._asks import Ask, AskKind, Refused, RoomHooks
 from ._clients import Client
+from ._clusters import Cluster, ClusterState, Node
 from ._connections import Connection, Fields, Headers, Request
 from ._errors import (Began, Cause, CloseInfo, Error, State, StateInfo, log_and_close,
                       log_line)
 from ._jwt import JWT, JWTError, JWTFault, JWTKey
 from ._options import TLS
 from ._queues import Queue, Runtime
-from ._rooms import (LEFT_BY_CALL, LEFT_BY_CLOSE, LEFT_BY_END, LEFT_BY_KICK, Joined, Member,
-                     Person, Position, Published, Room, RoomMessage)
+from ._rooms import (LEFT_BY_CALL, LEFT_BY_CLOSE, LEFT_BY_END, LEFT_BY_KICK, Done, Joined,
+                     Member, Outcome, Person, Position, Published, Room, RoomMessage)
 from ._servers import Endpoint, Server
 from ._wsock import (  # the codes of errors
     ENOMEM, EINVAL, ECLOSED, EAGAIN, EDEADLK, EBUSY, EEXIST, ENOENT, ERANGE, ENOTSUP,
@@ -77,7 +78,7 @@ else:
 
 
 # Tracebacks and repr() show where a class is found.
-for _class in (Ask, AskKind, Began, Cause, CloseInfo, Error, Joined, JWT, JWTError, JWTFault, JWTKey, Member, Person, Position, Published,
+for _class in (Ask, AskKind, Began, Cause, CloseInfo, Cluster, ClusterState, Done, Error, Joined, JWT, JWTError, JWTFault, JWTKey, Member, Node, Outcome, Person, Position, Published,
                Refused, RoomHooks, RoomMessage, State, StateInfo):
     _class.__module__ = __name__
 del _class
@@ -86,12 +87,12 @@ _wsock.set_classes(Error, Connection, Request, Ask, CloseInfo, StateInfo, log_an
 del log_line
 
 __all__ = [
-    "Ask", "AskKind", "Began", "Buffer", "capsule", "Cause", "Client", "CloseInfo", "Connection", "EACCESS", "EADDRINUSE",
+    "Ask", "AskKind", "Began", "Buffer", "capsule", "Cause", "Client", "CloseInfo", "Cluster", "ClusterState", "Connection", "Done", "EACCESS", "EADDRINUSE",
     "EADDRNOTAVAIL", "EAGAIN", "EBUSY", "ECLOSED", "ECONNREFUSED", "ECONNRESET",
     "EDEADLK", "EEXIST", "EHANDSHAKE", "EINVAL", "EMFILE", "Endpoint", "ENOENT", "ENOMEM",
     "ENOTSUP", "EOPTION", "EPROTOCOL", "ERANGE", "ERATE", "ERESOLVE", "Error", "ESYSTEM",
     "ETIMEDOUT", "ETLS", "ETOOBIG", "EUNREACHABLE", "EURL", "EUTF8", "Fields", "Headers",
     "Joined", "JWT", "JWTError", "JWTFault", "JWTKey", "LEFT_BY_CALL", "LEFT_BY_CLOSE", "LEFT_BY_END", "LEFT_BY_KICK",
-    "log_and_close", "Member", "Message", "Payload", "Person", "Position", "Published",
+    "log_and_close", "Member", "Message", "Node", "Outcome", "Payload", "Person", "Position", "Published",
     "Queue", "Refused", "Request", "Room", "RoomHooks", "RoomMessage", "Runtime", "secret_equal", "Server", "State", "StateInfo", "Timer", "TLS",
 ]

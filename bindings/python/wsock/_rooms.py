@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Rooms."""
+import enum
 import json
 from typing import (Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple,
                     TypeVar, Union)
@@ -33,11 +34,31 @@ class Published(NamedTuple):
     position: Optional[Position]
 
 
-class Joined(NamedTuple):
-    """How a join went: whether nothing behind its position is missing, how many messages
-    follow that were missed, and where the room is, None without history."""
+class Outcome(enum.IntEnum):
+    """What became of a message."""
 
-    recovered: bool
+    STORED = _wsock.STORED
+    NOT_STORED = _wsock.NOT_STORED
+    UNKNOWN = _wsock.UNKNOWN
+
+
+class Done(NamedTuple):
+    """What on_done of publish() is told: an Outcome (STORED also says that nothing had to be
+    stored), where the message is, None without history, when the broker took it, as
+    time.time(), and why it is not stored, else ""."""
+
+    outcome: Outcome
+    position: Optional[Position]
+    time: Optional[float]
+    why: str
+
+
+class Joined(NamedTuple):
+    """How a join went: whether nothing behind its position is missing, None while that is
+    not known yet (on_joined tells); how many messages follow that were missed, and where
+    the room is, None without history or a position to come back to."""
+
+    recovered: Optional[bool]
     missed: int
     position: Optional[Position]
 
@@ -78,7 +99,7 @@ class Member(NamedTuple):
 
 class Person(NamedTuple):
     """Somebody in a room: an identity, the info of the connection that joined last, and how
-    many connections of it are members."""
+    many connections of it are members; of people_everywhere(), on how many nodes it is."""
 
     identity: str
     info: Any
@@ -109,22 +130,28 @@ class Room:
     # ---- joining ----
 
     def join(self, conn: Connection, *, since: Optional[Tuple[str, int]] = None,
-             info: Any = None) -> Optional[Joined]:
+             info: Any = None,
+             on_joined: Optional[Callable[[Connection, Joined], Any]] = None
+             ) -> Optional[Joined]:
         """Make an open connection a member. None when it is one, or is not open.
 
         since: where it was before; what it missed then comes before what is new, if the
         result says recovered. info: what others may know of it, up to the option
-        max_info_bytes: bytes, or anything that JSON can say.
+        max_info_bytes: bytes, or anything that JSON can say. on_joined: fn(conn, joined),
+        called once when it is known how the join went: inside the call, or, in a cluster,
+        where handlers run, before the member hears anything.
         """
         told = None if info is None else _info_to_bytes(info)
         where = None if since is None else _from_position(since)
         try:
-            recovered, missed, *at = _wsock.join(self._handle, conn, told, where)
+            recovered, missed, *at = _wsock.join(
+                self._handle, conn, told, where, self._server.queue,
+                None if on_joined is None else self._told_joined(on_joined))
         except Error as error:
             if error.code in (_wsock.EEXIST, _wsock.ECLOSED):
                 return None
             raise
-        return Joined(recovered, missed, _position(*at))
+        return _joined(recovered, missed, *at)
 
     def leave(self, conn: Connection) -> bool:
         """Nothing broadcast after this reaches it. False when it is no member."""
@@ -170,16 +197,35 @@ class Room:
     def publish(self, data: Any, *, text: Optional[bool] = None, exclude: Excluded = None,
                 only: Optional[Callable[[Connection], Any]] = None,
                 key: Optional[str] = None, event: Optional[str] = None,
-                sender: Optional[str] = None, json: bool = False,
-                compress: bool = True) -> Published:
-        """As broadcast(), and tell where the message is in the history as well."""
+                sender: Optional[str] = None, json: bool = False, compress: bool = True,
+                on_done: Optional[Callable[[Done], Any]] = None) -> Published:
+        """As broadcast(), and tell where the message is in the history as well.
+
+        on_done: fn(done), called once when it is known what became of the message, a Done:
+        inside the call, or, in a cluster, where handlers run. With it a message that nobody
+        takes is an Error (WSOCK_EAGAIN), of which on_done is not told."""
         if json:
             text = True
         if json and self._encode is None:
             data = _to_json(data)
         receivers, *at = _wsock.publish(self._handle, self._encoded(data), text, compress, exclude,
-                                        only, key, event, sender, json)
+                                        only, key, event, sender, json, self._server.queue,
+                                        None if on_done is None else self._told_done(on_done))
         return Published(receivers, _position(*at))
+
+    def _once(self, fn: Any) -> Any:
+        """What is called once for fn."""
+        if not callable(fn):
+            raise TypeError(f"expected a function, not {type(fn).__name__}")
+        return self._server._once(fn)
+
+    def _told_joined(self, fn: Any) -> Any:
+        run = self._once(fn)
+        return lambda conn, told: run(conn, _joined(*told))
+
+    def _told_done(self, fn: Any) -> Any:
+        run = self._once(fn)
+        return lambda *told: run(_done(*told))
 
     def send_to(self, identity: str, data: Any, *, text: Optional[bool] = None,
                 compress: bool = True) -> int:
@@ -240,6 +286,16 @@ class Room:
         """The identities of this moment, however many connections each of them has."""
         return [Person(identity, _info_of(info), connections)
                 for identity, info, connections in _wsock.people(self._handle)]
+
+    def people_everywhere(self, fn: Callable[[List[Person], str], Any]) -> Any:
+        """Ask the broker who is in the room on all nodes of the cluster: fn(people, why),
+        called once, where handlers run; why is "", or why there is no list. Raises Error
+        (WSOCK_ENOTSUP) without a cluster, (WSOCK_EAGAIN) while the broker is away."""
+        run = self._once(fn)
+        _wsock.people_everywhere(
+            self._handle, self._server.queue, lambda people, why: run(
+                [Person(identity, _info_of(info), nodes)
+                 for identity, info, nodes in people], why))
 
     def info(self, conn: Connection) -> Any:
         """What a member joined with; None when that was nothing. Raises Error (WSOCK_ENOENT)
@@ -358,6 +414,15 @@ def unless(code: int, call: Any, *arguments: Any) -> bool:
 
 def _position(epoch: int, offset: int) -> Optional[Position]:
     return Position(f"{epoch:016x}", offset) if epoch else None
+
+
+def _joined(recovered: Optional[bool], missed: int, *at: int) -> Joined:
+    return Joined(recovered, missed, _position(*at))
+
+
+def _done(outcome: int, epoch: int, offset: int, time_ms: int, why: str) -> Done:
+    return Done(Outcome(outcome), _position(epoch, offset), time_ms / 1000 if time_ms else None,
+                why)
 
 
 def _from_position(position: Any) -> Tuple[int, int]:

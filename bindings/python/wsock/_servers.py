@@ -3,6 +3,7 @@
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _asks, _options, _wsock
+from ._clusters import Cluster, Node, cluster_of
 from ._connections import Connection
 from ._errors import Error
 from ._handlers import (CONNECTION_EVENTS, ConnectionHandlers, Fn, Hosted, set_codec,
@@ -98,6 +99,7 @@ class Server(Hosted):
     """
 
     _endpoint_class = Endpoint
+    _room_class = Room
 
     def __init__(self, *urls: str, queue: Any = None, runtime: Optional[Runtime] = None,
                  tls: Optional[TLS] = None, codec: Any = None,
@@ -297,18 +299,26 @@ class Server(Hosted):
         of rooms by keyword, history for history_messages: it is made with them; a room that
         is there and has another value of one is an Error (WSOCK_EEXIST)."""
         if not options:
-            return Room(self, _wsock.server_room(self._handle, name), codec)
+            return self._room_class(self, _wsock.server_room(self._handle, name), codec)
         pairs = [text for pair in options_of(options) for text in pair]
-        return Room(self, _wsock.make_room(self._handle, name, pairs), codec)
+        return self._room_class(self, _wsock.make_room(self._handle, name, pairs), codec)
 
     def find_room(self, name: str, *, codec: Any = None) -> Optional[Room]:
         """Get it only if it exists."""
         try:
-            return Room(self, _wsock.server_find_room(self._handle, name), codec)
+            return self._room_class(self, _wsock.server_find_room(self._handle, name), codec)
         except Error as error:
             if error.code != _wsock.ENOENT:
                 raise
         return None
+
+    def rooms(self, pattern: Optional[str] = None, *, codec: Any = None) -> List[Room]:
+        """The rooms of this moment, in no order; those whose names match a pattern, "match.*"
+        or "match.>"."""
+        rooms: List[Room] = []
+        for handle in _wsock.rooms(self._handle, pattern):
+            rooms.append(self._room_class(self, handle, codec))
+        return rooms
 
     def room_defaults(self, pattern: str, **options: Any) -> None:
         """Options of rooms that are made from now on, by their names: "match.*.chat",
@@ -319,6 +329,39 @@ class Server(Hosted):
     def _room_handler(self, room: str, fn: Any) -> Any:
         """What is called for a handler of a room."""
         return fn
+
+    def _once(self, fn: Any) -> Any:
+        """What is called for a function that is called once."""
+        return fn
+
+    # ---- clusters ----
+
+    @property
+    def cluster(self) -> Cluster:
+        """How its cluster is now."""
+        return cluster_of(*_wsock.server_cluster(self._handle))
+
+    def on_cluster(self, fn: Fn) -> Fn:
+        """fn(server, cluster): the broker came or went, a Cluster. What changes faster than
+        handlers run is told once. None removes it."""
+        if fn is not None and not callable(fn):
+            raise TypeError(f"on_cluster is a function or None, not {type(fn).__name__}")
+        run = self._once(fn)
+        self._hooks.set("on_cluster", None if fn is None else
+                        lambda server, told: run(server, cluster_of(*told)))
+        return fn
+
+    def nodes(self, fn: Callable[[List[Node], str], Any]) -> Any:
+        """Ask the broker which servers are nodes of the cluster: fn(nodes, why), called once,
+        where handlers run; why is "", or why there is no list. Raises Error (WSOCK_ENOTSUP)
+        without a cluster, (WSOCK_EAGAIN) while the broker is away."""
+        if not callable(fn):
+            raise TypeError(f"nodes() takes a function, not {type(fn).__name__}")
+        run = self._once(fn)
+        _wsock.server_nodes(self._handle, self.queue, lambda nodes, why: run(
+            [Node(*node) for node in nodes], why))
+
+    # ---- who hears rooms ----
 
     def subscribe(self, conn: Connection, pattern: str) -> bool:
         """Have an open connection hear all rooms whose names match, "match.*.chat" or

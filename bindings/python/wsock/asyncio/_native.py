@@ -12,6 +12,9 @@ from typing import Any, Callable, Optional, Union
 from .._asks import Ask, settle, settle_by
 from .._connections import Connection, Request
 from .._errors import Error, log_and_close
+from .._wsock import EAGAIN, ECLOSED
+from .._clusters import Node
+from .._rooms import Done, Joined, Person, Room
 from .._servers import Endpoint
 from .._servers import Server as NativeServer
 from ._loops import queue_of, spawn
@@ -83,6 +86,61 @@ class AsyncEndpoint(Endpoint):
         return lambda ask: self._server._spawn(self._server._consult(fn, ask))
 
 
+class AsyncRoom(Room):
+    """A room of such a server: what is told later may be awaited."""
+
+    async def publish_and_wait(self, data: Any, **how: Any) -> Done:
+        """publish(), and wait until it is known what became of the message."""
+        done: Done = await _once_of(
+            self._server, lambda fn: self.publish(data, on_done=fn, **how))
+        return done
+
+    async def join_and_wait(self, conn: Connection, **how: Any) -> Optional[Joined]:
+        """join(), and wait until it is known how it went."""
+        told: asyncio.Future[Joined] = self._server._loop.create_future()
+
+        def joined(_: Connection, known: Joined) -> None:
+            if not told.done():
+                told.set_result(known)
+
+        if self.join(conn, on_joined=joined, **how) is None:
+            return None
+        how_it_went: Joined = await _patient(self._server, told)
+        return how_it_went
+
+    async def people_everywhere(self) -> list[Person]:  # type: ignore[override]
+        """Who is in the room on all nodes, asked of the broker. Raises Error (WSOCK_ENOTSUP)
+        without a cluster, (WSOCK_EAGAIN) when the broker is away or does not say."""
+        return list(await _list_of(self._server, super().people_everywhere))
+
+
+async def _patient(server: Server, told: asyncio.Future[Any]) -> Any:
+    """What is told, unless the server ends before: then nobody tells any more."""
+    await asyncio.wait({told, server._ended}, return_when=asyncio.FIRST_COMPLETED)
+    if not told.done():
+        raise Error(ECLOSED, "the server has ended")
+    return told.result()
+
+
+async def _once_of(server: Server, ask: Callable[[Any], Any]) -> Any:
+    """What a function that is called once is told: one value."""
+    told: asyncio.Future[Any] = server._loop.create_future()
+
+    def tell(value: Any) -> None:
+        if not told.done():
+            told.set_result(value)
+
+    ask(tell)
+    return await _patient(server, told)
+
+
+async def _list_of(server: Server, ask: Callable[[Any], Any]) -> Any:
+    found, why = await _once_of(server, lambda fn: ask(lambda *told: fn(told)))
+    if why:
+        raise Error(EAGAIN, why)
+    return found
+
+
 class Server(NativeServer):
     """A `wsock.Server` on the queue of an event loop, to be made inside of it: rooms,
     timers and decorators are the same, and handlers may be coroutine functions. Those of
@@ -98,6 +156,7 @@ class Server(NativeServer):
     """
 
     _endpoint_class = AsyncEndpoint  # type: ignore[assignment]
+    _room_class = AsyncRoom
 
     def __init__(self, *urls: str, **options: Any) -> None:
         self._loop = asyncio.get_running_loop()
@@ -122,6 +181,22 @@ class Server(NativeServer):
         if not inspect.iscoroutinefunction(fn):
             return fn
         return lambda told: self._line(room).add(fn(told))
+
+    def _once(self, fn: Any) -> Any:
+        if not inspect.iscoroutinefunction(fn):
+            return fn
+        return lambda *told: self._spawn(self._run_once(fn(*told)))
+
+    async def _run_once(self, coroutine: Any) -> None:
+        try:
+            await coroutine
+        except Exception as error:
+            self._failed(error, None)
+
+    async def nodes(self) -> list[Node]:  # type: ignore[override]
+        """The servers of the cluster, asked of the broker. Raises Error (WSOCK_ENOTSUP)
+        without a cluster, (WSOCK_EAGAIN) when the broker is away or does not say."""
+        return list(await _list_of(self, super().nodes))
 
     def _ask(self, fn: Any, request: Request) -> None:
         request.defer()
