@@ -2,8 +2,8 @@
 /* What the hand-written parts of the Lua module share: handles (handle.c), the state of one
  * lua_State and what the library points to in it (state.c), the way of an event into a
  * handler (events.c), the functions that are called often (hot.c), what rooms have that
- * takes or tells more than plain values (rooms.c), the questions of who serves rooms (asks.c),
- * and signed tokens (jwt.c). Beside them stands what SWIG makes of the headers (typemaps.i);
+ * takes or tells more than plain values (rooms.c), what is answered later, as clusters do
+ * (answers.c), the questions of who serves rooms (asks.c), and signed tokens (jwt.c). Beside them stands what SWIG makes of the headers (typemaps.i);
  * wsock.lua makes the classes of it all. */
 #ifndef WLUA_CORE_H
 #define WLUA_CORE_H
@@ -115,6 +115,8 @@ enum wlua_event_kind {
     WLUA_ROOM_JOIN,
     WLUA_ROOM_LEAVE,
     WLUA_ROOM_MESSAGE,
+    WLUA_CLUSTER, /* the broker came or went */
+    WLUA_ANSWER,  /* what was asked for is known: see struct wlua_answer */
     WLUA_EVENT_KINDS,
     WLUA_BUSY = WLUA_EVENT_KINDS, /* a message while a handler waits */
     WLUA_FAILED,                  /* a handler raised an error */
@@ -147,6 +149,8 @@ struct wlua_state {
     wsock_queue *queue;
     struct wbind_log *log; /* of the runtime */
     struct wlua_kept *kept;
+    struct wlua_answer *answers; /* that have not come */
+    bool lost;                   /* one came, and there was no memory to tell it */
     struct wlua_handle *handles; /* all that were not finalized */
 
     lua_State *L;     /* that called dispatch */
@@ -213,6 +217,39 @@ int wlua_push_ask(lua_State *L, const struct wlua_event *event);
  *  and so refused by the library. */
 void wlua_fail_ask(struct wlua_state *state, wsock_ask *ask);
 
+/** Something whose answer comes later, once, or inside the call that asks, where no handler
+ *  may run. Who asked is a record of events.lua. */
+struct wlua_answer {
+    struct wlua_slot *slot; /* of the record */
+    struct wlua_answer *next, **link; /* of the state's */
+    bool inside; /* the call has not returned */
+    bool came;   /* meanwhile */
+    union {
+        wsock_published published;
+        wsock_joined joined;
+    } what; /* if it came */
+};
+
+/** To wait for one, by the record at index; NULL for nil there; raises an error without
+ *  memory. */
+struct wlua_answer *wlua_answer_new(lua_State *L, int index);
+/** The call that asked returned: nothing more comes if it failed, or if it came inside. */
+void wlua_answer_asked(struct wlua_answer *answer, bool failed);
+/** None of them comes any more. */
+void wlua_answers_drop(struct wlua_state *state);
+/** Those on_done and on_joined; user is the answer. */
+void wlua_on_done(const wsock_published *published, void *user);
+void wlua_on_joined(wsock_conn *conn, const wsock_joined *joined, void *user);
+/** Push what a function gets to hear: a table, or a text where there is none. @return 1 */
+int wlua_push_answer(lua_State *L, const struct wlua_event *event);
+/** There was no memory for that. Takes none. */
+void wlua_lose_answer(struct wlua_state *state);
+void wlua_push_published(lua_State *L, const wsock_published *published);
+void wlua_push_joined(lua_State *L, const wsock_joined *joined);
+
+/** Push an epoch and an offset; nil twice for epoch 0. */
+void wlua_push_place(lua_State *L, uint64_t epoch, uint64_t offset);
+
 /** Free a list of connections. */
 void wlua_drop_members(void *members);
 /** Push a table of a message to a room. */
@@ -222,6 +259,7 @@ extern const luaL_Reg wlua_state_functions[];
 extern const luaL_Reg wlua_event_functions[];
 extern const luaL_Reg wlua_hot_functions[];
 extern const luaL_Reg wlua_room_functions[];
+extern const luaL_Reg wlua_answer_functions[];
 extern const luaL_Reg wlua_ask_functions[];
 extern const luaL_Reg wlua_jwt_functions[];
 

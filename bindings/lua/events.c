@@ -97,6 +97,8 @@ static void abandon(struct wlua_state *state)
         wsock_conn_close(event->object, 1011, NULL);
     else if (event->kind == WLUA_ASK)
         wlua_fail_ask(state, (wsock_ask *)event->data);
+    else if (event->kind == WLUA_ANSWER)
+        wlua_lose_answer(state);
 }
 
 /* Goes on without the coroutine of the last event; arguments: error value, state. */
@@ -274,6 +276,13 @@ static void on_stopped(wsock_server *server, void *user)
 {
     (void)server;
     wlua_happened(user, (struct wlua_event){.kind = WLUA_STOPPED});
+}
+
+static void on_cluster(wsock_server *server, int cluster, const char *why, void *user)
+{
+    (void)server;
+    wlua_happened(user, (struct wlua_event){
+                            .kind = WLUA_CLUSTER, .flags = cluster, .data = why});
 }
 
 static void on_timer(wsock_timer *timer, uint64_t missed, void *user)
@@ -460,6 +469,12 @@ static int push_rest(lua_State *L, const struct wlua_event *event)
     case WLUA_STATE:
         push_state_info(L, event->data);
         return 1;
+    case WLUA_CLUSTER:
+        lua_pushinteger(L, event->flags);
+        lua_pushstring(L, event->data);
+        return 2;
+    case WLUA_ANSWER:
+        return wlua_push_answer(L, event);
     case WLUA_ROOM_JOIN:
     case WLUA_ROOM_LEAVE:
         push_member(L, event->data);
@@ -607,6 +622,7 @@ static int hook_server(lua_State *L)
 
     HOOK(WLUA_HTTP, server, server, http);
     HOOK(WLUA_STOPPED, server, server, stopped);
+    HOOK(WLUA_CLUSTER, server, server, cluster);
     return wlua_registered(L, slot, r);
 #undef HOOK
 }

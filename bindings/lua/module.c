@@ -50,6 +50,7 @@ int luaopen_wsock_core(lua_State *L)
     add(L, wlua_event_functions);
     add(L, wlua_hot_functions);
     add(L, wlua_room_functions);
+    add(L, wlua_answer_functions);
     add(L, wlua_ask_functions);
     add(L, wlua_jwt_functions);
     lua_settop(L, 1);

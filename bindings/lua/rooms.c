@@ -93,7 +93,7 @@ static int identity_conns(lua_State *L)
 /* ---- positions ---- */
 
 /* Epochs are texts to scripts: not all Luas have integers of 64 bits. */
-static void push_place(lua_State *L, uint64_t epoch, uint64_t offset)
+void wlua_push_place(lua_State *L, uint64_t epoch, uint64_t offset)
 {
     char text[17];
 
@@ -136,7 +136,7 @@ static int room_position(lua_State *L)
     }
     if (r < 0)
         return wlua_fail(L, r);
-    push_place(L, position.epoch, position.offset);
+    wlua_push_place(L, position.epoch, position.offset);
     return 2;
 }
 
@@ -164,8 +164,7 @@ static int make_room(lua_State *L)
     return r < 0 ? wlua_fail(L, r) : 1;
 }
 
-/* room_join(room, conn, info or nil, epoch or nil, offset): whether it recovered, how
- * many were missed, epoch, offset */
+/* room_join(room, conn, info or nil, epoch or nil, offset, record or nil): how that went */
 static int room_join(lua_State *L)
 {
     wsock_room *room = wlua_check(L, 1, WLUA_room);
@@ -173,6 +172,7 @@ static int room_join(lua_State *L)
     wsock_joined joined = {.size = sizeof joined};
     wsock_join how = {.size = sizeof how};
     wsock_position since;
+    struct wlua_answer *answer;
     int r;
 
     if (!lua_isnoneornil(L, 3))
@@ -181,13 +181,18 @@ static int room_join(lua_State *L)
         since = position_at(L, 4);
         how.since = &since;
     }
+    answer = wlua_answer_new(L, 6);
+    if (answer != NULL) {
+        how.on_joined = wlua_on_joined;
+        how.joined_user = answer;
+    }
     r = wsock_room_join_with(room, conn, &how, &joined);
+    if (answer != NULL)
+        wlua_answer_asked(answer, r < 0);
     if (r < 0)
         return wlua_fail(L, r);
-    lua_pushboolean(L, joined.recovered);
-    lua_pushinteger(L, (lua_Integer)joined.count);
-    push_place(L, joined.epoch, joined.offset);
-    return 4;
+    wlua_push_joined(L, &joined);
+    return 1;
 }
 
 /* ---- publishing ---- */
@@ -229,16 +234,20 @@ static void exclude(lua_State *L, wsock_publish *what)
     what->excluded = conns;
 }
 
-/* publish(room, type, data, excluded, key, set of connections or nil, event, from): for
- * how many, epoch, offset; nobody got it where a worker is too far behind. */
+/* publish(room, type, data, excluded, key, set of connections or nil, event, from, record or
+ * nil): for how many, epoch, offset; nobody got it where a worker is too far behind. Behind
+ * them, with a record, what became of it, or nil as long as that is not known. */
 static int publish(lua_State *L)
 {
     wsock_room *room = wlua_check(L, 1, WLUA_room);
     wsock_position position = {.size = sizeof position};
     wsock_publish what = {.size = sizeof what};
+    struct wlua_answer *answer;
+    wsock_published done = {.outcome = WSOCK_NOT_STORED, .why = wsock_strerror(WSOCK_EAGAIN)};
+    bool is_told;
     int r;
 
-    lua_settop(L, 8);
+    lua_settop(L, 9);
     what.type = (int32_t)wlua_integer(L, 2, 0, INT32_MAX);
     what.data = wlua_bytes(L, 3, &what.len);
     what.key = wlua_text(L, 5);
@@ -251,12 +260,56 @@ static int publish(lua_State *L)
         what.only_user = L;
         lua_pushvalue(L, 6);
     }
+    answer = wlua_answer_new(L, 9);
+    if (answer != NULL) {
+        what.on_done = wlua_on_done;
+        what.done_user = answer;
+    }
     r = wsock_room_publish(room, &what, &position);
+    is_told = answer != NULL && (answer->came || r < 0);
+    if (answer != NULL && answer->came)
+        done = answer->what.published;
+    if (answer != NULL)
+        wlua_answer_asked(answer, r < 0);
     if (r < 0 && r != WSOCK_EAGAIN)
         return wlua_fail(L, r);
     lua_pushinteger(L, r < 0 ? 0 : r);
-    push_place(L, position.epoch, position.offset);
-    return 3;
+    wlua_push_place(L, position.epoch, position.offset);
+    if (!is_told)
+        return 3;
+    wlua_push_published(L, &done);
+    return 4;
+}
+
+/* ---- the rooms of a server ---- */
+
+/* server_rooms(server, pattern or nil): a list of handles. They are made before anything is
+ * filled in, since nothing may fail behind that. */
+static int server_rooms(lua_State *L)
+{
+    wsock_server *server = wlua_check(L, 1, WLUA_server);
+    const char *pattern = wlua_text(L, 2);
+    const int64_t max = wsock_server_rooms(server, NULL, 0, pattern);
+    wsock_room **rooms, ***handles;
+    int64_t count;
+
+    if (max < 0)
+        return wlua_fail(L, (int)max);
+    rooms = lua_newuserdata(L, (size_t)(max + 1) * sizeof *rooms);
+    handles = lua_newuserdata(L, (size_t)(max + 1) * sizeof *handles);
+    lua_createtable(L, (int)max, 0);
+    for (int i = 0; i < (int)max; i++) {
+        handles[i] = wlua_new_handle(L, WLUA_room);
+        lua_rawseti(L, -2, i + 1);
+    }
+    count = max > 0 ? wsock_server_rooms(server, rooms, (size_t)max, pattern) : 0;
+    for (int64_t i = 0; i < count && i < max; i++)
+        *handles[i] = rooms[i];
+    for (int i = (int)count; i < (int)max; i++) {
+        lua_pushnil(L);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
 }
 
 /* ---- lists that the library tells ---- */
@@ -334,7 +387,7 @@ void wlua_push_room_message(lua_State *L, const wsock_room_message *message)
     lua_setfield(L, -2, "key");
     lua_pushnumber(L, (lua_Number)message->time_ms / 1000);
     lua_setfield(L, -2, "time");
-    push_place(L, message->epoch, message->offset);
+    wlua_push_place(L, message->epoch, message->offset);
     lua_setfield(L, -3, "offset");
     lua_setfield(L, -2, "epoch");
     lua_pushinteger(L, (lua_Integer)message->prev);
@@ -409,6 +462,7 @@ const luaL_Reg wlua_room_functions[] = {
     {"room_members", room_members},
     {"identity_conns", identity_conns},
     {"room_position", room_position},
+    {"server_rooms", server_rooms},
     {"make_room", make_room},
     {"room_join", room_join},
     {"publish", publish},

@@ -195,6 +195,7 @@ int wlua_start(struct wlua_state *state)
         state->queue = NULL;
         state->log = NULL;
         state->kept = NULL;
+        state->answers = NULL;
         state->for_tests = false;
         state->dispatching = false;
         state->process = wlua_process;
@@ -243,6 +244,7 @@ static struct wbind_log *end(struct wlua_state *state)
     if (log != NULL)
         wbind_log_leave(log, queue);
     wsock_queue_close(queue);
+    wlua_answers_drop(state);
     for (; state->kept != NULL; state->kept = next) {
         next = state->kept->next;
         end_kept(state->kept);
@@ -372,6 +374,7 @@ static int test_runtime(lua_State *L)
         if (r == 0) {
             state->process = wlua_process;
             state->kept = NULL;
+            state->answers = NULL;
             state->dispatching = false;
             state->runtime = made;
             state->queue = NULL;

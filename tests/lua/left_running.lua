@@ -44,6 +44,21 @@ if question then
   t.speak(of_rooms.url, '{"type":"hello","v":1}')
   t.await("the hook waits", function() return waits end)
 end
+-- Answers that have not come: to a function, and to a coroutine.
+local node = assert(wsock.server { listen = "ws://127.0.0.1:0", cluster = "memory:left",
+  on_cluster = function() end }) -- wakes who awaits the broker
+t.await("the broker", function() return node:cluster() == "up" end)
+t.await("a coroutine waits", (function()
+  local waits
+  wsock.call(function()
+    waits = true
+    node:nodes()
+    check()
+  end)
+  return function() return waits end
+end)())
+assert(node:nodes(check))
+assert(node:room("r"):publish("x", { on_done = check }))
 wsock.call(check)
 room:broadcast("unheard")
 for _, conn in ipairs(conns) do conn:send("unheard") end

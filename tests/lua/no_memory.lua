@@ -302,6 +302,59 @@ end, function() return server:disconnect("x", 4000, "away") end, function(_, _, 
   await_none(1, what)
 end)
 
+-- ---- clusters: what is answered later is told, with memory or without ----
+
+local told
+local node = assert(wsock.server { listen = "ws://127.0.0.1:0", cluster = "memory:none",
+  on_cluster = handler })
+t.await("the broker", function() return node:cluster() == "up" end)
+local far, near = assert(node:room("far", { history = 4 })), assert(room)
+local function tell() told = true end
+local function prepare() told = false end
+local function await_told(_, ok, what)
+  if ok then t.await("it is told: " .. what, function() return told end) end
+end
+for what, act in pairs {
+  nodes = function() return node:nodes(tell) end,
+  people_everywhere = function() return far:people_everywhere(tell) end,
+  on_done = function() return far:publish("x", { on_done = tell }) end,
+  on_done_at_once = function() return near:publish("x", { on_done = tell }) end,
+} do
+  walk(what, prepare, act, await_told)
+end
+walk("rooms", nil, function() return server:rooms("*") end)
+walk("cluster", nil, function() return node:cluster() end)
+walk("on_cluster", nil, function() return node:on_cluster(handler) end)
+
+-- A coroutine that waits goes on, whatever of the telling fails.
+local function waits_in_each()
+  local up = false
+  local other = assert(wsock.server { listen = "ws://127.0.0.1:0", cluster = "memory:other",
+    on_cluster = function(state) up = state == "up" end })
+  t.await("the broker", function() return up end)
+  for _, count in ipairs { 1, 3, 30 } do
+    local n, failed = 0, true
+    while failed do
+      local ended = false
+      local co = coroutine.create(function()
+        local list, text = other:nodes()
+        ended = list or text
+      end)
+      assert(coroutine.resume(co))
+      assert(not ended)
+      fail_at(n, count, "lua")
+      pcall(wsock.wait, 0.05)
+      failed = stop_failing()
+      t.await("it goes on: " .. count .. ", " .. n, function()
+        return ended or coroutine.status(co) == "dead"
+      end)
+      n, steps = n + 1, steps + 1
+      assert(n < 3000)
+    end
+  end
+  other:stop()
+end
+
 -- ---- events ----
 
 -- A connection from its request to its end; a handler that fails closes it, by default.
@@ -456,6 +509,9 @@ local function serve_hooks()
 end
 
 quietly(function()
+  waits_in_each()
+  node:stop()
+  await_none(1, "the cluster")
   if serves_rooms then
     local of_rooms = serve_hooks()
     fail_in_each("hooks", hooked_of(of_rooms), 2)

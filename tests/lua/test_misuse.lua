@@ -29,7 +29,8 @@ local signatures = {
     reload = {}, set = { "name", "number" }, get = { "name" },
     tick = { "milliseconds", "count?" }, tick_until = { "moment", "count?" },
     poll = { "count?" }, after = { "seconds", "fn" }, every = { "period", "fn" },
-    call = { "fn", "any" }, away = { "day", "any" },
+    call = { "fn", "any" }, away = { "day", "any" }, rooms = { "text?" }, nodes = { "fn?" },
+    cluster = {}, on_cluster = { "fn?" },
   },
   endpoint = { set = { "name", "number" } },
   client = {
@@ -51,6 +52,7 @@ local signatures = {
     info = { "conn" }, history = { "count?", "count?" }, kick = { "who", "text?" },
     close = { "text?" }, may_publish = { "conn" }, dropped = { "conn?" }, get = { "name" },
     on_join = { "fn?" }, on_leave = { "fn?" }, on_message = { "fn?" },
+    people_everywhere = { "fn?" },
   },
   request = {
     offers = { "text" }, accept = { "table?" }, reject = { "code?", "text?" },

@@ -106,6 +106,7 @@ function Ask:defer() end
 ---@field listen string|string[]|nil
 ---@field endpoints table<string, wsock.EndpointOptions>?
 ---@field on_http fun(req: wsock.Request)?
+---@field on_cluster fun(state: "away"|"up", why: string)?
 ---@field on_error fun(err: any, conn: wsock.Conn?, traceback: string)?
 ---@field on_stopped fun(server: wsock.Server)?
 ---@field [string] any options of the library
@@ -369,6 +370,27 @@ function Server:loop() end
 ---@return true? ok, string? message, integer? code
 function Server:away(seconds, reconnect) end
 
+---@class wsock.Node
+---@field id string
+---@field name string
+---@field count integer connections
+---@field is_self boolean
+
+---@return "none"|"away"|"up"|nil state, string why, integer? code
+function Server:cluster() end
+
+---@param handler fun(state: "away"|"up", why: string)?
+---@return true? ok, string? message, integer? code
+function Server:on_cluster(handler) end
+
+---@param fn (fun(nodes: wsock.Node[]?, message: string?, code: integer?))?
+---@return wsock.Node[]|true|nil nodes, string? message, integer? code
+function Server:nodes(fn) end
+
+---@param pattern string?
+---@return wsock.Room[]? rooms, string? message, integer? code
+function Server:rooms(pattern) end
+
 ---@return true? ok, string? message, integer? code
 function Server:reload() end
 
@@ -525,7 +547,7 @@ local Room = {}
 ---@field offset integer
 
 ---@class wsock.Joined
----@field recovered boolean
+---@field recovered boolean? nil while it is not known
 ---@field missed integer
 ---@field position wsock.Position?
 
@@ -550,8 +572,14 @@ local Room = {}
 ---@field how integer
 ---@field reason string
 
+---@class wsock.JoinOptions
+---@field info any a string, or what the codec takes
+---@field since wsock.Position?
+---@field on_joined fun(conn: wsock.Conn, joined: wsock.Joined)?
+---@field wait boolean?
+
 ---@param conn wsock.Conn
----@param options {info: any, since: wsock.Position?}? info: a string, or what the codec takes
+---@param options wsock.JoinOptions?
 ---@return boolean? changed, wsock.Joined|string? joined, integer? code
 function Room:join(conn, options) end
 
@@ -562,10 +590,12 @@ function Room:join(conn, options) end
 ---@field event string? what kind of message it is
 ---@field from string? the identity that says it
 ---@field json boolean? whether the text is JSON
+---@field on_done fun(published: wsock.Published)?
+---@field wait boolean?
 
 ---@param data any
 ---@param options wsock.PublishOptions?
----@return integer? members, wsock.Position|string? position, integer? code
+---@return integer? members, wsock.Position|string? position, wsock.Published|integer? published or code
 function Room:publish(data, options) end
 
 ---@param identity string
@@ -594,6 +624,16 @@ function Room:history(limit, before) end
 ---@field identity string
 ---@field info any of the connection that joined last
 ---@field count integer how many connections
+
+---@class wsock.Published
+---@field outcome "stored"|"not stored"|"unknown"
+---@field why string
+---@field time number seconds since 1970
+---@field position wsock.Position?
+
+---@param fn (fun(people: wsock.Person[]?, message: string?, code: integer?))?
+---@return wsock.Person[]|true|nil people, string? message, integer? code
+function Room:people_everywhere(fn) end
 
 ---@return wsock.Person[]? people, string? message, integer? code
 function Room:people() end

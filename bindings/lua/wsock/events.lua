@@ -13,7 +13,8 @@ local M = {
   MESSAGE = 1, PART = 2, DRAIN = 3, PONG = 4, OPEN = 5, CLOSE = 6, CONN_TIMER = 7,
   CONN_CALL = 8, ASK = 9, REQUEST = 10, CANCELLED = 11, HTTP = 12, STATE = 13,
   STOPPED = 14, TIMER = 15, CALL = 16, LOG = 17, ROOM_JOIN = 18, ROOM_LEAVE = 19,
-  ROOM_MESSAGE = 20, BUSY = 21, FAILED = 22, PARKED = 23, FORGET = 24,
+  ROOM_MESSAGE = 20, CLUSTER = 21, ANSWER = 22, BUSY = 23, FAILED = 24, PARKED = 25,
+  FORGET = 26,
   functions = {},
   last = nil, -- what tells a connection's end; it is forgotten also when that failed
 }
@@ -369,6 +370,97 @@ function M.sleep(seconds)
   return true
 end
 
+-- ---- what is answered later ----
+
+-- Records of what is to be told: { the function that is told, or the coroutine that waits, or
+-- false; whether that was not possible, for want of memory; the server, for errors; what it
+-- is, if that is known }.
+local waits = {}
+local lost = false -- whether there may be some that were not told
+local no_memory = core.strerror(core.ENOMEM)
+
+--- A record for a function, or without one for the coroutine that runs, to ask with. Then
+-- wait_for() it, or forget() it where nothing will come.
+function M.record(fn, owner, what, level)
+  if fn ~= nil then
+    check.fn(fn, what .. " takes a function", level + 1)
+  else
+    local co, is_main = running()
+    if not co or is_main then
+      error(what .. " waits inside handlers and coroutines; elsewhere it takes a function",
+        level + 1)
+    end
+  end
+  local record = { fn or false, false, owner, false }
+  waits[record] = true
+  return record
+end
+
+function M.forget(record)
+  if record then waits[record] = nil end
+end
+
+--- Wait, if it is a coroutine's. @return what comes; true where a function is told that
+function M.wait_for(record)
+  if record[1] then return true end
+  record[1] = running()
+  local answer, message, code = yield()
+  record[1] = false -- before anything else: so who tells knows that it went on
+  return answer, message, code
+end
+
+-- A text is why there is no answer.
+local function deliver(record, answer)
+  local to, message, code = record[1], nil, nil
+  if type(answer) == "string" then
+    answer, message, code = nil, answer, answer == no_memory and core.ENOMEM or core.EAGAIN
+  end
+  if type(to) == "thread" then
+    if status(to) == "suspended" then M.resume(to, answer, message, code) end
+    if record[1] == to and status(to) == "suspended" then error(no_memory, 0) end
+  elseif to then
+    M.heralds(record[3])
+    record[1] = false
+    to(answer, message, code)
+    M.heralds(nil)
+  end
+  waits[record] = nil
+  return true
+end
+
+M.functions[M.ANSWER] = deliver
+
+--- Tell a function what was known inside the call: like all else, behind it.
+function M.tell_later(record, answer)
+  local ok, posted = pcall(M.call, deliver, record, answer)
+  if not (ok and posted) then record[2], record[4], lost = true, answer, true end
+end
+
+local function look_for_lost()
+  if core.lost() then lost = true end
+end
+
+local function find_lost()
+  for record in pairs(waits) do
+    if record[2] then return record end
+  end
+end
+
+-- Behind a dispatch. What fails here, for want of memory again, is done behind the next.
+local function tell_lost()
+  for record in find_lost do
+    local answer, ok, told = record[4] or no_memory, nil, nil
+    if type(record[1]) == "function" then
+      ok, told = pcall(M.call, deliver, record, answer)
+    else
+      ok, told = pcall(deliver, record, answer)
+    end
+    if not (ok and told) then return end
+    record[2] = false
+  end
+  lost = false
+end
+
 -- ---- dispatching ----
 
 -- Servers that listen and accept nothing before handlers can run.
@@ -389,6 +481,8 @@ end
 
 local function settled(ran, ...)
   if ran and stuck then unstick() end
+  look_for_lost()
+  if lost then tell_lost() end
   return ran, ...
 end
 
@@ -414,7 +508,8 @@ end
 --- Wait for handlers to run, and run them; for seconds at most, for ever without.
 function M.wait(seconds)
   if next(unstarted) then accept_now() end
-  if stuck then seconds = 0 end
+  look_for_lost()
+  if stuck or lost then seconds = 0 end
   if seconds == nil then return settled(core.dispatch(0, -1)) end
   local limit_ms = math.floor(seconds * 1000 + 0.5)
   return settled(core.dispatch(0, limit_ms < 0 and 0 or limit_ms))
@@ -423,6 +518,7 @@ end
 --- Nothing will resume handlers that wait any more, nor come for whom they are in the way.
 function M.leave_parked()
   for co in pairs(parked) do forget(co) end
+  waits, lost = {}, false
 end
 
 function M.start()

@@ -44,20 +44,41 @@ local function position_of(epoch, offset)
   return epoch and { epoch = epoch, offset = offset } or nil
 end
 
-local joins_with = { info = true, since = true }
+local joins_with = { info = true, since = true, on_joined = true, wait = true }
+
+-- A record to ask with, if a function is to be told, or the coroutine waits.
+local function record_of(self, options, fn, what)
+  if fn == nil and not options.wait then return nil end
+  return events.record(fn, self._server, what, 3)
+end
 
 --- Make an open connection a member: false when it is one, or is not open (any more).
--- options: info, a string; since, a position. @return true, and how that went
+-- options: info, a string; since, a position; on_joined, a function that is told how it went,
+-- when that is known; wait = true, wait for that. @return true, and how that went
 function Room:join(conn, options)
   local handle = handle_of(conn)
   options = table_of(options, "the options of a join")
   check.names(options, joins_with, "join", 2)
-  local since = table_of(options.since, "positions")
+  check.handler(options.on_joined, "on_joined", 2)
+  local since, on_joined = table_of(options.since, "positions"), options.on_joined
+  local record = record_of(self, options, on_joined and function(how)
+    on_joined(conn, how)
+  end, "join")
   conn._joined = true -- its end may be told before it is that it left
-  local recovered, missed, epoch, offset = core.room_join(self[1], handle, options.info,
-    options.since and (since.epoch or ""), since.offset or 0)
-  if recovered == nil then return changed(joins_idly, nil, missed, epoch) end
-  return true, { recovered = recovered, missed = missed, position = position_of(epoch, offset) }
+  local how, message, code = core.room_join(self[1], handle, options.info,
+    options.since and (since.epoch or ""), since.offset or 0, record)
+  if how == nil then
+    events.forget(record)
+    return changed(joins_idly, nil, message, code)
+  end
+  if not record then return true, how end
+  if on_joined then
+    if how.recovered ~= nil then events.tell_later(record, how) end
+    return true, how
+  end
+  if how.recovered == nil then return true, (events.wait_for(record)) end
+  events.forget(record)
+  return true, how
 end
 
 --- Nothing broadcast after this reaches it: false when it is no member.
@@ -106,24 +127,40 @@ end
 
 local published = {
   except = true, only = true, key = true, event = true, from = true, json = true,
+  on_done = true, wait = true,
 }
 
 --- Send text, or a message. options: except, a connection, a list of them, or an identity;
 -- only, a function of a connection; key, what it is about; event, what kind of message it
--- is; from, the identity that says it; json, true for text that is JSON.
--- @return for how many, and its position in a room with history
+-- is; from, the identity that says it; json, true for text that is JSON; on_done, a function
+-- that is told what became of it, when that is known; wait = true, wait for that.
+-- @return for how many, its position in a room with history, and with wait what became of it
 function Room:publish(data, options)
   options = table_of(options, "the options of a message")
   check.names(options, published, "publish", 2)
   check.handler(options.only, "only", 2)
+  check.handler(options.on_done, "on_done", 2)
   local except = excluded_by(options.except, 2)
   local kind
   kind, data = payload_of(self, data)
   if options.json then kind = kind + core.JSON end
-  local count, epoch, offset = core.publish(self[1], kind, data, except, options.key,
-    options.only and chosen_by(self, options.only), options.event, options.from)
-  if not count then return nil, epoch, offset end
-  return count, position_of(epoch, offset)
+  local chosen = options.only and chosen_by(self, options.only)
+  local record = record_of(self, options, options.on_done, "publish")
+  local count, epoch, offset, done = core.publish(self[1], kind, data, except, options.key,
+    chosen, options.event, options.from, record)
+  if not count then
+    events.forget(record)
+    return nil, epoch, offset
+  end
+  local position = position_of(epoch, offset)
+  if not record then return count, position end
+  if options.on_done then
+    if done then events.tell_later(record, done) end
+    return count, position
+  end
+  if not done then return count, position, (events.wait_for(record)) end
+  events.forget(record)
+  return count, position, done
 end
 
 -- To how many of somebody's connections it was queued: 0 where none had room.
@@ -179,6 +216,16 @@ end
 --- Who is there: a list of tables with identity, info and count.
 function Room:people()
   return core.room_people(self[1])
+end
+
+--- Who is there on all servers of the cluster: tells fn(people, message, code), or without one
+-- waits for them. count is on how many servers somebody is.
+function Room:people_everywhere(fn)
+  local record = events.record(fn, self._server, "people_everywhere", 2)
+  local ok, message, code = core.people_everywhere(self[1], record)
+  if ok then return events.wait_for(record) end
+  events.forget(record)
+  return nil, message, code
 end
 
 --- What a member joined with; nil when that was nothing.
@@ -311,6 +358,17 @@ function Coded:people()
   local people, message, code = Room.people(self)
   if not people then return nil, message, code end
   return all_decoded(self, people, "info")
+end
+
+function Coded:people_everywhere(fn)
+  local function told(people, ...)
+    return people and all_decoded(self, people, "info"), ...
+  end
+  if fn ~= nil then
+    check.fn(fn, "people_everywhere takes a function", 2)
+    return Room.people_everywhere(self, function(...) return fn(told(...)) end)
+  end
+  return told(Room.people_everywhere(self))
 end
 
 function Coded:history(limit, before)

@@ -112,7 +112,7 @@ local function serve_rooms(self)
   end
   if not self._serves then self._hooks.rooms = nil end
   if code == core.EBUSY then
-    message = "an endpoint serves rooms from before it has handlers and the server listens"
+    message = "an endpoint serves rooms from before it has handlers and the server accepts"
   end
   return nil, message, code
 end
@@ -271,6 +271,16 @@ function Server:find_room(name, options)
   return room_of(self, handle, options)
 end
 
+--- The rooms of this moment, as a list; with a pattern those whose names match.
+function Server:rooms(pattern)
+  check.object(self, Server, "server", 2)
+  if pattern ~= nil then check.text(pattern, 2) end
+  local rooms, message, code = core.server_rooms(self[1], pattern)
+  if not rooms then return nil, message, code end
+  for i, handle in ipairs(rooms) do rooms[i] = Room.new(handle, self) end
+  return rooms
+end
+
 --- Options of rooms that are made from now on, by a pattern of their names.
 function Server:room_defaults(pattern, options)
   check.object(self, Server, "server", 2)
@@ -320,12 +330,49 @@ function Server:conns_of(identity)
   return core.identity_conns(self[1], identity)
 end
 
-function Server:on_http(handler)
-  check.handler(handler, "on_http", 2)
-  self._hooks[events.HTTP] = handler
-  if self._registered_http then return true end
-  self._registered_http = true
-  return core.hook_server(self[1], self._hooks, events.HTTP)
+-- A handler of the server's, registered with the first one.
+local function on(kind, name)
+  return function(self, handler)
+    check.handler(handler, name, 2)
+    self._hooks[kind] = handler
+    if self._registered[kind] then return true end
+    local ok, message, code = core.hook_server(self[1], self._hooks, kind)
+    self._registered[kind] = ok
+    return ok, message, code
+  end
+end
+
+Server.on_http = on(events.HTTP, "on_http")
+--- Call fn(state, why) when the broker of the cluster comes or goes.
+Server.on_cluster = on(events.CLUSTER, "on_cluster")
+
+local cluster_states = {
+  [core.CLUSTER_NONE] = "none", [core.CLUSTER_AWAY] = "away", [core.CLUSTER_UP] = "up",
+}
+
+events.functions[events.CLUSTER] = function(hooks, state, why)
+  local handler = hooks[events.CLUSTER]
+  if not handler then return end
+  events.heralds(hooks.owner)
+  handler(cluster_states[state], why)
+  events.heralds(nil)
+end
+
+--- How the cluster is: "none", "away" or "up", and why the broker is away.
+function Server:cluster()
+  local state, why, code = core.cluster(self[1])
+  if code then return nil, why, code end
+  return cluster_states[state], why
+end
+
+--- The servers of the cluster: tells fn(nodes, message, code), or without one waits for them.
+function Server:nodes(fn)
+  check.object(self, Server, "server", 2)
+  local record = events.record(fn, self, "nodes", 2)
+  local ok, message, code = core.nodes(self[1], record)
+  if ok then return events.wait_for(record) end
+  events.forget(record)
+  return nil, message, code
 end
 
 --- Run handlers until this server has stopped.
@@ -385,7 +432,8 @@ events.functions[events.STOPPED] = function(hooks)
 end
 
 local own = {
-  listen = true, endpoints = true, on_http = true, on_error = true, on_stopped = true,
+  listen = true, endpoints = true, on_http = true, on_cluster = true, on_error = true,
+  on_stopped = true,
 }
 
 -- Before any of them listens, since a mistake raises.
@@ -405,7 +453,9 @@ local function set_up(self, options)
   if ok then
     ok, message, code = core.hook_server(self[1], self._hooks, events.STOPPED)
   end
-  if ok and options.on_http then ok, message, code = self:on_http(options.on_http) end
+  for _, name in ipairs { "on_http", "on_cluster" } do
+    if ok and options[name] then ok, message, code = self[name](self, options[name]) end
+  end
   for pattern, endpoint in pairs(ok and options.endpoints or {}) do
     if ok then ok, message, code = self:endpoint(pattern, endpoint) end
   end
@@ -417,10 +467,11 @@ local function set_up(self, options)
   return self
 end
 
---- wsock.server { listen = url or urls, endpoints, on_http, on_error, on_stopped, options }
+--- wsock.server { listen = url or urls, endpoints, on_http, on_cluster, on_error,
+-- on_stopped, options }
 function M.new(options)
   if type(options) ~= "table" then error("wsock.server takes a table", 2) end
-  for _, name in ipairs { "on_http", "on_error", "on_stopped" } do
+  for _, name in ipairs { "on_http", "on_cluster", "on_error", "on_stopped" } do
     check.handler(options[name], name, 2)
   end
   local runtime, queue, code = core.runtime()
@@ -433,7 +484,7 @@ function M.new(options)
   if not ok then return nil, message, code end
   local self = setmetatable({
     handle, on_error = options.on_error, on_stopped = options.on_stopped, stopped = false,
-    _endpoints = {}, _hooks = {}, _heralds = {},
+    _endpoints = {}, _hooks = {}, _heralds = {}, _registered = {},
   }, Server)
   self._hooks.owner = self
   ok, message, code = set_up(self, options)
