@@ -204,6 +204,14 @@ void wsi_branch_hold(wsock_room *room)
     pthread_mutex_unlock(&room->lock);
 }
 
+bool wsi_branch_may_learn(const struct wsi_branch *branch, const wsock_join *how)
+{
+    const bool since = how != NULL && how->since != NULL;
+
+    return !branch->loaded ||
+           (since && wsi_history_is_behind(branch->room->history, how->since));
+}
+
 /* ---- publishing ---- */
 
 void wsi_branch_relay(wsock_room *room, struct wsi_relay **relay)
@@ -416,10 +424,25 @@ static void put_aside(struct wsi_branch *branch, uint64_t epoch,
     branch->last = &copy->next;
 }
 
+/* With the publish lock held: one that is in order, or the reason to load. */
+static void take_arrived(wsock_room *room, uint64_t epoch,
+                         const struct wsi_bus_kept *kept, struct wsi_room_posts *posts)
+{
+    const bool in_order = take_in_order(room, epoch, kept);
+
+    pthread_mutex_lock(&room->lock);
+    if (in_order)
+        wsi_waiting_decide(room->branch, true, posts);
+    else
+        begin_load(room->branch);
+    pthread_mutex_unlock(&room->lock);
+}
+
 static void take_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_kept *kept)
 {
     struct wsi_branch *branch = room->branch;
     const struct wsi_options *options = room->registry->options;
+    struct wsi_room_posts posts = {0};
     bool in_order;
 
     pthread_mutex_lock(&room->history->publish);
@@ -428,12 +451,10 @@ static void take_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_kep
     if (!in_order && branch->loading)
         put_aside(branch, epoch, kept);
     pthread_mutex_unlock(&room->lock);
-    if (in_order && !take_in_order(room, epoch, kept)) {
-        pthread_mutex_lock(&room->lock);
-        begin_load(branch);
-        pthread_mutex_unlock(&room->lock);
-    }
+    if (in_order)
+        take_arrived(room, epoch, kept, &posts);
     pthread_mutex_unlock(&room->history->publish);
+    wsi_room_post(room, &posts);
     wsi_histories_trim(&room->registry->histories,
                        wsi_option(options, WSI_OPT_MAX_HISTORY_BYTES));
 }

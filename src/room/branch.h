@@ -16,7 +16,8 @@
  *                               what arrives waits; members get what they missed
  *
  * Who joins since a position before it was loaded waits for that (struct wsi_waiting),
- * and so does who is to be told where the room is.
+ * and so does who is to be told where the room is. So does who comes from another node,
+ * and has heard there what has not arrived here yet.
  *
  * Locks: history->publish, room->lock.
  */
@@ -80,6 +81,10 @@ void wsi_branch_look(wsock_room *room);
 /** Publish what was delivered here. @param relay (in, out) NULL when it was taken over.
  */
 void wsi_branch_relay(wsock_room *room, struct wsi_relay **relay);
+
+/** Whether the answer to a join is not known yet: the room is not loaded, or whoever
+ * comes has heard of more, on another node, than this one has. */
+bool wsi_branch_may_learn(const struct wsi_branch *branch, const wsock_join *how);
 
 /* ---- without ---- */
 

@@ -397,6 +397,12 @@ static int take_last(const struct wsi_history *history, struct wsi_missed **out,
     return 0;
 }
 
+bool wsi_history_is_behind(const struct wsi_history *history,
+                           const wsock_position *position)
+{
+    return position->epoch == history->epoch && position->offset > history->last;
+}
+
 int wsi_history_since(struct wsi_history *history, struct wsi_missed **missed,
                       wsock_joined *out, const wsock_position *since)
 {

@@ -88,13 +88,17 @@ void wsi_history_free(struct wsi_history *history);
 
 /** Have room for one more. @return 0; WSOCK_ENOMEM. */
 int wsi_history_reserve(struct wsi_history *history);
-/** Append, which cannot fail then. @param said with an offset above the last. @param bytes
- * what it counts for. @param age_ms how long ago it was said. @return true when
+/** Append, which cannot fail then. @param said with an offset above the last. @param
+ * bytes what it counts for. @param age_ms how long ago it was said. @return true when
  * wsi_history_start() is to be called once the lock is given back. */
 bool wsi_history_append(struct wsi_history *history, struct wsi_said *said, size_t bytes,
                         uint64_t age_ms);
 /** Drop everything. @return true when wsi_history_stop() is to be called, as above. */
 bool wsi_history_clear(struct wsi_history *history);
+
+/** Whether more was said before that position than is known here. */
+bool wsi_history_is_behind(const struct wsi_history *history,
+                           const wsock_position *position);
 
 /**
  * What was said behind a position.

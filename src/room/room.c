@@ -201,14 +201,15 @@ static int begin_since(struct wsi_member *member, const wsock_join *how,
 
     if (room->history == NULL || (!since && member->ticket == NULL))
         return 0;
-    if (room->branch == NULL || room->branch->loaded) {
+    if (room->branch == NULL || !wsi_branch_may_learn(room->branch, how)) {
         if (!since)
             return 0;
         return wsi_history_since(room->history, &member->missed, joined, how->since);
     }
     joined->recovered = -1;
     member->waiting = wsi_waiting_new(member, how);
-    return member->waiting != NULL ? 0 : WSOCK_ENOMEM;
+    member->joins_late = member->waiting != NULL;
+    return member->joins_late ? 0 : WSOCK_ENOMEM;
 }
 
 /* With the room's lock held: what is known of the answer. */

@@ -60,6 +60,7 @@ struct wsi_member {
     struct wsi_room_op join, leave;
     struct wsi_attendance *attendance; /* a reference, nullable */
     struct wsi_waiting *waiting; /* (nullable) its own op's; under the room's lock */
+    bool joins_late;             /* it hears nothing before it is known what it missed */
     struct wsi_ticket *ticket; /* (owned, nullable) if it speaks rooms.v1, until told; it
                                   goes on the worker, under the room's lock */
     struct wsi_ticket *farewell; /* (owned, nullable) if it asked to leave */

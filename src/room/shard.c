@@ -163,6 +163,8 @@ static void tell_known(struct wsi_waiting *waiting)
     struct wsi_member *member = waiting->member;
     const wsock_joined joined = waiting->joined;
 
+    wsi_list_append(&member->room->shards[member->conn->worker->index].members,
+                    &member->local);
     member->missed = wsi_waiting_tell(waiting);
     if (member->ticket != NULL) {
         wsi_ticket_fill(member->ticket, &joined);
@@ -197,6 +199,8 @@ static void run_ops(struct wsi_shard *shard, struct wsi_room_op *op)
             deliver_run(shard, op, next);
             break;
         case WSI_ROOM_JOIN:
+            if (member->joins_late)
+                break;
             wsi_list_append(&shard->members, &member->local);
             if (member->ticket != NULL)
                 greet(member);

@@ -79,13 +79,20 @@ static void decide(struct wsi_waiting *waiting, struct wsi_room_posts *posts)
     wsi_room_append_op(room, member, wsi_waiting_end(waiting), posts);
 }
 
+/* It has heard of more, on another node, than is known here. */
+static bool may_learn(const struct wsi_waiting *waiting)
+{
+    return !waiting->fresh &&
+           wsi_history_is_behind(waiting->member->room->history, &waiting->since);
+}
+
 void wsi_waiting_decide(struct wsi_branch *branch, bool all, struct wsi_room_posts *posts)
 {
     WSI_LIST_EACH(node, &branch->waiting)
     {
         struct wsi_waiting *waiting = WSI_CONTAINER_OF(node, struct wsi_waiting, node);
 
-        if (all || now_ms(branch->room) >= waiting->until_ms)
+        if ((all && !may_learn(waiting)) || now_ms(branch->room) >= waiting->until_ms)
             decide(waiting, posts);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A member that joined since a position, or that is to be told where the room is, while
- * the broker has not said what it keeps.
+ * the broker has not said what it keeps, or has not sent what the member has heard of.
  */
 #ifndef WSI_ROOM_WAITING_H
 #define WSI_ROOM_WAITING_H
@@ -41,7 +41,8 @@ struct wsi_waiting {
 /** @return (owned, nullable) NULL without memory. */
 struct wsi_waiting *wsi_waiting_new(struct wsi_member *member, const wsock_join *how);
 void wsi_waiting_begin(struct wsi_waiting *waiting);
-/** Tell those whose time is over, or all: what is known now is what there is to know. */
+/** Tell those whose time is over, or all: what is known now is what there is to know, but
+ *  for who has heard of more. */
 void wsi_waiting_decide(struct wsi_branch *branch, bool all,
                         struct wsi_room_posts *posts);
 /** Its member leaves. @return that is told before. */

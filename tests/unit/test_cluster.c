@@ -511,6 +511,39 @@ static void who_comes_before_the_room_is_loaded_waits(void **state)
     finish();
 }
 
+/* It came here sooner than the message that it has heard on another node. */
+static void who_has_heard_more_elsewhere_waits_for_it(void **state)
+{
+    (void)state;
+    begin(kept);
+    join(2, 1);
+    say(0, "a");
+    heard(2, "a");
+    fault(WSI_FAULT_SLOW, 1000);
+    say(0, "b");
+    assert_int_equal(join_at(1, 1, epoch_of(1), 2), -1);
+    assert_int_equal(join_at(3, 1, epoch_of(1), 1), 1);
+    saw("1/0@1");
+    pass(3000);
+    saw("1/0@2");
+    heard(1, "");
+    heard(2, "b");
+    heard(3, "b");
+    say(0, "c");
+    pass(3000);
+    heard(1, "c");
+    heard(2, "c");
+    assert_int_equal(join_at(0, 1, epoch_of(1), 99), -1); /* which nobody has said */
+    pass(3000);
+    saw("");
+    pass(3000);
+    saw("0/0@3");
+    say(0, "d");
+    pass(3000);
+    heard(0, "d");
+    finish();
+}
+
 static void nobody_waits_for_ever(void **state)
 {
     (void)state;
@@ -1176,6 +1209,7 @@ int main(void)
         TEST(a_room_with_history_has_one_order_everywhere),
         TEST(who_comes_back_to_another_node_misses_nothing),
         TEST(who_comes_before_the_room_is_loaded_waits),
+        TEST(who_has_heard_more_elsewhere_waits_for_it),
         TEST(nobody_waits_for_ever),
         TEST(what_got_lost_is_loaded),
         TEST(history_waits_for_the_broker_to_a_bound),
