@@ -269,7 +269,7 @@ class Member(Client):
             self.publish(number)
             while self.buffer or select.select([self.sock], [], [], 0.5)[0]:
                 self.read_next()
-                if self.heard[-1] == number:
+                if self.heard[-1:] == [number]:
                     return number
 
     def answer(self, number):
