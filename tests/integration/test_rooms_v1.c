@@ -818,6 +818,7 @@ static void answers_come_from_other_threads_while_connections_and_server_end(voi
         wsock_client_unref(client[i]);
     }
     wsock_server_stop(world.server);
+    await(&world.stopped, 1); /* what was sent before may still be asked */
     pthread_mutex_lock(&desk.lock);
     desk.stop = true;
     pthread_mutex_unlock(&desk.lock);
