@@ -326,6 +326,8 @@ def test_what_is_told_once_of_a_cluster():
     for ask in server.nodes, room.people_everywhere:
         before, failed = 0, True
         while failed:
+            # Without memory a link to the broker is lost, for a moment.
+            world.until(lambda: server.cluster.state is wsock.ClusterState.UP)
             ask(lambda *arguments: told.append(arguments))
             assert world.queue.wait(PATIENCE)
             failed, _, raised = failing.call(world.queue.poll, before, 1, False)
