@@ -132,6 +132,26 @@ test("on_request refuses with a status and a text", function()
   end
 end)
 
+test("an answer that could not be given lets nobody in", function()
+  local caught = {}
+  local attempts = {
+    function(req) return req:accept { identity = "" } end,
+    function(req) return req:accept { headers = { ["a b"] = "c" } } end,
+    function(req) req:accept { identity = "" } return false, 401 end,
+    function(req) req:reject(99) end,
+    function(req) if not req:accept { identity = "" } then req:accept { identity = "me" } end end,
+  }
+  for i, status in ipairs { 500, 500, 401, 500, 101 } do
+    local server, url = t.serve({ on_request = attempts[i] },
+      { on_error = function(err) caught[#caught + 1] = err end })
+    local conn = t.connect(url)
+    equal(conn.is_open, status == 101, i)
+    if status ~= 101 then equal(conn.data.info.http_status, status) end
+  end
+  equal(#caught, 3)
+  assert(caught[1]:find("identity", 1, true), caught[1])
+end)
+
 test("a request may be answered later, and not twice", function()
   local kept
   local _, url = t.serve { on_request = function(req) kept = req return req:defer() end }

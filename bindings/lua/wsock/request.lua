@@ -97,8 +97,11 @@ function Request:offers(subprotocol)
   return core.request_offers(self[1], subprotocol) == 1
 end
 
+-- A client that is gone needs no answer any more. One that could not be given is remembered:
+-- the nothing that a handler returns then is not to let the client in.
 local function answered(self, result, message, code)
-  self._answered = true
+  if result == nil and code ~= core.ECLOSED then self._refused = message
+  else self._answered = true end
   if result == nil then return nil, message, code end
   return true
 end
@@ -106,7 +109,7 @@ end
 local function add_headers(self, headers)
   for name, value in pairs(headers or {}) do
     local ok, message, code = core.request_add_header(self[1], name, tostring(value))
-    if not ok then return nil, message .. ": header " .. tostring(name), code end
+    if not ok then return answered(self, nil, message .. ": header " .. tostring(name), code) end
   end
   return true
 end
@@ -119,7 +122,7 @@ function Request:accept(options)
   if options.identity ~= nil then
     check.text(options.identity, 2)
     ok, message, code = core.request_set_identity(self[1], options.identity)
-    if not ok then return nil, message .. ": identity", code end
+    if not ok then return answered(self, nil, message .. ": identity", code) end
   end
   if options.info ~= nil then core.carry(self[1], { info = options.info }) end
   return answered(self, core.request_accept(self[1], options.subprotocol))
@@ -152,7 +155,9 @@ end
 
 local function answer(self, verdict, status, text)
   if self._answered then return end
-  if verdict == false then
+  if verdict == nil and self._refused then
+    error("on_request: " .. self._refused, 0)
+  elseif verdict == false then
     local ok, message = self:reject(status, text)
     if not ok then error("on_request: " .. message, 0) end
   elseif verdict == nil or verdict == true or type(verdict) == "table" then
