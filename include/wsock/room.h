@@ -135,7 +135,8 @@ typedef struct wsock_join {
 } wsock_join;
 
 /** As wsock_room_join(), with more that is said of it. @param how (borrowed until return)
- *  @param out (out, nullable) how it went with `since`; all but size is 0 without that.
+ *  @param out (out, nullable) how it went with `since`; all but size is 0 without that,
+ *  but recovered, which is -1 where on_joined is to tell when it hears.
  *  @return as wsock_room_join(); WSOCK_ETOOBIG at the room's option max_info_bytes too;
  *  WSOCK_EINVAL for a size that is smaller than that of 1.0. Thread: any. Since: 1.0 */
 WSOCK_API int wsock_room_join_with(wsock_room *room, wsock_conn *conn,

@@ -162,6 +162,7 @@ static void want(struct wsi_branch *branch)
 static void stop_wanting(struct wsi_branch *branch)
 {
     branch->wanted = branch->is_heard = branch->loaded = false;
+    branch->listens_from = 0;
     branch->outdated = branch->loading;
     drop_arrived(branch);
     wsi_spread_unwant(spread_of(branch->room), branch->room->name);
@@ -189,7 +190,17 @@ void wsi_branch_look(wsock_room *room)
     if (room->branch == NULL)
         return;
     look(room->branch);
+    if (wsi_herald_is_used(room->herald))
+        wsi_branch_listen(room);
     wsi_roster_look(room);
+}
+
+void wsi_branch_listen(wsock_room *room)
+{
+    struct wsi_branch *branch = room->branch;
+
+    if (branch != NULL && branch->listens_from == 0)
+        branch->listens_from = wsi_spread_draw(spread_of(room));
 }
 
 void wsi_branch_hold(wsock_room *room)
@@ -348,16 +359,40 @@ static void take_plain(wsock_room *room, const struct wsi_wire *wire)
         wsi_action_take_in_room(room, wire);
 }
 
-/* Its place, with the publish lock held. @return 0; WSOCK_EAGAIN; WSOCK_ENOMEM. */
-static int deliver_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_kept *kept,
-                        bool only_keep, uint64_t age_ms)
+/* A message was said here while the room was being loaded, to those who were there: the
+ * load brings it, and nothing else does. */
+static bool is_news(wsock_room *room, const struct wsi_wire *wire)
 {
-    const struct wsi_placed placed = {.epoch = epoch,
-                                      .offset = kept->offset,
-                                      .prev = kept->prev,
-                                      .time_ms = kept->time_ms,
-                                      .age_ms = age_ms,
-                                      .only_keep = only_keep};
+    const struct wsi_branch *branch = room->branch;
+    uint64_t from;
+
+    pthread_mutex_lock(&room->lock);
+    from = branch->listens_from;
+    pthread_mutex_unlock(&room->lock);
+    return from != 0 && wire->seq > from;
+}
+
+/* It is heard. When the load has to be done once more it is none to hear again. */
+static void is_no_news(wsock_room *room, const struct wsi_wire *wire)
+{
+    pthread_mutex_lock(&room->lock);
+    if (room->branch->listens_from != 0)
+        room->branch->listens_from = wire->seq;
+    pthread_mutex_unlock(&room->lock);
+}
+
+/* Its place, with the publish lock held.
+ * @param first it is loaded, and none but those to whom it is news hear it.
+ * @return 0; WSOCK_EAGAIN; WSOCK_ENOMEM. */
+static int deliver_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_kept *kept,
+                        bool first, uint64_t age_ms)
+{
+    struct wsi_placed placed = {.epoch = epoch,
+                                .offset = kept->offset,
+                                .prev = kept->prev,
+                                .time_ms = kept->time_ms,
+                                .age_ms = age_ms,
+                                .only_keep = first};
     struct wsi_withheld *withheld = NULL;
     struct wsi_wire wire;
     wsock_publish what;
@@ -371,8 +406,10 @@ static int deliver_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_k
         return 0;
     }
     what = publish_of(&wire);
-    if (is_own(room, &wire))
+    if (is_own(room, &wire)) {
         withheld = take_withheld(room->branch, wire.seq);
+        placed.only_keep = first && !is_news(room, &wire);
+    }
     if (withheld != NULL) {
         what.excluded = withheld->conns.conns;
         what.excluded_count = withheld->conns.count;
@@ -380,6 +417,8 @@ static int deliver_kept(wsock_room *room, uint64_t epoch, const struct wsi_bus_k
     r = wsi_room_deliver(room, &what, &placed);
     if (r != WSOCK_EAGAIN && r != WSOCK_ENOMEM)
         r = 0;
+    if (r == 0 && first && !placed.only_keep)
+        is_no_news(room, &wire);
     if (r < 0 && withheld != NULL)
         put_withheld_back(room->branch, withheld, wire.seq);
     else

@@ -54,6 +54,8 @@ struct wsi_branch {
     bool loading;  /* an answer is to come, with a reference to the room */
     bool outdated; /* that answer is of no use: the room was not wanted meanwhile */
     bool stale;    /* messages may be missing: load again */
+    uint64_t listens_from; /* what this node says with a higher number is for members, though
+                              it is loaded; 0: nobody listens yet */
     struct wsi_heard heard;
     struct wsi_arrival_copy *first, **last; /* (owned) what arrived meanwhile */
     size_t arrived_bytes;
@@ -78,6 +80,9 @@ int wsi_branch_make(wsock_room *room);
 /** Members, handlers, or the end of the room came or went. @param room with or without a
  *  branch. */
 void wsi_branch_look(wsock_room *room);
+/** With the room's lock held: somebody hears it from now on, and did not wait until it is
+ *  loaded. What is said here from then on is news to them. */
+void wsi_branch_listen(wsock_room *room);
 /** Publish what was delivered here. @param relay (in, out) NULL when it was taken over.
  */
 void wsi_branch_relay(wsock_room *room, struct wsi_relay **relay);

@@ -198,8 +198,10 @@ static int begin_since(struct wsi_member *member, const wsock_join *how,
 {
     wsock_room *room = member->room;
     const bool since = how != NULL && how->since != NULL;
+    const bool is_told = member->ticket != NULL ||
+                         (how != NULL && how->on_joined != NULL);
 
-    if (room->history == NULL || (!since && member->ticket == NULL))
+    if (room->history == NULL || (!since && !is_told))
         return 0;
     if (room->branch == NULL || !wsi_branch_may_learn(room->branch, how)) {
         if (!since)
@@ -284,6 +286,8 @@ static void link_member(struct wsi_member *member, struct wsi_room_posts *posts)
     wsi_branch_look(room);
     if (member->waiting != NULL)
         wsi_waiting_begin(member->waiting);
+    else
+        wsi_branch_listen(room);
     if (member->ticket != NULL && (member->ticket->waits & WSI_WAITS_FOR_PEOPLE) != 0)
         wsi_roster_await(member);
 }

@@ -511,6 +511,60 @@ static void who_comes_before_the_room_is_loaded_waits(void **state)
     finish();
 }
 
+/* What others say before the room is loaded it may miss, but not what is said here. */
+static void who_is_there_hears_what_is_said_here_before_it_is_loaded(void **state)
+{
+    (void)state;
+    begin(kept);
+    say(0, "a");
+    say(1, "b");
+    fault(WSI_FAULT_SLOW, 1000);
+    restart(1);
+    say(1, "c");
+    join(1, 1);
+    say(1, "d");
+    join(2, 1);
+    assert_int_equal(publish(1, "e"), 2);
+    heard(1, "");
+    pass(5000);
+    saw("stored@5");
+    heard(1, "d e");
+    heard(2, "d e");
+    fault(WSI_FAULT_SLOW, 0);
+    assert_int_equal(join_at(3, 1, epoch_of(1), 2), 1);
+    saw("1/3@5");
+    heard(3, "c d e");
+    say(0, "f");
+    heard(1, "f");
+    heard(3, "f");
+    finish();
+}
+
+static void who_wants_to_know_when_it_is_there_is_told_once_it_hears(void **state)
+{
+    const wsock_join how = {.size = sizeof how, .on_joined = on_joined};
+    wsock_joined joined = {.size = sizeof joined};
+
+    (void)state;
+    begin(kept);
+    say(0, "a");
+    fault(WSI_FAULT_SLOW, 1000);
+    restart(1);
+    connect_to(1, 1);
+    assert_int_equal(wsock_room_join_with(room[1], peer[1].conn, &how, &joined), 0);
+    assert_int_equal(joined.recovered, -1);
+    say(0, "b");
+    pass(500);
+    saw("");
+    pass(5000);
+    saw("0/0@2");
+    heard(1, "");
+    fault(WSI_FAULT_SLOW, 0);
+    say(0, "c");
+    heard(1, "c");
+    finish();
+}
+
 /* It came here sooner than the message that it has heard on another node. */
 static void who_has_heard_more_elsewhere_waits_for_it(void **state)
 {
@@ -1209,6 +1263,8 @@ int main(void)
         TEST(a_room_with_history_has_one_order_everywhere),
         TEST(who_comes_back_to_another_node_misses_nothing),
         TEST(who_comes_before_the_room_is_loaded_waits),
+        TEST(who_is_there_hears_what_is_said_here_before_it_is_loaded),
+        TEST(who_wants_to_know_when_it_is_there_is_told_once_it_hears),
         TEST(who_has_heard_more_elsewhere_waits_for_it),
         TEST(nobody_waits_for_ever),
         TEST(what_got_lost_is_loaded),
