@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Frames out: answers, and what a connection is told by itself. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <wsock/error.h>
@@ -16,6 +18,14 @@ static void look_at(struct wsi_v1_session *session, int r)
         wsi_v1_session_close(session, WSI_V1_CLOSE_LATER, "answers are not read");
     else if (r < 0 && r != WSOCK_ECLOSED)
         wsi_v1_session_close(session, WSI_V1_CLOSE_FAILED, wsock_strerror(r));
+}
+
+json_t *wsi_v1_position(const wsock_position *at)
+{
+    char epoch[20];
+
+    snprintf(epoch, sizeof epoch, "%016" PRIx64, at->epoch);
+    return json_pack("{s:s, s:I}", "epoch", epoch, "offset", (json_int_t)at->offset);
 }
 
 void wsi_v1_send(struct wsi_v1_session *session, json_t *frame)

@@ -81,18 +81,21 @@ bool wsi_v1_claim(struct wsock_ask *ask)
     return !atomic_exchange(&ask->claimed, true);
 }
 
+void wsi_v1_post(wsock_conn *conn, struct wsi_mail *mail)
+{
+    if (wsi_conn_queued(conn) != NULL)
+        wsi_queue_call(conn->owner->queue, mail);
+    else
+        wsi_worker_post(conn->worker, mail);
+}
+
 /* By who claimed it; what was decided stands in it. */
 static void decide(struct wsock_ask *ask)
 {
-    struct wsi_queued *queued = wsi_conn_queued(ask->conn);
-
     if (atomic_exchange(&ask->stage, WSI_V1_DECIDED) != WSI_V1_AWAITED)
         return;
     wsi_ref_take(&ask->ref);
-    if (queued != NULL)
-        wsi_queue_call(ask->conn->owner->queue, &ask->mail);
-    else
-        wsi_worker_post(ask->conn->worker, &ask->mail);
+    wsi_v1_post(ask->conn, &ask->mail);
 }
 
 void wsi_v1_refuse(struct wsock_ask *ask, const char *code, const char *text, bool retry)

@@ -292,15 +292,9 @@ static void do_leave(struct wsock_ask *ask)
 
 /* ---- messages ---- */
 
-static json_t *position(const wsock_position *at)
-{
-    char epoch[20];
-
-    snprintf(epoch, sizeof epoch, "%016" PRIx64, at->epoch);
-    return json_pack("{s:s, s:I}", "epoch", epoch, "offset", (json_int_t)at->offset);
-}
-
-static void do_publish(struct wsock_ask *ask)
+/* @param receipt (consumed, nullable) who answers later */
+static void publish(struct wsock_ask *ask, wsock_room *room,
+                    struct wsi_v1_receipt *receipt)
 {
     wsock_position at = {.size = sizeof at};
     const wsock_publish what = {.size = sizeof what,
@@ -309,18 +303,35 @@ static void do_publish(struct wsock_ask *ask)
                                 .key = ask->key,
                                 .event = ask->event,
                                 .from = wsock_conn_identity(ask->conn),
+                                .on_done = receipt != NULL ? wsi_v1_on_published : NULL,
+                                .done_user = receipt,
                                 .type = ask->data.type};
+    const int r = wsock_room_publish(room, &what, &at);
+
+    if (r < 0 && receipt != NULL)
+        wsi_v1_receipt_free(receipt);
+    if (r < 0)
+        fail(ask, r);
+    else if (receipt == NULL && ask->id != NULL)
+        wsi_v1_reply(ask, at.epoch != 0 ? wsi_v1_position(&at) : json_true());
+}
+
+static void do_publish(struct wsock_ask *ask)
+{
     wsock_room *room = room_of_member(ask);
-    int r;
+    struct wsi_v1_receipt *receipt = NULL;
+    bool waits;
 
     if (room == NULL)
         return;
-    r = wsock_room_publish(room, &what, &at);
+    waits = ask->id != NULL && room->branch != NULL && room->history != NULL;
+    if (waits)
+        receipt = wsi_v1_receipt_new(ask);
+    if (waits && receipt == NULL)
+        fail(ask, WSOCK_ENOMEM);
+    else
+        publish(ask, room, receipt);
     wsock_room_unref(room);
-    if (r < 0)
-        fail(ask, r);
-    else if (ask->id != NULL)
-        wsi_v1_reply(ask, at.epoch != 0 ? position(&at) : json_true());
 }
 
 /* To who else speaks this protocol: other connections of an identity have no use for

@@ -10,6 +10,7 @@
  *   frame.c     bytes into requests: bounds, fields
  *   requests.c  what each request needs, and what it does when it is allowed
  *   ask.c       a request as a question to the application
+ *   receipt.c   the answer to what a broker has to keep first
  *   answer.c    frames out
  *
  *   message --> frame.c --> requests.c: may it? --> hook --> requests.c: do it --> answer
@@ -247,7 +248,23 @@ bool wsi_v1_claim(struct wsock_ask *ask);
 /** By who claimed it. @param code, text (borrowed, static) */
 void wsi_v1_refuse(struct wsock_ask *ask, const char *code, const char *text, bool retry);
 
+/** Run it where the handlers of a connection do. Any thread. */
+void wsi_v1_post(wsock_conn *conn, struct wsi_mail *mail);
+
+/* ---- receipt.c ---- */
+
+/** @return (owned, nullable) what on_done is to be called with: it answers the request,
+ * and frees this; NULL without memory. */
+struct wsi_v1_receipt *wsi_v1_receipt_new(struct wsock_ask *ask);
+/** The message was refused, and on_done is not called. */
+void wsi_v1_receipt_free(struct wsi_v1_receipt *receipt);
+/** on_done of the message. Any thread. */
+void wsi_v1_on_published(const wsock_published *published, void *user);
+
 /* ---- answer.c ---- */
+
+/** @return (owned, nullable) NULL without memory. */
+json_t *wsi_v1_position(const wsock_position *at);
 
 /** Send a frame. @param frame (consumed, nullable) NULL: there was no memory. */
 void wsi_v1_send(struct wsi_v1_session *session, json_t *frame);
