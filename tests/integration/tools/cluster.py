@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import pathlib
-import select
 import shutil
 import socket
 import subprocess
@@ -262,15 +261,14 @@ class Member(Client):
             self.read_next()
         return self.heard
 
-    def say_until_heard(self, number):
-        """Numbers, until one comes back: what was on its way to a broker that died may be
-        lost. @return the last one"""
+    def say_until_kept(self, number):
+        """Numbers, until the broker has one, and it is heard: what was on its way to one that
+        died may be lost. @return the last number"""
         for number in itertools.count(number):
-            self.publish(number)
-            while self.buffer or select.select([self.sock], [], [], 0.5)[0]:
-                self.read_next()
-                if self.heard[-1:] == [number]:
-                    return number
+            self.publish(number, id=number)
+            if "ok" in self.answer(number):
+                self.hear(number)
+                return number
 
     def answer(self, number):
         """@return what came of the frame with that id."""

@@ -52,7 +52,7 @@ class Durable:
             self.broker.start()
             for node in (one, two):
                 self.until_listed(node, lambda nodes: len(nodes) == 2)
-            last = speaks.say_until_heard(turn * 1000 + 500)
+            last = speaks.say_until_kept(turn * 1000 + 500)
             self.assertEqual(hears.hear(last), speaks.heard)
         self.assertEqual((hears.epochs, speaks.epochs), (0, 0))
         self.assertEqual(hears.heard, sorted(set(hears.heard)))
@@ -90,7 +90,7 @@ class OverRedisCluster(DurableCase):
             member.hear(4)
         leaves.sock.close()
         self.broker.fail_over()
-        number = speaks.say_until_heard(5)
+        number = speaks.say_until_kept(5)
         self.assertEqual(stays.hear(number), speaks.heard)
         self.assertEqual((speaks.epochs, stays.epochs), (0, 0))
         back = self.member(two, "Lea", since=leaves.position)
