@@ -54,8 +54,8 @@ struct wsi_branch {
     bool loading;  /* an answer is to come, with a reference to the room */
     bool outdated; /* that answer is of no use: the room was not wanted meanwhile */
     bool stale;    /* messages may be missing: load again */
-    uint64_t listens_from; /* what this node says with a higher number is for members, though
-                              it is loaded; 0: nobody listens yet */
+    uint64_t listens_from; /* what this node says with a higher number is for members,
+                              though it is loaded; 0: nobody listens yet */
     struct wsi_heard heard;
     struct wsi_arrival_copy *first, **last; /* (owned) what arrived meanwhile */
     size_t arrived_bytes;
