@@ -211,7 +211,9 @@ class Member(Client):
         if self.status != 101:
             raise Closed(self.status)
         self.put(type="hello", name=name)
-        assert self.take("welcome")["v"] == 1
+        welcome = self.take("welcome")
+        assert welcome["v"] == 1
+        self.identity = welcome["identity"]
         self.put(type="join", room=room, **({"since": since} if since else {}))
         self.joined = self.take("joined")
         recovers = self.joined["recovered"]
@@ -239,6 +241,11 @@ class Member(Client):
         while (frame := self.read_next()).get("type") != kind:
             assert "err" not in frame or frame["re"] is not None, (frame, kind)
         return frame
+
+    def see(self, change, member):
+        """Be told that somebody has joined or left, wherever that was."""
+        while member.identity not in self.take("presence").get(change, ()):
+            pass
 
     def publish(self, data, **more):
         self.put(type="pub", room=self.room, data=data, **more)

@@ -84,6 +84,7 @@ class Cut(Cluster):
             speaks.publish(number)
         stays.hear(4)
         self.cut_until_noticed()
+        speaks.see("left", stays)
         for number in range(5, 10):
             speaks.publish(number)
         speaks.hear(9)
@@ -92,6 +93,7 @@ class Cut(Cluster):
         self.assertTrue(moves.joined["recovered"])
         self.assertEqual(moves.hear(9), list(range(5, 10)))
         self.heal()
+        speaks.see("joined", stays)
         self.assertEqual(stays.hear(9), list(range(10)))
         speaks.publish(10)
         for member in (stays, speaks, moves):

@@ -222,10 +222,15 @@ class Nodes(DurableCase):
         one, two, three = (self.node("--set", f"cluster_name={name}") for name in "abc")
         self.until_listed(one, lambda nodes: [node["name"] for node in nodes] == list("abc"))
         speaks, hears = self.member(one, "Sue"), self.member(three, "Hal")
+        goes = self.member(two, "Tom")
+        for member in (speaks, hears):
+            member.see("joined", goes)
         two.signal(signal.SIGKILL)
         self.assertEqual(two.finish()[0], -signal.SIGKILL)
         for node in (one, three):
             self.until_listed(node, lambda nodes: [node["name"] for node in nodes] == ["a", "c"])
+        for member in (speaks, hears):
+            member.see("left", goes)
         two = self.node("--set", "cluster_name=b")
         for node in (one, two, three):
             self.until_listed(node, lambda nodes: [node["name"] for node in nodes] == list("abc"))
