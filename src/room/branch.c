@@ -635,6 +635,8 @@ static void run_loaded(struct wsi_bus_receipt *receipt,
         in_order = take_put_aside(room);
     }
     pthread_mutex_lock(&room->lock);
+    if (in_order) /* who has heard of more elsewhere may have found it now */
+        wsi_waiting_decide(branch, true, &posts);
     end_load(branch, in_order, answered && (in_order || outdated));
     pthread_mutex_unlock(&room->lock);
     pthread_mutex_unlock(&room->history->publish);

@@ -165,8 +165,11 @@ static void put(wsock_room *room, struct wsi_far *far, struct wsi_bytes info)
 
 bool wsi_roster_is_due(const wsock_room *room)
 {
-    return room->branch != NULL && !room->branch->roster.loaded && is_told(room) &&
-           wsi_spread_is_up(spread_of(room), NULL);
+    const struct wsi_branch *branch = room->branch;
+
+    /* Where a list failed nobody waits for the next: that may fail as well. */
+    return branch != NULL && !branch->roster.loaded && branch->roster.again_ms == 0 &&
+           is_told(room) && wsi_spread_is_up(spread_of(room), NULL);
 }
 
 void wsi_roster_await(struct wsi_member *member)
@@ -365,6 +368,7 @@ static void stop(wsock_room *room)
     struct wsi_roster *roster = &room->branch->roster;
 
     roster->wanted = roster->loaded = false;
+    roster->again_ms = 0;
     list_it(room, false);
     WSI_LIST_EACH(node, &roster->all)
     {
@@ -456,7 +460,9 @@ void wsi_roster_take(wsock_room *room, const struct wsi_wire *wire)
         return;
     roster = &room->branch->roster;
     pthread_mutex_lock(&room->lock);
-    if (roster->wanted && (roster->loaded || roster->loading)) {
+    /* Who has left is not there, whether a list was to be had or not. */
+    if (roster->wanted &&
+        (roster->loaded || roster->loading || wire->kind != WSI_WIRE_JOINED)) {
         take(room, wire);
         wsi_notices_tell(room, &posts);
     }

@@ -50,7 +50,7 @@ struct wsi_roster {
     bool is_said;  /* who was here before the cluster */
     bool unsaid;   /* of somebody here the bus does not know */
     uint64_t load; /* the number of the last load */
-    uint64_t again_ms;
+    uint64_t again_ms; /* since the first one failed */
     struct wsi_list all; /* struct wsi_far.listed */
     size_t count;        /* of them */
     struct wsi_list unmet;

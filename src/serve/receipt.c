@@ -10,41 +10,44 @@
 #include "serve/v1.h"
 
 struct wsi_v1_receipt {
-    struct wsi_mail mail;  /* to where the handlers run */
-    struct wsock_ask *ask; /* a reference */
+    struct wsi_mail mail; /* to where the handlers run */
+    wsock_conn *conn;     /* a reference */
+    json_t *id;           /* (owned) of the request, which is let go meanwhile */
     wsock_position at;
     int outcome;
 };
 
 void wsi_v1_receipt_free(struct wsi_v1_receipt *receipt)
 {
-    wsi_v1_ask_unref(receipt->ask);
+    wsock_conn_unref(receipt->conn);
+    json_decref(receipt->id);
     wsi_free(receipt);
 }
 
-static void answer(const struct wsi_v1_receipt *receipt)
+static void answer(const struct wsi_v1_receipt *receipt, struct wsi_v1_session *session)
 {
-    const struct wsock_ask *ask = receipt->ask;
     const char *why = receipt->outcome == WSOCK_UNKNOWN
                           ? "the broker went away: it may be stored, or not"
                           : "the broker did not store it";
 
     if (receipt->outcome == WSOCK_STORED)
-        wsi_v1_reply(ask, wsi_v1_position(&receipt->at));
+        wsi_v1_send(session, json_pack("{s:O, s:o}", "re", receipt->id, "ok",
+                                       wsi_v1_position(&receipt->at)));
     else
-        wsi_v1_reply_error(ask->session, ask->id, "failed", why,
+        wsi_v1_reply_error(session, receipt->id, "failed", why,
                            receipt->outcome == WSOCK_NOT_STORED);
 }
 
 static void run_answer(struct wsi_mail *mail)
 {
     struct wsi_v1_receipt *receipt = WSI_CONTAINER_OF(mail, struct wsi_v1_receipt, mail);
-    const struct wsock_conn *conn = receipt->ask->conn;
+    const wsock_conn *conn = receipt->conn;
+    struct wsi_v1_session *session = wsi_v1_session_of(conn);
 
     /* Where the queue was closed nobody is where the handlers run. */
     if ((wsi_conn_queued(conn) == NULL || wsi_queue_calls(conn->owner->queue)) &&
-        receipt->ask->session->stage != WSI_V1_ENDED)
-        answer(receipt);
+        session->stage != WSI_V1_ENDED)
+        answer(receipt, session);
     wsi_v1_receipt_free(receipt);
 }
 
@@ -55,17 +58,21 @@ void wsi_v1_on_published(const wsock_published *published, void *user)
     receipt->outcome = published->outcome;
     receipt->at.epoch = published->epoch;
     receipt->at.offset = published->offset;
-    wsi_v1_post(receipt->ask->conn, &receipt->mail);
+    wsi_v1_post(receipt->conn, &receipt->mail);
 }
 
-struct wsi_v1_receipt *wsi_v1_receipt_new(struct wsock_ask *ask)
+struct wsi_v1_receipt *wsi_v1_receipt_new(const struct wsock_ask *ask)
 {
     struct wsi_v1_receipt *receipt = wsi_zalloc(sizeof *receipt);
+    json_t *id = json_deep_copy(ask->id);
 
-    if (receipt == NULL)
+    if (receipt == NULL || id == NULL) {
+        wsi_free(receipt);
+        json_decref(id);
         return NULL;
-    wsi_ref_take(&ask->ref);
-    receipt->ask = ask;
+    }
+    receipt->conn = wsock_conn_ref(ask->conn);
+    receipt->id = id;
     receipt->mail.run = run_answer;
     return receipt;
 }

@@ -255,7 +255,7 @@ void wsi_v1_post(wsock_conn *conn, struct wsi_mail *mail);
 
 /** @return (owned, nullable) what on_done is to be called with: it answers the request,
  * and frees this; NULL without memory. */
-struct wsi_v1_receipt *wsi_v1_receipt_new(struct wsock_ask *ask);
+struct wsi_v1_receipt *wsi_v1_receipt_new(const struct wsock_ask *ask);
 /** The message was refused, and on_done is not called. */
 void wsi_v1_receipt_free(struct wsi_v1_receipt *receipt);
 /** on_done of the message. Any thread. */

@@ -410,6 +410,29 @@ static void a_list_that_failed_is_asked_for_again(void **state)
     finish();
 }
 
+/* As with a broker that has no lists: what is announced is all that is known. */
+static void where_lists_fail_nobody_waits_again(void **state)
+{
+    (void)state;
+    begin(NULL);
+    fault(WSI_FAULT_LOSE_ANSWERS, 1);
+    fault(WSI_FAULT_SLOW, 100);
+    join(0, 0, "ann");
+    settle();
+    join(1, 1, "bob"); /* it is told while a first list of ann's node is under way */
+    heard(0, "");
+    pass(500);
+    heard(0, "in 2 ann bob");
+    join(2, 0, "cat");
+    heard(2, "in 3 ann bob cat");
+    leave(1, 1);
+    pass(1000);
+    heard(2, "2 -bob");
+    fault(WSI_FAULT_SLOW, 0);
+    fault(WSI_FAULT_LOSE_ANSWERS, 0);
+    finish();
+}
+
 static void people_of_a_lost_node_leave_and_come_back(void **state)
 {
     (void)state;
@@ -588,6 +611,7 @@ int main(void)
         TEST(who_is_told_much_does_not_wait_for_people),
         TEST(nobody_waits_for_people_for_ever),
         TEST(a_list_that_failed_is_asked_for_again),
+        TEST(where_lists_fail_nobody_waits_again),
         TEST(people_of_a_lost_node_leave_and_come_back),
         TEST(a_short_cut_is_mended_within_some_beats),
         TEST(announcements_that_got_lost_are_found),
