@@ -43,14 +43,14 @@ struct wsi_roster {
     uint64_t asked_ms;    /* when it was loaded last, */
     uint64_t recount;     /* for which recount */
     /* Under the room's lock: */
-    bool wanted;   /* somebody here is told of people */
-    bool loaded;   /* once, since it was wanted */
-    bool loading;  /* an answer is to come, with a reference to the room */
-    bool stale;    /* load it, once again_ms has come */
-    bool is_said;  /* who was here before the cluster */
-    bool unsaid;   /* of somebody here the bus does not know */
-    uint64_t load; /* the number of the last load */
-    uint64_t again_ms; /* since the first one failed */
+    bool wanted;         /* somebody here is told of people */
+    bool loaded;         /* once, since it was wanted */
+    bool loading;        /* an answer is to come, with a reference to the room */
+    bool stale;          /* load it, once again_ms has come */
+    bool is_said;        /* who was here before the cluster */
+    bool unsaid;         /* of somebody here the bus does not know */
+    uint64_t load;       /* the number of the last load */
+    uint64_t again_ms;   /* since the first one failed */
     struct wsi_list all; /* struct wsi_far.listed */
     size_t count;        /* of them */
     struct wsi_list unmet;
