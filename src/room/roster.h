@@ -73,7 +73,7 @@ struct wsi_far {
 struct wsi_rosters {
     struct wsi_list list; /* wsi_roster.node, the one that was loaded first comes first */
     uint64_t recount;     /* what was loaded for another one is loaded again */
-    uint64_t recount_ms;  /* when there is to be one more; 0: not for now */
+    uint64_t recount_ms;  /* when there is to be one more; 0: none is due */
     uint64_t tell_ms;     /* have other nodes do so; 0: no */
     uint64_t asked_ms;    /* which nodes there are: each beat, on the house's worker, */
     uint64_t nodes;       /* and a digest of them */
