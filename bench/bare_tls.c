@@ -30,9 +30,7 @@ struct options {
     size_t connections;
     size_t payload; /* 0: handshakes */
     size_t depth;
-    double seconds;
-    double warmup;
-    bool json;
+    struct run_options run;
 };
 
 struct pair {
@@ -297,7 +295,7 @@ static void report(const struct bare *bare)
     const double cpu = (double)bare->server_ns / NS_PER_S;
     const char *what = bare->options->payload > 0 ? "messages" : "handshakes";
 
-    if (bare->options->json)
+    if (bare->options->run.json)
         printf("{\"%s\": %ju, \"server_cpu_seconds\": %.6f}\n", what,
                (uintmax_t)bare->done, cpu);
     else
@@ -317,16 +315,14 @@ static const char usage[] =
     "  --warmup S       the same before it (0.2)\n" TLS_USAGE
     "  --json           print the result as one JSON object\n";
 
-enum { PAYLOAD = TLS_VALUES, DEPTH, CONNECTIONS, SECONDS, WARMUP, JSON, HELP };
+enum { PAYLOAD = TLS_VALUES, DEPTH, CONNECTIONS, HELP };
 
 static const struct option option_table[] = {
     {"payload", required_argument, NULL, PAYLOAD},
     {"depth", required_argument, NULL, DEPTH},
     {"connections", required_argument, NULL, CONNECTIONS},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"warmup", required_argument, NULL, WARMUP},
+    RUN_OPTION_TABLE,
     TLS_OPTION_TABLE,
-    {"json", no_argument, NULL, JSON},
     {"help", no_argument, NULL, HELP},
     {0},
 };
@@ -342,9 +338,7 @@ static void parse(struct options *o, int argc, char **argv)
         .connections = (size_t)number_or(values[CONNECTIONS], 200),
         .payload = (size_t)number_or(values[PAYLOAD], 0),
         .depth = (size_t)number_or(values[DEPTH], 1),
-        .seconds = number_or(values[SECONDS], 1),
-        .warmup = number_or(values[WARMUP], 0.2),
-        .json = values[JSON] != NULL,
+        .run = run_options_of(values, 1, 0.2),
     };
     if (certificate == NULL)
         die("the certificate is missing (--help lists the options)");
@@ -363,8 +357,8 @@ int main(int argc, char **argv)
         every(&bare, open_pair);
     else
         shake_all(&bare); /* each slot gets a session, if it is to have one */
-    run_for(&bare, options.warmup);
-    run_for(&bare, options.seconds);
+    run_for(&bare, options.run.warmup);
+    run_for(&bare, options.run.seconds);
     report(&bare);
     bare_fini(&bare);
     return 0;

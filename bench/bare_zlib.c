@@ -119,13 +119,13 @@ static void measure(struct bare *bare, const struct text_options *o)
     size_t n = 0;
     double cpu, wall;
 
-    echo_for(bare, o, o->warmup, &n);
+    echo_for(bare, o, o->run.warmup, &n);
     from = read_clocks(0);
-    tally = echo_for(bare, o, o->seconds, &n);
+    tally = echo_for(bare, o, o->run.seconds, &n);
     to = read_clocks(0);
     cpu = (double)(to.own - from.own) / NS_PER_S;
     wall = (double)(to.wall - from.wall) / NS_PER_S;
-    if (o->json)
+    if (o->run.json)
         printf("{\"seconds\": %.6f, \"messages\": %ju, \"server_cpu_seconds\": %.6f, "
                "\"generator_cpu_seconds\": 0, \"bytes_out\": %ju}\n",
                wall, (uintmax_t)tally.messages, cpu, (uintmax_t)tally.bytes_out);

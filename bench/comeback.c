@@ -17,14 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "v1.h"
 
 enum {
-    MAX_EVENTS = 1024,
     BUFFER_BYTES = 256 * 1024,
     MESSAGES_MAX = 2000,
     PAYLOAD_MAX = 4096,
@@ -219,10 +217,7 @@ static void send_request(struct member *member)
 
 static void watch(struct member *member, uint32_t events)
 {
-    struct epoll_event event = {.events = events | EPOLLET, .data = {.ptr = member}};
-
-    if (epoll_ctl(member->crowd->epoll_fd, EPOLL_CTL_ADD, member->wire.fd, &event) < 0)
-        die_errno("epoll_ctl");
+    must_watch(member->crowd->epoll_fd, member->wire.fd, events | EPOLLET, member);
 }
 
 static void connect_member(struct member *member)
@@ -243,13 +238,10 @@ static void connect_member(struct member *member)
 
 static void turn(struct crowd *crowd)
 {
-    struct epoll_event events[MAX_EVENTS];
-    const int count = epoll_wait(crowd->epoll_fd, events, MAX_EVENTS, 3 * STALL_MS);
+    struct epoll_event events[EVENTS_MAX];
+    const int count = must_wait(crowd->epoll_fd, events, 3 * STALL_MS,
+                                "nothing came for 30 s");
 
-    if (count == 0)
-        die("nothing came for 30 s");
-    if (count < 0 && errno != EINTR)
-        die_errno("epoll_wait");
     for (int i = 0; i < count; i++) {
         struct member *member = events[i].data.ptr;
 

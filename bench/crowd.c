@@ -9,36 +9,28 @@
  * One thread, edge-triggered epoll, large reads: the server is what is to be busy. What
  * is counted is deliveries.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "support.h"
 #include "wire.h"
 
 enum {
-    MAX_EVENTS = 1024,
-    BUFFER_BYTES = 512 * 1024,
     PAYLOAD_MIN = 8, /* of whom, and which one */
     PAYLOAD_MAX = 125,
     FRAME_MAX = 2 + PAYLOAD_MAX,
     MASKED = 6, /* bytes of a client's header */
 };
 
-static const unsigned char mask[4] = {0x37, 0xfa, 0x21, 0x3d};
-
 struct options {
     struct target target;
     size_t members, publishers, payload, depth;
-    double seconds, warmup;
-    pid_t pid; /* 0: do not read a server's clock */
-    bool json;
+    struct run_options run;
 };
 
 /* What one member has heard, and said if it is a publisher. */
@@ -64,8 +56,6 @@ struct crowd {
     int epoll_fd;
 };
 
-static unsigned char buffer[BUFFER_BYTES];
-
 static struct crowd *crowd_of(struct generator *g)
 {
     return (struct crowd *)(void *)g;
@@ -76,7 +66,7 @@ static struct crowd *crowd_of(struct generator *g)
 static void put_number(unsigned char *out, uint32_t number, size_t at)
 {
     for (size_t i = 0; i < 4; i++)
-        out[i] = (unsigned char)(number >> (8 * i)) ^ mask[(at + i) % 4];
+        out[i] = (unsigned char)(number >> (8 * i)) ^ frame_mask[(at + i) % 4];
 }
 
 static uint32_t get_number(const unsigned char *in)
@@ -91,16 +81,7 @@ static unsigned char padding(size_t i)
 
 static void send_rest(struct crowd *crowd, struct member *member)
 {
-    while (member->unsent > 0) {
-        const unsigned char *from = member->batch + (crowd->batch_len - member->unsent);
-        const ssize_t n = wire_send(&member->wire, from, member->unsent);
-
-        if (n < 0 && errno == EAGAIN)
-            return; /* the edge of EPOLLOUT brings us back */
-        if (n < 0)
-            die_errno("send");
-        member->unsent -= (size_t)n;
-    }
+    wire_send_rest(&member->wire, member->batch + crowd->batch_len, &member->unsent);
 }
 
 static void publish(struct crowd *crowd, struct member *member)
@@ -187,30 +168,19 @@ static void hear_all(struct crowd *crowd, struct member *member,
 
 static void receive(struct crowd *crowd, struct member *member)
 {
-    ssize_t n;
+    struct wire_bytes got = {0};
 
-    do {
-        n = wire_recv(&member->wire, buffer, sizeof buffer);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0)
-            die_errno("recv");
-        if (n == 0)
-            die("the server closed a connection");
-        hear_all(crowd, member, buffer, (size_t)n);
-    } while (member->wire.ssl != NULL || (size_t)n == sizeof buffer);
+    while (wire_next(&member->wire, &got))
+        hear_all(crowd, member, got.data, got.len);
 }
 
 static void turn(struct generator *g)
 {
     struct crowd *crowd = crowd_of(g);
-    struct epoll_event events[MAX_EVENTS];
-    const int count = epoll_wait(crowd->epoll_fd, events, MAX_EVENTS, STALL_MS);
+    struct epoll_event events[EVENTS_MAX];
+    const int count = must_wait(crowd->epoll_fd, events, STALL_MS,
+                                "no message came for 10 s");
 
-    if (count == 0)
-        die("no message came for 10 s");
-    if (count < 0 && errno != EINTR)
-        die_errno("epoll_wait");
     for (int i = 0; i < count; i++) {
         struct member *member = events[i].data.ptr;
 
@@ -230,9 +200,9 @@ static void prepare_batch(const struct crowd *crowd, unsigned char *batch)
     for (size_t i = 0; i < crowd->options->depth; i++) {
         unsigned char *frame = batch + i * step;
 
-        put_header(frame, BYTE0_BINARY, payload, mask);
+        put_header(frame, BYTE0_BINARY, payload, frame_mask);
         for (size_t j = PAYLOAD_MIN; j < payload; j++)
-            frame[MASKED + j] = padding(j) ^ mask[j % 4];
+            frame[MASKED + j] = padding(j) ^ frame_mask[j % 4];
     }
 }
 
@@ -247,8 +217,6 @@ static void open_members(struct crowd *crowd)
     crowd->batches = must_alloc(o->publishers, crowd->batch_len);
     for (size_t i = 0; i < o->members; i++) {
         struct member *member = &crowd->members[i];
-        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET,
-                                    .data = {.ptr = member}};
         char head[RESPONSE_MAX];
 
         member->heard = crowd->heard + i * o->publishers;
@@ -257,8 +225,8 @@ static void open_members(struct crowd *crowd)
             prepare_batch(crowd, member->batch);
         }
         wire_open(&member->wire, &o->target, head);
-        if (epoll_ctl(crowd->epoll_fd, EPOLL_CTL_ADD, member->wire.fd, &event) < 0)
-            die_errno("epoll_ctl");
+        must_watch(crowd->epoll_fd, member->wire.fd, EPOLLIN | EPOLLOUT | EPOLLET,
+                   member);
     }
 }
 
@@ -280,17 +248,17 @@ static void report(const struct options *o, const struct sample *from,
 {
     const struct sample_rates r = between(from, to);
 
-    if (o->json) {
+    if (o->run.json) {
         printf(
             "{\"members\": %zu, \"publishers\": %zu, \"payload\": %zu, \"depth\": %zu, "
             "\"seconds\": %.6f, \"deliveries\": %.0f, \"deliveries_per_second\": %.0f, ",
             o->members, o->publishers, o->payload, o->depth, r.seconds, r.done,
             r.done / r.seconds);
-        print_cpu_json(&r, o->pid);
+        print_cpu_json(&r, o->run.pid);
         return;
     }
     printf("%.0f deliveries in %.3f s: %.0f/s; ", r.done, r.seconds, r.done / r.seconds);
-    print_cpu(&r, o->pid, "delivery");
+    print_cpu(&r, o->run.pid, "delivery");
 }
 
 /* ---- command line ---- */
@@ -307,17 +275,15 @@ static const char usage[] =
     "  --json           print the result as one JSON object\n"
     "Runs end before the server's first ping (25 s): a ping counts as a wrong message.\n";
 
-enum { MEMBERS, PUBLISHERS, PAYLOAD, DEPTH, SECONDS, WARMUP, PID, JSON, HELP };
+enum { MEMBERS = RUN_VALUES, PUBLISHERS, PAYLOAD, DEPTH, HELP };
 
 static const struct option option_table[] = {
     {"members", required_argument, NULL, MEMBERS},
     {"publishers", required_argument, NULL, PUBLISHERS},
     {"payload", required_argument, NULL, PAYLOAD},
     {"depth", required_argument, NULL, DEPTH},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"warmup", required_argument, NULL, WARMUP},
-    {"pid", required_argument, NULL, PID},
-    {"json", no_argument, NULL, JSON},
+    RUN_OPTION_TABLE,
+    {"pid", required_argument, NULL, RUN_PID},
     {"help", no_argument, NULL, HELP},
     {0},
 };
@@ -344,11 +310,8 @@ static void parse(struct options *o, int argc, char **argv)
         .publishers = (size_t)number_or(values[PUBLISHERS], 1),
         .payload = (size_t)number_or(values[PAYLOAD], 32),
         .depth = (size_t)number_or(values[DEPTH], 1),
-        .seconds = number_or(values[SECONDS], 3),
-        .warmup = number_or(values[WARMUP], 1),
-        .pid = (pid_t)number_or(values[PID], 0),
+        .run = run_options_of(values, 3, 1),
         .target = {.extensions = ""},
-        .json = values[JSON] != NULL,
     };
     parse_url(&o->target, url);
     check(o);
@@ -361,8 +324,7 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     parse(&options, argc, argv);
-    generator_init(&crowd.generator, begin_all, turn, options.warmup, options.seconds,
-                   options.pid);
+    generator_init(&crowd.generator, begin_all, turn, &options.run);
     open_members(&crowd);
     run_by_time(&crowd.generator, &from, &to);
     report(&options, &from, &to);

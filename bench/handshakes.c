@@ -16,26 +16,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "support.h"
 #include "tls_client.h"
 
-#define MAX_EVENTS    256
 #define RECEIVE_BYTES (64 * 1024)
 
 struct options {
     struct target target;
     struct tls_client client;
     size_t in_flight;
-    double seconds;
-    double warmup;
     size_t count; /* 0: run by time */
-    pid_t pid;    /* 0: do not read a server's clock */
+    struct run_options run;
     bool resume;
-    bool json;
 };
 
 struct slot {
@@ -206,7 +201,6 @@ static void receive(struct shaker *shaker, struct slot *slot)
 static void connect_slot(struct shaker *shaker, struct slot *slot)
 {
     const struct target *target = &shaker->options->target;
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = slot};
     int on = 1;
 
     slot->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -216,8 +210,7 @@ static void connect_slot(struct shaker *shaker, struct slot *slot)
     if (connect(slot->fd, (const struct sockaddr *)&target->addr, sizeof target->addr) <
         0)
         die_errno("connect");
-    if (epoll_ctl(shaker->epoll_fd, EPOLL_CTL_ADD, slot->fd, &event) < 0)
-        die_errno("epoll_ctl");
+    must_watch(shaker->epoll_fd, slot->fd, EPOLLIN, slot);
 }
 
 static void release(struct shaker *shaker, struct slot *slot)
@@ -263,7 +256,7 @@ static void release_all(struct shaker *shaker)
 static void turn(struct generator *g)
 {
     struct shaker *shaker = shaker_of(g);
-    struct epoll_event events[MAX_EVENTS];
+    struct epoll_event events[EVENTS_MAX];
     int count;
 
     if (2 * shaker->holding >= shaker->options->in_flight ||
@@ -271,11 +264,7 @@ static void turn(struct generator *g)
         release_all(shaker);
         return;
     }
-    count = epoll_wait(shaker->epoll_fd, events, MAX_EVENTS, STALL_MS);
-    if (count == 0)
-        die("no answer came for 10 s");
-    if (count < 0 && errno != EINTR)
-        die_errno("epoll_wait");
+    count = must_wait(shaker->epoll_fd, events, STALL_MS, "no answer came for 10 s");
     for (int i = 0; i < count; i++)
         receive(shaker, events[i].data.ptr);
 }
@@ -294,15 +283,15 @@ static void report(const struct options *o, const struct sample *from,
 {
     const struct sample_rates r = between(from, to);
 
-    if (o->json) {
+    if (o->run.json) {
         printf("{\"seconds\": %.6f, \"handshakes\": %.0f, \"key_exchanges\": %ju, ",
                r.seconds, r.done, (uintmax_t)r.extra);
-        print_cpu_json(&r, o->pid);
+        print_cpu_json(&r, o->run.pid);
         return;
     }
     printf("%.0f handshakes in %.3f s: %.0f/s, %.0f %% with a key exchange; ", r.done,
            r.seconds, r.done / r.seconds, 100 * r.extra / r.done);
-    print_cpu(&r, o->pid, "handshake");
+    print_cpu(&r, o->run.pid, "handshake");
 }
 
 /* Command line */
@@ -317,16 +306,14 @@ static const char usage[] =
     "  --pid PID        read the CPU clock of this server, too\n" TLS_USAGE
     "  --json           print the result as one JSON object\n";
 
-enum { IN_FLIGHT = TLS_VALUES, SECONDS, WARMUP, COUNT, PID, JSON, HELP };
+enum { IN_FLIGHT = TLS_VALUES, COUNT, HELP };
 
 static const struct option option_table[] = {
     {"in-flight", required_argument, NULL, IN_FLIGHT},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"warmup", required_argument, NULL, WARMUP},
     {"count", required_argument, NULL, COUNT},
-    {"pid", required_argument, NULL, PID},
+    RUN_OPTION_TABLE,
+    {"pid", required_argument, NULL, RUN_PID},
     TLS_OPTION_TABLE,
-    {"json", no_argument, NULL, JSON},
     {"help", no_argument, NULL, HELP},
     {0},
 };
@@ -340,12 +327,9 @@ static void parse(struct options *o, int argc, char **argv)
         .client = client_of(values, on_session),
         .target = {.extensions = ""},
         .in_flight = (size_t)number_or(values[IN_FLIGHT], 32),
-        .seconds = number_or(values[SECONDS], 3),
-        .warmup = number_or(values[WARMUP], 1),
+        .run = run_options_of(values, 3, 1),
         .count = (size_t)number_or(values[COUNT], 0),
-        .pid = (pid_t)number_or(values[PID], 0),
         .resume = values[TLS_RESUME] != NULL,
-        .json = values[JSON] != NULL,
     };
     parse_url(&o->target, url);
     if (!o->target.tls || o->in_flight == 0 || o->in_flight > 1000)
@@ -359,8 +343,7 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     parse(&options, argc, argv);
-    generator_init(&shaker.generator, begin_all, turn, options.warmup, options.seconds,
-                   options.pid);
+    generator_init(&shaker.generator, begin_all, turn, &options.run);
     shaker.epoll_fd = must_epoll();
     shaker.context = client_context(&options.client);
     shaker.slots = must_alloc(options.in_flight, sizeof *shaker.slots);

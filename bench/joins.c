@@ -4,18 +4,14 @@
  * D times in one batch, and send the next one when they are told of the last leave. What
  * is counted is pairs of a join and a leave, each of which was answered.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "v1.h"
 
 enum {
-    MAX_EVENTS = 1024,
-    BUFFER_BYTES = 256 * 1024,
     DEPTH_MAX = 32, /* a batch has at most 64 frames */
     BATCH_MAX = DEPTH_MAX * 128 + 2,
 };
@@ -23,9 +19,8 @@ enum {
 struct options {
     struct target target;
     size_t connections, rooms, depth;
-    double seconds, warmup;
-    pid_t pid; /* 0: do not read a server's clock */
-    bool idle, json;
+    struct run_options run;
+    bool idle;
 };
 
 struct guest {
@@ -44,8 +39,6 @@ struct joins {
     size_t settled; /* guests that are where they are at first */
     int epoll_fd;
 };
-
-static unsigned char buffer[BUFFER_BYTES];
 
 static struct joins *joins_of(struct generator *g)
 {
@@ -95,29 +88,18 @@ static void hear(void *user, const char *text)
 
 static void receive(struct guest *guest)
 {
-    ssize_t n;
+    struct wire_bytes got = {0};
 
-    do {
-        n = wire_recv(&guest->wire, buffer, sizeof buffer);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0)
-            die_errno("recv");
-        if (n == 0)
-            die("the server closed a connection");
-        v1_read(&guest->reader, buffer, (size_t)n, hear, guest);
-    } while (guest->wire.ssl != NULL || (size_t)n == sizeof buffer);
+    while (wire_next(&guest->wire, &got))
+        v1_read(&guest->reader, got.data, got.len, hear, guest);
 }
 
 static void turn(struct generator *g)
 {
-    struct epoll_event events[MAX_EVENTS];
-    const int count = epoll_wait(joins_of(g)->epoll_fd, events, MAX_EVENTS, STALL_MS);
+    struct epoll_event events[EVENTS_MAX];
+    const int count = must_wait(joins_of(g)->epoll_fd, events, STALL_MS,
+                                "no answer came for 10 s");
 
-    if (count == 0)
-        die("no answer came for 10 s");
-    if (count < 0 && errno != EINTR)
-        die_errno("epoll_wait");
     for (int i = 0; i < count; i++)
         receive(events[i].data.ptr);
 }
@@ -148,14 +130,12 @@ static void open_guests(struct joins *joins)
     joins->guests = must_alloc(o->connections, sizeof *joins->guests);
     for (size_t i = 0; i < o->connections; i++) {
         struct guest *guest = &joins->guests[i];
-        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.ptr = guest}};
         char head[RESPONSE_MAX];
 
         guest->joins = joins;
         guest->batch = make_batch(o, i % o->rooms);
         wire_open(&guest->wire, &o->target, head);
-        if (epoll_ctl(joins->epoll_fd, EPOLL_CTL_ADD, guest->wire.fd, &event) < 0)
-            die_errno("epoll_ctl");
+        must_watch(joins->epoll_fd, guest->wire.fd, EPOLLIN | EPOLLET, guest);
         v1_send(&guest->wire, V1_HELLO);
         if (o->idle)
             v1_send(&guest->wire, guest->batch);
@@ -180,16 +160,16 @@ static void report(const struct options *o, const struct sample *from,
 {
     const struct sample_rates r = between(from, to);
 
-    if (o->json) {
+    if (o->run.json) {
         printf("{\"connections\": %zu, \"rooms\": %zu, \"depth\": %zu, "
                "\"seconds\": %.6f, \"joins\": %.0f, \"joins_per_second\": %.0f, ",
                o->connections, o->rooms, o->depth, r.seconds, r.done, r.done / r.seconds);
-        print_cpu_json(&r, o->pid);
+        print_cpu_json(&r, o->run.pid);
         return;
     }
     printf("%.0f joins and leaves in %.3f s: %.0f/s; ", r.done, r.seconds,
            r.done / r.seconds);
-    print_cpu(&r, o->pid, "pair");
+    print_cpu(&r, o->run.pid, "pair");
 }
 
 /* ---- command line ---- */
@@ -205,17 +185,15 @@ static const char usage[] =
     "  --idle           join once, print \"ready\", hold until standard input ends\n"
     "  --json           print the result as one JSON object\n";
 
-enum { CONNECTIONS, ROOMS, DEPTH, SECONDS, WARMUP, PID, IDLE, JSON, HELP };
+enum { CONNECTIONS = RUN_VALUES, ROOMS, DEPTH, IDLE, HELP };
 
 static const struct option option_table[] = {
     {"connections", required_argument, NULL, CONNECTIONS},
     {"rooms", required_argument, NULL, ROOMS},
     {"depth", required_argument, NULL, DEPTH},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"warmup", required_argument, NULL, WARMUP},
-    {"pid", required_argument, NULL, PID},
     {"idle", no_argument, NULL, IDLE},
-    {"json", no_argument, NULL, JSON},
+    RUN_OPTION_TABLE,
+    {"pid", required_argument, NULL, RUN_PID},
     {"help", no_argument, NULL, HELP},
     {0},
 };
@@ -229,12 +207,9 @@ static void parse(struct options *o, int argc, char **argv)
         .connections = (size_t)number_or(values[CONNECTIONS], 200),
         .rooms = (size_t)number_or(values[ROOMS], 20),
         .depth = (size_t)number_or(values[DEPTH], 1),
-        .seconds = number_or(values[SECONDS], 3),
-        .warmup = number_or(values[WARMUP], 1),
-        .pid = (pid_t)number_or(values[PID], 0),
+        .run = run_options_of(values, 3, 1),
         .target = {.extensions = V1_OFFER},
         .idle = values[IDLE] != NULL,
-        .json = values[JSON] != NULL,
     };
     parse_url(&o->target, url);
     if (o->connections == 0 || o->connections > 100000 || o->rooms == 0)
@@ -250,8 +225,7 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     parse(&options, argc, argv);
-    generator_init(&joins.generator, begin_all, turn, options.warmup, options.seconds,
-                   options.pid);
+    generator_init(&joins.generator, begin_all, turn, &options.run);
     joins.epoll_fd = must_epoll();
     open_guests(&joins);
     if (options.idle) {

@@ -10,34 +10,26 @@
  * and of the generator itself are read in this process at both ends of the measured
  * window. Over TLS a batch is as few records as hold it.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "support.h"
 #include "wire.h"
-
-#define MAX_EVENTS   1024
-#define BUFFER_BYTES (512 * 1024)
 
 struct options {
     struct target target;
     size_t connections;
     size_t payload;
     size_t depth;
-    double seconds;
-    double warmup;
     size_t messages; /* 0: run by time */
-    pid_t pid;       /* 0: do not read a server's clock */
+    struct run_options run;
     bool fan_out;
     bool idle;
-    bool json;
 };
 
 struct conn {
@@ -62,8 +54,6 @@ static struct load *load_of(struct generator *g)
     return (struct load *)(void *)g;
 }
 
-static unsigned char buffer[BUFFER_BYTES];
-
 /* Frames */
 
 /* The payloads of a batch differ, so that replies in the wrong order are seen. */
@@ -72,15 +62,14 @@ static unsigned char payload_byte(size_t frame, size_t i)
     return (unsigned char)(i == 0 ? frame : i * 7 + frame * 31 + (i >> 8));
 }
 
-static size_t put_frame(unsigned char *out, size_t frame, size_t len, bool masked)
+static size_t put_payload(unsigned char *out, size_t frame, size_t len, bool masked)
 {
-    static const unsigned char key[4] = {0x37, 0xfa, 0x21, 0x3d};
-    size_t header = put_header(out, BYTE0_BINARY, len, masked ? key : NULL);
+    size_t header = put_header(out, BYTE0_BINARY, len, masked ? frame_mask : NULL);
 
     for (size_t i = 0; i < len; i++)
         out[header + i] = payload_byte(frame, i);
     if (masked)
-        apply_mask(out + header, len, key);
+        apply_mask(out + header, len, frame_mask);
     return header + len;
 }
 
@@ -92,9 +81,10 @@ static void build_frames(struct load *load)
     load->batch = must_alloc(room, 1);
     load->replies = must_alloc(room, 1);
     for (size_t i = 0; i < o->depth; i++) {
-        load->batch_len += put_frame(load->batch + load->batch_len, i, o->payload, true);
-        load->replies_len += put_frame(load->replies + load->replies_len, i, o->payload,
-                                       o->target.raw);
+        load->batch_len += put_payload(load->batch + load->batch_len, i, o->payload,
+                                       true);
+        load->replies_len += put_payload(load->replies + load->replies_len, i, o->payload,
+                                         o->target.raw);
     }
     load->reply_len = load->replies_len / o->depth;
 }
@@ -105,14 +95,12 @@ static void open_connections(struct load *load)
 
     load->conns = must_alloc(o->connections, sizeof *load->conns);
     for (size_t i = 0; i < o->connections; i++) {
-        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
         char head[RESPONSE_MAX];
         struct wire *wire = &load->conns[i].wire;
 
         wire_open(wire, &o->target, head);
-        event.data.ptr = &load->conns[i];
-        if (epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, wire->fd, &event) < 0)
-            die_errno("epoll_ctl");
+        must_watch(load->epoll_fd, wire->fd, EPOLLIN | EPOLLOUT | EPOLLET,
+                   &load->conns[i]);
     }
 }
 
@@ -120,16 +108,7 @@ static void open_connections(struct load *load)
 
 static void send_rest(struct load *load, struct conn *conn)
 {
-    while (conn->unsent > 0) {
-        const unsigned char *from = load->batch + (load->batch_len - conn->unsent);
-        ssize_t n = wire_send(&conn->wire, from, conn->unsent);
-
-        if (n < 0 && errno == EAGAIN)
-            return; /* the edge of EPOLLOUT brings us back */
-        if (n < 0)
-            die_errno("send");
-        conn->unsent -= (size_t)n;
-    }
+    wire_send_rest(&conn->wire, load->batch + load->batch_len, &conn->unsent);
 }
 
 static void begin_batch(struct load *load, struct conn *conn)
@@ -163,44 +142,32 @@ static void end_batch(struct load *load, struct conn *conn)
         begin_fan_out(load);
 }
 
-/* A short read emptied the socket, and a finished batch leaves nothing to come: in both
- * cases the next edge is a new one, and no recv is spent on EAGAIN. Over TLS a read is a
- * record at most, and says nothing of the socket. */
+/* A finished batch leaves nothing to come: the next edge is a new one. */
 static void receive(struct load *load, struct conn *conn)
 {
-    ssize_t n;
+    struct wire_bytes got = {0};
 
-    do {
-        n = wire_recv(&conn->wire, buffer, sizeof buffer);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0)
-            die_errno("recv");
-        if (n == 0)
-            die("the server closed a connection");
-        if ((size_t)n > conn->owed ||
-            memcmp(buffer, load->replies + (load->replies_len - conn->owed), (size_t)n) !=
+    while (wire_next(&conn->wire, &got)) {
+        if (got.len > conn->owed ||
+            memcmp(got.data, load->replies + (load->replies_len - conn->owed), got.len) !=
                 0)
             die("a reply differs from what was sent");
-        conn->owed -= (size_t)n;
-        load->generator.done += (size_t)n;
+        conn->owed -= got.len;
+        load->generator.done += got.len;
         if (conn->owed == 0) {
             end_batch(load, conn);
             return;
         }
-    } while (conn->wire.ssl != NULL || (size_t)n == sizeof buffer);
+    }
 }
 
 static void turn(struct generator *g)
 {
     struct load *load = load_of(g);
-    struct epoll_event events[MAX_EVENTS];
-    int count = epoll_wait(load->epoll_fd, events, MAX_EVENTS, STALL_MS);
+    struct epoll_event events[EVENTS_MAX];
+    const int count = must_wait(load->epoll_fd, events, STALL_MS,
+                                "no reply came for 10 s");
 
-    if (count == 0)
-        die("no reply came for 10 s");
-    if (count < 0 && errno != EINTR)
-        die_errno("epoll_wait");
     for (int i = 0; i < count; i++) {
         struct conn *conn = events[i].data.ptr;
 
@@ -235,18 +202,18 @@ static void report(const struct load *load, const struct sample *from,
     struct sample_rates r = between(from, to);
     const double messages = r.done / (double)load->reply_len;
 
-    if (o->json) {
+    if (o->run.json) {
         printf("{\"connections\": %zu, \"payload\": %zu, \"depth\": %zu, "
                "\"seconds\": %.6f, \"messages\": %.0f, \"messages_per_second\": %.0f, ",
                o->connections, o->payload, o->depth, r.seconds, messages,
                messages / r.seconds);
-        print_cpu_json(&r, o->pid);
+        print_cpu_json(&r, o->run.pid);
         return;
     }
     r.done = messages; /* it counts bytes */
     printf("%.0f messages in %.3f s: %.0f/s; ", messages, r.seconds,
            messages / r.seconds);
-    print_cpu(&r, o->pid, "message");
+    print_cpu(&r, o->run.pid, "message");
 }
 
 /* Command line */
@@ -270,33 +237,18 @@ static const char usage[] =
     "  --json           print the result as one JSON object\n"
     "Runs end before the server's first ping (25 s): a ping counts as a wrong reply.\n";
 
-enum {
-    CONNECTIONS,
-    PAYLOAD,
-    DEPTH,
-    SECONDS,
-    WARMUP,
-    MESSAGES,
-    PID,
-    RAW,
-    FAN_OUT,
-    IDLE,
-    JSON,
-    HELP
-};
+enum { CONNECTIONS = RUN_VALUES, PAYLOAD, DEPTH, MESSAGES, RAW, FAN_OUT, IDLE, HELP };
 
 static const struct option option_table[] = {
     {"connections", required_argument, NULL, CONNECTIONS},
     {"payload", required_argument, NULL, PAYLOAD},
     {"depth", required_argument, NULL, DEPTH},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"warmup", required_argument, NULL, WARMUP},
     {"messages", required_argument, NULL, MESSAGES},
-    {"pid", required_argument, NULL, PID},
     {"raw", no_argument, NULL, RAW},
     {"fan-out", no_argument, NULL, FAN_OUT},
     {"idle", no_argument, NULL, IDLE},
-    {"json", no_argument, NULL, JSON},
+    RUN_OPTION_TABLE,
+    {"pid", required_argument, NULL, RUN_PID},
     {"help", no_argument, NULL, HELP},
     {0},
 };
@@ -320,14 +272,11 @@ static void parse(struct options *o, int argc, char **argv)
         .connections = (size_t)number_or(values[CONNECTIONS], 200),
         .payload = (size_t)number_or(values[PAYLOAD], 32),
         .depth = (size_t)number_or(values[DEPTH], 1),
-        .seconds = number_or(values[SECONDS], 3),
-        .warmup = number_or(values[WARMUP], 1),
+        .run = run_options_of(values, 3, 1),
         .messages = (size_t)number_or(values[MESSAGES], 0),
-        .pid = (pid_t)number_or(values[PID], 0),
         .target = {.raw = values[RAW] != NULL, .extensions = ""},
         .fan_out = values[FAN_OUT] != NULL,
         .idle = values[IDLE] != NULL,
-        .json = values[JSON] != NULL,
     };
     parse_url(&o->target, url);
     check(o);
@@ -340,8 +289,7 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     parse(&options, argc, argv);
-    generator_init(&load.generator, begin_all, turn, options.warmup, options.seconds,
-                   options.pid);
+    generator_init(&load.generator, begin_all, turn, &options.run);
     build_frames(&load);
     open_connections(&load);
     if (options.idle) {

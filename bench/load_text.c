@@ -15,14 +15,11 @@
  * pay, in its own CPU time, for waking it after most answers, and one that is faster
  * would not.
  */
-#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -30,9 +27,6 @@
 #include "support.h"
 #include "text_options.h"
 #include "wire.h"
-
-#define MAX_EVENTS   1024
-#define BUFFER_BYTES (512 * 1024)
 
 /* The frame of an answer that is being received. */
 struct reader {
@@ -43,7 +37,7 @@ struct reader {
 };
 
 struct conn {
-    int fd;
+    struct wire wire;
     size_t next;   /* the message of the set that is sent next */
     size_t unsent; /* bytes of the batch that the socket has not taken yet */
     size_t owed;   /* answers still to come; 0 between batches */
@@ -76,8 +70,6 @@ static struct load *load_of(struct generator *g)
     return (struct load *)(void *)g;
 }
 
-static unsigned char buffer[BUFFER_BYTES];
-
 static unsigned first_byte(const struct load *load)
 {
     return load->options->mode == MODE_PLAIN ? BYTE0_TEXT : BYTE0_TEXT | BYTE0_RSV1;
@@ -87,7 +79,6 @@ static unsigned first_byte(const struct load *load)
 
 static void build_frames(struct load *load)
 {
-    static const unsigned char key[4] = {0x37, 0xfa, 0x21, 0x3d};
     const struct corpus *corpus = &load->corpus;
     const bool plain = load->options->mode == MODE_PLAIN;
     size_t at = 0;
@@ -98,11 +89,8 @@ static void build_frames(struct load *load)
         const size_t len = plain ? corpus->size : corpus->deflated_len[i];
 
         load->frame_at[i] = at;
-        at += put_header(load->frames + at, first_byte(load), len, key);
-        memcpy(load->frames + at,
-               plain ? corpus_text(corpus, i) : corpus_deflated(corpus, i), len);
-        apply_mask(load->frames + at, len, key);
-        at += len;
+        at += put_frame(load->frames + at, first_byte(load),
+                        plain ? corpus_text(corpus, i) : corpus_deflated(corpus, i), len);
     }
     load->frame_at[corpus->count] = at;
 }
@@ -145,13 +133,10 @@ static void open_connections(struct load *load)
 
     load->conns = must_alloc(o->connections, sizeof *load->conns);
     for (size_t i = 0; i < o->connections; i++) {
-        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
         struct conn *conn = &load->conns[i];
         char head[RESPONSE_MAX];
-        struct wire wire;
 
-        wire_open(&wire, &load->target, head);
-        conn->fd = wire.fd;
+        wire_open(&conn->wire, &load->target, head);
         check_answer(o, head);
         conn->next = corpus_index(&load->corpus, i, o->connections, 0);
         conn->expected = conn->next;
@@ -160,9 +145,7 @@ static void open_connections(struct load *load)
             if (inflateInit2(&conn->inflater, -o->settings.window_bits) != Z_OK)
                 die("zlib does not begin to inflate");
         }
-        event.data.ptr = conn;
-        if (epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event) < 0)
-            die_errno("epoll_ctl");
+        must_watch(load->epoll_fd, conn->wire.fd, EPOLLIN | EPOLLOUT | EPOLLET, conn);
     }
 }
 
@@ -170,17 +153,9 @@ static void open_connections(struct load *load)
 
 static void send_rest(struct load *load, struct conn *conn)
 {
-    while (conn->unsent > 0) {
-        const size_t end = load->frame_at[conn->next + load->options->depth];
-        ssize_t n = send(conn->fd, load->frames + end - conn->unsent, conn->unsent,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
+    const size_t end = load->frame_at[conn->next + load->options->depth];
 
-        if (n < 0 && errno == EAGAIN)
-            return; /* the edge of EPOLLOUT brings us back */
-        if (n < 0)
-            die_errno("send");
-        conn->unsent -= (size_t)n;
-    }
+    wire_send_rest(&conn->wire, load->frames + end, &conn->unsent);
 }
 
 static void begin_batch(struct load *load, struct conn *conn)
@@ -329,27 +304,20 @@ static void read_frames(struct load *load, struct conn *conn, const unsigned cha
     }
 }
 
-/* As in load.c: a short read and a finished batch both leave a new edge to come. */
+/* As in load.c: a finished batch leaves a new edge to come. */
 static void receive(struct load *load, struct conn *conn)
 {
-    ssize_t n;
+    struct wire_bytes got = {0};
 
-    do {
-        n = recv(conn->fd, buffer, sizeof buffer, MSG_DONTWAIT);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0)
-            die_errno("recv");
-        if (n == 0)
-            die("the server closed a connection");
+    while (wire_next(&conn->wire, &got)) {
         const size_t owed = conn->owed;
 
-        read_frames(load, conn, buffer, (size_t)n);
+        read_frames(load, conn, got.data, got.len);
         if (owed > 0 && conn->owed == 0) {
             end_batch(load, conn);
             return;
         }
-    } while ((size_t)n == sizeof buffer);
+    }
 }
 
 /* Idle time is CPU time too, so that other programs on the core do not matter. */
@@ -371,12 +339,10 @@ static void note_idleness(struct load *load, bool idle)
 static void turn(struct generator *g)
 {
     struct load *load = load_of(g);
-    struct epoll_event events[MAX_EVENTS];
-    int count = epoll_wait(load->epoll_fd, events, MAX_EVENTS, 0);
+    struct epoll_event events[EVENTS_MAX];
+    const int count = must_wait(load->epoll_fd, events, 0, NULL);
 
-    if (count < 0 && errno != EINTR)
-        die_errno("epoll_wait");
-    note_idleness(load, count <= 0);
+    note_idleness(load, count == 0);
     for (int i = 0; i < count; i++) {
         struct conn *conn = events[i].data.ptr;
 
@@ -406,21 +372,21 @@ static void report(const struct load *load, const struct sample *from,
     const struct text_options *o = load->options;
     const struct sample_rates r = between(from, to);
 
-    if (o->json) {
+    if (o->run.json) {
         printf("{\"seconds\": %.6f, \"messages\": %.0f, \"bytes_out\": %.0f, ", r.seconds,
                r.done, r.extra);
-        print_cpu_json(&r, o->pid);
+        print_cpu_json(&r, o->run.pid);
         return;
     }
     printf("%.0f messages in %.3f s: %.0f/s, %.4f bytes out a byte; ", r.done, r.seconds,
            r.done / r.seconds, r.extra / (r.done * (double)o->size));
-    print_cpu(&r, o->pid, "message");
+    print_cpu(&r, o->run.pid, "message");
 }
 
 static void load_fini(struct load *load)
 {
     for (size_t i = 0; i < load->options->connections; i++) {
-        close(load->conns[i].fd);
+        wire_close(&load->conns[i].wire);
         free(load->conns[i].answer);
         inflateEnd(&load->conns[i].inflater);
     }
@@ -439,8 +405,7 @@ int main(int argc, char **argv)
     struct sample from, to;
 
     text_options_parse(&options, argc, argv);
-    generator_init(&load.generator, begin_all, turn, options.warmup, options.seconds,
-                   options.pid);
+    generator_init(&load.generator, begin_all, turn, &options.run);
     parse_url(&load.target, options.url);
     if (load.target.tls)
         die("no TLS here");

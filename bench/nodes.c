@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "histogram.h"
@@ -28,8 +27,6 @@
 #include "wire.h"
 
 enum {
-    MAX_EVENTS = 1024,
-    BUFFER_BYTES = 512 * 1024,
     NODES_MAX = 16,
     MARK = '@',
     WHO_DIGITS = 4,
@@ -62,9 +59,9 @@ static const struct wrap wraps[] = {
 struct options {
     struct target nodes[NODES_MAX];
     size_t node_count, members, publishers;
-    double rate, seconds, warmup;
+    double rate;
     const struct wrap *wrap;
-    bool json;
+    struct run_options run;
 };
 
 struct member {
@@ -89,9 +86,6 @@ struct nodes {
     int epoll_fd;
 };
 
-static unsigned char buffer[BUFFER_BYTES];
-static const unsigned char mask[4] = {0x37, 0xfa, 0x21, 0x3d};
-
 /* ---- messages ---- */
 
 static void put_hex(char *out, uint64_t value, int digits)
@@ -109,15 +103,6 @@ static uint64_t get_hex(const unsigned char *in, int digits)
     return value;
 }
 
-static size_t put_text_frame(unsigned char *out, const char *text, size_t len)
-{
-    const size_t header = put_header(out, BYTE0_TEXT, len, mask);
-
-    memcpy(out + header, text, len);
-    apply_mask(out + header, len, mask);
-    return header + len;
-}
-
 static size_t put_message(unsigned char *out, const struct wrap *wrap, size_t who,
                           uint32_t which, int64_t when)
 {
@@ -131,7 +116,7 @@ static size_t put_message(unsigned char *out, const struct wrap *wrap, size_t wh
     put_hex(text + at + 1 + WHO_DIGITS, which, WHICH_DIGITS);
     put_hex(text + at + 1 + WHO_DIGITS + WHICH_DIGITS, (uint64_t)when, WHEN_DIGITS);
     memcpy(text + at + MESSAGE, wrap->after, strlen(wrap->after));
-    return put_text_frame(out, text, at + MESSAGE + strlen(wrap->after));
+    return put_frame(out, BYTE0_TEXT, text, at + MESSAGE + strlen(wrap->after));
 }
 
 /* ---- publishing ---- */
@@ -150,17 +135,13 @@ static void keep(struct member *member, const unsigned char *data, size_t len)
 
 static void send_rest(struct member *member)
 {
-    ssize_t n;
+    const size_t len = member->backlog_len;
 
-    if (member->backlog_len == 0)
+    if (len == 0)
         return;
-    n = wire_send(&member->wire, member->backlog, member->backlog_len);
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n < 0)
-        die_errno("send");
-    member->backlog_len -= (size_t)n;
-    memmove(member->backlog, member->backlog + n, member->backlog_len);
+    wire_send_rest(&member->wire, member->backlog + len, &member->backlog_len);
+    memmove(member->backlog, member->backlog + len - member->backlog_len,
+            member->backlog_len);
 }
 
 static bool is_measured(const struct nodes *nodes, int64_t when)
@@ -235,27 +216,17 @@ static void hear_all(struct nodes *nodes, struct member *member,
 
 static void receive(struct nodes *nodes, struct member *member)
 {
-    ssize_t n;
+    struct wire_bytes got = {0};
 
-    do {
-        n = wire_recv(&member->wire, buffer, sizeof buffer);
-        if (n < 0 && errno == EAGAIN)
-            return;
-        if (n < 0)
-            die_errno("recv");
-        if (n == 0)
-            die("a server closed a connection");
-        hear_all(nodes, member, buffer, (size_t)n);
-    } while ((size_t)n == sizeof buffer);
+    while (wire_next(&member->wire, &got))
+        hear_all(nodes, member, got.data, got.len);
 }
 
 static void turn(struct nodes *nodes, int timeout_ms)
 {
-    struct epoll_event events[MAX_EVENTS];
-    const int count = epoll_wait(nodes->epoll_fd, events, MAX_EVENTS, timeout_ms);
+    struct epoll_event events[EVENTS_MAX];
+    const int count = must_wait(nodes->epoll_fd, events, timeout_ms, NULL);
 
-    if (count < 0 && errno != EINTR)
-        die_errno("epoll_wait");
     for (int i = 0; i < count; i++) {
         struct member *member = events[i].data.ptr;
 
@@ -271,12 +242,12 @@ static void run(struct nodes *nodes)
 {
     const struct options *o = nodes->options;
     const double step = NS_PER_S / o->rate;
-    const uint64_t all = (uint64_t)(o->rate * (o->warmup + o->seconds));
+    const uint64_t all = (uint64_t)(o->rate * (o->run.warmup + o->run.seconds));
     int64_t now, end;
 
     nodes->begin = clock_ns(CLOCK_MONOTONIC);
-    nodes->from = nodes->begin + (int64_t)(o->warmup * NS_PER_S);
-    nodes->to = nodes->from + (int64_t)(o->seconds * NS_PER_S);
+    nodes->from = nodes->begin + (int64_t)(o->run.warmup * NS_PER_S);
+    nodes->to = nodes->from + (int64_t)(o->run.seconds * NS_PER_S);
     while (nodes->published < all) {
         int64_t due = nodes->begin + (int64_t)((double)nodes->published * step);
 
@@ -325,7 +296,7 @@ static void greet(struct wire *wire, const struct wrap *wrap, char *head)
         return;
     memmove(head, body, strlen(body) + 1);
     await(wire, head, wrap->greeting);
-    len = put_text_frame(frame, wrap->join, strlen(wrap->join));
+    len = put_frame(frame, BYTE0_TEXT, wrap->join, strlen(wrap->join));
     if (wire_send(wire, frame, len) != (ssize_t)len)
         die_errno("send");
     await(wire, head, wrap->joined);
@@ -345,16 +316,14 @@ static void open_members(struct nodes *nodes)
     nodes->heard = must_alloc(o->members * o->publishers, sizeof *nodes->heard);
     for (size_t i = 0; i < o->members; i++) {
         struct member *member = &nodes->members[i];
-        struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET,
-                                    .data = {.ptr = member}};
         char head[RESPONSE_MAX];
 
         member->heard = nodes->heard + i * o->publishers;
         member->node = node_of(o, i);
         wire_open(&member->wire, &o->nodes[member->node], head);
         greet(&member->wire, o->wrap, head);
-        if (epoll_ctl(nodes->epoll_fd, EPOLL_CTL_ADD, member->wire.fd, &event) < 0)
-            die_errno("epoll_ctl");
+        must_watch(nodes->epoll_fd, member->wire.fd, EPOLLIN | EPOLLOUT | EPOLLET,
+                   member);
     }
 }
 
@@ -384,12 +353,12 @@ static void report(const struct nodes *nodes)
 {
     const struct options *o = nodes->options;
 
-    if (!o->json) {
+    if (!o->run.json) {
         printf("%zu nodes, %zu members, %.0f messages/s: %" PRIu64 " of %" PRIu64
                " deliveries, %.0f/s, %" PRIu64 " wrong; across nodes p50 %.0f us, p99 "
                "%.0f us\n",
                o->node_count, o->members, o->rate, nodes->measured, nodes->due_measured,
-               (double)nodes->measured / o->seconds, nodes->wrong,
+               (double)nodes->measured / o->run.seconds, nodes->wrong,
                (double)histogram_at(&nodes->far, 500) / 1000,
                (double)histogram_at(&nodes->far, 990) / 1000);
         return;
@@ -397,11 +366,12 @@ static void report(const struct nodes *nodes)
     printf("{\"nodes\": %zu, \"members\": %zu, \"publishers\": %zu, \"rate\": %.0f, "
            "\"seconds\": %.3f, \"due\": %" PRIu64 ", \"deliveries\": %" PRIu64
            ", \"wrong\": %" PRIu64 ", ",
-           o->node_count, o->members, o->publishers, o->rate, o->seconds,
+           o->node_count, o->members, o->publishers, o->rate, o->run.seconds,
            nodes->due_measured, nodes->measured, nodes->wrong);
     print_times("near", &nodes->near);
     print_times("far", &nodes->far);
-    printf("\"deliveries_per_second\": %.0f}\n", (double)nodes->measured / o->seconds);
+    printf("\"deliveries_per_second\": %.0f}\n",
+           (double)nodes->measured / o->run.seconds);
 }
 
 static const char usage[] =
@@ -415,16 +385,14 @@ static const char usage[] =
     "  --json           print the result as one JSON object\n"
     "Runs end before a server's first ping (25 s).\n";
 
-enum { MEMBERS, PUBLISHERS, RATE, SECONDS, WARMUP, WRAP, JSON, HELP };
+enum { MEMBERS = RUN_VALUES, PUBLISHERS, RATE, WRAP, HELP };
 
 static const struct option option_table[] = {
     {"members", required_argument, NULL, MEMBERS},
     {"publishers", required_argument, NULL, PUBLISHERS},
     {"rate", required_argument, NULL, RATE},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"warmup", required_argument, NULL, WARMUP},
     {"wrap", required_argument, NULL, WRAP},
-    {"json", no_argument, NULL, JSON},
+    RUN_OPTION_TABLE,
     {"help", no_argument, NULL, HELP},
     {0},
 };
@@ -459,10 +427,8 @@ static void parse(struct options *o, int argc, char **argv)
         .members = (size_t)number_or(values[MEMBERS], 200),
         .publishers = (size_t)number_or(values[PUBLISHERS], 10),
         .rate = number_or(values[RATE], 1000),
-        .seconds = number_or(values[SECONDS], 3),
-        .warmup = number_or(values[WARMUP], 1),
+        .run = run_options_of(values, 3, 1),
         .wrap = find_wrap(values[WRAP] != NULL ? values[WRAP] : "none"),
-        .json = values[JSON] != NULL,
     };
     parse_nodes(o, (char *)urls);
     if (o->members == 0 || o->members > 100000 || o->publishers == 0 ||

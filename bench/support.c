@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -64,17 +63,15 @@ struct clocks read_clocks(pid_t server_pid)
 
 void generator_init(struct generator *g,
                     void (*begin)(struct generator *g, size_t rounds),
-                    void (*turn)(struct generator *g), double warmup, double seconds,
-                    pid_t pid)
+                    void (*turn)(struct generator *g), const struct run_options *options)
 {
-    *g = (struct generator){
-        .begin = begin, .turn = turn, .warmup = warmup, .seconds = seconds, .pid = pid};
+    *g = (struct generator){.begin = begin, .turn = turn, .options = options};
     raise_fd_limit();
 }
 
 static struct sample take_sample(const struct generator *g)
 {
-    struct sample s = {read_clocks(g->pid), g->done, g->extra, g->idle};
+    struct sample s = {read_clocks(g->options->pid), g->done, g->extra, g->idle};
 
     if (g->idle_since != 0)
         s.idle += s.clocks.own - g->idle_since;
@@ -96,9 +93,9 @@ static void turn_until(struct generator *g, int64_t deadline)
 void run_by_time(struct generator *g, struct sample *from, struct sample *to)
 {
     g->begin(g, SIZE_MAX);
-    turn_until(g, clock_ns(CLOCK_MONOTONIC) + (int64_t)(g->warmup * NS_PER_S));
+    turn_until(g, clock_ns(CLOCK_MONOTONIC) + (int64_t)(g->options->warmup * NS_PER_S));
     *from = take_sample(g);
-    turn_until(g, from->clocks.wall + (int64_t)(g->seconds * NS_PER_S));
+    turn_until(g, from->clocks.wall + (int64_t)(g->options->seconds * NS_PER_S));
     *to = take_sample(g);
     g->begin(g, 0);
     finish_all(g);
@@ -178,6 +175,17 @@ const char *parse_options(const char **values, const struct option *table,
     exit(2);
 }
 
+struct run_options run_options_of(const char *const *values, double seconds,
+                                  double warmup)
+{
+    return (struct run_options){
+        .seconds = number_or(values[RUN_SECONDS], seconds),
+        .warmup = number_or(values[RUN_WARMUP], warmup),
+        .pid = (pid_t)number_or(values[RUN_PID], 0),
+        .json = values[RUN_JSON] != NULL,
+    };
+}
+
 void parse_url(struct target *target, const char *url)
 {
     unsigned port = 0;
@@ -229,6 +237,8 @@ bool response_is_whole(const struct target *target, char *head, size_t len)
 
 /* Frames */
 
+const unsigned char frame_mask[4] = {0x37, 0xfa, 0x21, 0x3d};
+
 size_t put_header(unsigned char *out, unsigned byte0, size_t len,
                   const unsigned char *key)
 {
@@ -254,6 +264,17 @@ void apply_mask(unsigned char *data, size_t len, const unsigned char key[4])
     for (size_t i = 0; i < len; i++)
         data[i] ^= key[i % 4];
 }
+
+size_t put_frame(unsigned char *out, unsigned byte0, const void *data, size_t len)
+{
+    const size_t header = put_header(out, byte0, len, frame_mask);
+
+    memcpy(out + header, data, len);
+    apply_mask(out + header, len, frame_mask);
+    return header + len;
+}
+
+/* Descriptors */
 
 void raise_fd_limit(void)
 {
@@ -282,4 +303,24 @@ int must_epoll(void)
     if (fd < 0)
         die_errno("epoll_create1");
     return fd;
+}
+
+void must_watch(int epoll_fd, int fd, uint32_t events, void *user)
+{
+    struct epoll_event event = {.events = events, .data = {.ptr = user}};
+
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        die_errno("epoll_ctl");
+}
+
+int must_wait(int epoll_fd, struct epoll_event *events, int timeout_ms,
+              const char *silence)
+{
+    const int count = epoll_wait(epoll_fd, events, EVENTS_MAX, timeout_ms);
+
+    if (count == 0 && silence != NULL)
+        die(silence);
+    if (count < 0 && errno != EINTR)
+        die_errno("epoll_wait");
+    return count > 0 ? count : 0;
 }

@@ -2,7 +2,7 @@
 /*
  * What the C programs of the benchmarks share: they give up with one line, read clocks
  * and command lines, measure runs, know the heads that open a WebSocket connection, and
- * write the headers of frames.
+ * write frames.
  */
 #ifndef BENCH_SUPPORT_H
 #define BENCH_SUPPORT_H
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -18,6 +19,7 @@
 #define STALL_MS      10000 /* a server that says nothing for so long has failed */
 #define HEADER_MAX    14
 #define RESPONSE_MAX  4096
+#define EVENTS_MAX    1024
 #define BYTE0_BINARY  0x82u /* FIN */
 #define BYTE0_TEXT    0x81u /* FIN */
 #define BYTE0_RSV1    0x40u
@@ -55,8 +57,7 @@ struct generator {
     /** Wait for what comes, and go on with it. */
     void (*turn)(struct generator *g);
     size_t active; /* connections inside a round */
-    double warmup, seconds;
-    pid_t pid;            /* 0: do not read a server's clock */
+    const struct run_options *options;
     uint64_t done, extra; /* what was done so far, in the program's own units */
     int64_t idle;         /* ns of the own CPU clock that were spent without work */
     int64_t idle_since;   /* and more from this moment on; 0: it works */
@@ -69,12 +70,12 @@ struct sample {
     int64_t idle;
 };
 
-/** @param begin, turn as above. @param pid 0: do not read a server's clock. The limit of
- *  open files is raised, too. */
+struct run_options;
+
+/** @param begin, turn as above. The limit of open files is raised, too. */
 void generator_init(struct generator *g,
                     void (*begin)(struct generator *g, size_t rounds),
-                    void (*turn)(struct generator *g), double warmup, double seconds,
-                    pid_t pid);
+                    void (*turn)(struct generator *g), const struct run_options *options);
 void finish_all(struct generator *g);
 /** Warm up, measure for some seconds while rounds go on, let them end. */
 void run_by_time(struct generator *g, struct sample *from, struct sample *to);
@@ -110,6 +111,26 @@ struct option;
 const char *parse_options(const char **values, const struct option *table,
                           const char *usage, int argc, char **argv);
 
+/* What a command line says of a run: `values` of parse_options() begin with these. The
+ * one of the server's clock is not in the table, for not all programs read it. */
+enum { RUN_SECONDS, RUN_WARMUP, RUN_PID, RUN_JSON, RUN_VALUES };
+#define RUN_OPTION_TABLE                                 \
+    {"seconds", required_argument, NULL, RUN_SECONDS},   \
+        {"warmup", required_argument, NULL, RUN_WARMUP}, \
+    {                                                    \
+        "json", no_argument, NULL, RUN_JSON              \
+    }
+
+struct run_options {
+    double seconds, warmup;
+    pid_t pid; /* 0: do not read a server's clock */
+    bool json;
+};
+
+/** @param seconds, warmup when they are not given. */
+struct run_options run_options_of(const char *const *values, double seconds,
+                                  double warmup);
+
 /** @param url NULL: it was not given. */
 void parse_url(struct target *target, const char *url);
 
@@ -118,6 +139,12 @@ size_t put_header(unsigned char *out, unsigned byte0, size_t len,
                   const unsigned char *key);
 
 void apply_mask(unsigned char *data, size_t len, const unsigned char key[4]);
+
+/* The mask of all frames: a fixed one costs nothing to find. */
+extern const unsigned char frame_mask[4];
+
+/** A whole frame of a client's. @return its length. */
+size_t put_frame(unsigned char *out, unsigned byte0, const void *data, size_t len);
 
 /** @param head (out) RESPONSE_MAX bytes. @return the length of the request in it. */
 size_t put_request(char *head, const struct target *target);
@@ -136,5 +163,18 @@ void hold_idle(void);
 
 /** A new descriptor of epoll. */
 int must_epoll(void);
+
+/** Have a socket looked after. @param user the data of its events. */
+void must_watch(int epoll_fd, int fd, uint32_t events, void *user);
+
+/**
+ * Wait until something comes.
+ *
+ * @param events (out) EVENTS_MAX of them.
+ * @param silence what to give up with when nothing came in time; NULL: go on.
+ * @return how many came.
+ */
+int must_wait(int epoll_fd, struct epoll_event *events, int timeout_ms,
+              const char *silence);
 
 #endif

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "support.h"
-
 static const char usage[] =
     "usage: load_text [options] ws://ADDRESS:PORT/PATH\n"
     "       bare_zlib [options]\n"
@@ -31,7 +29,7 @@ static const char usage[] =
 static const char *const modes[] = {"plain", "shared", "dedicated"};
 
 enum {
-    CONNECTIONS,
+    CONNECTIONS = RUN_VALUES,
     DEPTH,
     SIZE,
     COUNT,
@@ -39,13 +37,9 @@ enum {
     LEVEL,
     MEMORY_LEVEL,
     WINDOW_BITS,
-    SECONDS,
-    WARMUP,
-    PID,
     MODE,
     VERIFY,
     INFLATE_ONLY,
-    JSON,
     HELP
 };
 
@@ -58,13 +52,11 @@ static const struct option option_table[] = {
     {"level", required_argument, NULL, LEVEL},
     {"memory-level", required_argument, NULL, MEMORY_LEVEL},
     {"window-bits", required_argument, NULL, WINDOW_BITS},
-    {"seconds", required_argument, NULL, SECONDS},
-    {"warmup", required_argument, NULL, WARMUP},
-    {"pid", required_argument, NULL, PID},
     {"mode", required_argument, NULL, MODE},
     {"verify", no_argument, NULL, VERIFY},
     {"inflate-only", no_argument, NULL, INFLATE_ONLY},
-    {"json", no_argument, NULL, JSON},
+    RUN_OPTION_TABLE,
+    {"pid", required_argument, NULL, RUN_PID},
     {"help", no_argument, NULL, HELP},
     {0},
 };
@@ -105,12 +97,9 @@ void text_options_parse(struct text_options *options, int argc, char **argv)
         .size = (size_t)number_or(values[SIZE], 1024),
         .count = (size_t)number_or(values[COUNT], 256),
         .seed = (uint64_t)number_or(values[SEED], 1),
-        .seconds = number_or(values[SECONDS], 1),
-        .warmup = number_or(values[WARMUP], 0.2),
-        .pid = (pid_t)number_or(values[PID], 0),
+        .run = run_options_of(values, 1, 0.2),
         .verify = values[VERIFY] != NULL,
         .inflate_only = values[INFLATE_ONLY] != NULL,
-        .json = values[JSON] != NULL,
         .url = url,
     };
     check(options);

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "corpus.h"
+#include "support.h"
 
 enum text_mode {
     MODE_PLAIN,
@@ -22,11 +22,9 @@ struct text_options {
     size_t connections, depth;
     size_t size, count; /* of the texts */
     uint64_t seed;
-    double seconds, warmup;
-    pid_t pid; /* 0: do not read a server's clock */
+    struct run_options run;
     bool verify;
     bool inflate_only;
-    bool json;
     const char *url; /* NULL: none was given */
 };
 

@@ -5,8 +5,6 @@
 
 #include <openssl/err.h>
 
-#include "support.h"
-
 void die_tls(const char *what)
 {
     char text[512];

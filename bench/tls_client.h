@@ -8,6 +8,8 @@
 
 #include <openssl/ssl.h>
 
+#include "support.h"
+
 struct tls_client {
     int version;        /* the only one that is spoken */
     const char *groups; /* of the key exchange; NULL: OpenSSL's own list */
@@ -15,8 +17,9 @@ struct tls_client {
     int (*on_session)(SSL *ssl, SSL_SESSION *session);
 };
 
-/* What a command line says of it: `values` of parse_options() begin with these. */
-enum { TLS_GROUPS, TLS_RESUME, TLS_TLS12, TLS_VALUES };
+/* What a command line says of it: `values` of parse_options() have these behind those
+ * of a run. */
+enum { TLS_GROUPS = RUN_VALUES, TLS_RESUME, TLS_TLS12, TLS_VALUES };
 #define TLS_OPTION_TABLE                             \
     {"groups", required_argument, NULL, TLS_GROUPS}, \
         {"resume", no_argument, NULL, TLS_RESUME},   \

@@ -95,17 +95,13 @@ void v1_reader_fini(struct v1_reader *reader)
 
 void v1_send(struct wire *wire, const char *text)
 {
-    static const unsigned char mask[4] = {0x37, 0xfa, 0x21, 0x3d};
     unsigned char frame[HEADER_MAX + TEXT_MAX];
-    const size_t len = strlen(text);
-    size_t header;
+    size_t len = strlen(text);
 
     if (len > TEXT_MAX)
         die("a text is too long");
-    header = put_header(frame, BYTE0_TEXT, len, mask);
-    memcpy(frame + header, text, len);
-    apply_mask(frame + header, len, mask);
-    if (wire_send(wire, frame, header + len) != (ssize_t)(header + len))
+    len = put_frame(frame, BYTE0_TEXT, text, len);
+    if (wire_send(wire, frame, len) != (ssize_t)len)
         die_errno("send");
 }
 

@@ -132,6 +132,39 @@ ssize_t wire_recv(struct wire *wire, void *data, size_t size)
     return recv(wire->fd, data, size, MSG_DONTWAIT);
 }
 
+void wire_send_rest(struct wire *wire, const unsigned char *end, size_t *unsent)
+{
+    while (*unsent > 0) {
+        const ssize_t n = wire_send(wire, end - *unsent, *unsent);
+
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n < 0)
+            die_errno("send");
+        *unsent -= (size_t)n;
+    }
+}
+
+/* A short read emptied the socket: the next edge is a new one, and no recv is spent on
+ * EAGAIN. Over TLS a read is a record at most, and says nothing of the socket. */
+bool wire_next(struct wire *wire, struct wire_bytes *got)
+{
+    static unsigned char buffer[512 * 1024];
+    ssize_t n;
+
+    if (got->data != NULL && wire->ssl == NULL && got->len < sizeof buffer)
+        return false;
+    n = wire_recv(wire, buffer, sizeof buffer);
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n < 0)
+        die_errno("recv");
+    if (n == 0)
+        die("a server closed a connection");
+    *got = (struct wire_bytes){buffer, (size_t)n};
+    return true;
+}
+
 static void shake_hands(struct wire *wire, const struct target *target, char *head)
 {
     size_t have = put_request(head, target);

@@ -28,6 +28,26 @@ ssize_t wire_send(struct wire *wire, const void *data, size_t len);
 /** @return as recv(), of TLS one record at most. */
 ssize_t wire_recv(struct wire *wire, void *data, size_t size);
 
+/**
+ * The last `unsent` bytes before `end`, as far as the socket takes them. For the rest the
+ * edge of EPOLLOUT brings the caller back.
+ */
+void wire_send_rest(struct wire *wire, const unsigned char *end, size_t *unsent);
+
+/* What one look at a connection received; zeroed at first. */
+struct wire_bytes {
+    const unsigned char *data; /* of all connections: until the next wire_next() */
+    size_t len;
+};
+
+/**
+ * What is there, part by part, on a socket whose edges are watched. Gives up when the
+ * server has closed the connection.
+ *
+ * @return false when that was all for now.
+ */
+bool wire_next(struct wire *wire, struct wire_bytes *got);
+
 void wire_close(struct wire *wire);
 
 #endif
