@@ -324,6 +324,9 @@ static natsStatus set_options(struct wsi_conn *conn, const struct wsi_bus *bus,
         s = natsOptions_SetWriteDeadline(options, timeout);
     if (s == NATS_OK)
         s = natsOptions_UseGlobalMessageDelivery(options, true);
+    /* Otherwise a thread of libnats sends, a millisecond later. */
+    if (s == NATS_OK)
+        s = natsOptions_SetSendAsap(options, true);
     if (s == NATS_OK)
         s = natsOptions_SetName(options, "wsock");
     if (s == NATS_OK)
