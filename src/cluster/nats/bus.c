@@ -258,7 +258,7 @@ static void run_events(struct wsi_bus *bus, struct wsi_event *event)
 
         bytes += (size_t)natsMsg_GetDataLength(event->msg) + sizeof *event;
         /* By its end a connection may have been lost. */
-        if (event->conn == bus->conn)
+        if (event->conn == wsi_conn_number(bus->conn))
             wsi_messages_arrived(bus, event->msg, event->broad);
         else
             natsMsg_Destroy(event->msg);

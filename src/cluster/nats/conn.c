@@ -189,7 +189,7 @@ static bool queue(struct wsi_conn *conn, natsMsg *msg, bool broad)
 
     pthread_mutex_lock(&bus->lock);
     if (event != NULL && bus->event_bytes <= bus->answer_bytes + bus->queue_bytes) {
-        *event = (struct wsi_event){.conn = conn, .msg = msg, .broad = broad};
+        *event = (struct wsi_event){.conn = conn->number, .msg = msg, .broad = broad};
         *(bus->events != NULL ? &bus->newest_event->next : &bus->events) = event;
         bus->newest_event = event;
         bus->event_bytes += len;
@@ -415,6 +415,11 @@ struct wsi_conn *wsi_conn_open(struct wsi_bus *bus)
              text != NULL ? text : "");
     unref(conn, true);
     return conn;
+}
+
+uintptr_t wsi_conn_number(const struct wsi_conn *conn)
+{
+    return conn != NULL ? conn->number : 0;
 }
 
 enum wsi_conn_state wsi_conn_state(struct wsi_conn *conn, char *why)

@@ -47,14 +47,16 @@ struct wsi_conn;
 /* What came from a thread of libnats. */
 struct wsi_event {
     struct wsi_event *next;
-    const struct wsi_conn *conn; /* to compare */
-    natsMsg *msg;                /* owned */
-    bool broad;                  /* by the subscription of all rooms */
+    uintptr_t conn; /* its number: the memory of one that has gone may be another's */
+    natsMsg *msg;   /* owned */
+    bool broad;     /* by the subscription of all rooms */
 };
 
 /** Begin to connect to the bus's next host, on a thread that ends by itself: names, and
  *  TLS, take libnats as long as they like. @return NULL without memory or threads. */
 struct wsi_conn *wsi_conn_open(struct wsi_bus *bus);
+/** No two of a process have the same. @return 0 of NULL. */
+uintptr_t wsi_conn_number(const struct wsi_conn *conn);
 /** @param why (out) WSI_BUS_WHY_SIZE bytes: of one that is OVER. */
 enum wsi_conn_state wsi_conn_state(struct wsi_conn *conn, char *why);
 /** Whether messages were lost since the last time: too many waited. */
