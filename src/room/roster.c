@@ -19,6 +19,7 @@ enum {
     FAR_MAX = 1024 * 1024, /* identities of other nodes in a room; more are not counted */
     RECOUNT_BEATS = 12,
     RECOUNTS_A_TURN = 16, /* so that the rooms of a server are not loaded all at once */
+    LISTS_AT_ONCE = 64,   /* that are under way, whoever waits for them */
 };
 
 static struct wsi_spread *spread_of(const wsock_room *room)
@@ -275,6 +276,7 @@ static void list_it(wsock_room *room, bool listed)
 
     pthread_mutex_lock(&spread->lock);
     wsi_list_remove(&roster->node);
+    roster->queued = false;
     roster->asked_ms = now_ms(room);
     roster->recount = spread->rosters.recount;
     if (listed)
@@ -282,14 +284,47 @@ static void list_it(wsock_room *room, bool listed)
     pthread_mutex_unlock(&spread->lock);
 }
 
-/* With the caller's reference to the room. */
-static void begin_load(wsock_room *room)
+static void end_turn(struct wsi_spread *spread)
+{
+    pthread_mutex_lock(&spread->lock);
+    spread->rosters.under_way--;
+    pthread_mutex_unlock(&spread->lock);
+}
+
+/* When a broker comes there may be lists of all rooms to ask for.
+ * @return whether one more may be under way; if not, it is the room's turn later. */
+static bool take_turn(wsock_room *room)
+{
+    struct wsi_roster *roster = &room->branch->roster;
+    struct wsi_spread *spread = spread_of(room);
+    struct wsi_rosters *rosters = &spread->rosters;
+    bool taken;
+
+    pthread_mutex_lock(&spread->lock);
+    taken = rosters->under_way < LISTS_AT_ONCE && wsi_list_is_empty(&rosters->queue);
+    if (taken) {
+        rosters->under_way++;
+    } else if (!roster->queued) {
+        roster->queued = true;
+        wsi_list_remove(&roster->node);
+        wsi_list_append(&rosters->queue, &roster->node);
+    }
+    pthread_mutex_unlock(&spread->lock);
+    return taken;
+}
+
+static bool may_load(const wsock_room *room)
+{
+    const struct wsi_roster *roster = &room->branch->roster;
+
+    return roster->wanted && !roster->loading && room->branch->is_heard;
+}
+
+/* With the caller's reference to the room, whose turn it is. */
+static void load(wsock_room *room)
 {
     struct wsi_roster *roster = &room->branch->roster;
 
-    roster->stale = true;
-    if (roster->loading || !roster->wanted || !room->branch->is_heard)
-        return;
     list_it(room, true);
     roster->loading = true;
     roster->stale = false;
@@ -298,9 +333,18 @@ static void begin_load(wsock_room *room)
     if (wsi_spread_list(spread_of(room), room->name, &roster->receipt) == 0)
         return;
     wsi_ref_drop(&room->ref); /* not the last: the caller's is there */
+    end_turn(spread_of(room));
     roster->loading = false;
     roster->stale = true;
     wsi_spread_retry(spread_of(room), room->branch);
+}
+
+/* The same, now or when it is the room's turn. */
+static void begin_load(wsock_room *room)
+{
+    room->branch->roster.stale = true;
+    if (may_load(room) && take_turn(room))
+        load(room);
 }
 
 static void take_entry(wsock_room *room, const struct wsi_bus_entry *entry)
@@ -339,28 +383,81 @@ static void fail(wsock_room *room)
     wsi_spread_retry(spread_of(room), room->branch);
 }
 
+/* @return (owned, nullable) the room whose turn it is: it was taken. */
+static wsock_room *take_queued(struct wsi_spread *spread)
+{
+    struct wsi_rosters *rosters = &spread->rosters;
+    wsock_room *room = NULL;
+
+    pthread_mutex_lock(&spread->lock);
+    if (rosters->under_way < LISTS_AT_ONCE && !wsi_list_is_empty(&rosters->queue)) {
+        struct wsi_roster *roster = WSI_CONTAINER_OF(wsi_list_pop(&rosters->queue),
+                                                     struct wsi_roster, node);
+
+        /* As long as it is in a list it has members, so that it is there. */
+        room = wsock_room_ref(WSI_CONTAINER_OF(roster, struct wsi_branch, roster)->room);
+        roster->queued = false;
+        rosters->under_way++;
+    }
+    pthread_mutex_unlock(&spread->lock);
+    return room;
+}
+
+/* With no lock held. */
+static void load_queued(struct wsi_spread *spread)
+{
+    wsock_room *room;
+
+    while ((room = take_queued(spread)) != NULL) {
+        pthread_mutex_lock(&room->lock);
+        if (may_load(room))
+            load(room);
+        else
+            end_turn(spread);
+        pthread_mutex_unlock(&room->lock);
+        wsock_room_unref(room);
+    }
+}
+
+/* When it is to be loaded once more, what was announced meanwhile may not have been
+ * heard. Its answer counts all the same: who always waited for a later one might wait for
+ * ever. */
+static void take_listed(wsock_room *room, const struct wsi_bus_answer *answer,
+                        struct wsi_room_posts *posts)
+{
+    struct wsi_roster *roster = &room->branch->roster;
+    const bool again = roster->stale, counts = !roster->outdated;
+
+    if (counts && answer->outcome == WSI_BUS_DONE)
+        take_answer(room, answer);
+    else if (!again)
+        fail(room);
+    if (again)
+        begin_load(room);
+    if (again && !roster->loaded)
+        return;
+    wsi_notices_tell(room, posts);
+    meet_all(room, posts);
+}
+
 static void run_listed(struct wsi_bus_receipt *receipt,
                        const struct wsi_bus_answer *answer)
 {
     struct wsi_roster *roster = WSI_CONTAINER_OF(receipt, struct wsi_roster, receipt);
     wsock_room *room = WSI_CONTAINER_OF(roster, struct wsi_branch, roster)->room;
+    struct wsi_spread *spread = spread_of(room);
     struct wsi_room_posts posts = {0};
 
+    end_turn(spread);
     pthread_mutex_lock(&room->lock);
     roster->loading = false;
-    if (roster->wanted && roster->stale) {
-        begin_load(room); /* what was announced meanwhile was not heard */
-    } else if (roster->wanted) {
-        if (answer->outcome == WSI_BUS_DONE)
-            take_answer(room, answer);
-        else
-            fail(room);
-        wsi_notices_tell(room, &posts);
-        meet_all(room, &posts);
-    }
+    if (roster->wanted)
+        take_listed(room, answer, &posts);
+    roster->outdated = false;
     pthread_mutex_unlock(&room->lock);
     wsi_room_post(room, &posts);
     wsock_room_unref(room);
+    load_queued(spread);
 }
 
 static void stop(wsock_room *room)
@@ -395,6 +492,7 @@ void wsi_roster_look(wsock_room *room)
         return;
     }
     roster->wanted = true;
+    roster->outdated = roster->loading;
     roster->receipt.done = run_listed;
     begin_load(room);
 }
@@ -514,6 +612,7 @@ static void run_nodes(struct wsi_bus_receipt *receipt,
 void wsi_rosters_init(struct wsi_rosters *rosters)
 {
     wsi_list_init(&rosters->list);
+    wsi_list_init(&rosters->queue);
     rosters->receipt.done = run_nodes;
 }
 
@@ -606,6 +705,7 @@ void wsi_rosters_turn(struct wsi_spread *spread)
 
     look_at_nodes(spread);
     tell_others(spread);
+    load_queued(spread);
     for (int i = 0; i < RECOUNTS_A_TURN && (room = take_old(spread)) != NULL; i++) {
         pthread_mutex_lock(&room->lock);
         begin_load(room);

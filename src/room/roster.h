@@ -15,6 +15,10 @@
  * its answer, which may be older.
  *
  * Who joins before the first load waits for it (`unmet`), since `joined` tells of all.
+ *
+ * A server may have very many rooms, and a broker only so much time: of all that are to
+ * be loaded LISTS_AT_ONCE are under way, the others queue; and of those that were loaded
+ * before only some are added in each turn of the house.
  */
 #ifndef WSI_ROOM_ROSTER_H
 #define WSI_ROOM_ROSTER_H
@@ -39,13 +43,15 @@ struct wsi_wire;
 /* Of a room: in its branch. */
 struct wsi_roster {
     /* Under the spread's lock: */
-    struct wsi_list node; /* in its rosters */
+    struct wsi_list node; /* in its rosters: their list, or */
+    bool queued;          /* their queue */
     uint64_t asked_ms;    /* when it was loaded last, */
     uint64_t recount;     /* for which recount */
     /* Under the room's lock: */
     bool wanted;         /* somebody here is told of people */
     bool loaded;         /* once, since it was wanted */
     bool loading;        /* an answer is to come, with a reference to the room */
+    bool outdated;       /* it is of no use: who goes was not heard of meanwhile */
     bool stale;          /* load it, once again_ms has come */
     bool is_said;        /* who was here before the cluster */
     bool unsaid;         /* of somebody here the bus does not know */
@@ -69,14 +75,16 @@ struct wsi_far {
     uint8_t id[WSI_BUS_NODE_ID_SIZE];
 };
 
-/* All that a server keeps; under the spread's lock. Zero-initialise, but the list. */
+/* All that a server keeps; under the spread's lock. Zero-initialise, but the lists. */
 struct wsi_rosters {
     struct wsi_list list; /* wsi_roster.node, the one that was loaded first comes first */
-    uint64_t recount;     /* what was loaded for another one is loaded again */
-    uint64_t recount_ms;  /* when there is to be one more; 0: none is due */
-    uint64_t tell_ms;     /* have other nodes do so; 0: no */
-    uint64_t asked_ms;    /* which nodes there are: each beat, on the house's worker, */
-    uint64_t nodes;       /* and a digest of them */
+    struct wsi_list queue; /* of those that are to be loaded, when fewer are */
+    unsigned under_way;    /* lists of rooms that are asked for */
+    uint64_t recount;      /* what was loaded for another one is loaded again */
+    uint64_t recount_ms;   /* when there is to be one more; 0: none is due */
+    uint64_t tell_ms;      /* have other nodes do so; 0: no */
+    uint64_t asked_ms;     /* which nodes there are: each beat, on the house's worker, */
+    uint64_t nodes;        /* and a digest of them */
     bool asking;
     struct wsi_bus_receipt receipt;
 };

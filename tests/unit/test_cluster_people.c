@@ -525,6 +525,118 @@ static void what_is_announced_during_a_load_counts_more(void **state)
     finish();
 }
 
+/* As often as a node in trouble may say that it was cut off. */
+static void who_waits_is_told_though_lists_are_asked_for_again_and_again(void **state)
+{
+    (void)state;
+    begin(NULL);
+    join(0, 0, "ann");
+    settle();
+    fault(WSI_FAULT_SLOW, 1000);
+    join(1, 1, "bob");
+    for (int i = 0; i < 12; i++) {
+        wsi_rosters_recount(wsi_registry_spread(room[1]->registry));
+        pass(250);
+    }
+    heard(1, "in 2 ann bob");
+    fault(WSI_FAULT_SLOW, 0);
+    finish();
+}
+
+static void a_list_from_before_nobody_listened_is_of_no_use(void **state)
+{
+    (void)state;
+    begin_with_two(NULL);
+    fault(WSI_FAULT_SLOW, 1000);
+    join(2, 2, "cat");
+    pass(1000);
+    assert_true(room[2]->branch->roster.loading);
+    leave(2, 2);
+    leave(1, 1);
+    settle();
+    peer[2].heard[0] = '\0';
+    assert_int_equal(wsock_room_join(room[2], peer[2].conn), 0);
+    pass(3000);
+    heard(2, "in 2 ann cat");
+    fault(WSI_FAULT_SLOW, 0);
+    finish();
+}
+
+enum { MANY = 200, AT_ONCE = 64, OF_ONE = 100 };
+
+static wsock_room *many[MANY];
+
+/* @return how many; how many there are under way. */
+static size_t count_loaded(size_t *under_way)
+{
+    size_t loaded = 0;
+
+    *under_way = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        loaded += many[i]->branch->roster.loaded;
+        *under_way += many[i]->branch->roster.loading;
+    }
+    return loaded;
+}
+
+static size_t count_loads(void)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < MANY; i++)
+        count += many[i]->branch->roster.load;
+    return count;
+}
+
+static void join_many(void)
+{
+    char name[16];
+
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "many%d", i);
+        assert_int_equal(wsock_server_room(server[1], &many[i], name), 0);
+        assert_int_equal(wsock_room_join(many[i], peer[1 + i / OF_ONE].conn), 0);
+    }
+    settle();
+}
+
+static void lists_of_many_rooms_are_not_loaded_all_at_once(void **state)
+{
+    size_t loaded, under_way, most = 0;
+
+    (void)state;
+    begin(NULL);
+    fault(WSI_FAULT_AWAY, 1);
+    connect_to(1, 1, "bob");
+    connect_to(2, 1, "cat");
+    join_many();
+    assert_int_equal(count_loaded(&under_way), 0);
+    fault(WSI_FAULT_SLOW, 1000);
+    fault(WSI_FAULT_AWAY, 0);
+    for (int i = 0; (loaded = count_loaded(&under_way)) < MANY - 1; i++) {
+        assert_true(i < 100);
+        assert_true(under_way <= AT_ONCE);
+        most = under_way > most ? under_way : most;
+        if (most == AT_ONCE) /* one of those that wait goes */
+            (void)wsock_room_leave(many[MANY - 1], peer[2].conn);
+        pass(100);
+    }
+    assert_int_equal(most, AT_ONCE);
+    assert_false(many[MANY - 1]->branch->roster.loaded);
+    fault(WSI_FAULT_SLOW, 0);
+    pass(10000);
+    /* And no more of them are renewed in a second, five turns at most. */
+    loaded = count_loads();
+    wsi_rosters_recount(wsi_registry_spread(many[0]->registry));
+    pass(1000);
+    assert_in_range(count_loads() - loaded, 4 * 16, 5 * 16);
+    pass(4000);
+    assert_true(count_loads() - loaded >= MANY - 1);
+    for (int i = 0; i < MANY; i++)
+        wsock_room_unref(many[i]);
+    finish();
+}
+
 static void people_are_kept_only_while_somebody_hears_of_them(void **state)
 {
     (void)state;
@@ -616,6 +728,9 @@ int main(void)
         TEST(a_short_cut_is_mended_within_some_beats),
         TEST(announcements_that_got_lost_are_found),
         TEST(what_is_announced_during_a_load_counts_more),
+        TEST(who_waits_is_told_though_lists_are_asked_for_again_and_again),
+        TEST(a_list_from_before_nobody_listened_is_of_no_use),
+        TEST(lists_of_many_rooms_are_not_loaded_all_at_once),
         TEST(people_are_kept_only_while_somebody_hears_of_them),
         TEST(who_comes_between_two_changes_hears_of_the_second),
         TEST(without_memory_people_are_found_later),
