@@ -83,7 +83,7 @@ static void tell(struct wlua_answer *answer, enum which which, const void *told)
 {
     unlink_answer(answer);
     wlua_happened(answer->slot, (struct wlua_event){
-                                    .kind = WLUA_ANSWER, .flags = which, .data = told});
+                                    .kind = WLUA_ANSWER, .flags = (int)which, .data = told});
     free_answer(answer);
 }
 
@@ -152,33 +152,21 @@ void wlua_on_joined(wsock_conn *conn, const wsock_joined *joined, void *user)
 
 /* ---- as values ---- */
 
-static void set_text(lua_State *L, const char *name, const char *value)
-{
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, name);
-}
-
-static void push_person(lua_State *L, const wsock_person *person)
+void wlua_push_person(lua_State *L, const wsock_person *person)
 {
     lua_createtable(L, 0, 3);
-    set_text(L, "identity", person->identity);
-    lua_pushinteger(L, (lua_Integer)person->conns);
-    lua_setfield(L, -2, "count");
-    if (person->info != NULL) {
-        lua_pushlstring(L, person->info, person->info_len);
-        lua_setfield(L, -2, "info");
-    }
+    wlua_set_text(L, "identity", person->identity);
+    wlua_set_integer(L, "count", (lua_Integer)person->conns);
+    wlua_set_bytes(L, "info", person->info, person->info_len);
 }
 
 static void push_node(lua_State *L, const wsock_node *node)
 {
     lua_createtable(L, 0, 4);
-    set_text(L, "id", node->id);
-    set_text(L, "name", node->name);
-    lua_pushinteger(L, (lua_Integer)node->conns);
-    lua_setfield(L, -2, "count");
-    lua_pushboolean(L, node->is_self != 0);
-    lua_setfield(L, -2, "is_self");
+    wlua_set_text(L, "id", node->id);
+    wlua_set_text(L, "name", node->name);
+    wlua_set_integer(L, "count", (lua_Integer)node->conns);
+    wlua_set_boolean(L, "is_self", node->is_self != 0);
 }
 
 static void push_listing(lua_State *L, const struct listing *told, enum which which)
@@ -190,7 +178,7 @@ static void push_listing(lua_State *L, const struct listing *told, enum which wh
     lua_createtable(L, (int)told->count, 0);
     for (size_t i = 0; i < told->count; i++) {
         if (which == PEOPLE)
-            push_person(L, (const wsock_person *)told->entries + i);
+            wlua_push_person(L, (const wsock_person *)told->entries + i);
         else
             push_node(L, (const wsock_node *)told->entries + i);
         lua_rawseti(L, -2, (int)i + 1);
@@ -214,22 +202,20 @@ void wlua_push_joined(lua_State *L, const wsock_joined *joined)
     lua_createtable(L, 0, 3);
     set_position(L, joined->epoch, joined->offset);
     if (joined->recovered >= 0) {
-        lua_pushboolean(L, joined->recovered);
-        lua_setfield(L, -2, "recovered");
+        wlua_set_boolean(L, "recovered", joined->recovered);
     }
-    lua_pushinteger(L, (lua_Integer)joined->count);
-    lua_setfield(L, -2, "missed");
+    wlua_set_integer(L, "missed", (lua_Integer)joined->count);
 }
 
 void wlua_push_published(lua_State *L, const wsock_published *published)
 {
     lua_createtable(L, 0, 4);
-    set_text(L, "outcome", published->outcome == WSOCK_STORED       ? "stored"
-                           : published->outcome == WSOCK_NOT_STORED ? "not stored"
-                                                                    : "unknown");
-    set_text(L, "why", published->why);
-    lua_pushnumber(L, (lua_Number)published->time_ms / 1000);
-    lua_setfield(L, -2, "time");
+    wlua_set_text(L, "outcome",
+                  published->outcome == WSOCK_STORED       ? "stored"
+                  : published->outcome == WSOCK_NOT_STORED ? "not stored"
+                                                           : "unknown");
+    wlua_set_text(L, "why", published->why);
+    wlua_set_seconds(L, "time", published->time_ms);
     set_position(L, published->epoch, published->offset);
 }
 

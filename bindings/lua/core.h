@@ -79,6 +79,15 @@ wsock_message *wlua_message(lua_State *L, int index);
 /** A whole number of that range. */
 int64_t wlua_integer(lua_State *L, int index, int64_t min, int64_t max);
 
+/** Set a field of the table on top. */
+void wlua_set_text(lua_State *L, const char *name, const char *value);
+void wlua_set_integer(lua_State *L, const char *name, lua_Integer value);
+void wlua_set_boolean(lua_State *L, const char *name, bool value);
+/** To seconds. */
+void wlua_set_seconds(lua_State *L, const char *name, int64_t value_ms);
+/** Bytes; left out when they are NULL. */
+void wlua_set_bytes(lua_State *L, const char *name, const void *data, size_t len);
+
 /* ---- what the library points to ---- */
 
 /** The user pointer of a registration, connection, request, timer or call. */
@@ -246,6 +255,7 @@ int wlua_push_answer(lua_State *L, const struct wlua_event *event);
 void wlua_lose_answer(struct wlua_state *state);
 void wlua_push_published(lua_State *L, const wsock_published *published);
 void wlua_push_joined(lua_State *L, const wsock_joined *joined);
+void wlua_push_person(lua_State *L, const wsock_person *person);
 
 /** Push an epoch and an offset; nil twice for epoch 0. */
 void wlua_push_place(lua_State *L, uint64_t epoch, uint64_t offset);

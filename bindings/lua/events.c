@@ -342,42 +342,28 @@ static void on_room_message(wsock_room *room, const wsock_room_message *message,
 
 /* ---- what run() asks for ---- */
 
-static void set_number(lua_State *L, const char *name, lua_Integer value)
-{
-    lua_pushinteger(L, value);
-    lua_setfield(L, -2, name);
-}
-
-static void set_text(lua_State *L, const char *name, const char *value)
-{
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, name);
-}
-
 static void push_close_info(lua_State *L, const wsock_close_info *info)
 {
     lua_createtable(L, 0, 12);
-    set_number(L, "code", info->code);
-    set_text(L, "reason", info->reason);
-    set_text(L, "detail", info->detail);
-    set_number(L, "cause", info->cause);
-    set_text(L, "cause_text", wsock_cause_text(info->cause));
-    set_number(L, "http_status", info->http_status);
-    set_number(L, "errno", info->sys_errno);
-    set_number(L, "began", info->began);
-    set_number(L, "tls_error", info->tls_error);
-    set_number(L, "tls_alert", info->tls_alert);
-    lua_pushboolean(L, info->opened != 0);
-    lua_setfield(L, -2, "opened");
+    wlua_set_integer(L, "code", info->code);
+    wlua_set_text(L, "reason", info->reason);
+    wlua_set_text(L, "detail", info->detail);
+    wlua_set_integer(L, "cause", info->cause);
+    wlua_set_text(L, "cause_text", wsock_cause_text(info->cause));
+    wlua_set_integer(L, "http_status", info->http_status);
+    wlua_set_integer(L, "errno", info->sys_errno);
+    wlua_set_integer(L, "began", info->began);
+    wlua_set_integer(L, "tls_error", info->tls_error);
+    wlua_set_integer(L, "tls_alert", info->tls_alert);
+    wlua_set_boolean(L, "opened", info->opened != 0);
 }
 
 static void push_state_info(lua_State *L, const wsock_state_info *info)
 {
     lua_createtable(L, 0, 4);
-    set_number(L, "state", info->state);
-    set_number(L, "attempt", info->attempt);
-    lua_pushnumber(L, (lua_Number)info->delay_ms / 1000);
-    lua_setfield(L, -2, "delay");
+    wlua_set_integer(L, "state", info->state);
+    wlua_set_integer(L, "attempt", info->attempt);
+    wlua_set_seconds(L, "delay", info->delay_ms);
     if (info->why != NULL) {
         push_close_info(L, info->why);
         lua_setfield(L, -2, "why");
@@ -390,17 +376,12 @@ static void push_member(lua_State *L, const wsock_member *member)
     push_conn(L, member->conn, false);
     lua_setfield(L, -2, "conn");
     if (*member->identity != '\0')
-        set_text(L, "identity", member->identity);
-    if (member->info != NULL) {
-        lua_pushlstring(L, member->info, member->info_len);
-        lua_setfield(L, -2, "info");
-    }
-    set_text(L, "reason", member->reason);
-    set_number(L, "how", member->how);
-    lua_pushboolean(L, member->first);
-    lua_setfield(L, -2, "first");
-    lua_pushboolean(L, member->last);
-    lua_setfield(L, -2, "last");
+        wlua_set_text(L, "identity", member->identity);
+    wlua_set_bytes(L, "info", member->info, member->info_len);
+    wlua_set_text(L, "reason", member->reason);
+    wlua_set_integer(L, "how", member->how);
+    wlua_set_boolean(L, "first", member->first);
+    wlua_set_boolean(L, "last", member->last);
 }
 
 static int take_message(lua_State *L, const struct wlua_event *event, bool has_hooks)
@@ -693,7 +674,7 @@ static int set_functions(lua_State *L)
     struct wlua_state *state = wlua_state_of(L);
 
     luaL_newmetatable(L, WEAK);
-    set_text(L, "__mode", "v");
+    wlua_set_text(L, "__mode", "v");
     for (int i = WLUA_PART; i < WLUA_FUNCTIONS; i++) {
         lua_rawgeti(L, 2, i);
         state->function_refs[i] = wlua_ref(L, state);

@@ -238,3 +238,35 @@ int64_t wlua_integer(lua_State *L, int index, int64_t min, int64_t max)
         luaL_argerror(L, index, "whole number expected");
     return (int64_t)number;
 }
+
+void wlua_set_text(lua_State *L, const char *name, const char *value)
+{
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, name);
+}
+
+void wlua_set_integer(lua_State *L, const char *name, lua_Integer value)
+{
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, name);
+}
+
+void wlua_set_boolean(lua_State *L, const char *name, bool value)
+{
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, name);
+}
+
+void wlua_set_seconds(lua_State *L, const char *name, int64_t value_ms)
+{
+    lua_pushnumber(L, (lua_Number)value_ms / 1000);
+    lua_setfield(L, -2, name);
+}
+
+void wlua_set_bytes(lua_State *L, const char *name, const void *data, size_t len)
+{
+    if (data == NULL)
+        return;
+    lua_pushlstring(L, data, len);
+    lua_setfield(L, -2, name);
+}

@@ -353,17 +353,7 @@ static int told_message(const wsock_room_message *message, void *L)
 /* (list, person) */
 static int append_person(lua_State *L)
 {
-    const wsock_person *person = lua_touserdata(L, 2);
-
-    lua_createtable(L, 0, 3);
-    lua_pushstring(L, person->identity);
-    lua_setfield(L, -2, "identity");
-    lua_pushinteger(L, (lua_Integer)person->conns);
-    lua_setfield(L, -2, "count");
-    if (person->info != NULL) {
-        lua_pushlstring(L, person->info, person->info_len);
-        lua_setfield(L, -2, "info");
-    }
+    wlua_push_person(L, lua_touserdata(L, 2));
     lua_rawseti(L, 1, (int)LENGTH(L, 1) + 1);
     return 0;
 }
@@ -373,25 +363,18 @@ void wlua_push_room_message(lua_State *L, const wsock_room_message *message)
     lua_createtable(L, 0, 10);
     lua_pushlstring(L, message->data, message->len);
     lua_setfield(L, -2, "data");
-    lua_pushboolean(L, message->type == WSOCK_BINARY);
-    lua_setfield(L, -2, "binary");
-    lua_pushboolean(L, message->is_json);
-    lua_setfield(L, -2, "json");
-    lua_pushstring(L, message->event);
-    lua_setfield(L, -2, "event");
+    wlua_set_boolean(L, "binary", message->type == WSOCK_BINARY);
+    wlua_set_boolean(L, "json", message->is_json);
+    wlua_set_text(L, "event", message->event);
     if (*message->from != '\0') {
-        lua_pushstring(L, message->from);
-        lua_setfield(L, -2, "from");
+        wlua_set_text(L, "from", message->from);
     }
-    lua_pushstring(L, message->key);
-    lua_setfield(L, -2, "key");
-    lua_pushnumber(L, (lua_Number)message->time_ms / 1000);
-    lua_setfield(L, -2, "time");
+    wlua_set_text(L, "key", message->key);
+    wlua_set_seconds(L, "time", message->time_ms);
     wlua_push_place(L, message->epoch, message->offset);
     lua_setfield(L, -3, "offset");
     lua_setfield(L, -2, "epoch");
-    lua_pushinteger(L, (lua_Integer)message->prev);
-    lua_setfield(L, -2, "prev");
+    wlua_set_integer(L, "prev", (lua_Integer)message->prev);
 }
 
 /* (list, message) */

@@ -185,21 +185,26 @@ static int open_log(struct wlua_state *state)
     return r;
 }
 
+/* As in a new process. A parent's threads, and what they held, did not come along: leave
+ * it all. */
+static void begin_anew(struct wlua_state *state)
+{
+    state->runtime = NULL;
+    state->queue = NULL;
+    state->log = NULL;
+    state->kept = NULL;
+    state->answers = NULL;
+    state->for_tests = false;
+    state->dispatching = false;
+    state->process = wlua_process;
+}
+
 int wlua_start(struct wlua_state *state)
 {
     int r = 0;
 
-    if (state->process != wlua_process) {
-        /* The parent's threads, and what they held, did not come along: leave it all. */
-        state->runtime = NULL;
-        state->queue = NULL;
-        state->log = NULL;
-        state->kept = NULL;
-        state->answers = NULL;
-        state->for_tests = false;
-        state->dispatching = false;
-        state->process = wlua_process;
-    }
+    if (state->process != wlua_process)
+        begin_anew(state);
     if (state->runtime == NULL)
         r = wsock_runtime_new(&state->runtime);
     if (r == 0 && state->queue == NULL)
@@ -372,13 +377,8 @@ static int test_runtime(lua_State *L)
 
         r = wsock_testing_new(&made, seed);
         if (r == 0) {
-            state->process = wlua_process;
-            state->kept = NULL;
-            state->answers = NULL;
-            state->dispatching = false;
+            begin_anew(state);
             state->runtime = made;
-            state->queue = NULL;
-            state->log = NULL;
             state->for_tests = true;
         }
     }
