@@ -137,7 +137,7 @@ static PyObject *get_room(PyObject *self, void *Py_UNUSED(closure))
 
     if (ask == NULL)
         return NULL;
-    return wpy_text(*room != '\0' ? room : NULL);
+    return wpy_text_unless_empty(room);
 }
 
 /* (type, payload), or None where nothing is said. */

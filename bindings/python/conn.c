@@ -276,12 +276,8 @@ static PyObject *get_owner(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *get_identity(PyObject *self, void *Py_UNUSED(closure))
 {
     wsock_conn *conn = wpy_pointer(self, WPY_conn);
-    const char *identity;
 
-    if (conn == NULL)
-        return NULL;
-    identity = wsock_conn_identity(conn);
-    return wpy_text(*identity != '\0' ? identity : NULL);
+    return conn != NULL ? wpy_text_unless_empty(wsock_conn_identity(conn)) : NULL;
 }
 
 static int set_identity(PyObject *self, PyObject *value, void *Py_UNUSED(closure))

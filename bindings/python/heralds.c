@@ -27,10 +27,10 @@ static void tell_member(const wsock_member *member, void *user, enum wpy_event e
         return;
     tell(hooks, event,
          Py_BuildValue("(NNy#NNNi)", wpy_conn_shown(member->conn),
-                       wpy_text(*member->identity != '\0' ? member->identity : NULL),
-                       member->info, (Py_ssize_t)member->info_len,
-                       wpy_text(member->reason), PyBool_FromLong(member->first),
-                       PyBool_FromLong(member->last), (int)member->how));
+                       wpy_text_unless_empty(member->identity), member->info,
+                       (Py_ssize_t)member->info_len, wpy_text(member->reason),
+                       PyBool_FromLong(member->first), PyBool_FromLong(member->last),
+                       (int)member->how));
 }
 
 static void on_join(wsock_room *room, const wsock_member *member, void *user)
@@ -52,8 +52,7 @@ PyObject *wpy_room_message(const wsock_room_message *message)
         wpy_text(message->key), (unsigned long long)message->epoch,
         (unsigned long long)message->offset, (unsigned long long)message->prev,
         (long long)message->time_ms, wpy_text(message->event),
-        wpy_text(*message->from != '\0' ? message->from : NULL),
-        PyBool_FromLong(message->is_json));
+        wpy_text_unless_empty(message->from), PyBool_FromLong(message->is_json));
 }
 
 static void on_message(wsock_room *room, const wsock_room_message *message, void *user)

@@ -77,6 +77,7 @@ PyObject *wpy_raise(int code, const char *detail);
 /* ---- values (value.c) ---- */
 
 PyObject *wpy_text(const char *text); /* NULL: None */
+PyObject *wpy_text_unless_empty(const char *text); /* "": None */
 PyObject *wpy_pair(const char *name, const char *value);
 
 /* The bytes of a str (UTF-8) or of a bytes-like object. */

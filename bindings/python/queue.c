@@ -48,24 +48,6 @@ static void let_all_go(struct wpy_queue *queue)
 
 /* ---- exceptions in handlers ---- */
 
-/* With the exception set: it leaves the dispatch that is under way. */
-static void let_out(struct wpy_queue *queue)
-{
-    PyObject *type, *value, *trace;
-
-    PyErr_Fetch(&type, &value, &trace);
-    PyErr_NormalizeException(&type, &value, &trace);
-    if (trace != NULL)
-        PyException_SetTraceback(value, trace);
-    Py_XDECREF(type);
-    Py_XDECREF(trace);
-    if (queue->failure == NULL)
-        queue->failure = value;
-    else
-        Py_XDECREF(value);
-    wsock_queue_wake(queue->handle.pointer);
-}
-
 /* @return the exception that is set, with its traceback, and none is any more. */
 static PyObject *take_exception(void)
 {
@@ -78,6 +60,18 @@ static PyObject *take_exception(void)
     Py_XDECREF(type);
     Py_XDECREF(trace);
     return value;
+}
+
+/* With the exception set: it leaves the dispatch that is under way. */
+static void let_out(struct wpy_queue *queue)
+{
+    PyObject *error = take_exception();
+
+    if (queue->failure == NULL)
+        queue->failure = error;
+    else
+        Py_XDECREF(error);
+    wsock_queue_wake(queue->handle.pointer);
 }
 
 static bool hand_to(PyObject *handler, PyObject *error, PyObject *subject)

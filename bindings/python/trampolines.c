@@ -28,6 +28,18 @@ static bool call(struct wpy_hooks *hooks, enum wpy_event event, PyObject **argum
 
 /* ---- connections ---- */
 
+/* @return (a new reference) the object that a handler is told of; NULL: nobody listens,
+ * or there is none, which is dealt with. */
+static struct wpy_conn *subject_of(wsock_conn *conn, struct wpy_hooks *hooks,
+                                   enum wpy_event event)
+{
+    struct wpy_conn *self = hooks->fn[event] != NULL ? wpy_conn_of(conn, hooks) : NULL;
+
+    if (self == NULL && PyErr_Occurred())
+        wpy_failed(hooks->queue, on_error_of(hooks), NULL);
+    return self;
+}
+
 /* The common frame of all that is about a connection. */
 static void tell(wsock_conn *conn, void *user, enum wpy_event event, PyObject **arguments,
                  size_t count)
@@ -37,13 +49,11 @@ static void tell(wsock_conn *conn, void *user, enum wpy_event event, PyObject **
 
     if (hooks == NULL)
         return;
-    self = hooks->fn[event] != NULL ? wpy_conn_of(conn, hooks) : NULL;
+    self = subject_of(conn, hooks, event);
     if (self != NULL) {
         arguments[1] = (PyObject *)self;
         call(hooks, event, arguments, count);
         Py_DECREF(self);
-    } else if (PyErr_Occurred()) {
-        wpy_failed(hooks->queue, on_error_of(hooks), NULL);
     }
     Py_DECREF(hooks);
 }
@@ -91,7 +101,7 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
 
     if (hooks == NULL)
         return;
-    self = hooks->fn[WPY_ON_MESSAGE] != NULL ? wpy_conn_of(conn, hooks) : NULL;
+    self = subject_of(conn, hooks, WPY_ON_MESSAGE);
     if (self != NULL) {
         arguments[1] = (PyObject *)self;
         arguments[2] = decoded(hooks, type, data, len);
@@ -101,8 +111,6 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
             call(hooks, WPY_ON_MESSAGE, arguments, 2);
         Py_XDECREF(arguments[2]);
         Py_DECREF(self);
-    } else if (PyErr_Occurred()) {
-        wpy_failed(hooks->queue, on_error_of(hooks), NULL);
     }
     Py_DECREF(hooks);
 }
@@ -295,23 +303,25 @@ static void on_request_cancelled(wsock_request *request, void *user)
 
 /* ---- servers and clients as a whole ---- */
 
+/* Tell of a server or client. What could not be made is told of nothing.
+ * @param hooks (consumed) @param info (consumed, nullable: nothing is said beside) */
 static void about_owner(struct wpy_hooks *hooks, enum wpy_event event, PyObject *info)
 {
     PyObject *owner = Py_NewRef(hooks->owner != NULL ? hooks->owner : Py_None);
     PyObject *arguments[3] = {NULL, owner, info};
+    PyObject *fn = Py_XNewRef(hooks->fn[event]), *result = NULL;
 
-    if (hooks->fn[event] != NULL) {
-        PyObject *fn = Py_NewRef(hooks->fn[event]);
-        PyObject *result = PyObject_Vectorcall(
+    if (fn != NULL && PyErr_Occurred() == NULL)
+        result = PyObject_Vectorcall(
             fn, arguments + 1, (info != NULL ? 2u : 1u) | PY_VECTORCALL_ARGUMENTS_OFFSET,
             NULL);
-
-        Py_DECREF(fn);
-        if (result == NULL)
-            wpy_failed(hooks->queue, on_error_of(hooks), NULL);
-        Py_XDECREF(result);
-    }
+    if (PyErr_Occurred() != NULL)
+        wpy_failed(hooks->queue, on_error_of(hooks), NULL);
+    Py_XDECREF(result);
+    Py_XDECREF(fn);
+    Py_XDECREF(info);
     Py_DECREF(owner);
+    Py_DECREF(hooks);
 }
 
 static void on_stopped(wsock_server *server, void *user)
@@ -321,45 +331,34 @@ static void on_stopped(wsock_server *server, void *user)
     (void)server;
     if (hooks != NULL)
         about_owner(hooks, WPY_ON_STOPPED, NULL);
-    Py_XDECREF(hooks);
 }
 
 static void on_cluster(wsock_server *server, int state, const char *why, void *user)
 {
     struct wpy_hooks *hooks = wpy_hooks_of(user);
-    PyObject *told;
 
     (void)server;
-    if (hooks == NULL)
-        return;
-    told = Py_BuildValue("(iN)", state, wpy_text(why));
-    if (told != NULL)
-        about_owner(hooks, WPY_ON_CLUSTER, told);
-    else
-        wpy_failed(hooks->queue, on_error_of(hooks), NULL);
-    Py_XDECREF(told);
-    Py_DECREF(hooks);
+    if (hooks != NULL)
+        about_owner(hooks, WPY_ON_CLUSTER, Py_BuildValue("(iN)", state, wpy_text(why)));
+}
+
+static PyObject *state_info_of(const wsock_state_info *info)
+{
+    PyObject *why = info->why != NULL ? close_info_of(info->why) : Py_NewRef(Py_None);
+
+    return why != NULL ? PyObject_CallFunction(wpy_classes.state_info, "iidN",
+                                               (int)info->state, (int)info->attempt,
+                                               (double)info->delay_ms / 1000, why)
+                       : NULL;
 }
 
 static void on_state(wsock_client *client, const wsock_state_info *info, void *user)
 {
     struct wpy_hooks *hooks = wpy_hooks_of(user);
-    PyObject *why, *told;
 
     (void)client;
-    if (hooks == NULL)
-        return;
-    why = info->why != NULL ? close_info_of(info->why) : Py_NewRef(Py_None);
-    told = why != NULL ? PyObject_CallFunction(wpy_classes.state_info, "iidN",
-                                               (int)info->state, (int)info->attempt,
-                                               (double)info->delay_ms / 1000, why)
-                       : NULL;
-    if (told != NULL)
-        about_owner(hooks, WPY_ON_STATE, told);
-    else
-        wpy_failed(hooks->queue, on_error_of(hooks), NULL);
-    Py_XDECREF(told);
-    Py_DECREF(hooks);
+    if (hooks != NULL)
+        about_owner(hooks, WPY_ON_STATE, state_info_of(info));
 }
 
 /* ---- telling the library ---- */

@@ -12,6 +12,11 @@ PyObject *wpy_text(const char *text)
     return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "surrogateescape");
 }
 
+PyObject *wpy_text_unless_empty(const char *text)
+{
+    return wpy_text(*text != '\0' ? text : NULL);
+}
+
 PyObject *wpy_pair(const char *name, const char *value)
 {
     return Py_BuildValue("(NN)", wpy_text(name), wpy_text(value));
