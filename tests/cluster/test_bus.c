@@ -93,6 +93,24 @@ static void who_left_hears_no_more(void **state)
     end();
 }
 
+/* What was asked for last holds, also while the broker is still answering the former. */
+static void who_left_and_came_again_at_once_hears(void **state)
+{
+    const char *room = room_of_its_own();
+
+    (void)state;
+    begin();
+    node_subscribe(&b, room);
+    for (size_t i = 1; i <= 20; i++) {
+        b.type->unsubscribe(b.bus, room);
+        assert_int_equal(b.type->subscribe(b.bus, room), 0);
+        node_await(&b, SUBSCRIBED, room, i + 1);
+        say(&a, room, "one");
+        node_await(&b, PLAIN, room, i);
+    }
+    end();
+}
+
 static void one_node_and_all_nodes_are_spoken_to(void **state)
 {
     char id[33];
@@ -596,6 +614,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(who_is_subscribed_hears_all_in_order),
         TEST(who_left_hears_no_more),
+        TEST(who_left_and_came_again_at_once_hears),
         TEST(one_node_and_all_nodes_are_spoken_to),
         TEST(who_hears_all_rooms_hears_each),
         TEST(names_stay_apart_whatever_is_in_them),

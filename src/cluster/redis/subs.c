@@ -113,7 +113,10 @@ static void on_answered(struct wsi_op *op, const redisReply *reply)
     (void)reply;
     wsi_op_free(op);
     if (leaves) {
+        struct wsi_peer *peer = wsi_topology_peer(bus, sub->slot);
+
         go_idle(bus, sub);
+        wsi_subs_ask(peer); /* it may be wanted again since */
     } else {
         sub->state = WSI_SUB_UP;
         settle(bus, sub);
