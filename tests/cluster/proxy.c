@@ -84,7 +84,10 @@ static void from_node(struct proxy *proxy, struct proxy_pair *pair)
         say_blob(proxy, pair);
     else if (mode == PROXY_REPEAT && has_word(proxy, data, (size_t)n))
         send_all(pair->node, proxy->blob, proxy->blob_len);
-    else if (pair->broker >= 0)
+    else if (mode == PROXY_ONCE && has_word(proxy, data, (size_t)n)) {
+        atomic_store(&proxy->mode, PROXY_PASS);
+        send_all(pair->node, proxy->blob, proxy->blob_len);
+    } else if (pair->broker >= 0)
         send_all(pair->broker, data, (size_t)n);
 }
 

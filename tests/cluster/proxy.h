@@ -16,6 +16,7 @@ enum proxy_mode {
     PROXY_CUT,    /* the connection on which `budget` bytes of the broker are used up */
     PROXY_ANSWER, /* to what has the word comes `blob`, and nothing more */
     PROXY_REPEAT, /* the same each time; the rest passes */
+    PROXY_ONCE,   /* the same the first time */
     PROXY_FAKE,   /* there is no broker: whatever is said, `blob` comes, once */
 };
 

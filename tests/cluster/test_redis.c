@@ -390,6 +390,29 @@ static void a_master_that_became_a_replica_is_left(void **state)
     redis_end(&redis);
 }
 
+/* It refuses for a while, as while a script takes its time; then it does not. */
+static void a_subscription_that_was_refused_is_asked_for_again(void **state)
+{
+    static const char busy[] = "-BUSY Redis is busy running a script.\r\n";
+    struct proxy proxy;
+    struct node node;
+
+    (void)state;
+    nodes_begin();
+    proxy_start(&proxy, shared.port);
+    node_init(&node, url_of(proxy.port));
+    node.config.beat_ms = 300;
+    node_open(&node);
+    node_await(&node, UP, NULL, 1);
+    proxy_set(&proxy, PROXY_ONCE, busy, sizeof busy - 1);
+    node_subscribe(&node, PROXY_WORD);
+    assert_int_equal(atomic_load(&proxy.mode), PROXY_PASS);
+    it_works(&node, PROXY_WORD);
+    node_close(&node);
+    proxy_stop(&proxy);
+    nodes_end();
+}
+
 /* ---- presence ---- */
 
 /* The other program: a node that says who is there until it is killed. */
@@ -800,6 +823,7 @@ int main(int argc, char **argv)
         TEST(scripts_that_it_forgot_are_given_again),
         TEST(without_memory_it_takes_nothing),
         TEST(a_master_that_became_a_replica_is_left),
+        TEST(a_subscription_that_was_refused_is_asked_for_again),
         TEST(who_was_on_a_node_that_died_is_gone),
         TEST(what_the_broker_forgot_of_presence_is_said_again),
         TEST(a_broker_that_talks_nonsense_stays_away),

@@ -203,6 +203,7 @@ struct wsi_sub {
     enum wsi_bus_kind kind;
     enum wsi_sub_state state;
     bool wanted, pattern;
+    bool is_refused;     /* since it was up last; that was logged */
     uint64_t tell_at_ms; /* pattern: when everybody will have heard of it; 0: told */
     uint16_t slot;
     size_t channel_len;
@@ -316,6 +317,7 @@ struct wsi_bus {
     struct wsi_list all_subs;
     struct wsi_sub *own[2];                /* of this node, and of all nodes */
     struct wsi_sub *pattern;               /* (nullable) of all rooms */
+    uint64_t ask_again_ms;                 /* for what was refused; 0: nothing was */
     struct wsi_table rooms, entries;       /* presence of this node */
     struct wsi_list idle_rooms, due_rooms; /* wsi_here.link */
     size_t renewing;

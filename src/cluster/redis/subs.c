@@ -119,8 +119,20 @@ static void on_answered(struct wsi_op *op, const redisReply *reply)
         wsi_subs_ask(peer); /* it may be wanted again since */
     } else {
         sub->state = WSI_SUB_UP;
+        sub->is_refused = false;
         settle(bus, sub);
     }
+}
+
+/* It is asked for once more in a while: what stands against it may pass. */
+static void refused(struct wsi_bus *bus, struct wsi_sub *sub, const char *why)
+{
+    if (!sub->is_refused)
+        wsi_bus_log(bus, WSOCK_LOG_WARN, "Redis refuses a subscription: %s", why);
+    sub->is_refused = true;
+    if (bus->ask_again_ms == 0)
+        bus->ask_again_ms = wsi_bus_now(bus) + bus->beat_ms;
+    wsi_bus_wake(bus, bus->ask_again_ms);
 }
 
 /* Refused, or the wire has failed: then wsi_subs_lost() sees to it. */
@@ -140,7 +152,7 @@ static void on_ended(struct wsi_op *op, enum wsi_bus_outcome outcome, const char
     if (again || !sub->wanted)
         go_idle(bus, sub);
     else
-        wsi_bus_log(bus, WSOCK_LOG_WARN, "Redis refuses a subscription: %s", why);
+        refused(bus, sub, why);
     if (again)
         wsi_subs_ask(wsi_topology_peer(bus, sub->slot));
 }
@@ -215,7 +227,18 @@ static void settle(struct wsi_bus *bus, struct wsi_sub *sub)
         wsi_subs_ask(wire->peer);
 }
 
-uint64_t wsi_subs_check(struct wsi_bus *bus, uint64_t now_ms)
+static uint64_t check_refused(struct wsi_bus *bus, uint64_t now_ms)
+{
+    if (bus->ask_again_ms == 0)
+        return UINT64_MAX;
+    if (now_ms < bus->ask_again_ms)
+        return bus->ask_again_ms;
+    bus->ask_again_ms = 0;
+    wsi_subs_place(bus);
+    return UINT64_MAX; /* another refusal sets it */
+}
+
+static uint64_t check_pattern(struct wsi_bus *bus, uint64_t now_ms)
 {
     struct wsi_sub *sub = bus->pattern;
 
@@ -226,6 +249,14 @@ uint64_t wsi_subs_check(struct wsi_bus *bus, uint64_t now_ms)
     sub->tell_at_ms = 0;
     tell(bus, sub);
     return UINT64_MAX;
+}
+
+uint64_t wsi_subs_check(struct wsi_bus *bus, uint64_t now_ms)
+{
+    const uint64_t refused_ms = check_refused(bus, now_ms);
+    const uint64_t pattern_ms = check_pattern(bus, now_ms);
+
+    return refused_ms < pattern_ms ? refused_ms : pattern_ms;
 }
 
 void wsi_subs_place(struct wsi_bus *bus)
