@@ -2,48 +2,24 @@
 /* Rooms of several servers that share a broker, by a clock that the test moves. */
 #include "test.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <wsock/wsock.h>
-
 #include "api/runtime.h"
 #include "api/server.h"
-#include "cluster/memory.h"
 #include "cluster/services.h"
+#include "cluster_scene.h"
 #include "room/branch.h"
 #include "room/room.h"
 #include "room/spread.h"
 
-enum { NODES = 3, CLIENTS = 8 };
-
-struct peer {
-    wsock_client *client;
-    wsock_conn *conn; /* the server's end, a reference */
-    char heard[1024];
-};
-
-static wsock_runtime *runtime;
-static wsock_server *server[NODES];
-static wsock_room *room[NODES];
-static struct peer peer[CLIENTS];
-static int opening; /* the peer that connects */
 static char seen[1024];
-static const char *const *room_options;
 
 static void note(char *to, size_t size, const char *text, size_t len)
 {
     const size_t at = strlen(to);
 
     snprintf(to + at, size - at, "%s%.*s", at > 0 ? " " : "", (int)len, text);
-}
-
-static void on_open(wsock_conn *conn, void *user)
-{
-    (void)user;
-    wsock_conn_unref(peer[opening].conn); /* one that was lost */
-    peer[opening].conn = wsock_conn_ref(conn);
 }
 
 static void on_heard(wsock_conn *conn, int type, const void *data, size_t len, void *user)
@@ -54,74 +30,13 @@ static void on_heard(wsock_conn *conn, int type, const void *data, size_t len, v
     note(to->heard, sizeof to->heard, data, len);
 }
 
-static void make_node(int i)
-{
-    wsock_endpoint *endpoint;
-    char url[32], name[8];
-
-    snprintf(url, sizeof url, "ws://n%d", i);
-    snprintf(name, sizeof name, "node%d", i);
-    assert_int_equal(wsock_server_new(runtime, &server[i]), 0);
-    assert_int_equal(wsock_server_set(server[i], "cluster", "memory:test"), 0);
-    assert_int_equal(wsock_server_set(server[i], "cluster_name", name), 0);
-    assert_int_equal(wsock_server_set(server[i], "cluster_queue_bytes", "1KiB"), 0);
-    assert_int_equal(wsock_server_endpoint(server[i], &endpoint, "/"), 0);
-    assert_int_equal(wsock_endpoint_on_open(endpoint, on_open, NULL, NULL), 0);
-    assert_int_equal(wsock_server_listen(server[i], url), 0);
-    wsock_endpoint_unref(endpoint);
-}
-
-static void settle(void)
-{
-    assert_int_equal(wsock_testing_run(runtime), 0);
-}
-
 /* @param options (nullable) of the room "r", which each node holds. */
 static void begin(const char *const *options)
 {
-    memset(peer, 0, sizeof peer);
+    static const char *const small[] = {"cluster_queue_bytes", "1KiB", NULL};
+
     seen[0] = '\0';
-    room_options = options;
-    assert_int_equal(wsock_testing_new(&runtime, 1), 0);
-    for (int i = 0; i < NODES; i++)
-        make_node(i);
-    for (int i = 0; i < NODES; i++)
-        assert_int_equal(wsock_server_make_room(server[i], &room[i], "r", options), 0);
-    settle();
-}
-
-static void finish(void)
-{
-    for (int i = 0; i < NODES; i++) {
-        wsock_room_unref(room[i]);
-        wsock_server_free(server[i]);
-        room[i] = NULL;
-    }
-    for (int i = 0; i < CLIENTS; i++) {
-        if (peer[i].client != NULL)
-            wsock_client_stop(peer[i].client, 1000, NULL);
-        wsock_client_unref(peer[i].client);
-        wsock_conn_unref(peer[i].conn);
-    }
-    settle();
-    assert_int_equal(wsock_testing_advance(runtime, 20000), 0);
-    wsock_runtime_free(runtime);
-}
-
-/* A client of a node, which is in no room yet. */
-static wsock_conn *connect_to(int i, int node)
-{
-    char url[32];
-
-    snprintf(url, sizeof url, "ws://n%d/", node);
-    opening = i;
-    assert_int_equal(wsock_runtime_client(runtime, &peer[i].client, url), 0);
-    assert_int_equal(wsock_client_on_message(peer[i].client, on_heard, &peer[i], NULL),
-                     0);
-    assert_int_equal(wsock_client_start(peer[i].client), 0);
-    settle();
-    assert_non_null(peer[i].conn);
-    return peer[i].conn;
+    begin_scene(&(struct scene){small, options, on_heard});
 }
 
 static wsock_conn *join(int i, int node)
@@ -138,28 +53,11 @@ static void say(int node, const char *text)
     assert_true(wsock_room_broadcast(room[node], WSOCK_TEXT, text, strlen(text)) >= 0);
 }
 
-static void heard(int i, const char *text)
-{
-    settle();
-    assert_string_equal(peer[i].heard, text);
-    peer[i].heard[0] = '\0';
-}
-
 static void saw(const char *text)
 {
     settle();
     assert_string_equal(seen, text);
     seen[0] = '\0';
-}
-
-static void fault(enum wsi_bus_fault which, uint64_t value)
-{
-    assert_int_equal(wsi_bus_memory_fault("test", which, value), 0);
-}
-
-static void pass(uint64_t ms)
-{
-    assert_int_equal(wsock_testing_advance(runtime, ms), 0);
 }
 
 /* ---- plain rooms ---- */
@@ -469,13 +367,11 @@ static void who_comes_back_to_another_node_misses_nothing(void **state)
 /* A node that has just been started: it has the room, but does not know it yet. */
 static void restart(int node)
 {
-    wsock_room_unref(room[node]);
-    wsock_server_free(server[node]);
+    stop_node(node);
     settle();
-    assert_int_equal(wsock_testing_advance(runtime, 10000), 0);
+    pass(10000);
     make_node(node);
-    assert_int_equal(wsock_server_make_room(server[node], &room[node], "r", room_options),
-                     0);
+    make_room(node);
 }
 
 static void who_comes_before_the_room_is_loaded_waits(void **state)
@@ -836,8 +732,8 @@ static void what_was_asked_of_a_room_that_was_given_up_is_forgotten(void **state
     assert_int_equal(wsock_room_leave(near, peer[0].conn), 0);
     pass(24000);
     fault(WSI_FAULT_SLOW, 5000);
-    assert_int_equal(wsi_bus_memory_cut("test", "node0", true), 0);
-    assert_int_equal(wsi_bus_memory_cut("test", "node0", false), 0);
+    cut_node(0, true);
+    cut_node(0, false);
     pass(5500); /* it is subscribed, and loads */
     assert_true(near->branch->loading && near->branch->wanted);
     pass(2000);
@@ -1174,7 +1070,7 @@ static void nodes_can_be_listed(void **state)
     pass(6000);
     assert_int_equal(wsock_server_nodes(server[0], on_nodes, NULL), 0);
     saw("*node0:0 node1:1 node2:0");
-    assert_int_equal(wsi_bus_memory_cut("test", "node2", true), 0);
+    cut_node(2, true);
     assert_int_equal(wsock_server_nodes(server[1], on_nodes, NULL), 0);
     saw("node0:0 *node1:1");
     finish();

@@ -6,14 +6,11 @@
  */
 #include "test.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <wsock/wsock.h>
-
-#include "cluster/memory.h"
+#include "cluster_scene.h"
 #include "conn/member.h"
 #include "room/branch.h"
 #include "room/room.h"
@@ -22,19 +19,7 @@
 
 #define BEAT_MS UINT64_C(1000)
 
-enum { NODES = 3, CLIENTS = 8, NAMES = 16 };
-
-struct peer {
-    wsock_client *client;
-    wsock_conn *conn; /* the server's end, a reference */
-    char heard[1024];
-};
-
-static wsock_runtime *runtime;
-static wsock_server *server[NODES];
-static wsock_room *room[NODES];
-static struct peer peer[CLIENTS];
-static struct peer *opening; /* that connects */
+enum { NAMES = 16 };
 
 /* ---- frames, in short ---- */
 
@@ -105,111 +90,30 @@ static void on_heard(wsock_conn *conn, int type, const void *data, size_t len, v
 
 /* ---- nodes and clients ---- */
 
-static void settle(void)
-{
-    assert_int_equal(wsock_testing_run(runtime), 0);
-}
-
-static void pass(uint64_t ms)
-{
-    assert_int_equal(wsock_testing_advance(runtime, ms), 0);
-}
-
-static void on_open(wsock_conn *conn, void *user)
-{
-    (void)user;
-    wsock_conn_unref(opening->conn); /* one that was lost */
-    opening->conn = wsock_conn_ref(conn);
-}
-
-static void make_node(int i)
-{
-    wsock_endpoint *endpoint;
-    char url[32], name[8];
-
-    snprintf(url, sizeof url, "ws://n%d", i);
-    snprintf(name, sizeof name, "node%d", i);
-    assert_int_equal(wsock_server_new(runtime, &server[i]), 0);
-    assert_int_equal(wsock_server_set(server[i], "cluster", "memory:people"), 0);
-    assert_int_equal(wsock_server_set(server[i], "cluster_name", name), 0);
-    assert_int_equal(wsock_server_set(server[i], "cluster_beat", "1s"), 0);
-    assert_int_equal(wsock_server_endpoint(server[i], &endpoint, "/"), 0);
-    assert_int_equal(wsock_endpoint_on_open(endpoint, on_open, NULL, NULL), 0);
-    assert_int_equal(wsock_server_listen(server[i], url), 0);
-    wsock_endpoint_unref(endpoint);
-}
-
 static void begin(const char *const *options)
 {
-    memset(peer, 0, sizeof peer);
-    assert_int_equal(wsock_testing_new(&runtime, 1), 0);
-    for (int i = 0; i < NODES; i++)
-        make_node(i);
-    for (int i = 0; i < NODES; i++)
-        assert_int_equal(wsock_server_make_room(server[i], &room[i], "r", options), 0);
-    settle();
+    static const char *const beating[] = {"cluster_beat", "1s", NULL};
+
+    begin_scene(&(struct scene){beating, options, on_heard});
 }
 
-static void stop_node(int i)
+static void connect_as(int i, int node, const char *name)
 {
-    wsock_room_unref(room[i]);
-    wsock_server_free(server[i]);
-    room[i] = NULL;
-    server[i] = NULL;
-}
+    wsock_conn *conn = connect_to(i, node);
 
-static void finish(void)
-{
-    for (int i = 0; i < NODES; i++)
-        stop_node(i);
-    for (int i = 0; i < CLIENTS; i++) {
-        if (peer[i].client != NULL)
-            wsock_client_stop(peer[i].client, 1000, NULL);
-        wsock_client_unref(peer[i].client);
-        wsock_conn_unref(peer[i].conn);
-    }
-    settle();
-    pass(20000);
-    wsock_runtime_free(runtime);
-}
-
-static void connect_to(int i, int node, const char *name)
-{
-    char url[32];
-
-    snprintf(url, sizeof url, "ws://n%d/", node);
-    opening = &peer[i];
-    assert_int_equal(wsock_runtime_client(runtime, &peer[i].client, url), 0);
-    assert_int_equal(wsock_client_on_message(peer[i].client, on_heard, &peer[i], NULL),
-                     0);
-    assert_int_equal(wsock_client_start(peer[i].client), 0);
-    settle();
-    assert_non_null(peer[i].conn);
-    assert_int_equal(wsock_conn_set_identity(peer[i].conn, name), 0);
-    wsi_conn_set_form(peer[i].conn, WSI_FORM_V1);
+    assert_int_equal(wsock_conn_set_identity(conn, name), 0);
+    wsi_conn_set_form(conn, WSI_FORM_V1);
 }
 
 static void join(int i, int node, const char *name)
 {
-    connect_to(i, node, name);
+    connect_as(i, node, name);
     assert_int_equal(wsock_room_join(room[node], peer[i].conn), 0);
 }
 
 static void leave(int i, int node)
 {
     assert_int_equal(wsock_room_leave(room[node], peer[i].conn), 0);
-}
-
-static void heard_now(int i, const char *text)
-{
-    assert_string_equal(peer[i].heard, text);
-    peer[i].heard[0] = '\0';
-}
-
-static void heard(int i, const char *text)
-{
-    settle();
-    heard_now(i, text);
 }
 
 /* What follows a change is told in a frame of its own. */
@@ -219,17 +123,9 @@ static void rest(void)
     pass(200);
 }
 
-static void fault(enum wsi_bus_fault which, uint64_t value)
-{
-    assert_int_equal(wsi_bus_memory_fault("people", which, value), 0);
-}
-
 static void cut(int node, bool cut)
 {
-    char name[8];
-
-    snprintf(name, sizeof name, "node%d", node);
-    assert_int_equal(wsi_bus_memory_cut("people", name, cut), 0);
+    cut_node(node, cut);
     settle();
 }
 
@@ -290,12 +186,12 @@ static void infos_come_along(void **state)
 
     (void)state;
     begin(NULL);
-    connect_to(0, 0, "ann");
+    connect_as(0, 0, "ann");
     assert_int_equal(wsock_room_join_with(room[0], peer[0].conn, &how, NULL), 0);
     heard(0, "in 1 ann {\"ann\":[1]}}");
     join(1, 1, "bob");
     heard(1, "in 2 ann bob {\"ann\":[1]}}");
-    connect_to(2, 2, "cat");
+    connect_as(2, 2, "cat");
     assert_int_equal(wsock_room_join_with(room[2], peer[2].conn, &how, NULL), 0);
     rest();
     heard(1, "3 +cat {\"cat\":[1]}}");
@@ -607,8 +503,8 @@ static void lists_of_many_rooms_are_not_loaded_all_at_once(void **state)
     (void)state;
     begin(NULL);
     fault(WSI_FAULT_AWAY, 1);
-    connect_to(1, 1, "bob");
-    connect_to(2, 1, "cat");
+    connect_as(1, 1, "bob");
+    connect_as(2, 1, "cat");
     join_many();
     assert_int_equal(count_loaded(&under_way), 0);
     fault(WSI_FAULT_SLOW, 1000);
@@ -687,7 +583,7 @@ static bool join_failing(size_t nth)
     size_t refused;
 
     begin_with_two(NULL);
-    connect_to(2, 2, "cat");
+    connect_as(2, 2, "cat");
     test_fail_allocation(nth, 0);
     (void)wsock_room_join(room[2], peer[2].conn);
     (void)wsock_testing_run(runtime);
