@@ -552,6 +552,14 @@ static void set_position(wsock_room *room, uint64_t epoch, uint64_t offset)
         wsi_history_stop(room->history);
 }
 
+/* What was said up to an offset the broker does not keep any more. What was kept here
+ * from before goes as well: nobody would recover with it what lies between. */
+static void pass_gap(wsock_room *room, uint64_t epoch, uint64_t offset)
+{
+    if (offset > room->history->last)
+        set_position(room, epoch, offset);
+}
+
 /* @return 0; WSOCK_EAGAIN, WSOCK_ENOMEM when not all of it could be taken. */
 static int take_answer(wsock_room *room, const struct wsi_bus_answer *answer, bool first)
 {
@@ -570,14 +578,13 @@ static int take_answer(wsock_room *room, const struct wsi_bus_answer *answer, bo
                                  ? (uint64_t)(answer->time_ms - kept->time_ms)
                                  : 0;
 
-        if (kept->offset > history->last)
-            r = deliver_kept(room, newest->epoch, kept, first, age);
+        if (kept->offset <= history->last)
+            continue;
+        pass_gap(room, newest->epoch, kept->prev);
+        r = deliver_kept(room, newest->epoch, kept, first, age);
     }
-    if (r == 0 && newest->offset > history->last) {
-        pthread_mutex_lock(&room->lock);
-        room->history->last = newest->offset;
-        pthread_mutex_unlock(&room->lock);
-    }
+    if (r == 0)
+        pass_gap(room, newest->epoch, newest->offset);
     return r;
 }
 

@@ -1146,6 +1146,63 @@ static void whom_nobody_can_be_is_not_listed(void **state)
     finish();
 }
 
+static void ignore_answer(struct wsi_bus_receipt *receipt,
+                          const struct wsi_bus_answer *answer)
+{
+    (void)receipt, (void)answer;
+}
+
+/* @param bytes that the broker goes on keeping of the room "r". */
+static void have_broker_keep(struct wsi_bus *stranger, uint64_t bytes)
+{
+    static struct wsi_bus_receipt receipt = {.done = ignore_answer};
+    const struct wsi_bus_window window = {.bytes = bytes};
+    const struct wsi_bus_position nothing = {0};
+
+    assert_int_equal(wsi_bus_memory.load(stranger, "r", &window, &nothing, &receipt), 0);
+    settle();
+}
+
+/* What this node kept from before says nothing of what came after it. */
+static void who_missed_what_the_broker_lost_has_not_recovered(void **state)
+{
+    const uint64_t one_message = 40;
+    struct wsi_bus *stranger;
+
+    (void)state;
+    begin(kept);
+    stranger = open_stranger();
+    join(0, 0);
+    join(1, 1);
+    say(0, "a");
+    say(0, "b");
+    heard(1, "a b");
+    fault(WSI_FAULT_LOSE_MESSAGES, 1);
+    say(0, "c");
+    say(0, "d");
+    settle();
+    have_broker_keep(stranger, one_message);
+    fault(WSI_FAULT_LOSE_MESSAGES, 0);
+    say(0, "e");
+    heard(1, "d e");
+    assert_int_equal(join_at(2, 1, epoch_of(1), 1), 0);
+    saw("0/0@5");
+    fault(WSI_FAULT_LOSE_MESSAGES, 1);
+    say(0, "f");
+    settle();
+    have_broker_keep(stranger, 1);
+    fault(WSI_FAULT_LOSE_MESSAGES, 0);
+    fault(WSI_FAULT_AWAY, 1);
+    fault(WSI_FAULT_AWAY, 0);
+    settle();
+    say(0, "g");
+    heard(1, "g");
+    assert_int_equal(join_at(3, 1, epoch_of(1), 5), 0);
+    saw("0/0@7");
+    wsi_bus_memory.close(stranger);
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1182,6 +1239,7 @@ int main(void)
         TEST(people_of_all_nodes_can_be_listed),
         TEST(nodes_can_be_listed),
         TEST(whom_nobody_can_be_is_not_listed),
+        TEST(who_missed_what_the_broker_lost_has_not_recovered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
