@@ -5,9 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cluster/node_id.h"
 #include "core/alloc.h"
-
-enum { HEX_SIZE = 2 * WSI_BUS_NODE_ID_SIZE + 1 };
 
 static pthread_mutex_t brokers_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct wsi_list brokers = {&brokers, &brokers};
@@ -246,14 +245,13 @@ static void tell_arrived(struct wsi_bus *bus, const struct wsi_bus_channel *chan
 /* How many of its subscriptions a message meets. */
 static int count_ways(const struct wsi_bus *bus, const struct wsi_bus_channel *channel)
 {
-    char hex[HEX_SIZE];
+    char hex[WSI_NODE_HEX_SIZE];
 
     switch (channel->kind) {
     case WSI_BUS_ALL:
         return 1;
     case WSI_BUS_NODE:
-        for (size_t i = 0; i < sizeof bus->id; i++)
-            snprintf(&hex[2 * i], 3, "%02x", bus->id[i]);
+        wsi_node_hex(hex, bus->id);
         return strcmp(hex, channel->name) == 0;
     default:
         return (bus->all != NULL) + (wsi_bus_subscription(bus, channel->name) != NULL);

@@ -8,6 +8,7 @@
 
 #include <wsock/error.h>
 
+#include "cluster/node_id.h"
 #include "conn/identity.h"
 #include "conn/queue.h"
 #include "core/alloc.h"
@@ -19,7 +20,6 @@ enum {
     VERSION = 1, /* of a description: it, connections (8 bytes), the name */
     HEAD_SIZE = 9,
     NAME_MAX_BYTES = 255,
-    ID_SIZE = 2 * WSI_BUS_NODE_ID_SIZE + 1,
 };
 
 /* A question, and then its answer. */
@@ -154,12 +154,11 @@ static wsock_node show_node(const struct wsi_bus_entry *entry, char *at,
                             const struct wsi_spread *spread)
 {
     const uint8_t *bytes = entry->bytes.data;
-    wsock_node node = {.size = sizeof node, .id = at, .name = at + ID_SIZE};
+    wsock_node node = {.size = sizeof node, .id = at, .name = at + WSI_NODE_HEX_SIZE};
     size_t len = entry->bytes.len;
 
-    for (size_t i = 0; i < sizeof entry->node; i++)
-        snprintf(at + 2 * i, 3, "%02x", entry->node[i]);
-    at[ID_SIZE] = '\0';
+    wsi_node_hex(at, entry->node);
+    at[WSI_NODE_HEX_SIZE] = '\0';
     node.is_self = memcmp(entry->node, spread->node, sizeof entry->node) == 0;
     if (len < HEAD_SIZE || bytes[0] != VERSION)
         return node;
@@ -167,8 +166,8 @@ static wsock_node show_node(const struct wsi_bus_entry *entry, char *at,
         node.conns = node.conns << 8 | bytes[1 + i];
     len -= HEAD_SIZE;
     if (len <= NAME_MAX_BYTES && is_name(bytes + HEAD_SIZE, len)) {
-        memcpy(at + ID_SIZE, bytes + HEAD_SIZE, len);
-        at[ID_SIZE + len] = '\0';
+        memcpy(at + WSI_NODE_HEX_SIZE, bytes + HEAD_SIZE, len);
+        at[WSI_NODE_HEX_SIZE + len] = '\0';
     }
     return node;
 }
@@ -176,7 +175,7 @@ static wsock_node show_node(const struct wsi_bus_entry *entry, char *at,
 static int list_nodes(struct census *census, const struct wsi_bus_answer *answer,
                       const struct wsi_spread *spread)
 {
-    const size_t each = ID_SIZE + NAME_MAX_BYTES + 1;
+    const size_t each = WSI_NODE_HEX_SIZE + NAME_MAX_BYTES + 1;
     wsock_node *nodes;
 
     if (answer->count == 0)

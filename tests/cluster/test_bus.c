@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "brokers.h"
+#include "cluster/node_id.h"
 
 static const char *url;
 static struct node a, b;
@@ -113,13 +114,12 @@ static void who_left_and_came_again_at_once_hears(void **state)
 
 static void one_node_and_all_nodes_are_spoken_to(void **state)
 {
-    char id[33];
+    char id[WSI_NODE_HEX_SIZE];
     struct wsi_bus_channel one = {WSI_BUS_NODE, id}, all = {WSI_BUS_ALL, NULL};
 
     (void)state;
     begin();
-    for (int i = 0; i < 16; i++)
-        snprintf(id + 2 * i, 3, "%02x", b.config.node[i]);
+    wsi_node_hex(id, b.config.node);
     assert_int_equal(a.type->publish(a.bus, &one, text_bytes("you"), NULL), 0);
     assert_int_equal(a.type->publish(a.bus, &all, text_bytes("everybody"), NULL), 0);
     node_await(&b, PLAIN, NULL, 2);

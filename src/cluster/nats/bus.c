@@ -369,7 +369,7 @@ static int init_bus(struct wsi_bus *bus, const struct wsi_bus_config *config, ch
         return WSOCK_EINVAL;
     }
     memcpy(bus->node, config->node, sizeof bus->node);
-    wsi_nats_hex(bus->node_hex, bus->node);
+    wsi_node_hex(bus->node_hex, bus->node);
     snprintf(bus->inbox, sizeof bus->inbox, "_INBOX.%s", bus->node_hex);
     bus->verify = config->verify;
     bus->beat_ms = config->beat_ms > 0 ? config->beat_ms : 1;

@@ -212,7 +212,7 @@ void wsi_fetch_start(struct wsi_fetch *fetch)
 {
     struct wsi_bus *bus = fetch->op.bus;
     char subject[2 * WSI_NATS_STREAM_SIZE + 64];
-    char name[WSI_NATS_HEX_SIZE + 20];
+    char name[WSI_NODE_HEX_SIZE + 20];
 
     wsi_op_forget(&fetch->op);
     fetch->op.has_many = true;

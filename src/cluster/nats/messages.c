@@ -160,7 +160,7 @@ static void append_now(struct wsi_op *op)
     struct append *append = (struct append *)(void *)op;
     const struct wsi_bytes bytes = {append->bytes, append->len};
     struct wsi_policy *policy = wsi_policy_get(op->bus, &append->window);
-    char subject[WSI_NATS_SUBJECT_SIZE], kind[64], id[WSI_NATS_HEX_SIZE + 24], when[24];
+    char subject[WSI_NATS_SUBJECT_SIZE], kind[64], id[WSI_NODE_HEX_SIZE + 24], when[24];
     const char *const headers[][2] = {{"Nats-Msg-Id", id}, {time_header, when}};
 
     if (policy == NULL) {
@@ -169,8 +169,8 @@ static void append_now(struct wsi_op *op)
     }
     snprintf(kind, sizeof kind, "h.%" PRIu64 "-%" PRIu64, policy->messages,
              policy->time_ms);
-    wsi_nats_hex(id, append->id.node);
-    snprintf(id + WSI_NATS_HEX_SIZE - 1, 24, "-%" PRIu64, append->id.seq);
+    wsi_node_hex(id, append->id.node);
+    snprintf(id + WSI_NODE_HEX_SIZE - 1, 24, "-%" PRIu64, append->id.seq);
     snprintf(when, sizeof when, "%" PRId64, append->time_ms);
     (void)wsi_subject(op->bus, subject, kind, append->room);
     op->replied = append_replied;

@@ -68,29 +68,6 @@ bool wsi_nats_decode(char *out, size_t size, const char *token, size_t len)
     return true;
 }
 
-void wsi_nats_hex(char out[WSI_NATS_HEX_SIZE], const uint8_t *node)
-{
-    for (size_t i = 0; i < WSI_BUS_NODE_ID_SIZE; i++) {
-        out[2 * i] = digits[node[i] >> 4];
-        out[2 * i + 1] = digits[node[i] & 15];
-    }
-    out[WSI_NATS_HEX_SIZE - 1] = '\0';
-}
-
-bool wsi_nats_unhex(uint8_t *node, const char *hex, size_t len)
-{
-    if (len != WSI_NATS_HEX_SIZE - 1)
-        return false;
-    for (size_t i = 0; i < WSI_BUS_NODE_ID_SIZE; i++) {
-        const int high = value_of(hex[2 * i]), low = value_of(hex[2 * i + 1]);
-
-        if (high < 0 || low < 0)
-            return false;
-        node[i] = (uint8_t)(high * 16 + low);
-    }
-    return true;
-}
-
 uint64_t wsi_nats_epoch(const char *stream)
 {
     const size_t len = strlen(stream);

@@ -28,7 +28,6 @@ enum {
     WSI_NATS_NAME_MAX = 255,
     WSI_NATS_PREFIX_MAX = 128, /* encoded: a name of a stream has at most 255 bytes */
     WSI_NATS_TOKEN_SIZE = 3 * WSI_NATS_ROOM_MAX + 1,
-    WSI_NATS_HEX_SIZE = 2 * WSI_BUS_NODE_ID_SIZE + 1,
     WSI_NATS_SUBJECT_SIZE = WSI_NATS_PREFIX_MAX + 2 * WSI_NATS_TOKEN_SIZE + 128,
     WSI_NATS_STREAM_SIZE = 256,
 };
@@ -37,9 +36,6 @@ enum {
 bool wsi_nats_encode(char *out, size_t size, const char *name);
 /** @param out `size` bytes. @return false when that is no such token. */
 bool wsi_nats_decode(char *out, size_t size, const char *token, size_t len);
-
-void wsi_nats_hex(char out[WSI_NATS_HEX_SIZE], const uint8_t *node);
-bool wsi_nats_unhex(uint8_t *node, const char *hex, size_t len);
 
 /** The epoch at the end of a stream's name; 0: it has none. */
 uint64_t wsi_nats_epoch(const char *stream);

@@ -26,6 +26,7 @@
 #include "cluster/bus.h"
 #include "cluster/nats/names.h"
 #include "cluster/nats/target.h"
+#include "cluster/node_id.h"
 #include "core/hash.h"
 #include "core/list.h"
 #include "core/table.h"
@@ -280,9 +281,9 @@ struct wsi_bus {
     char *ca, *cert, *key; /* (owned, nullable) */
     bool verify;
     char prefix[WSI_NATS_PREFIX_MAX];
-    char inbox[WSI_NATS_HEX_SIZE + 8];
+    char inbox[WSI_NODE_HEX_SIZE + 8];
     uint8_t node[WSI_BUS_NODE_ID_SIZE];
-    char node_hex[WSI_NATS_HEX_SIZE];
+    char node_hex[WSI_NODE_HEX_SIZE];
     uint64_t beat_ms, timeout_ms;
     size_t queue_bytes, answer_bytes;
 

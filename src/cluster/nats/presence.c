@@ -428,7 +428,7 @@ static bool node_of(uint8_t *node, const natsMsg *msg, unsigned dots)
     size_t len;
     const char *hex = token(msg, dots, &len);
 
-    return hex != NULL && wsi_nats_unhex(node, hex, len);
+    return hex != NULL && wsi_node_from_hex(node, hex, len);
 }
 
 static bool is_alive(const struct list *list, const uint8_t *node)
@@ -447,11 +447,11 @@ static bool is_alive(const struct list *list, const uint8_t *node)
 
 static bool counts(const struct list *list, const uint8_t *node)
 {
-    char hex[WSI_NATS_HEX_SIZE];
+    char hex[WSI_NODE_HEX_SIZE];
 
     if (is_alive(list, node))
         return true;
-    wsi_nats_hex(hex, node);
+    wsi_node_hex(hex, node);
     purge(list->fetch.op.bus, "people", "p.*.", hex, ".*");
     return false;
 }

@@ -142,29 +142,3 @@ unsigned wsi_key_slot(const char *key, size_t len)
         return crc16(key, len) % WSI_SLOTS;
     return crc16(open + 1, (size_t)(shut - open - 1)) % WSI_SLOTS;
 }
-
-void wsi_node_hex(char out[WSI_NODE_HEX_SIZE], const uint8_t *node)
-{
-    for (size_t i = 0; i < WSI_BUS_NODE_ID_SIZE; i++)
-        snprintf(out + 2 * i, 3, "%02x", node[i]);
-}
-
-/* Also of small letters. */
-static int value_of_any(char c)
-{
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : value_of(c);
-}
-
-bool wsi_node_from_hex(uint8_t *node, const char *hex, size_t len)
-{
-    if (len != WSI_NODE_HEX_SIZE - 1)
-        return false;
-    for (size_t i = 0; i < WSI_BUS_NODE_ID_SIZE; i++) {
-        const int h = value_of_any(hex[2 * i]), l = value_of_any(hex[2 * i + 1]);
-
-        if (h < 0 || l < 0)
-            return false;
-        node[i] = (uint8_t)(h * 16 + l);
-    }
-    return true;
-}

@@ -23,11 +23,11 @@
 #include <stdint.h>
 
 #include "cluster/bus.h"
+#include "cluster/node_id.h"
 
 enum {
     WSI_NAME_MAX = 255,
     WSI_PREFIX_MAX = 255,
-    WSI_NODE_HEX_SIZE = 2 * WSI_BUS_NODE_ID_SIZE + 1,
     /* Every byte of both may have to be encoded, and what stands around them. */
     WSI_REDIS_KEY_SIZE = 3 * (WSI_PREFIX_MAX + WSI_NAME_MAX) + WSI_NODE_HEX_SIZE + 16,
     WSI_SLOTS = 16384,
@@ -56,8 +56,5 @@ bool wsi_key_room_of(char *name, const char *prefix, const char *channel, size_t
 
 /** The slot of a key with a part in braces. */
 unsigned wsi_key_slot(const char *key, size_t len);
-
-void wsi_node_hex(char out[WSI_NODE_HEX_SIZE], const uint8_t *node);
-bool wsi_node_from_hex(uint8_t *node, const char *hex, size_t len);
 
 #endif
