@@ -143,6 +143,10 @@ bool wsi_v1_consult(struct wsock_ask *ask)
     wsock_ask_fn fn;
 
     ask->hooks = wsi_v1_hooks_of(ask->session->v1);
+    if (ask->hooks == NULL) { /* who was never asked has let nobody in */
+        wsi_v1_refuse(ask, "failed", "rooms are not served here", true);
+        return true;
+    }
     fn = fn_of(ask);
     if (fn == NULL) {
         if (ask->kind == WSI_V1_CALL)

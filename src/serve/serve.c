@@ -34,7 +34,8 @@ struct wsi_v1_hooks *wsi_v1_hooks_of(struct wsi_v1_door *v1)
 
     pthread_mutex_lock(&v1->lock);
     hooks = v1->hooks;
-    wsi_ref_take(&hooks->ref);
+    if (hooks != NULL)
+        wsi_ref_take(&hooks->ref);
     pthread_mutex_unlock(&v1->lock);
     return hooks;
 }
@@ -129,13 +130,16 @@ static void on_open(wsock_conn *conn, void *user)
     struct wsi_v1_door *v1 = user;
     struct wsi_handler *handler = handler_beside(v1, WSI_ON_OPEN);
     const int r = open_session(v1, conn);
+    struct wsi_v1_session *session = wsi_v1_session_of(conn);
 
     if (handler != NULL)
         handler->fn.open(conn, handler->user);
-    if (r < 0)
+    if (session == NULL)
         wsock_conn_close(conn, WSI_V1_CLOSE_FAILED, wsock_strerror(r));
-    else if (wsi_v1_session_of(conn)->is_raw)
-        wsi_v1_session_hello(wsi_v1_session_of(conn));
+    else if (r < 0)
+        wsi_v1_session_close(session, WSI_V1_CLOSE_FAILED, wsock_strerror(r));
+    else if (session->is_raw)
+        wsi_v1_session_hello(session);
 }
 
 static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
@@ -146,6 +150,8 @@ static void on_message(wsock_conn *conn, int type, const void *data, size_t len,
     (void)user;
     if (session != NULL)
         wsi_v1_session_message(session, type, data, len);
+    else /* there was no memory for one, nor to close it then */
+        wsock_conn_close(conn, WSI_V1_CLOSE_FAILED, wsock_strerror(WSOCK_ENOMEM));
 }
 
 static void on_close(wsock_conn *conn, const wsock_close_info *info, void *user)

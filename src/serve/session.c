@@ -121,6 +121,24 @@ void wsi_v1_session_end(struct wsi_v1_session *session)
     }
 }
 
+static void run_cut(struct wsi_mail *mail)
+{
+    wsock_conn *conn = WSI_CONTAINER_OF(mail, struct wsi_v1_session, cut)->conn;
+
+    if (wsi_conn_state(conn) != WSI_CONN_CLOSED)
+        wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
+                     "out of memory to close it");
+    wsock_conn_unref(conn);
+}
+
+/* On its worker that takes no memory. */
+static void cut_off(struct wsi_v1_session *session)
+{
+    session->cut.run = run_cut;
+    wsock_conn_ref(session->conn);
+    wsi_worker_post(session->conn->worker, &session->cut);
+}
+
 void wsi_v1_session_close(struct wsi_v1_session *session, int code, const char *text)
 {
     if (session->stage == WSI_V1_ENDED)
@@ -129,7 +147,9 @@ void wsi_v1_session_close(struct wsi_v1_session *session, int code, const char *
     /* The peer's close frame has to be read. What comes before it is not heard. */
     if (session->paused)
         wsock_conn_resume_read(session->conn);
-    wsock_conn_close(session->conn, code, text);
+    /* Nobody would ever look at it again. */
+    if (wsock_conn_close(session->conn, code, text) == WSOCK_ENOMEM)
+        cut_off(session);
 }
 
 /* ---- time ---- */
@@ -349,6 +369,16 @@ static void take_home(struct wsi_v1_session *session)
     take_ask(session, ask);
 }
 
+/* Who could not be read from again would be there for ever, unheard. */
+static void resume(struct wsi_v1_session *session)
+{
+    const int r = wsock_conn_resume_read(session->conn);
+
+    session->paused = false;
+    if (r < 0)
+        wsi_v1_session_close(session, WSI_V1_CLOSE_FAILED, wsock_strerror(r));
+}
+
 /* Take what is there until a question holds it up. What is taken may come back here, by a
  * hook that answers at once; then the loop below goes on. */
 static void go_on(struct wsi_v1_session *session)
@@ -369,10 +399,8 @@ static void go_on(struct wsi_v1_session *session)
             break;
     }
     session->working = false;
-    if (session->paused && session->waiting == NULL) {
-        session->paused = false;
-        wsock_conn_resume_read(session->conn);
-    }
+    if (session->paused && session->waiting == NULL)
+        resume(session);
 }
 
 void wsi_v1_session_hello(struct wsi_v1_session *session)

@@ -88,7 +88,8 @@ struct wsi_v1_door {
     struct wsi_profile *profile; /* the endpoint's */
     bool is_set_up;
     pthread_mutex_t lock;       /* what follows */
-    struct wsi_v1_hooks *hooks; /* a reference, nullable once the server has stopped */
+    struct wsi_v1_hooks *hooks; /* a reference, nullable: until it is set up, and once the
+                                   server has stopped */
 };
 
 /* How far a connection has come. */
@@ -129,6 +130,7 @@ struct wsi_v1_session {
     wsock_timer *timer;    /* (owned, nullable) until the hello, then for heartbeats */
     wsock_timer *expiry;   /* (owned, nullable) of the token */
     wsock_timer *patience; /* (owned, nullable) for who is asked */
+    struct wsi_mail cut;   /* to the worker, where there was no memory to close */
 };
 
 enum wsi_v1_kind {
@@ -187,7 +189,7 @@ struct wsock_ask {
 
 /* ---- serve.c ---- */
 
-/** @return (owned) the hooks of now. */
+/** @return (owned, nullable) the hooks of now. */
 struct wsi_v1_hooks *wsi_v1_hooks_of(struct wsi_v1_door *v1);
 void wsi_v1_hooks_unref(struct wsi_v1_hooks *hooks);
 

@@ -75,7 +75,7 @@ void pages_end(struct pages *pages)
     wsock_runtime_free(pages->runtime);
 }
 
-struct page *page_open(struct pages *pages, int index, const char *path, bool raw)
+struct page *page_make(struct pages *pages, int index, const char *path, bool raw)
 {
     struct page *page = &pages->page[index];
     char url[256];
@@ -87,6 +87,13 @@ struct page *page_open(struct pages *pages, int index, const char *path, bool ra
     wsock_client_on_open(page->client, on_open, page, NULL);
     wsock_client_on_message(page->client, on_message, page, NULL);
     wsock_client_on_close(page->client, on_close, page, NULL);
+    return page;
+}
+
+struct page *page_open(struct pages *pages, int index, const char *path, bool raw)
+{
+    struct page *page = page_make(pages, index, path, raw);
+
     assert_int_equal(wsock_client_connect(page->client, NULL), 0);
     assert_int_equal(wsock_testing_run(pages->runtime), 0);
     return page;

@@ -38,7 +38,10 @@ void pages_begin(struct pages *pages, const wsock_rooms_hooks *hooks, void *user
 void pages_listen(struct pages *pages);
 void pages_end(struct pages *pages);
 
-/** Open one, at a path; a raw member without subprotocol. @return page[index]. */
+/** One for a path, which does not connect yet; a raw member without subprotocol. @return
+ *  page[index]. */
+struct page *page_make(struct pages *pages, int index, const char *path, bool raw);
+/** The same, and open it. */
 struct page *page_open(struct pages *pages, int index, const char *path, bool raw);
 /** Have it say something, and whatever follows from it happen. */
 void page_says(struct pages *pages, struct page *page, const char *text);

@@ -28,7 +28,7 @@ static int refuse(void)
     return 1;
 }
 
-static void *counting_malloc(size_t size)
+void *counted_malloc(size_t size)
 {
     void *block = refuse() ? NULL : malloc(size);
 
@@ -38,7 +38,7 @@ static void *counting_malloc(size_t size)
     return block;
 }
 
-static void *counting_realloc(void *old, size_t size)
+static void *counted_realloc(void *old, size_t size)
 {
     void *block = refuse() ? NULL : realloc(old, size);
 
@@ -48,7 +48,7 @@ static void *counting_realloc(void *old, size_t size)
     return block;
 }
 
-static void counting_free(void *block)
+void counted_free(void *block)
 {
     if (block != NULL)
         atomic_fetch_sub(&live, 1);
@@ -108,8 +108,8 @@ int test_setup(void **state)
 {
     (void)state;
     leave_proxies();
-    assert_int_equal(
-        wsock_set_allocator(counting_malloc, counting_realloc, counting_free), 0);
+    assert_int_equal(wsock_set_allocator(counted_malloc, counted_realloc, counted_free),
+                     0);
     live_before = test_live_blocks();
     fds_before = test_open_fds();
     return 0;

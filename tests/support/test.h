@@ -20,6 +20,10 @@ int test_teardown(void **state);
 /** A test with the checks above around it; names are sentences. */
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, test_setup, test_teardown)
 
+/** What the library's allocator door leads to, for another library beside it. */
+void *counted_malloc(size_t size);
+void counted_free(void *block);
+
 /** Blocks that the library's allocator door has given and not got back. */
 size_t test_live_blocks(void);
 
