@@ -7,7 +7,9 @@
 #include <dirent.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -385,6 +387,84 @@ static void what_is_larger_than_an_answer_fails(void **state)
     end();
 }
 
+/* ---- what changes while it is read ---- */
+
+enum { BEATING = 4, LISTS = 10 };
+
+/* What is said again takes the place of what was not sent yet: the broker does not notice
+ * that nothing is left then, and there is always more. */
+static void lists_end_though_nodes_go_on_beating(void **state)
+{
+    struct node beating[BEATING];
+    struct answer answer;
+
+    (void)state;
+    nodes_begin();
+    for (int i = 0; i < BEATING; i++) {
+        node_init(&beating[i], url);
+        beating[i].config.prefix = "beating";
+        beating[i].config.beat_ms = 5;
+        node_open(&beating[i]);
+        node_await(&beating[i], UP, NULL, 1);
+    }
+    for (int lists = 0; lists < LISTS;) {
+        answer_init(&answer);
+        assert_int_equal(beating[0].type->nodes(beating[0].bus, &answer.receipt), 0);
+        assert_int_equal(answer_await(&answer), WSI_BUS_DONE);
+        assert_in_range(answer.count, 0, BEATING); /* each once */
+        lists += answer.count == BEATING;          /* all have said that they are there */
+        answer_fini(&answer);
+    }
+    for (int i = 0; i < BEATING; i++)
+        node_close(&beating[i]);
+    nodes_end();
+}
+
+static const struct wsi_bus_window few = {.messages = 5};
+static const char *busy;
+static atomic_bool is_over;
+
+static void *keep_on(void *user)
+{
+    struct answer answer;
+
+    while (!atomic_load(&is_over)) {
+        assert_int_equal(keep_later(user, busy, "x", 0, &few, NULL, &answer), 0);
+        (void)answer_await(&answer);
+        answer_fini(&answer);
+    }
+    return NULL;
+}
+
+static void a_room_is_loaded_though_somebody_goes_on_speaking(void **state)
+{
+    struct wsi_bus_position last = {0};
+    struct answer answer;
+    pthread_t thread;
+    struct node other;
+
+    (void)state;
+    busy = room_of_its_own();
+    atomic_store(&is_over, false);
+    begin();
+    node_join(&other, url);
+    pthread_create(&thread, NULL, keep_on, &other);
+    for (int loads = 0; loads < 100;) {
+        load(&node, busy, &few, NULL, &answer);
+        assert_in_range(answer.count, 0, few.messages);
+        for (size_t i = 1; i < answer.count; i++)
+            assert_int_equal(answer.kept[i].prev, answer.kept[i - 1].offset);
+        assert_true(answer.position.offset >= last.offset);
+        last = answer.position;
+        loads += answer.count == few.messages;
+        answer_fini(&answer);
+    }
+    atomic_store(&is_over, true);
+    pthread_join(thread, NULL);
+    node_close(&other);
+    end();
+}
+
 /* ---- other servers ---- */
 
 static void without_jetstream_plain_rooms_work(void **state)
@@ -526,6 +606,8 @@ int main(void)
         TEST(what_is_too_much_is_told_as_lost),
         TEST(what_gives_back_is_done_however_much_waits),
         TEST(what_is_larger_than_an_answer_fails),
+        TEST(lists_end_though_nodes_go_on_beating),
+        TEST(a_room_is_loaded_though_somebody_goes_on_speaking),
         TEST(without_jetstream_plain_rooms_work),
         TEST(logins_and_hosts_are_taken_from_the_url),
 #ifdef CERTIFICATES

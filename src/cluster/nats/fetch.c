@@ -155,6 +155,30 @@ static bool add(struct wsi_fetch *fetch, natsMsg *msg)
     return true;
 }
 
+/*
+ * The broker tells how many are left, but of messages that made room for others before
+ * they were sent it does not take note: then it is never 0, and as long as somebody goes
+ * on publishing no request ends without a message. As they come in their order, all that
+ * were there at first have come, or have gone, when as many came; but a subject's only
+ * message may be one that was stored since, in place of the former. Those come at once:
+ * with what is left of the page, until it ends, or with the next one.
+ */
+static bool has_all(const struct wsi_fetch *fetch)
+{
+    return !fetch->one_each && fetch->count >= fetch->expected;
+}
+
+static void end_page(struct wsi_fetch *fetch)
+{
+    if (fetch->is_last) {
+        fetch_done(fetch);
+        return;
+    }
+    fetch->is_unsure = false;
+    fetch->is_last = fetch->count >= fetch->expected;
+    next_page(fetch);
+}
+
 static void page_replied(struct wsi_op *op, natsMsg *msg)
 {
     struct wsi_fetch *fetch = fetch_of(op);
@@ -164,23 +188,20 @@ static void page_replied(struct wsi_op *op, natsMsg *msg)
 
     if (!read_place(msg, &seq, &time_ms, &left)) {
         natsMsg_Destroy(msg); /* a status */
-        if (fetch->is_unsure)
+        if (fetch->is_unsure || fetch->count >= fetch->expected)
             fetch_done(fetch);
         else {
             fetch->is_unsure = true;
             next_page(fetch);
         }
-        return;
-    }
-    fetch->is_unsure = false;
-    if (!add(fetch, msg))
+    } else if (!add(fetch, msg))
         fetch_failed(fetch, "out of memory");
     else if (fetch->bytes > bus->answer_bytes)
         fetch_failed(fetch, "the answer is larger than cluster_answer_bytes");
-    else if (left == 0)
+    else if (left == 0 || has_all(fetch))
         fetch_done(fetch);
     else if (--fetch->page == 0)
-        next_page(fetch);
+        end_page(fetch);
 }
 
 static void consumer_made(struct wsi_op *op, natsMsg *msg)
@@ -200,7 +221,9 @@ static void consumer_made(struct wsi_op *op, natsMsg *msg)
     else {
         snprintf(fetch->consumer, sizeof fetch->consumer, "%s", name);
         op->replied = page_replied;
-        if (json_integer_value(json_object_get(reply.json, "num_pending")) > 0)
+        fetch->expected = (size_t)json_integer_value(
+            json_object_get(reply.json, "num_pending"));
+        if (fetch->expected > 0)
             next_page(fetch);
         else
             fetch_done(fetch);
@@ -218,7 +241,7 @@ void wsi_fetch_start(struct wsi_fetch *fetch)
     fetch->op.has_many = true;
     fetch->op.replied = consumer_made;
     fetch->consumer[0] = '\0';
-    fetch->is_unsure = false;
+    fetch->is_unsure = fetch->is_last = false;
     /* It is the next one that it gets. */
     snprintf(name, sizeof name, "%s-%" PRIx64, bus->node_hex, bus->tokens + 1);
     snprintf(subject, sizeof subject, "$JS.API.CONSUMER.CREATE.%s.%s", fetch->stream,

@@ -171,9 +171,12 @@ struct wsi_fetch {
     struct wsi_op op; /* first */
     char stream[WSI_NATS_STREAM_SIZE], subject[WSI_NATS_SUBJECT_SIZE];
     char consumer[WSI_NATS_STREAM_SIZE];
-    unsigned page;  /* still to come of the one that was asked for */
-    bool is_unsure; /* whether there is anything more */
-    natsMsg **msgs; /* owned */
+    unsigned page;   /* still to come of the one that was asked for */
+    bool is_unsure;  /* whether there is anything more */
+    bool is_last;    /* there was a page of it behind all that was expected */
+    bool one_each;   /* a later message of a subject takes the place of the former */
+    size_t expected; /* messages that there were when it began */
+    natsMsg **msgs;  /* owned */
     size_t count, capacity, bytes;
     /** All is there. Takes the op over. */
     void (*fetched)(struct wsi_fetch *fetch);

@@ -11,6 +11,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <wsock/error.h>
@@ -494,6 +495,44 @@ static void list_done(struct list *list, struct wsi_bus_entry *entries, char *na
     wsi_op_free(&list->fetch.op);
 }
 
+struct place {
+    const char *subject;
+    size_t at;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct place *one = a, *other = b;
+    const int r = strcmp(one->subject, other->subject);
+
+    return r != 0 ? r : one->at < other->at ? -1 : one->at > other->at;
+}
+
+/* What was said again meanwhile came twice: the later one counts. @return false without
+ * memory. */
+static bool drop_former(struct wsi_fetch *fetch)
+{
+    struct place *places = wsi_alloc_array(fetch->count + 1, sizeof *places);
+    size_t kept = 0;
+
+    if (places == NULL)
+        return false;
+    for (size_t i = 0; i < fetch->count; i++)
+        places[i] = (struct place){natsMsg_GetSubject(fetch->msgs[i]), i};
+    qsort(places, fetch->count, sizeof *places, compare);
+    for (size_t i = 1; i < fetch->count; i++)
+        if (strcmp(places[i - 1].subject, places[i].subject) == 0) {
+            natsMsg_Destroy(fetch->msgs[places[i - 1].at]);
+            fetch->msgs[places[i - 1].at] = NULL;
+        }
+    wsi_free(places);
+    for (size_t i = 0; i < fetch->count; i++)
+        if (fetch->msgs[i] != NULL)
+            fetch->msgs[kept++] = fetch->msgs[i];
+    fetch->count = kept;
+    return true;
+}
+
 static void list_fetched(struct wsi_fetch *fetch)
 {
     struct list *list = (struct list *)(void *)fetch;
@@ -502,6 +541,10 @@ static void list_fetched(struct wsi_fetch *fetch)
     size_t count;
     char *names;
 
+    if (!drop_former(fetch)) {
+        list_ended(&fetch->op, WSI_BUS_FAILED, "out of memory");
+        return;
+    }
     if (!list->of_nodes && list->people == NULL && fetch->count > 0) {
         list->people = fetch->msgs;
         list->count = fetch->count;
@@ -559,6 +602,7 @@ int wsi_presence_list(struct wsi_bus *bus, const char *room,
     list->fetch.op.receipt = receipt;
     list->fetch.op.ended = list_ended;
     list->fetch.op.is_read = true;
+    list->fetch.one_each = true;
     list->fetch.fetched = list_fetched;
     list->fetch.missing = list_missing;
     if (room == NULL)
