@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
--- Servers that share their rooms, over the broker within the process: what is asked and
--- answered later is told to functions, and coroutines wait for it.
+-- Servers that share their rooms, over the broker within the process or the one that
+-- WSOCK_TEST_BROKER names: what is asked and answered later is told to functions, and
+-- coroutines wait for it.
 
 local wsock = require "wsock"
 local t = require "support"
@@ -14,7 +15,9 @@ local function nodes(number, options)
   count = count + 1
   for i = 1, number do
     local set = {
-      listen = "ws://127.0.0.1:0", cluster = "memory:lua" .. count, cluster_name = "n" .. i,
+      listen = "ws://127.0.0.1:0", cluster_name = "n" .. i,
+      cluster = os.getenv("WSOCK_TEST_BROKER") or "memory:lua" .. count,
+      cluster_prefix = "lua" .. count,
       on_cluster = function() end, -- wakes who awaits the broker
       endpoints = { ["/{name}"] = {
         on_request = function(req) return { identity = req.params.name } end,
@@ -199,6 +202,42 @@ test("the people and servers of a cluster", function()
   assert(b:nodes(function(list) seen = list end))
   await("the nodes", function() return seen end)
   equal(#seen, 2)
+end)
+
+test("people are reached on other servers, and rooms by patterns", function()
+  local a, b = nodes(2)
+  local _, mine = member(a, "ann")
+  local ben, client = member(b, "ben")
+  local here, there = assert(a:room("match.1")), assert(b:room("match.1"))
+  local left
+  there:on_leave(function(gone) left = gone.identity .. " " .. gone.reason end)
+  assert(there:join(ben))
+  run(function()
+    repeat -- the broker has it in a moment
+      here:publish("near", { wait = true })
+      wsock.sleep(0.001)
+    until client.data[1]
+  end)
+  equal(a:send_to("ben", "direct"), 0) -- of its own connections
+  equal(here:send_to("ben", "in the room"), 0)
+  await("both", function()
+    local heard = table.concat(client.data, ",")
+    return heard:find("direct", 1, true) and heard:find("in the room", 1, true)
+  end)
+  equal(here:kick("ben", "go"), 0)
+  await("its end", function() return left end)
+  equal(left, "ben go")
+  assert(b:subscribe(ben, "match.>"))
+  local other = assert(a:room("match.2.chat"))
+  run(function()
+    repeat
+      other:publish("far", { wait = true })
+      wsock.sleep(0.001)
+    until client.data[#client.data] == "far"
+  end)
+  equal(#mine.data, 0)
+  equal(b:disconnect("ann"), 0)
+  await("the end of ann", function() return not a:conns_of("ann")[1] end)
 end)
 
 test("a server hears of the broker", function()

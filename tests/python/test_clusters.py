@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Servers that share their rooms over a broker within the process."""
+"""Servers that share their rooms: over a broker within the process, or the one that
+WSOCK_TEST_BROKER names."""
 import asyncio
 import gc
 import itertools
+import os
 
 import pytest
 
@@ -15,6 +17,13 @@ from wsock import ClusterState, Outcome
 _names = itertools.count()
 
 
+def a_cluster():
+    """@return options of a server: a cluster of its own."""
+    name = f"python{next(_names)}"
+    return {"cluster": os.environ.get("WSOCK_TEST_BROKER", f"memory:{name}"),
+            "cluster_prefix": name}
+
+
 def raises(code):
     return pytest.raises(wsock.Error, check=lambda error: error.code == code)
 
@@ -24,13 +33,13 @@ class Nodes:
 
     def __init__(self, queue, **options):
         self.queue, self.conns = queue, {}
-        self.broker = f"memory:python{next(_names)}"
+        self.cluster = a_cluster()
         self.servers = [self.make(name, options) for name in ("one", "two")]
         self.until(lambda: all(server.cluster.state is ClusterState.UP for server in self.servers))
 
     def make(self, name, options):
-        server = wsock.Server("ws://127.0.0.1:0", queue=self.queue, cluster=self.broker,
-                              cluster_name=name, cluster_beat=0.1, **options)
+        server = wsock.Server("ws://127.0.0.1:0", queue=self.queue, cluster_name=name,
+                              cluster_beat=0.1, **self.cluster, **options)
 
         @server.on_request("/{who}")
         def check(request):
@@ -128,9 +137,66 @@ def test_people_and_nodes_are_asked_of_the_broker(nodes):
     assert len({node.id for node in listed}) == 2 and all(len(node.id) == 32 for node in listed)
 
 
+@pytest.mark.parametrize("options", [{}, {"history_messages": 100}])
+def test_who_listens_by_pattern_hears_rooms_of_other_nodes_once(queue, options):
+    nodes, names, numbers = Nodes(queue, **options), ("match.1", "match.2"), itertools.count()
+    one, two = nodes.servers
+    _, (bob, heard) = nodes.connect(one, "ann"), nodes.connect(two, "bob")
+    assert two.subscribe(bob, "match.*")
+    joined = []
+    two.room("match.1").join(bob, on_joined=lambda *told: joined.append(told))
+    nodes.until(lambda: joined)  # a room that he hears by the pattern, too
+    rooms = {name: one.room(name) for name in names}
+    other = one.room("other")
+
+    def say():
+        number = next(numbers)
+        for name, room in rooms.items():
+            room.publish(f"{name} {number}")
+            other.publish("not for him")
+        return number
+
+    def heard_of(name):
+        return [int(text.split()[1]) for text in heard if text.startswith(name)]
+
+    while not all(map(heard_of, names)):  # the broker has it in a moment
+        say()
+        queue.poll(timeout=0.05)
+    for _ in range(20):
+        last = say()
+    nodes.until(lambda: all(heard_of(name)[-1] == last for name in names))
+    for name in names:
+        numbers = heard_of(name)
+        assert numbers == sorted(set(numbers)) and numbers[-20:] == list(range(last - 19, last + 1))
+    assert "not for him" not in heard
+    assert two.unsubscribe(bob, "match.*")
+
+
+def test_people_are_reached_on_other_nodes(nodes):
+    one, two = nodes.servers
+    (_, told), (bob, heard) = nodes.connect(one, "ann"), nodes.connect(two, "bob")
+    here, there = (server.room("lobby") for server in nodes.servers)
+    joined, left = [], []
+    there.on_leave(lambda member: left.append((member.identity, member.reason)))
+    there.join(bob, on_joined=lambda *how: joined.append(how))
+    nodes.until(lambda: joined)
+    assert one.send_to("bob", "direct") == 0  # of its own connections
+    assert here.send_to("bob", "in the room") == 0
+    nodes.until(lambda: len(heard) == 2)
+    assert sorted(heard) == ["direct", "in the room"]
+    assert here.kick("bob", "go") == 0
+    nodes.until(lambda: left)
+    assert left == [("bob", "go")] and bob not in there
+    assert two.disconnect("ann") == 0
+    nodes.until(lambda: not one.connections_of("ann"))
+    assert one.disconnect("bob") == 0
+    nodes.until(lambda: not two.connections_of("bob"))
+    assert not told
+
+
 def test_the_cluster_is_told_of(queue):
     told = []
-    server = wsock.Server(queue=queue, cluster=f"memory:python{next(_names)}")
+    server = wsock.Server(queue=queue, **a_cluster())
     assert server.cluster == (ClusterState.NONE, "")
     server.on_cluster(lambda *arguments: told.append(arguments))
     server.listen("ws://127.0.0.1:0")
@@ -236,7 +302,7 @@ def test_the_function_may_close_the_queue(queue):
     nodes.servers[0].nodes(close)
     while not told:
         queue.poll(timeout=20)
-    assert len(told[0][0]) and not queue._is_live()
+    assert told[0][1] == "" and not queue._is_live()
 
 
 def test_only_may_close_the_queue(world):
@@ -253,12 +319,10 @@ def test_only_may_close_the_queue(world):
 
 
 def test_on_event_loops_it_is_awaited():
-    broker = f"memory:python{next(_names)}"
-
     async def main():
         states, errors, told = [], [], asyncio.Event()
-        async with wsock.asyncio.Server("ws://127.0.0.1:0", cluster=broker,
-                                        history_messages=5) as server:
+        async with wsock.asyncio.Server("ws://127.0.0.1:0", history_messages=5,
+                                        **a_cluster()) as server:
             server.on_error(lambda error, subject: errors.append(error))
             up, opened = asyncio.Event(), asyncio.Event()
             conns = []
