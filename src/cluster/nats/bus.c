@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The adapter of NATS as cluster/ sees it: opening, the driver, the clock, closing. */
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -9,7 +8,6 @@
 #include <wsock/error.h>
 #include <wsock/runtime.h>
 
-#include "cluster/heap.h"
 #include "cluster/nats/nats.h"
 #include "core/alloc.h"
 
@@ -27,27 +25,6 @@ uint64_t wsi_bus_now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* SplitMix64: it spreads, and need not be secret. */
-uint64_t wsi_bus_draw(struct wsi_bus *bus, uint64_t below)
-{
-    uint64_t x = bus->random += UINT64_C(0x9E3779B97F4A7C15);
-
-    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    return (x ^ x >> 31) % below;
-}
-
-void wsi_bus_log(const struct wsi_bus *bus, int level, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    bus->services.log(bus->services.pool, level, text);
 }
 
 static void tell(struct wsi_bus *bus, bool up, const char *why)
@@ -85,7 +62,7 @@ void wsi_bus_lose(struct wsi_bus *bus, const char *why)
     most_ms = (uint64_t)AGAIN_MS << (bus->attempts < 6 ? bus->attempts++ : 6);
     if (most_ms > AGAIN_MAX_MS)
         most_ms = AGAIN_MAX_MS;
-    bus->connect_at_ms = wsi_bus_now() + 10 + wsi_bus_draw(bus, most_ms);
+    bus->connect_at_ms = wsi_bus_now() + 10 + wsi_adapter_draw(&bus->random, most_ms);
     tell(bus, false, why);
     wsi_presence_lost(bus);
     wsi_ops_end_asked(bus, why);
@@ -114,19 +91,14 @@ static void check_connection(struct wsi_bus *bus)
     else if (state == WSI_CONN_OPEN && !bus->is_linked)
         link_up(bus);
     if (bus->is_linked && wsi_conn_lost(bus->conn)) {
-        wsi_bus_log(bus, WSOCK_LOG_WARN,
-                    "messages of the broker were lost: they came "
-                    "faster than they were taken");
+        wsi_adapter_log(&bus->services, WSOCK_LOG_WARN,
+                        "messages of the broker were lost: they came "
+                        "faster than they were taken");
         wsi_subs_tell_again(bus);
     }
 }
 
 /* ---- the clock ---- */
-
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 static uint64_t check_ping(struct wsi_bus *bus, uint64_t now_ms)
 {
@@ -173,20 +145,20 @@ static uint64_t check_connecting(struct wsi_bus *bus, uint64_t now_ms)
 static uint64_t check_clock(struct wsi_bus *bus)
 {
     const uint64_t now = wsi_bus_now();
-    uint64_t next = sooner(wsi_ops_check(bus, now), wsi_order_check(bus, now));
+    uint64_t next = wsi_sooner(wsi_ops_check(bus, now), wsi_order_check(bus, now));
 
     if (bus->is_closing)
-        return sooner(next, bus->close_at_ms);
+        return wsi_sooner(next, bus->close_at_ms);
     if (!bus->is_linked)
-        return sooner(next, check_connecting(bus, now));
-    next = sooner(next, check_ping(bus, now));
+        return wsi_sooner(next, check_connecting(bus, now));
+    next = wsi_sooner(next, check_ping(bus, now));
     if (!atomic_load(&bus->is_up))
         return next;
     if (now >= bus->beat_at_ms) {
         bus->beat_at_ms = now + bus->beat_ms;
         wsi_presence_beat(bus);
     }
-    return sooner(next, bus->beat_at_ms);
+    return wsi_sooner(next, bus->beat_at_ms);
 }
 
 /* ---- the end ---- */
@@ -211,7 +183,7 @@ static void begin_to_close(struct wsi_bus *bus)
 {
     wsi_presence_leave(bus);
     bus->is_closing = true;
-    bus->close_at_ms = wsi_bus_now() + sooner(bus->timeout_ms, CLOSE_MS);
+    bus->close_at_ms = wsi_bus_now() + wsi_sooner(bus->timeout_ms, CLOSE_MS);
 }
 
 static bool has_ended(const struct wsi_bus *bus)
@@ -317,16 +289,15 @@ static void *drive(void *user)
 
 /* ---- what cluster/ calls ---- */
 
-static int parse(const char *url, char *why)
+const char *const wsi_adapter_schemes[] = {"nats", "tls", NULL};
+
+const char *wsi_adapter_check_url(const char *url)
 {
     struct wsi_nats_target target;
     const char *wrong = wsi_nats_target_parse(&target, url);
 
     explicit_bzero(&target, sizeof target);
-    if (wrong == NULL)
-        return 0;
-    snprintf(why, WSI_BUS_WHY_SIZE, "the URL of the broker: %s", wrong);
-    return WSOCK_EURL;
+    return wrong;
 }
 
 static bool copy_text(char **out, const char *text)
@@ -363,7 +334,7 @@ static void init_lists(struct wsi_bus *bus)
 static int init_bus(struct wsi_bus *bus, const struct wsi_bus_config *config, char *why)
 {
     if (wsi_nats_target_parse(&bus->target, config->url) != NULL)
-        return parse(config->url, why);
+        return wsi_adapter_parse(config->url, why);
     if (!wsi_nats_encode(bus->prefix, sizeof bus->prefix, config->prefix)) {
         snprintf(why, WSI_BUS_WHY_SIZE, "cluster_prefix is too long for names of NATS");
         return WSOCK_EINVAL;
@@ -378,7 +349,7 @@ static int init_bus(struct wsi_bus *bus, const struct wsi_bus_config *config, ch
     bus->answer_bytes = config->answer_bytes;
     bus->services.random(bus->services.pool, &bus->hash_key, sizeof bus->hash_key);
     bus->services.random(bus->services.pool, &bus->random, sizeof bus->random);
-    bus->next_host = (unsigned)wsi_bus_draw(bus, bus->target.host_count);
+    bus->next_host = (unsigned)wsi_adapter_draw(&bus->random, bus->target.host_count);
     if (copy_text(&bus->ca, config->ca) && copy_text(&bus->cert, config->cert) &&
         copy_text(&bus->key, config->key) && wsi_subs_init(bus) == 0)
         return 0;
@@ -404,9 +375,9 @@ static int start(struct wsi_bus *bus, char *why)
     return WSOCK_ENOMEM;
 }
 
-static int open_bus(struct wsi_bus **out, const struct wsi_bus_services *services,
-                    const struct wsi_bus_config *config, struct wsi_bus_handler *handler,
-                    char *why)
+int wsi_bus_open(struct wsi_bus **out, const struct wsi_bus_services *services,
+                 const struct wsi_bus_config *config, struct wsi_bus_handler *handler,
+                 char *why)
 {
     const char *unusable = wsi_conn_library();
     struct wsi_bus *bus;
@@ -416,12 +387,9 @@ static int open_bus(struct wsi_bus **out, const struct wsi_bus_services *service
         snprintf(why, WSI_BUS_WHY_SIZE, "%s", unusable);
         return WSOCK_ENOTSUP;
     }
-    wsi_heap_use(services);
-    bus = wsi_zalloc(sizeof *bus);
-    if (bus == NULL) {
-        snprintf(why, WSI_BUS_WHY_SIZE, "out of memory");
+    bus = wsi_adapter_alloc(sizeof *bus, services, why);
+    if (bus == NULL)
         return WSOCK_ENOMEM;
-    }
     bus->services = *services;
     bus->user = handler;
     init_lists(bus);
@@ -435,69 +403,10 @@ static int open_bus(struct wsi_bus **out, const struct wsi_bus_services *service
     return r;
 }
 
-static void close_bus(struct wsi_bus *bus)
+void wsi_bus_close(struct wsi_bus *bus)
 {
     pthread_mutex_lock(&bus->lock);
     bus->refuses = true;
     pthread_cond_signal(&bus->changed);
     pthread_mutex_unlock(&bus->lock);
-}
-
-static int subscribe(struct wsi_bus *bus, const char *room)
-{
-    return wsi_subs_submit(bus, room, true);
-}
-
-static void unsubscribe(struct wsi_bus *bus, const char *room)
-{
-    (void)wsi_subs_submit(bus, room, false);
-}
-
-static int subscribe_all(struct wsi_bus *bus, bool on)
-{
-    return wsi_subs_submit(bus, NULL, on);
-}
-
-static int present(struct wsi_bus *bus, const char *room, const char *name,
-                   struct wsi_bytes bytes)
-{
-    return wsi_presence_submit(bus, room, name, bytes, true);
-}
-
-static void absent(struct wsi_bus *bus, const char *room, const char *name)
-{
-    (void)wsi_presence_submit(bus, room, name, (struct wsi_bytes){NULL, 0}, false);
-}
-
-static int nodes(struct wsi_bus *bus, struct wsi_bus_receipt *receipt)
-{
-    return wsi_presence_list(bus, NULL, receipt);
-}
-
-static const char *const schemes[] = {"nats", "tls", NULL};
-
-static const struct wsi_bus_type type = {
-    .version = WSI_BUS_VERSION,
-    .schemes = schemes,
-    .parse = parse,
-    .open = open_bus,
-    .close = close_bus,
-    .subscribe = subscribe,
-    .unsubscribe = unsubscribe,
-    .subscribe_all = subscribe_all,
-    .publish = wsi_messages_publish,
-    .append = wsi_messages_append,
-    .load = wsi_load_submit,
-    .present = present,
-    .absent = absent,
-    .present_list = wsi_presence_list,
-    .describe = wsi_presence_describe,
-    .nodes = nodes,
-};
-
-__attribute__((visibility("default"))) const struct wsi_bus_type *wsi_bus_plugin(void);
-
-const struct wsi_bus_type *wsi_bus_plugin(void)
-{
-    return &type;
 }

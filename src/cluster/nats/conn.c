@@ -269,10 +269,10 @@ static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus statu
     if (status == NATS_SLOW_CONSUMER)
         conn->lost = true;
     if (conn->bus != NULL) {
-        wsi_bus_log(conn->bus, WSOCK_LOG_WARN, "%s: %s%s%s", conn->host,
-                    natsStatus_GetText(status),
-                    text != NULL && text[0] != '\0' ? ": " : "",
-                    text != NULL ? text : "");
+        wsi_adapter_log(&conn->bus->services, WSOCK_LOG_WARN, "%s: %s%s%s", conn->host,
+                        natsStatus_GetText(status),
+                        text != NULL && text[0] != '\0' ? ": " : "",
+                        text != NULL ? text : "");
         stir(conn->bus);
     }
     pthread_mutex_unlock(&conn->lock);

@@ -23,7 +23,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "cluster/bus.h"
+#include "cluster/adapter.h"
 #include "cluster/nats/names.h"
 #include "cluster/nats/target.h"
 #include "cluster/node_id.h"
@@ -190,18 +190,9 @@ void wsi_fetch_clear(struct wsi_fetch *fetch);
 bool wsi_fetch_token(natsMsg *msg, uint64_t *token);
 /** The place of a fetched message. @return false when it has none. */
 bool wsi_fetch_place(natsMsg *msg, uint64_t *seq, int64_t *time_ms);
-int wsi_load_submit(struct wsi_bus *bus, const char *room,
-                    const struct wsi_bus_window *window,
-                    const struct wsi_bus_position *seen, struct wsi_bus_receipt *receipt);
 
 /* ---- what is said: messages.c ---- */
 
-int wsi_messages_publish(struct wsi_bus *bus, const struct wsi_bus_channel *channel,
-                         struct wsi_bytes bytes, struct wsi_bus_receipt *receipt);
-int wsi_messages_append(struct wsi_bus *bus, const char *room, struct wsi_bytes bytes,
-                        const struct wsi_bus_id *id, const struct wsi_bus_window *window,
-                        const struct wsi_bus_position *seen,
-                        struct wsi_bus_receipt *receipt);
 /** Hand on a message, or take a reply. Takes the message over. */
 void wsi_messages_arrived(struct wsi_bus *bus, natsMsg *msg, bool broad);
 /** The header that tells when a message was sent. @return 0 without. */
@@ -242,7 +233,6 @@ struct wsi_sub {
     char name[];
 };
 
-int wsi_subs_submit(struct wsi_bus *bus, const char *room, bool on);
 /** Those that every node has. @return 0; WSOCK_ENOMEM. */
 int wsi_subs_init(struct wsi_bus *bus);
 void wsi_subs_fini(struct wsi_bus *bus);
@@ -263,11 +253,6 @@ void wsi_subs_note(struct wsi_bus *bus, const char *room,
 
 /* ---- who is there: presence.c ---- */
 
-int wsi_presence_submit(struct wsi_bus *bus, const char *room, const char *name,
-                        struct wsi_bytes bytes, bool on);
-int wsi_presence_describe(struct wsi_bus *bus, struct wsi_bytes bytes);
-int wsi_presence_list(struct wsi_bus *bus, const char *room,
-                      struct wsi_bus_receipt *receipt);
 /** The streams are there, perhaps empty: say all. */
 void wsi_presence_say(struct wsi_bus *bus);
 void wsi_presence_beat(struct wsi_bus *bus);
@@ -329,9 +314,6 @@ struct wsi_bus {
 };
 
 uint64_t wsi_bus_now(void);
-uint64_t wsi_bus_draw(struct wsi_bus *bus, uint64_t below);
-void wsi_bus_log(const struct wsi_bus *bus, int level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 /** The own subscriptions are there: tell that it is up. */
 void wsi_bus_come_up(struct wsi_bus *bus);
 /** Give the connection up. */

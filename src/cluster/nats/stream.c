@@ -277,9 +277,9 @@ void wsi_policy_renew(struct wsi_policy *policy, struct wsi_op *op)
 
     if (making == NULL)
         return;
-    wsi_bus_log(op->bus, WSOCK_LOG_WARN,
-                "the stream %s has lost messages that were seen: another one begins",
-                policy->stream);
+    wsi_adapter_log(&op->bus->services, WSOCK_LOG_WARN,
+                    "the stream %s has lost messages that were seen: another one begins",
+                    policy->stream);
     snprintf(subject, sizeof subject, "$JS.API.STREAM.DELETE.%s", policy->stream);
     policy->stream[0] = '\0';
     making->op.replied = given_up;
@@ -300,7 +300,8 @@ static void lists_ended(struct wsi_op *op, enum wsi_bus_outcome outcome, const c
     (void)outcome;
     bus->lists_asked = false;
     if (!bus->lists_warned && bus->is_linked)
-        wsi_bus_log(bus, WSOCK_LOG_ERROR, "lists of people and nodes: %s", why);
+        wsi_adapter_log(&bus->services, WSOCK_LOG_ERROR, "lists of people and nodes: %s",
+                        why);
     bus->lists_warned = true;
     wsi_op_free(op);
     go_on(&bus->listers, why);

@@ -1,40 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The adapter of Redis as cluster/ sees it: opening, the outbox, the clock, closing. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <wsock/error.h>
 #include <wsock/runtime.h>
 
-#include "cluster/heap.h"
 #include "cluster/redis/redis.h"
 #include "core/alloc.h"
 
 enum { CLOSE_MS = 1000, WORKERS = 256 };
 
 /* ---- small things ---- */
-
-/* SplitMix64: it spreads, and need not be secret. */
-uint64_t wsi_bus_draw(struct wsi_bus *bus, uint64_t below)
-{
-    uint64_t x = bus->random += UINT64_C(0x9E3779B97F4A7C15);
-
-    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    return (x ^ x >> 31) % below;
-}
-
-void wsi_bus_log(const struct wsi_bus *bus, int level, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    bus->services.log(bus->services.pool, level, text);
-}
 
 void wsi_bus_wake(struct wsi_bus *bus, uint64_t at_ms)
 {
@@ -127,11 +104,6 @@ static void begin_to_close(struct wsi_bus *bus)
 
 /* ---- the clock ---- */
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t check_beat(struct wsi_bus *bus, uint64_t now_ms)
 {
     if (!bus->is_up || bus->closing != WSI_BUS_OPEN)
@@ -153,19 +125,19 @@ static void look(struct wsi_bus *bus)
     bus->timer_at_ms = UINT64_MAX;
     WSI_LIST_EACH(node, &bus->wires)
     {
-        next = sooner(next,
-                      wsi_wire_check(WSI_CONTAINER_OF(node, struct wsi_wire, node), now));
+        next = wsi_sooner(
+            next, wsi_wire_check(WSI_CONTAINER_OF(node, struct wsi_wire, node), now));
     }
-    next = sooner(next, wsi_redirect_check(bus, now));
-    next = sooner(next, wsi_topology_check(bus, now));
-    next = sooner(next, wsi_subs_check(bus, now));
-    next = sooner(next, check_beat(bus, now));
+    next = wsi_sooner(next, wsi_redirect_check(bus, now));
+    next = wsi_sooner(next, wsi_topology_check(bus, now));
+    next = wsi_sooner(next, wsi_subs_check(bus, now));
+    next = wsi_sooner(next, check_beat(bus, now));
     if (bus->closing == WSI_BUS_CLOSING) {
         if (!is_waiting(bus) || now >= bus->close_at_ms) {
             end(bus);
             return;
         }
-        next = sooner(next, sooner(bus->close_at_ms, now + 5));
+        next = wsi_sooner(next, wsi_sooner(bus->close_at_ms, now + 5));
     }
     wsi_bus_wake(bus, next);
 }
@@ -206,16 +178,15 @@ static void on_posted(struct wsi_link_handler *handler)
 
 /* ---- what cluster/ calls ---- */
 
-static int parse(const char *url, char *why)
+const char *const wsi_adapter_schemes[] = {"redis", "rediss", "redis+unix", NULL};
+
+const char *wsi_adapter_check_url(const char *url)
 {
     struct wsi_target target;
     const char *wrong = wsi_target_parse(&target, url);
 
     explicit_bzero(&target, sizeof target);
-    if (wrong == NULL)
-        return 0;
-    snprintf(why, WSI_BUS_WHY_SIZE, "the URL of the broker: %s", wrong);
-    return WSOCK_EURL;
+    return wrong;
 }
 
 static int load_tls(struct wsi_bus *bus, const struct wsi_bus_config *config, char *why)
@@ -233,7 +204,7 @@ static int load_tls(struct wsi_bus *bus, const struct wsi_bus_config *config, ch
 static int bus_init(struct wsi_bus *bus, const struct wsi_bus_config *config, char *why)
 {
     if (wsi_target_parse(&bus->target, config->url) != NULL)
-        return parse(config->url, why);
+        return wsi_adapter_parse(config->url, why);
     if (!wsi_key_prefix(bus->prefix, config->prefix)) {
         snprintf(why, WSI_BUS_WHY_SIZE, "cluster_prefix is longer than 255 bytes");
         return WSOCK_EINVAL;
@@ -248,7 +219,7 @@ static int bus_init(struct wsi_bus *bus, const struct wsi_bus_config *config, ch
         wsi_script_sha(bus->sha[i], (enum wsi_script)i);
     bus->services.random(bus->services.pool, &bus->hash_key, sizeof bus->hash_key);
     bus->services.random(bus->services.pool, &bus->random, sizeof bus->random);
-    bus->worker = (unsigned)wsi_bus_draw(bus, WORKERS);
+    bus->worker = (unsigned)wsi_adapter_draw(&bus->random, WORKERS);
     wsi_list_init(&bus->wires);
     wsi_list_init(&bus->all_subs);
     wsi_list_init(&bus->idle_rooms);
@@ -284,19 +255,16 @@ static void ignore_bytes(struct wsi_link_handler *handler, const void *data, siz
     (void)handler, (void)data, (void)len;
 }
 
-static int open_bus(struct wsi_bus **out, const struct wsi_bus_services *services,
-                    const struct wsi_bus_config *config, struct wsi_bus_handler *handler,
-                    char *why)
+int wsi_bus_open(struct wsi_bus **out, const struct wsi_bus_services *services,
+                 const struct wsi_bus_config *config, struct wsi_bus_handler *handler,
+                 char *why)
 {
     struct wsi_bus *bus;
     int r;
 
-    wsi_heap_use(services);
-    bus = wsi_zalloc(sizeof *bus);
-    if (bus == NULL) {
-        snprintf(why, WSI_BUS_WHY_SIZE, "out of memory");
+    bus = wsi_adapter_alloc(sizeof *bus, services, why);
+    if (bus == NULL)
         return WSOCK_ENOMEM;
-    }
     bus->handler = (struct wsi_link_handler){ignore, ignore_bytes, on_posted, on_timed,
                                              on_closed};
     bus->services = *services;
@@ -314,7 +282,7 @@ static int open_bus(struct wsi_bus **out, const struct wsi_bus_services *service
     return 0;
 }
 
-static void close_bus(struct wsi_bus *bus)
+void wsi_bus_close(struct wsi_bus *bus)
 {
     pthread_mutex_lock(&bus->lock);
     if (!bus->refuses) {
@@ -322,70 +290,4 @@ static void close_bus(struct wsi_bus *bus)
         bus->services.link_post(bus->control);
     }
     pthread_mutex_unlock(&bus->lock);
-}
-
-static int subscribe(struct wsi_bus *bus, const char *room)
-{
-    return wsi_subs_submit(bus, room, true);
-}
-
-static void unsubscribe(struct wsi_bus *bus, const char *room)
-{
-    (void)wsi_subs_submit(bus, room, false);
-}
-
-static int subscribe_all(struct wsi_bus *bus, bool on)
-{
-    return wsi_subs_submit(bus, NULL, on);
-}
-
-static int present(struct wsi_bus *bus, const char *room, const char *name,
-                   struct wsi_bytes bytes)
-{
-    return wsi_presence_submit(bus, room, name, bytes, true);
-}
-
-static void absent(struct wsi_bus *bus, const char *room, const char *name)
-{
-    const struct wsi_bytes nothing = {NULL, 0};
-
-    (void)wsi_presence_submit(bus, room, name, nothing, false);
-}
-
-static int describe(struct wsi_bus *bus, struct wsi_bytes bytes)
-{
-    return wsi_presence_submit(bus, NULL, "", bytes, true);
-}
-
-static int nodes(struct wsi_bus *bus, struct wsi_bus_receipt *receipt)
-{
-    return wsi_lists_submit(bus, NULL, receipt);
-}
-
-static const char *const schemes[] = {"redis", "rediss", "redis+unix", NULL};
-
-static const struct wsi_bus_type type = {
-    .version = WSI_BUS_VERSION,
-    .schemes = schemes,
-    .parse = parse,
-    .open = open_bus,
-    .close = close_bus,
-    .subscribe = subscribe,
-    .unsubscribe = unsubscribe,
-    .subscribe_all = subscribe_all,
-    .publish = wsi_messages_publish,
-    .append = wsi_messages_append,
-    .load = wsi_load_submit,
-    .present = present,
-    .absent = absent,
-    .present_list = wsi_lists_submit,
-    .describe = describe,
-    .nodes = nodes,
-};
-
-__attribute__((visibility("default"))) const struct wsi_bus_type *wsi_bus_plugin(void);
-
-const struct wsi_bus_type *wsi_bus_plugin(void)
-{
-    return &type;
 }

@@ -225,8 +225,8 @@ static void on_answered(struct wsi_op *op, const redisReply *reply)
         ask(own);
 }
 
-int wsi_lists_submit(struct wsi_bus *bus, const char *room,
-                     struct wsi_bus_receipt *receipt)
+int wsi_presence_list(struct wsi_bus *bus, const char *room,
+                      struct wsi_bus_receipt *receipt)
 {
     struct list_op *own = (struct list_op *)(void *)wsi_op_new(bus, sizeof *own);
 

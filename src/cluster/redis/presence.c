@@ -206,7 +206,8 @@ static void on_not_said(struct wsi_op *op, enum wsi_bus_outcome outcome, const c
     bus->renewing -= own.renews;
     doubt(bus, own.hash);
     if (outcome == WSI_BUS_FAILED && bus->closing == WSI_BUS_OPEN)
-        wsi_bus_log(bus, WSOCK_LOG_WARN, "Redis takes no presence: %s", why);
+        wsi_adapter_log(&bus->services, WSOCK_LOG_WARN, "Redis takes no presence: %s",
+                        why);
 }
 
 /* The script's name and keys. */
@@ -553,4 +554,9 @@ int wsi_presence_submit(struct wsi_bus *bus, const char *room, const char *name,
     if (r < 0)
         presence_fini(&made);
     return r;
+}
+
+int wsi_presence_describe(struct wsi_bus *bus, struct wsi_bytes bytes)
+{
+    return wsi_presence_submit(bus, NULL, "", bytes, true);
 }

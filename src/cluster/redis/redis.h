@@ -21,7 +21,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "cluster/bus.h"
+#include "cluster/adapter.h"
 #include "cluster/link.h"
 #include "cluster/redis/guard.h"
 #include "cluster/redis/keys.h"
@@ -211,8 +211,6 @@ struct wsi_sub {
     char text[];      /* the channel at the broker */
 };
 
-/** From any thread. */
-int wsi_subs_submit(struct wsi_bus *bus, const char *room, bool on);
 /** Those that every node has. @return 0; WSOCK_ENOMEM. */
 int wsi_subs_init(struct wsi_bus *bus);
 void wsi_subs_fini(struct wsi_bus *bus);
@@ -233,8 +231,6 @@ uint64_t wsi_subs_check(struct wsi_bus *bus, uint64_t now_ms);
 
 /* ---- who is in rooms: presence.c ---- */
 
-int wsi_presence_submit(struct wsi_bus *bus, const char *room, const char *name,
-                        struct wsi_bytes bytes, bool on);
 /** This node is in the list of nodes from the start. @return 0; WSOCK_ENOMEM. */
 int wsi_presence_init(struct wsi_bus *bus);
 /** Say everything again, a beat: say that it still holds. */
@@ -243,21 +239,9 @@ void wsi_presence_beat(struct wsi_bus *bus);
 /** Take all of it back, as far as that can be said at once. */
 void wsi_presence_leave(struct wsi_bus *bus);
 void wsi_presence_fini(struct wsi_bus *bus);
-/** @param room NULL: of nodes. */
-int wsi_lists_submit(struct wsi_bus *bus, const char *room,
-                     struct wsi_bus_receipt *receipt);
 
 /* ---- messages: messages.c, load.c ---- */
 
-int wsi_messages_publish(struct wsi_bus *bus, const struct wsi_bus_channel *channel,
-                         struct wsi_bytes bytes, struct wsi_bus_receipt *receipt);
-int wsi_messages_append(struct wsi_bus *bus, const char *room, struct wsi_bytes bytes,
-                        const struct wsi_bus_id *id, const struct wsi_bus_window *window,
-                        const struct wsi_bus_position *seen,
-                        struct wsi_bus_receipt *receipt);
-int wsi_load_submit(struct wsi_bus *bus, const char *room,
-                    const struct wsi_bus_window *window,
-                    const struct wsi_bus_position *seen, struct wsi_bus_receipt *receipt);
 /** Hand a message from the broker on. */
 void wsi_messages_arrived(struct wsi_bus *bus, const struct wsi_bus_channel *channel,
                           const char *data, size_t len);
@@ -330,10 +314,6 @@ static inline uint64_t wsi_bus_now(const struct wsi_bus *bus)
     return bus->services.now_ms(bus->services.pool);
 }
 
-/** A number from 0 to below - 1. */
-uint64_t wsi_bus_draw(struct wsi_bus *bus, uint64_t below);
-void wsi_bus_log(const struct wsi_bus *bus, int level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 /** Something has changed that the clock decides on: look within that time. */
 void wsi_bus_wake(struct wsi_bus *bus, uint64_t at_ms);
 /** It is up, or why not; the user is told when that changed. */

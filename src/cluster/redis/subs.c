@@ -128,7 +128,8 @@ static void on_answered(struct wsi_op *op, const redisReply *reply)
 static void refused(struct wsi_bus *bus, struct wsi_sub *sub, const char *why)
 {
     if (!sub->is_refused)
-        wsi_bus_log(bus, WSOCK_LOG_WARN, "Redis refuses a subscription: %s", why);
+        wsi_adapter_log(&bus->services, WSOCK_LOG_WARN,
+                        "Redis refuses a subscription: %s", why);
     sub->is_refused = true;
     if (bus->ask_again_ms == 0)
         bus->ask_again_ms = wsi_bus_now(bus) + bus->beat_ms;

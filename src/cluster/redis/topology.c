@@ -250,7 +250,7 @@ static void schedule(struct wsi_bus *bus, uint64_t within_ms)
     if (bus->closing != WSI_BUS_OPEN || bus->scout != NULL ||
         bus->scout_at_ms != UINT64_MAX)
         return;
-    bus->scout_at_ms = wsi_bus_now(bus) + wsi_bus_draw(bus, within_ms + 1);
+    bus->scout_at_ms = wsi_bus_now(bus) + wsi_adapter_draw(&bus->random, within_ms + 1);
     wsi_bus_wake(bus, bus->scout_at_ms);
 }
 
@@ -338,7 +338,7 @@ void wsi_topology_start(struct wsi_bus *bus)
         wsi_list_init(&bus->peers[i].unasked);
     /* Not all nodes begin with the same host. */
     if (bus->target.host_count > 1)
-        bus->next_host = (unsigned)wsi_bus_draw(bus, bus->target.host_count);
+        bus->next_host = (unsigned)wsi_adapter_draw(&bus->random, bus->target.host_count);
 }
 
 /* ---- what a scout finds ---- */
