@@ -558,6 +558,7 @@ export class Room extends Emitter {
     this.#client = client;
     this.#options = options;
     this.name = name;
+    JSON.stringify([options.info, options.token]); // what cannot be JSON fails here, and not later
     this.count = 0;
     this.members = new Set(); // null in large rooms, whose members are only counted
     this.infos = {};
@@ -681,7 +682,7 @@ export class Room extends Emitter {
     this.count = count;
     if (!joined && !left) this.members = null;
     for (const identity of joined ?? []) this.members?.add(identity);
-    Object.assign(this.infos, infos);
+    this.infos = { ...this.infos, ...infos }; // assigning to __proto__ would not make an entry
     for (const identity of left ?? []) {
       this.members?.delete(identity);
       delete this.infos[identity];

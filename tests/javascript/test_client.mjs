@@ -298,6 +298,10 @@ test("what cannot be JSON is refused where it was given", async () => {
   loop.loop = loop;
   await assert.rejects(room.publish(loop), TypeError);
   await assert.rejects(room.publish(undefined), /undefined is no JSON/);
+  assert.throws(() => client.room("other", { info: loop }), TypeError);
+  assert.deepEqual(socket.take(), []);
+  client.room("other");
+  assert.equal(socket.take()[0].room, "other");
   assert.deepEqual(socket.take(), []);
 });
 
@@ -561,6 +565,17 @@ test("large rooms count their members and do not name them", async () => {
   assert.deepEqual([room.members, room.count], [null, 5000]);
   socket.put({ type: "presence", room: "lobby", count: 5001, joined: ["Eve"] });
   assert.equal(room.members, null);
+});
+
+test("whoever is called __proto__ says something of nobody else", async () => {
+  const socket = await opened();
+  const room = await entered(socket);
+  const infos = JSON.parse('{"__proto__": {"Ann": "not what Ann says"}}');
+  socket.put({ type: "presence", room: "lobby", count: 2, joined: ["__proto__"], infos });
+  assert.equal(room.infos.Ann, undefined);
+  assert.deepEqual(Object.entries(room.infos), [["__proto__", { Ann: "not what Ann says" }]]);
+  socket.put({ type: "presence", room: "lobby", count: 1, left: ["__proto__"] });
+  assert.deepEqual(room.infos, {});
 });
 
 test("options that do not exist, and a page without WebSocket, are errors at once", () => {
