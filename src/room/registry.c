@@ -47,24 +47,19 @@ void wsi_registry_fini(struct wsi_registry *registry)
     pthread_mutex_destroy(&registry->lock);
 }
 
-/* FNV-1a: names are short, and an attacker who can choose them meets
- * max_rooms_per_connection first. */
-static size_t hash_of(const char *name)
+static uint64_t hash_of(const struct wsi_registry *registry, const char *name)
 {
-    uint64_t hash = 0xcbf29ce484222325u;
-
-    for (; *name != '\0'; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return (size_t)(hash ^ (hash >> 32));
+    return wsi_hash(&registry->key, name, strlen(name));
 }
 
-static wsock_room **bucket_of(struct wsi_registry *registry, size_t hash)
+static wsock_room **bucket_of(struct wsi_registry *registry, uint64_t hash)
 {
     return &registry->buckets[hash & (registry->bucket_count - 1)];
 }
 
-static wsock_room *find(struct wsi_registry *registry, const char *name, size_t hash)
+static wsock_room *find(struct wsi_registry *registry, const char *name)
 {
+    const uint64_t hash = hash_of(registry, name);
     wsock_room *room = *bucket_of(registry, hash);
 
     while (room != NULL && (room->hash != hash || strcmp(room->name, name) != 0))
@@ -96,8 +91,9 @@ static void grow(struct wsi_registry *registry)
     wsi_free(old);
 }
 
-static void link_room(struct wsi_registry *registry, wsock_room *room, size_t hash)
+static void link_room(struct wsi_registry *registry, wsock_room *room)
 {
+    const uint64_t hash = hash_of(registry, room->name);
     wsock_room **bucket;
 
     if (registry->count >= registry->bucket_count)
@@ -132,7 +128,7 @@ static int make(struct wsi_registry *registry, wsock_room **out, const char *nam
     *out = wsi_room_new(registry, name, &options);
     if (*out == NULL)
         return refuse(WSOCK_ENOMEM, name, wsock_strerror(WSOCK_ENOMEM), why, why_size);
-    link_room(registry, *out, hash_of(name));
+    link_room(registry, *out);
     return 0;
 }
 
@@ -143,7 +139,7 @@ int wsi_registry_find(struct wsi_registry *registry, wsock_room **out, const cha
     if (!wsi_room_name_is_valid(name))
         return WSOCK_EINVAL;
     pthread_mutex_lock(&registry->lock);
-    room = find(registry, name, hash_of(name));
+    room = find(registry, name);
     if (room != NULL)
         wsi_ref_take(&room->ref);
     pthread_mutex_unlock(&registry->lock);
@@ -194,7 +190,7 @@ int wsi_registry_get(struct wsi_registry *registry, wsock_room **out, const char
     if (!wsi_room_name_is_valid(name))
         return refuse(WSOCK_EINVAL, name, "not a valid name", why, why_size);
     pthread_mutex_lock(&registry->lock);
-    room = find(registry, name, hash_of(name));
+    room = find(registry, name);
     if (room == NULL)
         r = make(registry, &room, name, asked, why, why_size);
     else

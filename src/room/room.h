@@ -85,7 +85,7 @@ struct wsock_room {
     wsock_room *next; /* in its bucket... */
     bool listed;      /* ...as long as it is in the table; under the table's lock */
     wsock_room *next_closed; /* in a list of the registry, while it goes through it */
-    size_t hash;
+    uint64_t hash; /* of its name, with the registry's key */
     struct wsi_room_options options; /* from the moment when it was made */
     struct wsi_feed_rules slow;      /* as they say */
     struct wsi_history *history;     /* (owned, nullable) if they say so */

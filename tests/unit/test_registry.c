@@ -96,6 +96,24 @@ static void get_many(wsock_room **rooms, bool create)
     }
 }
 
+/* Names that meet in one bucket would make all look-ups slow. */
+static void who_chooses_names_does_not_know_where_they_go(void **state)
+{
+    uint64_t hash[2];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        wsock_room *room = NULL;
+
+        begin();
+        assert_int_equal(get(&room, "lobby"), 0);
+        hash[i] = room->hash;
+        wsock_room_unref(room);
+        finish();
+    }
+    assert_true(hash[0] != hash[1]);
+}
+
 static void rooms_are_listed_by_pattern(void **state)
 {
     static const char *const names[] = {"lobby", "match.1", "match.2", "match.2.chat"};
@@ -383,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(name_leads_to_one_room),
+        TEST(who_chooses_names_does_not_know_where_they_go),
         TEST(rooms_are_listed_by_pattern),
         TEST(table_grows_with_its_rooms),
         TEST(table_works_without_memory_to_grow),
