@@ -372,11 +372,32 @@ void answer_fini(struct answer *answer)
     answer_init(answer);
 }
 
+void answer_ends_at(struct answer *answer, enum wsi_bus_outcome outcome, const char *why,
+                    const char *file, int line)
+{
+    const enum wsi_bus_outcome ended = answer_await_at(answer, file, line);
+
+    if (ended != outcome || (why != NULL && strstr(answer->why, why) == NULL)) {
+        print_error("outcome %d: %s\n", (int)ended, answer->why);
+        _fail(file, line);
+    }
+    answer_fini(answer);
+}
+
 /* ---- doing ---- */
 
 struct wsi_bytes text_bytes(const char *text)
 {
     return (struct wsi_bytes){text, strlen(text)};
+}
+
+const char *room_of_its_own(void)
+{
+    static char name[64];
+    static int made;
+
+    snprintf(name, sizeof name, "room.%d", ++made);
+    return name;
 }
 
 void say(struct node *node, const char *room, const char *text)

@@ -52,7 +52,9 @@ void node_init(struct node *node, const char *url);
 /** @return of open(); the reason lies in why. */
 int node_try_open(struct node *node, char *why);
 void node_open(struct node *node);
-/** Open, and up. */
+/** node_open(), and see it up. */
+#define node_up(node) (node_open(node), node_await((node), UP, NULL, 1))
+/** The same of one with the defaults. */
 void node_join(struct node *node, const char *url);
 /** Close, and wait for it. */
 void node_close(struct node *node);
@@ -86,8 +88,17 @@ void answer_init(struct answer *answer);
 #define answer_await(answer) answer_await_at((answer), __FILE__, __LINE__)
 enum wsi_bus_outcome answer_await_at(struct answer *answer, const char *file, int line);
 void answer_fini(struct answer *answer);
+/** Wait for it, see that it is of that kind, and have done with it. @param why (nullable)
+ * what it gives as the reason, or a part of that */
+#define answer_ends(answer, outcome, why) \
+    answer_ends_at((answer), (outcome), (why), __FILE__, __LINE__)
+void answer_ends_at(struct answer *answer, enum wsi_bus_outcome outcome, const char *why,
+                    const char *file, int line);
 
 struct wsi_bytes text_bytes(const char *text);
+/** Rooms outlive a test at a broker: each test has its own. @return (borrowed until the
+ * next call) */
+const char *room_of_its_own(void);
 void say(struct node *node, const char *room, const char *text);
 /** Append, and wait for the answer. @param seq 0: the next one */
 struct wsi_bus_position keep(struct node *node, const char *room, const char *text,

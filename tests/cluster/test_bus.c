@@ -17,16 +17,6 @@
 static const char *url;
 static struct node a, b;
 
-/* Rooms outlive a test at a broker: each test has its own. */
-static const char *room_of_its_own(void)
-{
-    static char name[64];
-    static int made;
-
-    snprintf(name, sizeof name, "room.%d", ++made);
-    return name;
-}
-
 static void begin(void)
 {
     nodes_begin();
@@ -221,8 +211,7 @@ static void clusters_of_one_broker_stay_apart(void **state)
     begin();
     node_init(&c, has_name ? "memory:another" : url);
     c.config.prefix = "test2";
-    node_open(&c);
-    node_await(&c, UP, NULL, 1);
+    node_up(&c);
     node_subscribe(&c, room);
     node_subscribe(&b, room);
     say(&a, room, "for us");
@@ -562,8 +551,7 @@ static void what_waits_is_bounded(void **state)
     nodes_begin();
     node_init(&c, url);
     c.config.queue_bytes = 200000;
-    node_open(&c);
-    node_await(&c, UP, NULL, 1);
+    node_up(&c);
     node_subscribe(&c, room);
     assert_int_equal(c.type->publish(c.bus, &(struct wsi_bus_channel){WSI_BUS_ROOM, room},
                                      text_bytes(much), NULL),

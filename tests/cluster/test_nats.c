@@ -26,8 +26,7 @@ static void begin(void)
     nodes_begin();
     node_init(&node, url);
     node.config.timeout_ms = 8000;
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
 }
 
 static void end(void)
@@ -36,13 +35,13 @@ static void end(void)
     nodes_end();
 }
 
-static const char *room_of_its_own(void)
+/* The broker ends, and comes back with other files. @param times that it was up then */
+static void restart_with(const char *files, size_t times)
 {
-    static char name[64];
-    static int made;
-
-    snprintf(name, sizeof name, "nats.%d", ++made);
-    return name;
+    nats_quit(&server);
+    nats_files(&server, files);
+    nats_again(&server);
+    node_await(&node, UP, NULL, times);
 }
 
 /* ---- the process ---- */
@@ -167,10 +166,7 @@ static void an_emptied_broker_is_told_again(void **state)
     assert_int_equal(node.type->present(node.bus, room, "ann", text_bytes("1")), 0);
     people_await(&node, room, "ann=1");
     first = keep(&node, room, "one", 0);
-    nats_quit(&server);
-    nats_files(&server, "remove");
-    nats_again(&server);
-    node_await(&node, UP, NULL, 2);
+    restart_with("remove", 2);
     people_await(&node, room, "ann=1");
     second = keep(&node, room, "two", 0);
     assert_int_not_equal(second.epoch, first.epoch);
@@ -190,16 +186,10 @@ static void an_older_broker_begins_an_epoch(void **state)
     (void)state;
     begin();
     keep(&node, room, "one", 0);
-    nats_quit(&server);
-    nats_files(&server, "copy");
-    nats_again(&server);
-    node_await(&node, UP, NULL, 2);
+    restart_with("copy", 2);
     keep(&node, room, "two", 0);
     seen = keep(&node, room, "three", 0);
-    nats_quit(&server);
-    nats_files(&server, "put back");
-    nats_again(&server);
-    node_await(&node, UP, NULL, 3);
+    restart_with("put back", 3);
     load(&node, room, NULL, &seen, &answer);
     next = answer.position;
     assert_int_not_equal(next.epoch, seen.epoch);
@@ -219,8 +209,7 @@ static void a_stalled_broker_counts_as_gone(void **state)
     begin();
     node_init(&other, url);
     other.config.timeout_ms = 300;
-    node_open(&other);
-    node_await(&other, UP, NULL, 1);
+    node_up(&other);
     node_subscribe(&other, room);
     broker_stall(server.pid);
     assert_int_equal(keep_later(&other, room, "one", 0, NULL, NULL, &answer), 0);
@@ -266,8 +255,7 @@ static void what_expired_leaves_no_gap(void **state)
     /* The broker keeps a little more, and tells nobody when it forgets. */
     poll(NULL, 0, 500);
     assert_int_equal(keep_later(&node, room, "more", 0, &short_time, &first, &answer), 0);
-    assert_int_equal(answer_await(&answer), WSI_BUS_DONE);
-    answer_fini(&answer);
+    answer_ends(&answer, WSI_BUS_DONE, NULL);
     node_await(&node, KEPT, room, 2);
     assert_int_equal(node_event(&node, KEPT, room, 1)->prev, first.offset);
     end();
@@ -288,8 +276,7 @@ static void what_is_too_much_is_told_as_lost(void **state)
     node_init(&slow, url);
     slow.config.queue_bytes = 1000;
     slow.config.answer_bytes = 1000;
-    node_open(&slow);
-    node_await(&slow, UP, NULL, 1);
+    node_up(&slow);
     node_subscribe(&slow, room);
     while (node_count(&slow, SUBSCRIBED, room) < 2 && round++ < ROUNDS) {
         for (int i = 0; i < 20; i++)
@@ -300,8 +287,7 @@ static void what_is_too_much_is_told_as_lost(void **state)
         assert_int_equal(
             node.type->publish(node.bus, &channel, text_bytes("end"), &answer.receipt),
             0);
-        assert_int_equal(answer_await(&answer), WSI_BUS_DONE);
-        answer_fini(&answer);
+        answer_ends(&answer, WSI_BUS_DONE, NULL);
     }
     node_await(&slow, SUBSCRIBED, room, 2);
     node_close(&slow);
@@ -326,8 +312,7 @@ static void what_gives_back_is_done_however_much_waits(void **state)
     node_init(&full, url);
     full.config.timeout_ms = 8000;
     full.config.queue_bytes = 20000;
-    node_open(&full);
-    node_await(&full, UP, NULL, 1);
+    node_up(&full);
     node_subscribe(&full, room);
     node_subscribe(&full, other);
     assert_int_equal(full.type->present(full.bus, room, "ann", text_bytes("1")), 0);
@@ -375,14 +360,11 @@ static void what_is_larger_than_an_answer_fails(void **state)
         keep(&node, room, text, 0);
     node_init(&small, url);
     small.config.answer_bytes = 10000;
-    node_open(&small);
-    node_await(&small, UP, NULL, 1);
+    node_up(&small);
     answer_init(&answer);
     assert_int_equal(small.type->load(small.bus, room, &window, &seen, &answer.receipt),
                      0);
-    assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
-    assert_non_null(strstr(answer.why, "cluster_answer_bytes"));
-    answer_fini(&answer);
+    answer_ends(&answer, WSI_BUS_FAILED, "cluster_answer_bytes");
     node_close(&small);
     end();
 }
@@ -404,8 +386,7 @@ static void lists_end_though_nodes_go_on_beating(void **state)
         node_init(&beating[i], url);
         beating[i].config.prefix = "beating";
         beating[i].config.beat_ms = 5;
-        node_open(&beating[i]);
-        node_await(&beating[i], UP, NULL, 1);
+        node_up(&beating[i]);
     }
     for (int lists = 0; lists < LISTS;) {
         answer_init(&answer);

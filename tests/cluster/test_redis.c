@@ -167,8 +167,7 @@ static void tls_is_verified_in_both_directions(void **state)
     node.config.ca = CERTIFICATES "/root.pem";
     node.config.cert = CERTIFICATES "/alice.pem";
     node.config.key = CERTIFICATES "/alice.key";
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     it_works(&node, "a");
     node_close(&node);
 
@@ -263,9 +262,7 @@ static void what_waits_for_a_broker_that_is_away_fails(void **state)
     node.config.timeout_ms = 150;
     node_open(&node);
     assert_int_equal(keep_later(&node, "a", "x", 0, NULL, NULL, &answer), 0);
-    assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
-    assert_string_equal(answer.why, "the broker is away");
-    answer_fini(&answer);
+    answer_ends(&answer, WSI_BUS_FAILED, "the broker is away");
     node_await(&node, AWAY, NULL, 1);
     assert_non_null(strstr(last_why(&node), "cannot connect"));
     node_close(&node);
@@ -284,14 +281,11 @@ static void a_stalled_broker_is_given_up(void **state)
     node_init(&node, url_of(redis.port));
     node.config.timeout_ms = 200;
     node.config.beat_ms = 100;
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     it_works(&node, "a");
     broker_stall(redis.pid);
     assert_int_equal(keep_later(&node, "a", "x", 0, NULL, NULL, &answer), 0);
-    assert_int_equal(answer_await(&answer), WSI_BUS_UNKNOWN);
-    assert_non_null(strstr(answer.why, "did not answer within 200 ms"));
-    answer_fini(&answer);
+    answer_ends(&answer, WSI_BUS_UNKNOWN, "did not answer within 200 ms");
     node_await(&node, AWAY, NULL, 1);
     kill(redis.pid, SIGCONT);
     node_await(&node, UP, NULL, 2);
@@ -354,9 +348,7 @@ static void without_memory_it_takes_nothing(void **state)
     it_works(&node, "a");
     redis_ask(redis.port, NULL, "CONFIG SET maxmemory 1");
     assert_int_equal(keep_later(&node, "a", "x", 0, NULL, NULL, &answer), 0);
-    assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
-    assert_non_null(strstr(answer.why, "OOM"));
-    answer_fini(&answer);
+    answer_ends(&answer, WSI_BUS_FAILED, "OOM");
     redis_ask(redis.port, NULL, "CONFIG SET maxmemory 0");
     it_works(&node, "a");
     assert_int_equal(node_count(&node, AWAY, NULL), 0);
@@ -378,9 +370,7 @@ static void a_master_that_became_a_replica_is_left(void **state)
     it_works(&node, "a");
     redis_ask(redis.port, NULL, "REPLICAOF 127.0.0.1 %u", shared.port);
     assert_int_equal(keep_later(&node, "a", "x", 0, NULL, NULL, &answer), 0);
-    assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
-    assert_non_null(strstr(answer.why, "READONLY"));
-    answer_fini(&answer);
+    answer_ends(&answer, WSI_BUS_FAILED, "READONLY");
     node_await(&node, AWAY, NULL, 1);
     redis_ask(redis.port, NULL, "REPLICAOF NO ONE");
     node_await(&node, UP, NULL, 2);
@@ -402,8 +392,7 @@ static void a_subscription_that_was_refused_is_asked_for_again(void **state)
     proxy_start(&proxy, shared.port);
     node_init(&node, url_of(proxy.port));
     node.config.beat_ms = 300;
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     proxy_set(&proxy, PROXY_ONCE, busy, sizeof busy - 1);
     node_subscribe(&node, PROXY_WORD);
     assert_int_equal(atomic_load(&proxy.mode), PROXY_PASS);
@@ -425,8 +414,7 @@ static int be_a_node(const char *url)
     node_init(&node, url);
     node.config.node[15] = 0x55;
     node.config.beat_ms = 100;
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     node.type->present(node.bus, "hall", "zoe", text_bytes("doomed"));
     while (pause() < 0) {
     }
@@ -442,8 +430,7 @@ static void who_was_on_a_node_that_died_is_gone(void **state)
     nodes_begin();
     node_init(&node, shared_url);
     node.config.beat_ms = 100;
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     node.type->present(node.bus, "hall", "ann", text_bytes("1"));
     pid = fork();
     if (pid == 0) {
@@ -468,8 +455,7 @@ static void what_the_broker_forgot_of_presence_is_said_again(void **state)
     nodes_begin();
     node_init(&node, shared_url);
     node.config.beat_ms = 50;
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     node.type->present(node.bus, "hall", "ann", text_bytes("1"));
     node.type->present(node.bus, "hall", "bob", text_bytes("2"));
     people_await(&node, "hall", "ann=1 bob=2");
@@ -550,15 +536,13 @@ static void nonsense_instead_of_an_answer_is_survived(void **state)
     node_init(&node, url_of(proxy.port));
     node.config.timeout_ms = 60;
     node.config.answer_bytes = 4 << 20;
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     for (size_t i = 0; i < BLOBS; i++) {
         struct answer answer;
 
         proxy_set(&proxy, PROXY_ANSWER, blobs[i].bytes, blobs[i].len);
         assert_int_equal(keep_later(&node, "bad", "poison", 0, NULL, NULL, &answer), 0);
-        assert_int_equal(answer_await(&answer), WSI_BUS_UNKNOWN);
-        answer_fini(&answer);
+        answer_ends(&answer, WSI_BUS_UNKNOWN, NULL);
         proxy_set(&proxy, PROXY_PASS, NULL, 0);
         node_await(&node, UP, NULL, i + 2);
     }
@@ -586,21 +570,17 @@ static void answers_of_another_kind_are_unknown_results(void **state)
     node_init(&node, url_of(proxy.port));
     node.config.timeout_ms = 100;
     node.config.beat_ms = 100000;
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
         struct answer answer;
 
         people_await(&node, NULL, "="); /* nothing else is awaited any more */
         proxy_set(&proxy, PROXY_ANSWER, answers[i], strlen(answers[i]));
         assert_int_equal(keep_later(&node, "odd", "poison", 0, NULL, NULL, &answer), 0);
-        assert_int_equal(answer_await(&answer), WSI_BUS_UNKNOWN);
-        assert_string_equal(answer.why, "the broker's answer makes no sense");
-        answer_fini(&answer);
+        answer_ends(&answer, WSI_BUS_UNKNOWN, "the broker's answer makes no sense");
         /* The connection is of no more use, and times out. */
         assert_int_equal(keep_later(&node, "odd", "x", 0, NULL, NULL, &answer), 0);
-        assert_int_equal(answer_await(&answer), WSI_BUS_UNKNOWN);
-        answer_fini(&answer);
+        answer_ends(&answer, WSI_BUS_UNKNOWN, NULL);
         proxy_set(&proxy, PROXY_PASS, NULL, 0);
         node_await(&node, UP, NULL, i + 2);
     }
@@ -619,8 +599,7 @@ static void join_repeating(struct node *node, struct proxy *proxy, const char *w
     node_init(node, url_of(proxy->port));
     node->config.beat_ms = 100000;
     node->config.answer_bytes = 10000;
-    node_open(node);
-    node_await(node, UP, NULL, 1);
+    node_up(node);
     people_await(node, NULL, "="); /* nothing else is awaited any more */
     proxy_set(proxy, PROXY_REPEAT, blob, strlen(blob));
 }
@@ -639,9 +618,7 @@ static void pages_without_end_are_given_up(void **state)
     answer_init(&answer);
     assert_int_equal(
         node.type->load(node.bus, "poison", &wide, &nothing, &answer.receipt), 0);
-    assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
-    assert_string_equal(answer.why, "the broker's answer makes no sense");
-    answer_fini(&answer);
+    answer_ends(&answer, WSI_BUS_FAILED, "the broker's answer makes no sense");
     node_close(&node);
     proxy_stop(&proxy);
     nodes_end();
@@ -657,9 +634,7 @@ static void a_list_without_end_is_given_up(void **state)
     join_repeating(&node, &proxy, "HSCAN", "*2\r\n$1\r\n1\r\n*0\r\n");
     answer_init(&answer);
     assert_int_equal(node.type->nodes(node.bus, &answer.receipt), 0);
-    assert_int_equal(answer_await(&answer), WSI_BUS_FAILED);
-    assert_string_equal(answer.why, "the list is larger than cluster_answer_bytes");
-    answer_fini(&answer);
+    answer_ends(&answer, WSI_BUS_FAILED, "the list is larger than cluster_answer_bytes");
     node_close(&node);
     proxy_stop(&proxy);
     nodes_end();
@@ -697,8 +672,7 @@ static void a_message_above_the_limit_ends_the_connection(void **state)
     node_join(&large, shared_url);
     node_init(&small, shared_url);
     small.config.answer_bytes = 100000;
-    node_open(&small);
-    node_await(&small, UP, NULL, 1);
+    node_up(&small);
     it_works(&small, "flood");
     say(&large, "flood", much);
     node_await(&small, AWAY, NULL, 1);
@@ -775,8 +749,7 @@ static long spend_one_life(struct proxy *proxy, long budget)
     atomic_store(&proxy->budget, budget);
     proxy_set(proxy, PROXY_CUT, NULL, 0);
     node_init(&node, url_of(proxy->port));
-    node_open(&node);
-    node_await(&node, UP, NULL, 1);
+    node_up(&node);
     node_subscribe(&node, "cut");
     assert_int_equal(keep_later(&node, "cut", "x", 0, NULL, NULL, &answer), 0);
     assert_int_not_equal(answer_await(&answer), WSI_BUS_FAILED);
