@@ -6,6 +6,7 @@
  *
  *   admin.c         who may ask, and the way to what they ask
  *   admin_calls.c   what can be asked
+ *   admin_publish.c of that, what is said in rooms
  *   admin_nodes.c   of that, what the broker has to answer
  */
 #ifndef ADMIN_H
@@ -59,6 +60,28 @@ typedef void (*admin_call_fn)(struct admin_reply *reply, wsock_server *server,
 
 /** The call of a path, "/publish"; NULL when there is none. */
 admin_call_fn admin_call_of(const char *path);
+
+/** An answer that is an error. @param code, text (borrowed) static text */
+void admin_say(struct admin_reply *reply, unsigned status, const char *code,
+               const char *text);
+
+/** What the library answered to a call, a negative code. */
+void admin_say_error(struct admin_reply *reply, int r);
+
+/** @return (borrowed from args) NULL after an error was said, where it is not there or no
+ * text. */
+const char *admin_need_text(struct admin_reply *reply, const json_t *args,
+                            const char *name, const char *complaint);
+
+/** A text that may be left out. @return 0 after an error was said. */
+int admin_take_text(struct admin_reply *reply, const char **out, const json_t *args,
+                    const char *name, const char *complaint);
+
+/* ---- admin_publish.c ---- */
+
+/** An admin_call_fn, and so is the next. */
+void admin_publish(struct admin_reply *reply, wsock_server *server, const json_t *args);
+void admin_broadcast(struct admin_reply *reply, wsock_server *server, const json_t *args);
 
 /* ---- admin_nodes.c ---- */
 

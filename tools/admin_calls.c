@@ -18,8 +18,8 @@ enum {
 
 /* ---- arguments and answers ---- */
 
-static void say(struct admin_reply *reply, unsigned status, const char *code,
-                const char *text)
+void admin_say(struct admin_reply *reply, unsigned status, const char *code,
+               const char *text)
 {
     reply->status = status;
     reply->code = code;
@@ -27,40 +27,53 @@ static void say(struct admin_reply *reply, unsigned status, const char *code,
 }
 
 /* What the library says to a call; NULL: it is the arguments' fault. */
-static void say_error(struct admin_reply *reply, int r)
+void admin_say_error(struct admin_reply *reply, int r)
 {
     switch (r) {
     case WSOCK_ENOENT:
-        say(reply, 404, "no_room", "there is no such room");
+        admin_say(reply, 404, "no_room", "there is no such room");
         break;
     case WSOCK_ENOTSUP:
-        say(reply, 409, "no_history", "the room keeps no messages");
+        admin_say(reply, 409, "no_history", "the room keeps no messages");
         break;
     case WSOCK_EAGAIN:
-        say(reply, 503, "busy", "too much waits to be sent");
+        admin_say(reply, 503, "busy", "too much waits to be sent");
         break;
     case WSOCK_ETOOBIG:
-        say(reply, 413, "too_big", wsock_strerror(r));
+        admin_say(reply, 413, "too_big", wsock_strerror(r));
         break;
     case WSOCK_ECLOSED:
     case WSOCK_ENOMEM:
-        say(reply, 503, "failed", wsock_strerror(r));
+        admin_say(reply, 503, "failed", wsock_strerror(r));
         break;
     default:
-        say(reply, 400, "bad_args", wsock_strerror(r));
+        admin_say(reply, 400, "bad_args", wsock_strerror(r));
         break;
     }
 }
 
 /* @return NULL after an error was said, where it is not there or no text. */
-static const char *need_text(struct admin_reply *reply, const json_t *args,
-                             const char *name, const char *complaint)
+const char *admin_need_text(struct admin_reply *reply, const json_t *args,
+                            const char *name, const char *complaint)
 {
     const char *text = json_string_value(json_object_get(args, name));
 
     if (text == NULL)
-        say(reply, 400, "bad_args", complaint);
+        admin_say(reply, 400, "bad_args", complaint);
     return text;
+}
+
+/* A text that may be left out. @return 0 after an error was said. */
+int admin_take_text(struct admin_reply *reply, const char **out, const json_t *args,
+                    const char *name, const char *complaint)
+{
+    const json_t *value = json_object_get(args, name);
+
+    *out = json_string_value(value);
+    if (value == NULL || *out != NULL)
+        return 1;
+    admin_say(reply, 400, "bad_args", complaint);
+    return 0;
 }
 
 /* A number that may be left out. @return 0 after an error was said. */
@@ -72,7 +85,7 @@ static int take_number(struct admin_reply *reply, int64_t *out, const json_t *ar
     if (value == NULL)
         return 1;
     if (!json_is_integer(value) || json_integer_value(value) < 0) {
-        say(reply, 400, "bad_args", complaint);
+        admin_say(reply, 400, "bad_args", complaint);
         return 0;
     }
     *out = json_integer_value(value);
@@ -103,7 +116,7 @@ static json_t *position_of(wsock_room *room)
 static wsock_room *need_room(struct admin_reply *reply, wsock_server *server,
                              const json_t *args)
 {
-    const char *name = need_text(reply, args, "room", "room: a text is needed");
+    const char *name = admin_need_text(reply, args, "room", "room: a text is needed");
     wsock_room *room = NULL;
     int r = 0;
 
@@ -111,138 +124,8 @@ static wsock_room *need_room(struct admin_reply *reply, wsock_server *server,
         return NULL;
     r = wsock_server_find_room(server, &room, name);
     if (r < 0)
-        say_error(reply, r);
+        admin_say_error(reply, r);
     return room;
-}
-
-/* ---- publish, broadcast ---- */
-
-/* What a publish says, as the library takes it. */
-struct message {
-    wsock_publish publish;
-    void *owned;
-};
-
-static int take_data(struct admin_reply *reply, struct message *message, json_t *data)
-{
-    const json_t *b64 = json_object_get(data, "b64");
-    wsock_publish *what = &message->publish;
-
-    what->type = WSOCK_TEXT;
-    if (data == NULL) {
-        say(reply, 400, "bad_args", "data: it is missing");
-        return 0;
-    }
-    if (json_is_string(data)) {
-        what->data = json_string_value(data);
-        what->len = json_string_length(data);
-        return 1;
-    }
-    if (json_is_string(b64) && json_object_size(data) == 1) {
-        what->type = WSOCK_BINARY;
-        message->owned = base64_decode(json_string_value(b64), json_string_length(b64),
-                                       &what->len);
-    } else {
-        what->type = WSOCK_TEXT | WSOCK_JSON;
-        message->owned = json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY);
-        what->len = message->owned != NULL ? strlen(message->owned) : 0;
-    }
-    what->data = message->owned;
-    if (what->data == NULL)
-        say(reply, 400, "bad_args", "data: b64 is no Base64");
-    return what->data != NULL;
-}
-
-/* A text that may be left out. @return 0 after an error was said. */
-static int take_text(struct admin_reply *reply, const char **out, const json_t *args,
-                     const char *name, const char *complaint)
-{
-    const json_t *value = json_object_get(args, name);
-
-    *out = json_string_value(value);
-    if (value == NULL || *out != NULL)
-        return 1;
-    say(reply, 400, "bad_args", complaint);
-    return 0;
-}
-
-static int take_message(struct admin_reply *reply, struct message *message,
-                        const json_t *args)
-{
-    wsock_publish *what = &message->publish;
-
-    *message = (struct message){.publish = {.size = sizeof *what}};
-    return take_text(reply, &what->event, args, "event", "event: a text") &&
-           take_text(reply, &what->key, args, "key", "key: a text") &&
-           take_text(reply, &what->from, args, "from", "from: a text") &&
-           take_text(reply, &what->except_identity, args, "except", "except: a text") &&
-           take_data(reply, message, json_object_get(args, "data"));
-}
-
-/* Nobody may be in a room that keeps messages: it is made, for who comes. */
-static int publish_to(wsock_server *server, const char *name,
-                      const struct message *message, json_t **answer)
-{
-    wsock_room *room = NULL;
-    int r = wsock_server_room(server, &room, name);
-
-    if (r == 0)
-        r = wsock_room_publish(room, &message->publish, NULL);
-    if (r >= 0)
-        *answer = json_pack("{s:s, s:i, s:o*}", "room", name, "count", r, "position",
-                            position_of(room));
-    wsock_room_unref(room);
-    return r;
-}
-
-static void publish(struct admin_reply *reply, wsock_server *server, const json_t *args)
-{
-    const char *name = need_text(reply, args, "room", "room: a text is needed");
-    struct message message;
-
-    if (name == NULL)
-        return;
-    if (take_message(reply, &message, args)) {
-        const int r = publish_to(server, name, &message, &reply->ok);
-
-        if (r < 0)
-            say_error(reply, r);
-    }
-    free(message.owned);
-}
-
-static json_t *broadcast_to_listed(wsock_server *server, const json_t *names,
-                                   const struct message *message)
-{
-    json_t *answers = json_array();
-
-    for (size_t i = 0; i < json_array_size(names); i++) {
-        const char *name = json_string_value(json_array_get(names, i));
-        json_t *answer = NULL;
-        const int r = name != NULL ? publish_to(server, name, message, &answer)
-                                   : WSOCK_EINVAL;
-
-        if (r < 0)
-            answer = json_pack("{s:O, s:s}", "room", json_array_get(names, i), "err",
-                               wsock_strerror(r));
-        json_array_append_new(answers, answer);
-    }
-    return answers;
-}
-
-static void broadcast(struct admin_reply *reply, wsock_server *server, const json_t *args)
-{
-    const json_t *names = json_object_get(args, "rooms");
-    struct message message;
-
-    if (!json_is_array(names) || json_array_size(names) > LISTED_MAX) {
-        say(reply, 400, "bad_args", "rooms: an array of at most 1000 names");
-        return;
-    }
-    if (take_message(reply, &message, args))
-        reply->ok = json_pack("{s:o}", "rooms",
-                              broadcast_to_listed(server, names, &message));
-    free(message.owned);
 }
 
 /* ---- history ---- */
@@ -293,7 +176,7 @@ static void history(struct admin_reply *reply, wsock_server *server, const json_
     list = json_array();
     r = wsock_room_history(room, (uint64_t)before, (size_t)limit, take_kept, list);
     if (r < 0) {
-        say_error(reply, r);
+        admin_say_error(reply, r);
         json_decref(list);
     } else {
         reply->ok = json_pack("{s:s, s:o, s:o*}", "room", wsock_room_name(room),
@@ -339,7 +222,7 @@ static void presence(struct admin_reply *reply, wsock_server *server, const json
     people = (struct people){.list = json_array(), .limit = (size_t)limit};
     r = wsock_room_people(room, take_person, &people);
     if (r < 0) {
-        say_error(reply, r);
+        admin_say_error(reply, r);
         json_decref(people.list);
     } else {
         reply->ok = json_pack("{s:s, s:I, s:i, s:o}", "room", wsock_room_name(room),
@@ -381,12 +264,14 @@ static void rooms(struct admin_reply *reply, wsock_server *server, const json_t 
     wsock_room **handles = NULL;
     int64_t limit = LISTED_MAX, max = 0, total = 0;
 
-    if (!take_text(reply, &pattern, args, "pattern", "pattern: a text") ||
+    if (!admin_take_text(reply, &pattern, args, "pattern", "pattern: a text") ||
         !take_limit(reply, &limit, args))
         return;
     max = wsock_server_rooms(server, NULL, 0, pattern);
     if (max < 0) {
-        say(reply, 400, "bad_args", "pattern: it is none");
+        admin_say(reply, 400, "bad_args",
+                  "pattern: a name in which '*' stands for one word, and '>' as the last "
+                  "for one or more");
         return;
     }
     handles = calloc((size_t)max + 1, sizeof(wsock_room *));
@@ -408,34 +293,51 @@ static void info(struct admin_reply *reply, wsock_server *server, const json_t *
 
 /* ---- disconnect ---- */
 
+/* Other servers of the cluster may have it where this one has not. */
+static wsock_room *make_room(struct admin_reply *reply, wsock_server *server,
+                             const json_t *args)
+{
+    const char *name = admin_need_text(reply, args, "room", "room: a text is needed");
+    wsock_room *room = NULL;
+    const int r = name != NULL ? wsock_server_room(server, &room, name) : 0;
+
+    if (r < 0)
+        admin_say_error(reply, r);
+    return room;
+}
+
 static void disconnect(struct admin_reply *reply, wsock_server *server,
                        const json_t *args)
 {
-    const char *identity = need_text(reply, args, "identity",
-                                     "identity: a text is needed");
+    const char *identity = admin_need_text(reply, args, "identity",
+                                           "identity: a text is needed");
     const char *reason = NULL;
     wsock_room *room = NULL;
     int64_t code = CLOSE_ENDED;
+    const int state = wsock_server_cluster(server, NULL, 0);
     int r = 0;
 
     if (identity == NULL ||
-        !take_text(reply, &reason, args, "reason", "reason: a text") ||
+        !admin_take_text(reply, &reason, args, "reason", "reason: a text") ||
         !take_number(reply, &code, args, "code", "code: a whole number"))
         return;
     if (json_object_get(args, "room") == NULL) {
         r = wsock_server_disconnect(server, identity, code <= 4999 ? (int)code : 0,
                                     reason);
     } else {
-        room = need_room(reply, server, args);
+        room = state == WSOCK_CLUSTER_NONE ? need_room(reply, server, args)
+                                           : make_room(reply, server, args);
         if (room == NULL)
             return;
         r = wsock_room_kick(room, identity, reason);
     }
     wsock_room_unref(room);
     if (r < 0)
-        say_error(reply, r);
+        admin_say_error(reply, r);
     else
         reply->ok = json_pack("{s:i}", "count", r);
+    if (reply->ok != NULL && state != WSOCK_CLUSTER_NONE)
+        json_object_set_new(reply->ok, "others", json_boolean(state == WSOCK_CLUSTER_UP));
 }
 
 /* ---- the table ---- */
@@ -446,9 +348,10 @@ admin_call_fn admin_call_of(const char *path)
         const char *path;
         admin_call_fn fn;
     } calls[] = {
-        {"/broadcast", broadcast}, {"/disconnect", disconnect}, {"/history", history},
-        {"/info", info},           {"/nodes", admin_nodes},     {"/presence", presence},
-        {"/publish", publish},     {"/rooms", rooms},
+        {"/broadcast", admin_broadcast}, {"/disconnect", disconnect},
+        {"/history", history},           {"/info", info},
+        {"/nodes", admin_nodes},         {"/presence", presence},
+        {"/publish", admin_publish},     {"/rooms", rooms},
     };
 
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)

@@ -177,12 +177,20 @@ static int write_head(const char *command, const char *key_file, const char *cal
     return status;
 }
 
+/* One that is empty counts as not set, as in most programs. */
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
 int admin_ask(const char *command, const struct admin_target *target, const char *call,
               json_t *args, json_t **out)
 {
-    const char *url = target->url != NULL ? target->url : getenv("WSOCK_ADMIN");
+    const char *url = target->url != NULL ? target->url : environment("WSOCK_ADMIN");
     const char *key_file = target->key_file != NULL ? target->key_file
-                                                    : getenv("WSOCK_ADMIN_KEY");
+                                                    : environment("WSOCK_ADMIN_KEY");
     char *body = json_dumps(args, JSON_COMPACT), *head = NULL, *text = NULL;
     union address address;
     socklen_t len = 0;
@@ -194,7 +202,8 @@ int admin_ask(const char *command, const struct admin_target *target, const char
                                       "WSOCK_ADMIN says it");
     else if ((len = address_of(&address, url)) == 0)
         status = usage_error(
-            command, "--admin takes unix:/PATH or http://ADDRESS:PORT, not \"%s\"", url);
+            command, "%s takes unix:/PATH or http://ADDRESS:PORT, not \"%s\"",
+            target->url != NULL ? "--admin" : "WSOCK_ADMIN", url);
     else if (body != NULL)
         status = write_head(command, key_file, call, strlen(body), &head);
     if (status == 0 && head != NULL)

@@ -247,6 +247,23 @@ int rooms_main(int argc, char **argv)
 
 /* ---- kick ---- */
 
+/* How many connections there are is known of the server that was asked alone.
+ * @param others (nullable) whether the other servers of its cluster are told, too. */
+static int tell_nobody(const struct said *said, const json_t *others)
+{
+    const char *whom = said->plain[0];
+
+    if (others == NULL)
+        return fail(said->command, "%s is not there", whom);
+    if (json_is_false(others))
+        return fail(said->command,
+                    "%s is not on this server, and the others cannot be told: the "
+                    "broker is away",
+                    whom);
+    tell("wsock kick: %s is not on this server; the others of its cluster are told", whom);
+    return EXIT_OK;
+}
+
 int kick_main(int argc, char **argv)
 {
     struct said said = {.command = "kick"};
@@ -272,11 +289,12 @@ int kick_main(int argc, char **argv)
     if (status != 0)
         return status;
     count = json_integer_value(json_object_get(answer, "count"));
-    json_decref(answer);
     printf("%lld\n", (long long)count);
+    status = fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
     if (count == 0)
-        return fail(said.command, "%s is not there", said.plain[0]);
-    return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+        status = tell_nobody(&said, json_object_get(answer, "others"));
+    json_decref(answer);
+    return status;
 }
 
 /* ---- cluster ---- */
@@ -321,7 +339,10 @@ int cluster_main(int argc, char **argv)
     if (status >= 0)
         return status;
     if (said.plain_count == 0 || strcmp(said.plain[0], "nodes") != 0)
-        return usage_error(said.command, "it tells of: nodes. See wsock cluster --help");
+        return usage_error(said.command,
+                           said.plain_count == 0
+                               ? "what of it? wsock cluster nodes lists its servers"
+                               : "there is nothing but wsock cluster nodes");
     status = admin_ask(said.command, &said.target, "/nodes", json_object(), &answer);
     if (status == 0)
         status = said.value[OPT_JSON] != NULL ? print(answer) : print_nodes(answer);

@@ -113,7 +113,8 @@ class Calls(Admin):
         self.assertEqual(member.receive_message(), '{"a":[1,null]}')
         answer = self.ask("/broadcast", rooms=["lobby", "a..b", "other", 7], data="all")
         self.assertEqual([room.get("count") for room in answer["rooms"]], [1, None, 1, None])
-        self.assertEqual(answer["rooms"][1]["err"], "invalid argument")
+        self.assertIn("1 to 255 bytes", answer["rooms"][1]["err"])
+        self.assertEqual([room["position"]["offset"] for room in answer["rooms"][::2]], [5, 2])
         self.assertEqual(member.receive_message(), "all")
         self.assertEqual(other.receive_message(), "all")
 
@@ -265,6 +266,22 @@ class Commands(Admin):
             more["WSOCK_ADMIN_KEY"] = str(self.key_file)
         result = run("rooms", env={**os.environ, **more})
         self.assertEqual((result.returncode, result.stdout), (0, ""))
+        if not self.by_http:
+            result = run("rooms", env={**os.environ, **more, "WSOCK_ADMIN_KEY": ""})
+            self.assertEqual((result.returncode, result.stdout), (0, ""))
+        result = run("rooms", env={**os.environ, "WSOCK_ADMIN": "here"})
+        self.assertEqual(result.returncode, 2)
+        self.assertIn('WSOCK_ADMIN takes unix:/PATH', result.stderr)
+        result = run("rooms", env={**os.environ, "WSOCK_ADMIN": ""})
+        self.assertIn("where is the server?", result.stderr)
+
+    def test_names_that_are_none_are_explained(self):
+        result = self.command("publish", "a..b", "text")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("refused: room: 1 to 255 bytes", result.stderr)
+        result = self.command("rooms", "a.**")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("refused: pattern: a name in which", result.stderr)
 
     def test_what_is_wrong_is_told(self):
         env = {name: value for name, value in os.environ.items()
@@ -273,6 +290,8 @@ class Commands(Admin):
                 (("publish",), 2, "which room?"), (("kick",), 2, "whom?"),
                 (("publish", "a", "b", "c"), 2, "one argument too many: c"),
                 (("rooms",), 2, "WSOCK_ADMIN"),
+                (("cluster",), 2, "wsock cluster nodes lists"),
+                (("cluster", "node"), 2, "nothing but wsock cluster nodes"),
                 (("rooms", "--admin", "ws://127.0.0.1:1"), 2, "--admin takes"),
                 (("rooms", "--admin", "http://127.0.0.1:99999"), 2, "--admin takes"),
                 (("rooms", "--admin", "unix:/nowhere/at/all"), 3, "No such file"),

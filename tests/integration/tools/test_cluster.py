@@ -3,13 +3,14 @@
 heard on the others, also when one of them is killed, and when the broker goes and comes."""
 
 import itertools
+import json
 import os
 import select
 import signal
 import time
 import unittest
 
-from cluster import Cluster, until
+from cluster import Closed, Cluster, until
 from tool import TIMEOUT, Serve, run
 from ws_peer import TEXT, Client
 
@@ -95,6 +96,44 @@ class Nodes(Cluster):
         for args in ((), ("rooms",), ("nodes", "nodes")):
             with self.subTest(args=args):
                 self.assertEqual(run("cluster", *args, "--admin", one.admin).returncode, 2)
+
+    def admin(self, node, *args):
+        return run(*args, env={**os.environ, "WSOCK_ADMIN": node.admin})
+
+    def test_published_messages_are_told_where_they_are_kept(self):
+        one, two = self.node("--history", "9"), self.node("--history", "9")
+        member = self.member(one, "ann")
+        for node in (one, two, two, one):
+            result = self.admin(node, "publish", "lobby", "text")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            member.take("msg")
+            self.assertEqual(json.loads(result.stdout)["position"], member.position)
+        self.until_listed(one, lambda nodes: len(nodes) == 2)
+        self.broker.kill()
+        self.until_unlisted(one)
+        result = self.admin(one, "publish", "lobby", "text")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("refused: the broker ", result.stderr)
+
+    def test_who_is_kicked_on_another_server_is_told_of_as_such(self):
+        one, two = self.node(), self.node()
+        ann, bob = self.member(two, "ann"), self.member(two, "bob")
+        self.until_listed(one, lambda nodes: sorted(n["connections"] for n in nodes) == [0, 2])
+        result = self.admin(one, "kick", "ann", "--room", "lobby")
+        self.assertEqual((result.returncode, result.stdout), (0, "0\n"))
+        self.assertIn("the others of its cluster are told", result.stderr)
+        self.assertEqual(ann.take("left")["reason"], "kicked")
+        result = self.admin(one, "kick", "bob")
+        self.assertEqual((result.returncode, result.stdout), (0, "0\n"))
+        with self.assertRaises(Closed):
+            bob.take("nothing")
+        result = self.admin(two, "kick", "ann")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "1\n", ""))
+        self.broker.kill()
+        self.until_unlisted(one)
+        result = self.admin(one, "kick", "bob")
+        self.assertEqual((result.returncode, result.stdout), (1, "0\n"))
+        self.assertIn("the broker is away", result.stderr)
 
     def refusal(self, admin):
         result = run("cluster", "nodes", "--admin", admin)
