@@ -210,15 +210,16 @@ struct page_file {
     const char *path;
     const char *name;
     const char *type;
+    int is_for_all; /* 1: the pages of --www have it, too */
 };
 
 static const struct page_file page_files[] = {
-    {"/", "index.html", "text/html; charset=utf-8"},
-    {"/index.html", "index.html", "text/html; charset=utf-8"},
-    {"/chat.js", "chat.js", "text/javascript; charset=utf-8"},
-    {"/chat.css", "chat.css", "text/css; charset=utf-8"},
-    {"/wsock.js", "wsock.js", "text/javascript; charset=utf-8"},
-    {"/wsock.iife.js", "wsock.iife.js", "text/javascript; charset=utf-8"},
+    {"/", "index.html", "text/html; charset=utf-8", 0},
+    {"/index.html", "index.html", "text/html; charset=utf-8", 0},
+    {"/chat.js", "chat.js", "text/javascript; charset=utf-8", 0},
+    {"/chat.css", "chat.css", "text/css; charset=utf-8", 0},
+    {"/wsock.js", "wsock.js", "text/javascript; charset=utf-8", 1},
+    {"/wsock.iife.js", "wsock.iife.js", "text/javascript; charset=utf-8", 1},
 };
 
 /* The page needs nothing from elsewhere, so that it may load nothing from elsewhere. */
@@ -252,20 +253,22 @@ static void refuse_page(wsock_request *request, const char *path)
         host = "HOST";
     snprintf(text, sizeof text,
              "this is a WebSocket: wsock connect ws%s://%s%s\n"
-             "the chat page is at http%s://%s/\n",
+             "the page is at http%s://%s/\n",
              s, host, path, s, host);
     wsock_request_reject(request, 426, text);
 }
 
+/* What is no file of --www. */
 static void on_http(wsock_request *request, void *user)
 {
     const char *path = wsock_request_path(request);
+    const struct serve *s = user;
 
-    (void)user;
     for (size_t i = 0; i < sizeof page_files / sizeof page_files[0]; i++) {
         const struct embedded_file *file = NULL;
 
-        if (strcmp(path, page_files[i].path) != 0)
+        if (strcmp(path, page_files[i].path) != 0 ||
+            (s->www != NULL && !page_files[i].is_for_all))
             continue;
         file = embedded_find(page_files[i].name);
         if (file == NULL)
@@ -302,13 +305,10 @@ static int setup_endpoints(struct serve *s)
         r = rooms_new(&s->rooms, s->server, hooks, user);
     if (r < 0)
         return fail(command, "cannot set up: %s", wsock_strerror(r));
-    if (s->www != NULL) {
-        if (wsock_server_set(s->server, "www", s->www) < 0)
-            return usage_error(command, "--www: %s", wsock_server_error(s->server));
-    } else if ((r = wsock_server_on_http(s->server, on_http, NULL, NULL)) < 0) {
-        return fail(command, "cannot set up: %s", wsock_strerror(r));
-    }
-    return 0;
+    if (s->www != NULL && wsock_server_set(s->server, "www", s->www) < 0)
+        return usage_error(command, "--www: %s", wsock_server_error(s->server));
+    r = wsock_server_on_http(s->server, on_http, s, NULL);
+    return r < 0 ? fail(command, "cannot set up: %s", wsock_strerror(r)) : 0;
 }
 
 static int setup_log(struct serve *s)
@@ -326,13 +326,14 @@ static int setup_log(struct serve *s)
 /* One line for each listener, with what to open in a browser. */
 static void announce(const struct serve *s)
 {
+    const char *page = s->www != NULL ? "files" : "chat page";
     char url[512];
 
     for (size_t i = 0; wsock_server_url(s->server, url, sizeof url, i) > 0; i++) {
         if (strncmp(url, "ws://", 5) == 0)
-            printf("listening on %s, chat page at http://%s/\n", url, url + 5);
+            printf("listening on %s, %s at http://%s/\n", url, page, url + 5);
         else if (strncmp(url, "wss://", 6) == 0)
-            printf("listening on %s, chat page at https://%s/\n", url, url + 6);
+            printf("listening on %s, %s at https://%s/\n", url, page, url + 6);
         else
             printf("listening on %s\n", url);
     }

@@ -135,6 +135,11 @@ class Page(unittest.TestCase):
             with Serve("--www", folder) as serve:
                 self.assertEqual(get(serve.port, "/")[2], b"<p>mine</p>")
                 self.assertEqual(get(serve.port, "/chat.js")[0], 404)
+                client = get(serve.port, "/wsock.js")
+                self.assertEqual((client[0], b"export function connect" in client[2]), (200, True))
+                with open(f"{folder}/wsock.js", "w", encoding="ascii") as file:
+                    file.write("mine")
+                self.assertEqual(get(serve.port, "/wsock.js")[2], b"mine")
 
     def test_a_directory_that_is_none_is_refused(self):
         result = run("serve", "ws://127.0.0.1:0", "--www", "/nonexistent/directory")

@@ -78,7 +78,7 @@ class Serve(Process):
 
     def __enter__(self):
         line = self.line()
-        match = re.fullmatch(r"listening on (\S+?)(?:, chat page at (\S+))?", line)
+        match = re.fullmatch(r"listening on (\S+?)(?:, (?:chat page|files) at (\S+))?", line)
         if not match:
             status, _, err = self.finish()
             raise AssertionError(f"serve ended with {status}: {line!r} {err}")
