@@ -127,7 +127,12 @@ function withDefaults(defaults, options, what) {
 
 function absolute(url) {
   const base = typeof location === "undefined" ? undefined : location.href;
-  const parsed = new URL(url, base);
+  let parsed;
+  try {
+    parsed = new URL(url, base);
+  } catch {
+    throw new TypeError(`connect: "${url}" is no URL${base ? "" : " with a host, as ws://HOST/rooms"}`);
+  }
   if (parsed.protocol === "http:") parsed.protocol = "ws:";
   if (parsed.protocol === "https:") parsed.protocol = "wss:";
   if (parsed.protocol !== "ws:" && parsed.protocol !== "wss:")

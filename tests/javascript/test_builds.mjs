@@ -18,6 +18,20 @@ test("the script sets the global wsock", () => {
   assert.throws(() => vm.runInContext("wsock.connect('ws://host.invalid')", page), /no WebSocket here/);
 });
 
+test("a URL that is none is told, with what it lacks outside of pages", () => {
+  class WebSocket {}
+  assert.throws(() => module.connect("/rooms", { WebSocket }), /"\/rooms" is no URL with a host/);
+  assert.throws(() => module.connect("ftp://host", { WebSocket }), /scheme is neither ws nor wss/);
+});
+
+test("the directory is a package of Node", () => {
+  const place = new URL("../../javascript/", import.meta.url);
+  const { type, exports } = JSON.parse(readFileSync(new URL("package.json", place), "utf8"));
+  assert.equal(type, "module");
+  assert.deepEqual(Object.keys(exports), ["types", "default"]);
+  for (const file of Object.values(exports)) assert.ok(readFileSync(new URL(file, place)).length);
+});
+
 test("the types have every name, and no other", () => {
   for (const [name, value] of Object.entries(module)) {
     const [, body] = types.match(new RegExp(`export class ${name}\\b[^{]*\\{([^]*?)\\n\\}`)) ?? [];
