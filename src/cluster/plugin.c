@@ -123,7 +123,8 @@ int wsi_plugin_find(const struct wsi_bus_type **out, const char *url, char *why)
     }
     if (module == NULL) {
         snprintf(why, WSI_BUS_WHY_SIZE,
-                 "the URL of a cluster begins with redis://, rediss:// or nats://");
+                 "the URL of a cluster begins with redis://, rediss://, redis+unix:, "
+                 "nats://, tls:// or memory:");
         return WSOCK_EURL;
     }
     r = load(&type, module, because);

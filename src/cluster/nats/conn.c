@@ -236,6 +236,23 @@ static void on_broad_message(natsConnection *nc, natsSubscription *sub, natsMsg 
     take(closure, msg, true);
 }
 
+/* libnats says before its own words where in its source they are: "(conn.c:773): ".
+ * @param text (nullable) */
+static const char *without_place(const char *text)
+{
+    const char *end = text != NULL && text[0] == '(' ? strstr(text, "): ") : NULL;
+
+    return end != NULL ? end + 3 : text != NULL ? text : "";
+}
+
+/* What the status does not say already. */
+static const char *beyond(natsStatus status, const char *text)
+{
+    const char *said = without_place(text);
+
+    return strcmp(said, natsStatus_GetText(status)) != 0 ? said : "";
+}
+
 static void on_closed(natsConnection *nc, void *closure)
 {
     struct wsi_conn *conn = find(closure);
@@ -246,9 +263,9 @@ static void on_closed(natsConnection *nc, void *closure)
     pthread_mutex_lock(&conn->lock);
     conn->state = WSI_CONN_OVER;
     (void)natsConnection_GetLastError(nc, &text);
+    text = without_place(text);
     snprintf(conn->why, sizeof conn->why, "the connection to %.100s has ended%s%s",
-             conn->host, text != NULL && text[0] != '\0' ? ": " : "",
-             text != NULL ? text : "");
+             conn->host, *text != '\0' ? ": " : "", text);
     if (conn->bus != NULL)
         stir(conn->bus);
     pthread_mutex_unlock(&conn->lock);
@@ -269,10 +286,9 @@ static void on_error(natsConnection *nc, natsSubscription *sub, natsStatus statu
     if (status == NATS_SLOW_CONSUMER)
         conn->lost = true;
     if (conn->bus != NULL) {
+        text = beyond(status, text);
         wsi_adapter_log(&conn->bus->services, WSOCK_LOG_WARN, "%s: %s%s%s", conn->host,
-                        natsStatus_GetText(status),
-                        text != NULL && text[0] != '\0' ? ": " : "",
-                        text != NULL ? text : "");
+                        natsStatus_GetText(status), *text != '\0' ? ": " : "", text);
         stir(conn->bus);
     }
     pthread_mutex_unlock(&conn->lock);
@@ -356,9 +372,9 @@ static void *connect_it(void *user)
             conn->state = WSI_CONN_OPEN;
     } else if (s != NATS_OK) {
         conn->state = WSI_CONN_OVER;
+        text = beyond(s, text);
         snprintf(conn->why, sizeof conn->why, "%.100s: %s%s%s", conn->host,
-                 natsStatus_GetText(s), text != NULL && text[0] != '\0' ? ": " : "",
-                 text != NULL ? text : "");
+                 natsStatus_GetText(s), *text != '\0' ? ": " : "", text);
     }
     if (!dropped)
         stir(conn->bus);
@@ -411,8 +427,7 @@ struct wsi_conn *wsi_conn_open(struct wsi_bus *bus)
         return conn;
     text = s != NATS_OK ? nats_GetLastError(NULL) : "no thread could be made";
     conn->state = WSI_CONN_OVER;
-    snprintf(conn->why, sizeof conn->why, "%.100s: %s", conn->host,
-             text != NULL ? text : "");
+    snprintf(conn->why, sizeof conn->why, "%.100s: %s", conn->host, without_place(text));
     unref(conn, true);
     return conn;
 }

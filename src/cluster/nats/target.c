@@ -92,7 +92,7 @@ const char *wsi_nats_target_parse(struct wsi_nats_target *target, const char *ur
     target->replicas = 1;
     target->tls = strncmp(url, secure, sizeof secure - 1) == 0;
     if (!target->tls && strncmp(url, plain, sizeof plain - 1) != 0)
-        return "it begins with nats:// or tls://";
+        return "it begins with neither nats:// nor tls://";
     url += target->tls ? sizeof secure - 1 : sizeof plain - 1;
     len = strcspn(url, "/?#");
     at = memrchr(url, '@', len);
