@@ -827,6 +827,94 @@ static void answers_come_from_other_threads_while_connections_and_server_end(voi
     world_end(&world);
 }
 
+/* ---- what waits behind a question ---- */
+
+enum { LARGE = 60000, LARGE_FIT = 1024 * 1024 / LARGE };
+
+static struct {
+    struct world world;
+    struct side side;
+    wsock_client *client;
+} much;
+
+/* A client that is welcome, of a host that is to answer its calls. */
+static void begin_much(void)
+{
+    static const wsock_rooms_hooks hooks = {.size = sizeof hooks, .on_call = on_call};
+    wsock_endpoint *rooms = NULL;
+    char url[300];
+
+    memset(&app, 0, sizeof app);
+    memset(&much, 0, sizeof much);
+    world_begin_queued(&much.world, 2);
+    assert_int_equal(wsock_server_set(much.world.server, "conn_queue_bytes", "4MiB"), 0);
+    assert_int_equal(wsock_server_endpoint(much.world.server, &rooms, "/rooms"), 0);
+    assert_int_equal(wsock_endpoint_serve_rooms(rooms, &hooks, NULL, NULL), 0);
+    wsock_endpoint_unref(rooms);
+    world_listen(&much.world, NULL);
+    snprintf(url, sizeof url, "%s/rooms", much.world.url);
+    assert_int_equal(wsock_runtime_client(much.world.runtime, &much.client, url), 0);
+    wsock_client_add_subprotocol(much.client, "wsock.rooms.v1");
+    assert_int_equal(wsock_client_set(much.client, "max_backlog_bytes", "4MiB"), 0);
+    side_client(&much.side, much.client);
+    assert_int_equal(wsock_client_connect(much.client, NULL), 0);
+    dispatch_until(much.world.queue, &much.side.opened, 1);
+    wsock_conn_send(much.side.conn, WSOCK_TEXT, "{\"type\":\"hello\"}", 16);
+    dispatch_until(much.world.queue, &much.side.messages, 1);
+}
+
+/* A question that is kept, and so many large ones behind it, all of which are read before
+ * the host looks at the first: the answer to a ping tells that. */
+static void say_much(int count)
+{
+    static char large[LARGE + 1];
+
+    app.keep = true;
+    snprintf(large, sizeof large,
+             "{\"type\":\"call\",\"name\":\"desk\",\"args\":\"%0*d\"}", LARGE - 41, 0);
+    for (int i = 0; i <= count; i++)
+        assert_int_equal(
+            wsock_conn_send(much.side.conn, WSOCK_TEXT, large, strlen(large)), 0);
+    assert_int_equal(wsock_conn_send_ping(much.side.conn, NULL, 0), 0);
+    await(&much.side.pongs, 1);
+    assert_int_equal(app.calls, 0);
+}
+
+static void end_much(void)
+{
+    side_fini(&much.side);
+    wsock_client_unref(much.client);
+    world_end(&much.world);
+}
+
+static void who_says_too_much_behind_a_question_is_closed(void **state)
+{
+    (void)state;
+    begin_much();
+    say_much(LARGE_FIT + 1);
+    dispatch_until(much.world.queue, &much.side.closed, 1);
+    assert_int_equal(much.side.code, 4429);
+    assert_string_equal(much.side.reason, "too much waits behind a question");
+    assert_int_equal(app.calls, 1);
+    assert_int_equal(wsock_ask_reply(app.kept, "1", 1), WSOCK_ECLOSED);
+    wsock_ask_unref(app.kept);
+    end_much();
+}
+
+static void what_fits_behind_a_question_is_answered(void **state)
+{
+    (void)state;
+    begin_much();
+    say_much(LARGE_FIT);
+    dispatch_until(much.world.queue, &app.calls, 1);
+    app.keep = false;
+    assert_int_equal(wsock_ask_reply(app.kept, "1", 1), 0);
+    wsock_ask_unref(app.kept);
+    dispatch_until(much.world.queue, &app.calls, 1 + LARGE_FIT);
+    assert_int_equal(told(&much.side.closed), 0);
+    end_much();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -853,6 +941,8 @@ int main(void)
         TEST(endpoint_of_rooms_keeps_its_messages),
         TEST(memory_that_fails_is_nothing_to_others),
         TEST(answers_come_from_other_threads_while_connections_and_server_end),
+        TEST(who_says_too_much_behind_a_question_is_closed),
+        TEST(what_fits_behind_a_question_is_answered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
