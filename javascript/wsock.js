@@ -416,6 +416,7 @@ export class Client extends Emitter {
     if ("re" in frame) this.#answer(frame);
     else if (frame.type === "msg") this.#rooms.get(frame.room)?._message(frame);
     else if (frame.type === "skip") this.#rooms.get(frame.room)?._skip(frame);
+    else if (frame.type === "missed") this.#rooms.get(frame.room)?._missed(frame);
     else if (frame.type === "presence") this.#rooms.get(frame.room)?._presence(frame);
     else if (frame.type === "left") this.#rooms.get(frame.room)?._left(frame.reason);
     else if (frame.type === "direct") this._emit("direct", decode(frame.data), frame);
@@ -709,7 +710,20 @@ export class Room extends Emitter {
     if (this.#isIn) this.#follows(frame);
   }
 
+  // There is more than we were sent.
+  _missed({ position }) {
+    const last = this.#position;
+    if (!this.#isIn || !this.#options.recover || !position) return;
+    if (last?.epoch !== position.epoch || last.offset < position.offset) this.#fetch();
+  }
+
   // ---- order ----
+
+  // What is missing comes behind another `joined`, or does not: then that says so.
+  #fetch() {
+    this.#isIn = false;
+    this.#client._rejoin(this, true);
+  }
 
   // Whether a message is the next one; what is missing before it is fetched, and it again.
   #follows({ epoch, offset, prev }) {
@@ -720,8 +734,7 @@ export class Room extends Emitter {
     if (last && last.epoch === epoch) {
       if (offset <= last.offset) return false;
       if (prev > last.offset) {
-        this.#isIn = false;
-        this.#client._rejoin(this, true);
+        this.#fetch();
         return false;
       }
     }

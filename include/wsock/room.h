@@ -151,9 +151,10 @@ WSOCK_API int wsock_room_leave(wsock_room *room, wsock_conn *conn);
  * frame `msg`, in which text is a string, or the JSON that it is, and binary data base64;
  * all others get the data. For a member whose socket does not keep up it waits, as
  * far as the room's options slow_members, slow_queue_messages and slow_queue_bytes allow;
- * beyond, messages are dropped, and members are not told (wsock_room_dropped() counts).
- * Members whose end begins before their worker comes to it miss it as well. It has no
- * order towards messages that are sent to one member alone: those go before what waits.
+ * beyond, messages are dropped, which wsock_room_dropped() counts; members of rooms.v1
+ * are told in rooms with history, others are not. Members whose end begins before their
+ * worker comes to it miss it as well. It has no order towards messages that are sent to
+ * one member alone: those go before what waits.
  *
  * @param type WSOCK_TEXT or WSOCK_BINARY, with or without WSOCK_UNCOMPRESSED, and
  * WSOCK_TEXT with or without WSOCK_JSON. Where the option compression is on it is

@@ -119,6 +119,8 @@ static void leave_feed(struct item *item)
 {
     if (item->feed == NULL)
         return;
+    if (item->feed->notice == item)
+        item->feed->notice = NULL;
     wsi_list_remove(&item->sibling);
     if (!item->is_missed) {
         item->feed->count--;
@@ -182,6 +184,7 @@ void wsi_feed_init(struct wsi_feed *feed, struct wsi_feed_rules *rules)
     feed->rules = rules;
     wsi_list_init(&feed->missed);
     wsi_list_init(&feed->waiting);
+    feed->notice = NULL;
     feed->count = feed->bytes = 0;
     atomic_init(&feed->dropped, 0);
 }
@@ -205,6 +208,8 @@ void wsi_feed_end(struct wsock_conn *conn, struct wsi_feed *feed)
         drop_all(queue, &feed->missed);
         drop_all(queue, &feed->waiting);
     }
+    if (feed->notice != NULL)
+        wsi_blob_unref(take_out(queue_of(conn), feed->notice));
     WSI_LIST_EACH(node, &feed->waiting)
     {
         leave_feed(sibling_of(node));
@@ -284,7 +289,8 @@ static bool fits(const struct wsock_conn *conn, const struct wsi_droppable *queu
            wsi_conn_buffered(conn) + held < (size_t)mark;
 }
 
-/* @return (nullable) an item at the end, of a feed's list; NULL without memory. */
+/* @param siblings (nullable) of a feed. @return (nullable) an item at the end; NULL
+ * without memory. */
 static struct item *add_item(struct wsi_droppable *queue, struct wsi_feed *feed,
                              struct wsi_list *siblings, struct wsi_blob *frame)
 {
@@ -298,7 +304,9 @@ static struct item *add_item(struct wsi_droppable *queue, struct wsi_feed *feed,
     item->key = NULL;
     item->is_missed = false;
     wsi_list_append(&queue->items, &item->node);
-    wsi_list_append(siblings, &item->sibling);
+    wsi_list_init(&item->sibling);
+    if (siblings != NULL)
+        wsi_list_append(siblings, &item->sibling);
     wsi_list_init(&item->keyed);
     set(&queue->count, get(&queue->count) + 1);
     set(&queue->bytes, get(&queue->bytes) + frame->len);
@@ -315,6 +323,8 @@ static bool append(struct wsi_droppable *queue, struct wsi_feed *feed,
     item = add_item(queue, feed, &feed->waiting, frame);
     if (item == NULL)
         return false;
+    if (feed->notice != NULL) /* what is lost from here on is lost behind this one */
+        leave_feed(feed->notice);
     feed->count++;
     feed->bytes += frame->len;
     if (key != NULL) {
@@ -396,19 +406,33 @@ bool wsi_droppable_put(struct wsock_conn *conn, struct wsi_feed *feed,
     return true;
 }
 
-int wsi_droppable_put_missed(struct wsock_conn *conn, struct wsi_feed *feed,
-                             struct wsi_blob *frame)
+/* @param siblings (nullable) @return (nullable) an item that no rule drops; NULL without
+ * memory. */
+static struct item *put_surely(struct wsock_conn *conn, struct wsi_feed *feed,
+                               struct wsi_list *siblings, struct wsi_blob *frame)
 {
     struct wsi_droppable *queue = make_queue(conn);
-    struct item *item = queue != NULL ? add_item(queue, feed, &feed->missed, frame)
-                                      : NULL;
+    struct item *item = queue != NULL ? add_item(queue, feed, siblings, frame) : NULL;
 
     if (item == NULL)
-        return WSOCK_ENOMEM;
+        return NULL;
     item->is_missed = true;
     queue->missed_bytes += held_by(item);
     wait(conn);
-    return 0;
+    return item;
+}
+
+int wsi_droppable_put_missed(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame)
+{
+    return put_surely(conn, feed, &feed->missed, frame) != NULL ? 0 : WSOCK_ENOMEM;
+}
+
+int wsi_droppable_put_notice(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame)
+{
+    feed->notice = put_surely(conn, feed, NULL, frame);
+    return feed->notice != NULL ? 0 : WSOCK_ENOMEM;
 }
 
 /* ---- leaving ---- */

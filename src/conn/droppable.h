@@ -54,8 +54,9 @@ struct wsi_feed_rules {
 /* What one room has waiting for one connection. */
 struct wsi_feed {
     struct wsi_feed_rules *rules;
-    struct wsi_list missed;        /* said before it joined; not to be dropped */
-    struct wsi_list waiting;       /* and since; the oldest first */
+    struct wsi_list missed;  /* said before it joined; not to be dropped */
+    struct wsi_list waiting; /* and since; the oldest first */
+    void *notice; /* (nullable) what waits last, if that tells of messages lost */
     uint64_t count, bytes;         /* of `waiting` */
     atomic_uint_least64_t dropped; /* any thread may look */
 };
@@ -85,6 +86,11 @@ bool wsi_droppable_put(struct wsock_conn *conn, struct wsi_feed *feed,
 /** Let a message wait that was missed, whatever the rules say. @return 0;
  *  WSOCK_ENOMEM. */
 int wsi_droppable_put_missed(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame);
+
+/** The same of a notice that messages of the feed were lost; none waits (feed->notice).
+ *  It holds for what is lost until it leaves, or a message waits behind it. */
+int wsi_droppable_put_notice(struct wsock_conn *conn, struct wsi_feed *feed,
                              struct wsi_blob *frame);
 
 /** A message of a feed was lost, and not by its rules. */

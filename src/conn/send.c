@@ -536,8 +536,11 @@ bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_feed *feed,
     return true;
 }
 
-void wsi_conn_deliver_missed(struct wsock_conn *conn, struct wsi_feed *feed,
-                             struct wsi_blob *frame)
+typedef int put_fn(struct wsock_conn *conn, struct wsi_feed *feed,
+                   struct wsi_blob *frame);
+
+static void deliver_surely(struct wsock_conn *conn, struct wsi_feed *feed,
+                           struct wsi_blob *frame, put_fn *put)
 {
     int r;
 
@@ -546,8 +549,20 @@ void wsi_conn_deliver_missed(struct wsock_conn *conn, struct wsi_feed *feed,
     if (wsi_droppable_is_passed(conn))
         r = wsi_conn_write_frame(conn, frame);
     else
-        r = wsi_droppable_put_missed(conn, feed, frame);
+        r = put(conn, feed, frame);
     if (r == WSOCK_ENOMEM)
         wsi_conn_end(conn, WSI_CLOSE_RESET, WSOCK_CAUSE_NO_MEMORY, WSOCK_BY_US,
                      "out of memory for what a room kept for it");
+}
+
+void wsi_conn_deliver_missed(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame)
+{
+    deliver_surely(conn, feed, frame, wsi_droppable_put_missed);
+}
+
+void wsi_conn_deliver_notice(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame)
+{
+    deliver_surely(conn, feed, frame, wsi_droppable_put_notice);
 }

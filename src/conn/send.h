@@ -41,4 +41,8 @@ bool wsi_conn_deliver(struct wsock_conn *conn, struct wsi_feed *feed,
 void wsi_conn_deliver_missed(struct wsock_conn *conn, struct wsi_feed *feed,
                              struct wsi_blob *frame);
 
+/** A notice that it misses messages, as surely. None waits already (feed->notice). */
+void wsi_conn_deliver_notice(struct wsock_conn *conn, struct wsi_feed *feed,
+                             struct wsi_blob *frame);
+
 #endif

@@ -161,7 +161,7 @@ static void want(struct wsi_branch *branch)
 
 static void stop_wanting(struct wsi_branch *branch)
 {
-    branch->wanted = branch->is_heard = branch->loaded = false;
+    branch->wanted = branch->is_heard = branch->loaded = branch->moved = false;
     branch->listens_from = 0;
     branch->outdated = branch->loading;
     drop_arrived(branch);
@@ -536,6 +536,7 @@ static bool begin_epoch(wsock_room *room, uint64_t epoch, uint64_t offset)
 {
     const bool stop = wsi_history_clear(room->history);
 
+    room->branch->moved |= room->branch->loaded;
     room->history->epoch = epoch;
     room->history->last = offset;
     return stop;
@@ -560,11 +561,33 @@ static void pass_gap(wsock_room *room, uint64_t epoch, uint64_t offset)
         set_position(room, epoch, offset);
 }
 
+/* The room is where its newest message was, whether that is kept or not. Members know
+ * that from the message, or have to be told.
+ * @return 0; WSOCK_EAGAIN when they cannot be told now. */
+static int go_to(wsock_room *room, const struct wsi_bus_position *newest, bool heard)
+{
+    struct wsi_branch *branch = room->branch;
+    struct wsi_room_posts posts = {0};
+    bool told;
+
+    pthread_mutex_lock(&room->lock);
+    branch->moved = branch->moved && !heard;
+    pthread_mutex_unlock(&room->lock);
+    pass_gap(room, newest->epoch, newest->offset);
+    pthread_mutex_lock(&room->lock);
+    told = !branch->moved || wsi_notices_moved(room, &posts);
+    branch->moved = !told;
+    pthread_mutex_unlock(&room->lock);
+    wsi_room_post(room, &posts);
+    return told ? 0 : WSOCK_EAGAIN;
+}
+
 /* @return 0; WSOCK_EAGAIN, WSOCK_ENOMEM when not all of it could be taken. */
 static int take_answer(wsock_room *room, const struct wsi_bus_answer *answer, bool first)
 {
     const struct wsi_history *history = room->history;
     const struct wsi_bus_position *newest = &answer->position;
+    bool heard = false;
     int r = 0;
 
     if (first || newest->epoch != history->epoch)
@@ -582,10 +605,9 @@ static int take_answer(wsock_room *room, const struct wsi_bus_answer *answer, bo
             continue;
         pass_gap(room, newest->epoch, kept->prev);
         r = deliver_kept(room, newest->epoch, kept, first, age);
+        heard = !first;
     }
-    if (r == 0)
-        pass_gap(room, newest->epoch, newest->offset);
-    return r;
+    return r == 0 ? go_to(room, newest, heard) : r;
 }
 
 /* What arrived meanwhile. @return false when the room has to be loaded again. */

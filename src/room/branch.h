@@ -54,6 +54,7 @@ struct wsi_branch {
     bool loading;  /* an answer is to come, with a reference to the room */
     bool outdated; /* that answer is of no use: the room was not wanted meanwhile */
     bool stale;    /* messages may be missing: load again */
+    bool moved; /* members do not know where the room is by what they hear: tell them */
     uint64_t listens_from; /* what this node says with a higher number is for members,
                               though it is loaded; 0: nobody listens yet */
     struct wsi_heard heard;

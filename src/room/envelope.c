@@ -174,7 +174,8 @@ size_t wsi_said_bytes(const struct wsi_said *said)
     const struct wsi_v1 *v1 = wsi_said_v1(said);
 
     return sizeof(struct wsi_envelope) + said->extra_bytes +
-           wsi_frames_bytes(&said->frames) + (v1 != NULL ? wsi_v1_bytes(v1) : 0);
+           (said->frames.plain != NULL ? wsi_frames_bytes(&said->frames) : 0) +
+           (v1 != NULL ? wsi_v1_bytes(v1) : 0);
 }
 
 /* ---- whom it is for ---- */
@@ -187,16 +188,15 @@ static bool is_for(const struct wsi_envelope *envelope, const wsock_conn *conn)
 }
 
 /* The frame stands for no other message, and none for it: so it is its own key. */
-static void deliver_skip(const struct wsi_v1 *v1, wsock_conn *conn, struct wsi_feed *feed)
+static bool deliver_skip(const struct wsi_v1 *v1, wsock_conn *conn, struct wsi_feed *feed)
 {
     const struct wsi_frames frames = {.plain = v1->skip};
 
-    if (v1->skip != NULL)
-        wsi_conn_deliver(conn, feed, &frames, v1->skip);
+    return v1->skip == NULL || wsi_conn_deliver(conn, feed, &frames, v1->skip);
 }
 
 /* Who was subscribed and is not counted any more may find that its form was not made. */
-void wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *conn,
+bool wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *conn,
                               struct wsi_feed *feed)
 {
     const struct wsi_said *said = &envelope->said;
@@ -204,11 +204,10 @@ void wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *c
     const struct wsi_v1 *v1 = wsi_said_v1(said);
 
     if (conn->form == WSI_FORM_RAW && is_meant && said->frames.plain != NULL)
-        wsi_conn_deliver(conn, feed, &said->frames, said->key);
-    else if (conn->form == WSI_FORM_V1 && v1 != NULL && is_meant)
-        wsi_conn_deliver(conn, feed, &v1->frames, said->key);
-    else if (conn->form == WSI_FORM_V1 && v1 != NULL)
-        deliver_skip(v1, conn, feed);
+        return wsi_conn_deliver(conn, feed, &said->frames, said->key);
+    if (conn->form == WSI_FORM_V1 && v1 != NULL && is_meant)
+        return wsi_conn_deliver(conn, feed, &v1->frames, said->key);
+    return conn->form != WSI_FORM_V1 || v1 == NULL || deliver_skip(v1, conn, feed);
 }
 
 /* ---- telling ---- */

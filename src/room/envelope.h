@@ -67,8 +67,8 @@ struct wsi_envelope *wsi_envelope_ref(struct wsi_envelope *envelope);
 void wsi_envelope_unref(struct wsi_envelope *envelope);
 
 /** To a connection, where they differ: its form, or what it has to know when it is left
- *  out. On its worker. */
-void wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *conn,
+ *  out. On its worker. @return as wsi_envelope_deliver(). */
+bool wsi_envelope_deliver_own(const struct wsi_envelope *envelope, wsock_conn *conn,
                               struct wsi_feed *feed);
 
 struct wsi_said *wsi_said_ref(struct wsi_said *said);
@@ -94,14 +94,13 @@ void wsi_said_set_v1(struct wsi_said *said, struct wsi_v1 *v1);
 /** What the application is told. */
 wsock_room_message wsi_said_show(const struct wsi_said *said);
 
-/** On its worker: to who is there and may hear it. */
-static inline void wsi_envelope_deliver(const struct wsi_envelope *envelope,
+/** On its worker: to who is there and may hear it. @return false when it misses it. */
+static inline bool wsi_envelope_deliver(const struct wsi_envelope *envelope,
                                         wsock_conn *conn, struct wsi_feed *feed)
 {
     if (envelope->differs)
-        wsi_envelope_deliver_own(envelope, conn, feed);
-    else
-        wsi_conn_deliver(conn, feed, &envelope->said.frames, envelope->said.key);
+        return wsi_envelope_deliver_own(envelope, conn, feed);
+    return wsi_conn_deliver(conn, feed, &envelope->said.frames, envelope->said.key);
 }
 
 #endif

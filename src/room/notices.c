@@ -147,10 +147,10 @@ static void write_members(struct wsi_writer *writer, const wsock_room *room)
     wsi_write_text(writer, infos > 0 ? "}" : "");
 }
 
-static void write_position(struct wsi_writer *writer, const struct wsi_ticket *ticket)
+static void write_position(struct wsi_writer *writer, uint64_t epoch, uint64_t offset)
 {
-    wsi_write_epoch(writer, ",\"position\":{\"epoch\":", ticket->epoch);
-    wsi_write_number(writer, ",\"offset\":", ticket->offset);
+    wsi_write_epoch(writer, ",\"position\":{\"epoch\":", epoch);
+    wsi_write_number(writer, ",\"offset\":", offset);
     wsi_write_text(writer, "}");
 }
 
@@ -183,7 +183,7 @@ static void write_joined(struct wsi_writer *writer, const void *what)
     if (is_listed(room))
         write_members(writer, room);
     if (ticket->epoch != 0)
-        write_position(writer, ticket);
+        write_position(writer, ticket->epoch, ticket->offset);
     end_answer(writer, ticket);
 }
 
@@ -322,21 +322,28 @@ static void write_presence(struct wsi_writer *writer, const void *what)
     wsi_write_text(writer, "}");
 }
 
-/* To every member that speaks rooms.v1, among the messages of the room. */
-static bool publish(wsock_room *room, struct wsi_room_posts *posts)
+/* @return (owned, nullable) NULL where it cannot be said now. */
+static struct wsi_envelope *new_envelope(const wsock_room *room, wsi_frame_fn *fn,
+                                         const void *what)
 {
     struct wsi_envelope *envelope;
     struct wsi_v1 *v1;
-    size_t bytes;
 
-    if (wsi_room_is_full(room) || wsi_v1_new_notice(&v1, write_presence, room) < 0)
-        return false;
+    if (wsi_room_is_full(room) || wsi_v1_new_notice(&v1, fn, what) < 0)
+        return NULL;
     envelope = wsi_envelope_new_notice(room->shard_count, v1);
-    if (envelope == NULL) {
+    if (envelope == NULL)
         wsi_v1_unref(v1);
-        return false;
-    }
-    bytes = wsi_v1_bytes(v1);
+    return envelope;
+}
+
+/* To every member that speaks rooms.v1, among the messages of the room.
+ * @param envelope (consumed) */
+static void publish(wsock_room *room, struct wsi_envelope *envelope,
+                    struct wsi_room_posts *posts)
+{
+    const size_t bytes = wsi_v1_bytes(wsi_said_v1(&envelope->said));
+
     for (unsigned i = 0; i < room->shard_count; i++) {
         struct wsi_shard *shard = &room->shards[i];
 
@@ -347,7 +354,6 @@ static bool publish(wsock_room *room, struct wsi_room_posts *posts)
         wsi_room_append(room, i, &envelope->ops[i], posts);
     }
     wsi_envelope_unref(envelope);
-    return true;
 }
 
 static uint64_t now_ms(const wsock_room *room)
@@ -359,10 +365,12 @@ static uint64_t now_ms(const wsock_room *room)
 static bool flush(wsock_room *room, struct wsi_room_posts *posts)
 {
     struct wsi_notices *notices = &room->notices;
+    struct wsi_envelope *envelope = new_envelope(room, write_presence, room);
 
     notices->next_ms = now_ms(room) + PAUSE_MS + room->heads / PEOPLE_PER_MS;
-    if (!publish(room, posts))
+    if (envelope == NULL)
         return false;
+    publish(room, envelope, posts);
     drop_changes(notices);
     notices->is_due = notices->only_count = false;
     return true;
@@ -513,4 +521,54 @@ void wsi_notices_look(wsock_room *room, struct wsi_room_posts *posts)
         posts->timer = notices->timer;
         notices->timer = NULL;
     }
+}
+
+/* ---- missed ---- */
+
+/* Where there is more than a member got. */
+struct place {
+    const char *room;
+    uint64_t epoch, offset;
+};
+
+static void write_missed(struct wsi_writer *writer, const void *what)
+{
+    const struct place *place = what;
+
+    wsi_write_field(writer, "{\"type\":\"missed\",\"room\":", place->room);
+    write_position(writer, place->epoch, place->offset);
+    wsi_write_text(writer, "}");
+}
+
+void wsi_notices_missed(struct wsi_member *member, const struct wsi_said *said)
+{
+    const struct place place = {member->room->name, said->epoch, said->offset};
+    struct wsi_blob *frame;
+
+    if (member->conn->form != WSI_FORM_V1 || said->epoch == 0 ||
+        member->feed.notice != NULL || wsi_conn_state(member->conn) != WSI_CONN_OPEN)
+        return;
+    frame = wsi_frame_new(write_missed, &place);
+    if (frame != NULL)
+        wsi_conn_deliver_notice(member->conn, &member->feed, frame);
+    else
+        no_memory(member->conn);
+    wsi_blob_unref(frame);
+}
+
+bool wsi_notices_moved(wsock_room *room, struct wsi_room_posts *posts)
+{
+    const struct place place = {room->name, room->history->epoch, room->history->last};
+    struct wsi_envelope *envelope;
+
+    if (!wsi_takers_have(wsi_takers_set(&room->takers), WSI_FORM_V1))
+        return true;
+    envelope = new_envelope(room, write_missed, &place);
+    if (envelope == NULL)
+        return false;
+    /* So that who misses it is told as of a message. */
+    envelope->said.epoch = place.epoch;
+    envelope->said.offset = place.offset;
+    publish(room, envelope, posts);
+    return true;
 }

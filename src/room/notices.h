@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What members that speak rooms.v1 are told beside messages: `joined` and `left` of
- * themselves, `presence` of others.
+ * themselves, `presence` of others, `missed` of messages.
  *
  * `joined` comes before all that the room says to a member, and tells of who is there at
  * that moment. From then on it hears of people (identities, however many connections they
  * have) as they come and go: of one change at once, and of what changes soon after that
  * in one frame, so that there are few frames however many come. In a large room they are
  * counted, not named.
+ *
+ * `missed` says that there are messages which a member did not get, where else only the
+ * next one would: at the place of what was dropped as the member is slow, and when a node
+ * finds that its broker has gone on without it.
  */
 #ifndef WSI_ROOM_NOTICES_H
 #define WSI_ROOM_NOTICES_H
@@ -26,6 +30,7 @@ struct wsi_envelope;
 struct wsi_member;
 struct wsi_present;
 struct wsi_room_posts;
+struct wsi_said;
 
 /* What `joined` may have to wait for, in a cluster. */
 enum {
@@ -88,6 +93,9 @@ void wsi_notices_note(wsock_room *room, struct wsi_present *present);
 void wsi_notices_tell(wsock_room *room, struct wsi_room_posts *posts);
 /** Whether somebody hears of people. */
 bool wsi_notices_are_heard(const wsock_room *room);
+/** The room went on without a message here. Members know its place by messages only, and
+ *  are told. @return false when they cannot be now. */
+bool wsi_notices_moved(wsock_room *room, struct wsi_room_posts *posts);
 /** A member of rooms.v1 has left: there may be none to hear of it any more. */
 void wsi_notices_look(wsock_room *room, struct wsi_room_posts *posts);
 
@@ -95,6 +103,8 @@ void wsi_notices_look(wsock_room *room, struct wsi_room_posts *posts);
 
 /** It is in. Its ticket is the caller's then. */
 void wsi_notices_greet(struct wsi_member *member);
+/** It missed a message: it is told, if it speaks rooms.v1 and that is kept. */
+void wsi_notices_missed(struct wsi_member *member, const struct wsi_said *said);
 /** It was, until a call, a kick or the room's end. */
 void wsi_notices_dismiss(struct wsi_member *member);
 

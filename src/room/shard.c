@@ -54,6 +54,13 @@ static void deliver_missed(struct wsi_member *member)
     wsi_missed_free(missed);
 }
 
+/* It hears it, or else that it misses it. */
+static void deliver_now(struct wsi_member *member, struct wsi_envelope *envelope)
+{
+    if (!wsi_envelope_deliver(envelope, member->conn, &member->feed))
+        wsi_notices_missed(member, &envelope->said);
+}
+
 /* That it is in, once all that it is told then is known; and then what came since. */
 static void greet(struct wsi_member *member)
 {
@@ -65,19 +72,20 @@ static void greet(struct wsi_member *member)
     wsi_notices_greet(member);
     deliver_missed(member);
     while ((held = wsi_ticket_pop(ticket)) != NULL) {
-        wsi_envelope_deliver(held->envelope, member->conn, &member->feed);
+        deliver_now(member, held->envelope);
         wsi_held_free(held);
     }
     wsi_ticket_free(ticket);
 }
 
-/* What is told of people will stand in `joined`. */
+/* What is told of people will stand in `joined`; where the room was stands there
+ * already. */
 static void hold(struct wsi_member *member, struct wsi_envelope *envelope)
 {
     struct wsi_ticket *ticket = member->ticket;
     struct wsi_held *held;
 
-    if (envelope->said.frames.plain == NULL)
+    if (envelope->said.frames.plain == NULL && envelope->said.epoch == 0)
         return;
     held = wsi_alloc(sizeof *held);
     if (held == NULL) {
@@ -113,7 +121,7 @@ static void deliver(struct wsi_member *member, struct wsi_envelope *envelope)
                                    member->ticket->held_bytes >= HELD_MAX_BYTES))
         stop_waiting(member);
     if (member->ticket == NULL)
-        wsi_envelope_deliver(envelope, member->conn, &member->feed);
+        deliver_now(member, envelope);
     else
         hold(member, envelope);
 }

@@ -72,10 +72,12 @@ static void decide(struct wsi_waiting *waiting, struct wsi_room_posts *posts)
     struct wsi_member *member = waiting->member;
     wsock_room *room = member->room;
 
-    if (room->branch->loaded)
+    if (room->branch->loaded) {
         judge(waiting, room->history);
-    else
+    } else {
         waiting->joined.recovered = 0;
+        room->branch->moved = true; /* it does not learn here where the room is */
+    }
     wsi_room_append_op(room, member, wsi_waiting_end(waiting), posts);
 }
 

@@ -14,6 +14,8 @@
  *     ["publish", ROOM, HOW]   data, event, except (an identity)
  *     ["kick", ROOM, IDENTITY, REASON]
  *     ["close", ROOM, REASON]
+ *     ["stall", IDENTITY]      begin a heartbeat to it: what rooms say waits behind that
+ *     ["flow", IDENTITY]       end it
  *     ["disconnect", IDENTITY, CODE, REASON]
  *     ["away", AFTER_MS, RECONNECT]
  *     ["stop"]
@@ -143,6 +145,40 @@ static const char *text_at(const json_t *line, size_t index)
     return json_string_value(json_array_get(line, index));
 }
 
+static wsock_conn *conn_of(const char *identity)
+{
+    wsock_conn *conn = NULL;
+
+    wsock_server_identity_conns(app.server, &conn, 1, identity);
+    return conn;
+}
+
+/* A heartbeat in two parts. */
+static int stall(const char *identity)
+{
+    static const char begin[] = "{\"type\":";
+    wsock_conn *conn = conn_of(identity);
+    int r = conn != NULL ? wsock_conn_send_begin(conn, WSOCK_TEXT) : WSOCK_ENOENT;
+
+    if (r == 0)
+        r = wsock_conn_send_append(conn, begin, sizeof begin - 1);
+    wsock_conn_unref(conn);
+    return r;
+}
+
+static int flow(const char *identity)
+{
+    static const char end[] = "\"hb\"}";
+    wsock_conn *conn = conn_of(identity);
+    int r = conn != NULL ? wsock_conn_send_append(conn, end, sizeof end - 1)
+                         : WSOCK_ENOENT;
+
+    if (r == 0)
+        r = wsock_conn_send_end(conn);
+    wsock_conn_unref(conn);
+    return r;
+}
+
 static int do_in_room(const char *what, const json_t *line)
 {
     wsock_room *room = NULL;
@@ -170,6 +206,10 @@ static int do_line(const json_t *line)
         return WSOCK_EINVAL;
     if (strcmp(what, "decide") == 0)
         return decide(line);
+    if (strcmp(what, "stall") == 0)
+        return stall(text_at(line, 1));
+    if (strcmp(what, "flow") == 0)
+        return flow(text_at(line, 1));
     if (strcmp(what, "disconnect") == 0)
         return wsock_server_disconnect(app.server, text_at(line, 1),
                                        (int)json_integer_value(json_array_get(line, 2)),

@@ -418,6 +418,101 @@ static void what_a_room_said_leaves_after_the_leave(void **state)
     finish();
 }
 
+/* ---- notices of what was lost ---- */
+
+static void notice(const char *text)
+{
+    struct wsi_blob *frame;
+
+    assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT, text, strlen(text)), 0);
+    wsi_conn_deliver_notice(conn, &feed, frame);
+    wsi_blob_unref(frame);
+}
+
+static void a_notice_stands_where_the_first_was_lost(void **state)
+{
+    size_t skip;
+
+    (void)state;
+    begin(WSI_SLOW_DROP_NEWEST, 1);
+    skip = block();
+    assert_true(deliver("1"));
+    assert_null(feed.notice);
+    assert_false(deliver("2"));
+    notice("A");
+    assert_non_null(feed.notice); /* which is for what comes now, too */
+    assert_false(deliver("3"));
+    assert_non_null(feed.notice);
+    assert_int_equal(feed.count, 1); /* it counts for nothing */
+    rules.max_messages = 2;
+    assert_true(deliver("4"));
+    assert_null(feed.notice); /* and not for what is lost behind this */
+    assert_false(deliver("5"));
+    notice("B");
+    assert_int_equal(dropped(), 3);
+    unblock(skip);
+    assert_null(feed.notice);
+    stage_sent(&peer, "\x81\x01"
+                      "1\x81\x01"
+                      "A\x81\x01"
+                      "4\x81\x01"
+                      "B");
+    notice("C");
+    stage_settle(&stage);
+    assert_null(feed.notice); /* it does not wait */
+    stage_sent(&peer, "\x81\x01"
+                      "C");
+    finish();
+}
+
+static void a_notice_goes_with_who_leaves(void **state)
+{
+    size_t skip;
+
+    (void)state;
+    begin(WSI_SLOW_DROP_OLDEST, 1);
+    skip = block();
+    assert_true(deliver("1"));
+    notice("A");
+    rules.max_messages = 2;
+    assert_true(deliver("2"));
+    notice("B");
+    wsi_feed_end(conn, &feed);
+    assert_null(feed.notice);
+    notice("C"); /* as a member anew */
+    assert_non_null(feed.notice);
+    unblock(skip);
+    assert_null(feed.notice);
+    stage_sent(&peer, "\x81\x01"
+                      "1\x81\x01"
+                      "A\x81\x01"
+                      "2\x81\x01"
+                      "C");
+    block();
+    notice("D");
+    finish(); /* while it waits */
+    assert_null(feed.notice);
+}
+
+static void without_memory_for_a_notice_the_connection_ends(void **state)
+{
+    struct wsi_blob *frame;
+
+    (void)state;
+    begin(WSI_SLOW_DROP_NEWEST, 1);
+    block();
+    assert_int_equal(wsi_encode_message(&frame, WSOCK_TEXT, "A", 1), 0);
+    test_fail_allocation(1, 1);
+    wsi_conn_deliver_notice(conn, &feed, frame);
+    assert_true(test_stop_failing() > 0);
+    wsi_blob_unref(frame);
+    assert_null(feed.notice);
+    stage_settle(&stage);
+    stage_saw(&stage, "closed NO_MEMORY 1006");
+    stage_ended(&stage, &peer);
+    stage_end(&stage);
+}
+
 static void dropping_leaves_contexts_right(void **state)
 {
     enum { LEN = 3000, ROUNDS = 60 };
@@ -636,6 +731,9 @@ int main(void)
         TEST(message_does_not_pass_those_that_wait),
         TEST(what_waits_leaves_before_a_close),
         TEST(what_a_room_said_leaves_after_the_leave),
+        TEST(a_notice_stands_where_the_first_was_lost),
+        TEST(a_notice_goes_with_who_leaves),
+        TEST(without_memory_for_a_notice_the_connection_ends),
         TEST(dropping_leaves_contexts_right),
         TEST(each_message_is_heard_in_order_or_counted),
         TEST(few_of_those_that_wait_allocate),

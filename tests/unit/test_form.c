@@ -318,6 +318,9 @@ static void told(int i, const char *expected)
     assert_string_equal(text, expected);
 }
 
+#define MISSED(offset)                                                                  \
+    "{\"type\":\"missed\",\"room\":\"a.b\",\"position\":{\"epoch\":,\"offset\":" offset \
+    "}}"
 #define MSG(data)                                                             \
     "{\"type\":\"msg\",\"room\":\"a.b\",\"event\":\"message\",\"data\":" data \
     ",\"time\":}"
@@ -827,8 +830,8 @@ static void slow_members_lose_by_the_policy_in_either_form(void **state)
             assert_int_equal(wsock_room_dropped(room, conn[0]),
                              slow == WSI_SLOW_LATEST_ONLY ? 3 : 2);
             drain(large_size());
-            told(0, slow == WSI_SLOW_DROP_NEWEST
-                        ? KEPT("\"a\"", "2", "1") "\n" KEPT("\"b\"", "3", "2")
+            told(0, slow == WSI_SLOW_DROP_NEWEST ? KEPT("\"a\"", "2", "1") "\n" KEPT(
+                                                       "\"b\"", "3", "2") "\n" MISSED("4")
                     : slow == WSI_SLOW_DROP_OLDEST
                         ? KEPT("\"c\"", "4", "3") "\n" KEPT("\"d\"", "5", "4")
                         : KEPT("\"d\"", "5", "4"));

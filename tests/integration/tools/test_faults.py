@@ -122,6 +122,13 @@ class Forgetful(DurableCase):
         for node in (self.one, self.two):
             self.until_listed(node, lambda nodes: len(nodes) == 2)
 
+    def assert_told(self):
+        """Who stayed hears that the room begins anew, before anybody says something."""
+        for member in (self.speaks, self.stays):
+            position = member.take("missed")["position"]
+            self.assertEqual(position["offset"], 0)
+            self.assertNotEqual(position["epoch"], member.position["epoch"])
+
     def assert_goes_on(self, before):
         """In another epoch, with nothing heard twice; who comes back is told. @param before
         what is heard before that is said"""
@@ -143,12 +150,14 @@ class Forgetful(DurableCase):
         self.say(range(5, 10))
         self.broker.kill()
         self.come_back()
+        self.assert_told()
         self.assert_goes_on(range(10))
 
     def test_an_empty_broker_begins_an_epoch(self):
         self.say(range(5))
         self.broker.kill()
         self.come_back()
+        self.assert_told()
         self.assert_goes_on(range(5))
 
     def test_another_broker_in_its_place_begins_an_epoch(self):

@@ -101,17 +101,21 @@ class Stream:
 
     def receive_message(self):
         """The next text (str) or binary (bytes) message or close code (int); pings are
-        answered. Expects messages of one frame."""
+        answered."""
+        kind, parts = None, []
         while True:
-            opcode, payload = self.receive()
+            first, payload = self.receive_frame()
+            opcode = first & 0x0F
             if opcode == PING:
                 self.send(PONG, payload)
-            elif opcode == TEXT:
-                return payload.decode("utf-8")
-            elif opcode == BINARY:
-                return payload
             elif opcode == CLOSE:
                 return struct.unpack(">H", payload[:2])[0] if payload else 1005
+            elif opcode in (CONT, TEXT, BINARY):
+                kind = opcode or kind
+                parts.append(payload)
+                if first & 0x80:
+                    message = b"".join(parts)
+                    return message.decode("utf-8") if kind == TEXT else message
 
     def close(self, code=1000, reason=""):
         """Begin the closing handshake and finish it, skipping what still comes."""
