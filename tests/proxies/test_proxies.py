@@ -215,12 +215,11 @@ class Behind(Case):
 
     def test_haproxy_looks_whether_the_server_lives(self):
         """Its own connections have the command LOCAL."""
-        with Serve("--proxy-protocol", "127.0.0.1", "--log-level", "debug",
-                   "--www", os.fspath(pathlib.Path(__file__).parent)) as serve:
+        with Serve("--proxy-protocol", "127.0.0.1", "--log-level", "debug") as serve:
             with HAProxy(serve.port, "send-proxy-v2 check inter 100ms", "http",
-                         "option httpchk GET /echo\n    http-check expect status 426"):
+                         "option httpchk GET /echo HTTP/1.1\n    http-check expect status 400"):
                 line = ""
-                while "is refused with 426" not in line:
+                while "is refused with 400" not in line:
                     line = serve.error_line()
                     self.assertNotEqual(line, "")
                     self.assertNotIn("cut off", line)
