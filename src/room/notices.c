@@ -286,7 +286,8 @@ bool wsi_notices_are_heard(const wsock_room *room)
            wsi_room_option(&room->options, WSI_OPT_PRESENCE) != 0;
 }
 
-static void write_names(struct wsi_writer *writer, const wsock_room *room, bool came)
+/* @return whether there are any. */
+static bool write_names(struct wsi_writer *writer, const wsock_room *room, bool came)
 {
     size_t names = 0;
 
@@ -301,6 +302,7 @@ static void write_names(struct wsi_writer *writer, const wsock_room *room, bool 
         write_name(writer, present, &names);
     }
     wsi_write_text(writer, names > 0 ? "]" : "");
+    return names > 0;
 }
 
 static void write_presence(struct wsi_writer *writer, const void *what)
@@ -311,8 +313,11 @@ static void write_presence(struct wsi_writer *writer, const void *what)
     wsi_write_field(writer, "{\"type\":\"presence\",\"room\":", room->name);
     wsi_write_number(writer, ",\"count\":", room->heads);
     if (!room->notices.only_count) {
-        write_names(writer, room, true);
-        write_names(writer, room, false);
+        const bool came = write_names(writer, room, true);
+
+        /* Without a list it would say that there are none any more. */
+        if (!write_names(writer, room, false) && !came)
+            wsi_write_text(writer, ",\"joined\":[]");
         WSI_LIST_EACH(node, &room->notices.changed)
         {
             write_info_of(writer, present_of_change(node), &infos, &bytes);
@@ -484,7 +489,9 @@ void wsi_notices_note(wsock_room *room, struct wsi_present *present)
         return;
     }
     notices->is_due = true;
-    if (present != NULL && !notices->only_count)
+    if (present != NULL && notices->only_count)
+        present->is_told = wsi_present_is_here(present); /* by its count */
+    else if (present != NULL)
         note(room, present);
     if (!is_listed(room) || (int64_t)notices->changed_count > most) {
         drop_changes(notices);

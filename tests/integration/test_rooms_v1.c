@@ -465,6 +465,34 @@ static void large_rooms_are_counted_and_told_of_seldom(void **state)
     end();
 }
 
+static void who_came_in_a_crowd_is_told_of_when_it_goes(void **state)
+{
+    static const char *const crowd[] = {"ben", "cid"};
+    struct page *page, *late;
+
+    (void)state;
+    memset(&app, 0, sizeof app);
+    pages_begin(&pages, &name_hooks, NULL, false);
+    wsock_server_room_defaults(pages.server, "r", "members_listed", "3");
+    pages_listen(&pages);
+    page_enters(&pages, 0, "ann", "r");
+    page_enters(&pages, 1, "bob", "r");
+    for (int i = 0; i < 2; i++)
+        page_enters(&pages, 2 + i, crowd[i], "r");
+    for (int i = 1; i < 4; i++)
+        page_says(&pages, &pages.page[i], "{\"type\":\"leave\",\"room\":\"r\"}");
+    page = page_enters(&pages, 4, "eve", "r");
+    wsock_testing_advance(pages.runtime, 200);
+    page_hears(page, "{\"type\":\"presence\",\"room\":\"r\",\"count\":2}\n");
+    late = page_enters(&pages, 5, "dan", "r"); /* joined has named eve */
+    wsock_testing_advance(pages.runtime, 200);
+    page_says(&pages, page, "{\"type\":\"leave\",\"room\":\"r\"}");
+    wsock_testing_advance(pages.runtime, 200);
+    page_hears(late,
+               "{\"type\":\"presence\",\"room\":\"r\",\"count\":2,\"left\":[\"eve\"]}\n");
+    end();
+}
+
 static void who_goes_and_is_back_soon_was_never_away(void **state)
 {
     struct page *a, *b;
@@ -478,7 +506,7 @@ static void who_goes_and_is_back_soon_was_never_away(void **state)
     page_says(&pages, b,
               "[{\"type\":\"leave\",\"room\":\"r\"},{\"type\":\"join\",\"room\":\"r\"}]");
     wsock_testing_advance(pages.runtime, 200);
-    page_hears(a, "{\"type\":\"presence\",\"room\":\"r\",\"count\":2}\n");
+    page_hears(a, "{\"type\":\"presence\",\"room\":\"r\",\"count\":2,\"joined\":[]}\n");
     end();
 }
 
@@ -931,6 +959,7 @@ int main(void)
         TEST(direct_messages_and_kicks_cross_nodes),
         TEST(kicked_and_closed_members_are_told_why),
         TEST(large_rooms_are_counted_and_told_of_seldom),
+        TEST(who_came_in_a_crowd_is_told_of_when_it_goes),
         TEST(who_goes_and_is_back_soon_was_never_away),
         TEST(what_follows_a_question_waits_for_its_answer),
         TEST(questions_go_with_a_queue_that_is_closed),

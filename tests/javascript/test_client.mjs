@@ -561,6 +561,8 @@ test("large rooms count their members and do not name them", async () => {
   assert.deepEqual([[...room.members], room.infos], [["Ann", "Bob"], { Bob: { age: 7 } }]);
   socket.put({ type: "presence", room: "lobby", count: 1, left: ["Bob"] });
   assert.deepEqual([[...room.members], room.infos, room.count], [["Ann"], {}, 1]);
+  socket.put({ type: "presence", room: "lobby", count: 2, joined: [] }); // one without identity
+  assert.deepEqual([[...room.members], room.count], [["Ann"], 2]);
   socket.put({ type: "presence", room: "lobby", count: 5000 });
   assert.deepEqual([room.members, room.count], [null, 5000]);
   socket.put({ type: "presence", room: "lobby", count: 5001, joined: ["Eve"] });
