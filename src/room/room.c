@@ -240,15 +240,16 @@ static int begin(struct wsi_member *member, const wsock_join *how, wsock_joined 
     if (r == 0)
         r = wsi_presence_prepare(room, &member->attendance, member->conn, how);
     if (r == 0)
-        r = wsi_membership_begin(&member->membership, member->conn);
-    if (r == 0) {
         r = begin_since(member, how, joined);
-        if (r < 0) /* nobody has seen it yet */
-            wsi_membership_end(member->conn, room);
-    }
+    /* The last that can fail: from now on another thread may end the connection, and then
+     * waits with the member for the lock. */
+    if (r == 0)
+        r = wsi_membership_begin(&member->membership, member->conn);
     if (r < 0) {
         wsi_presence_cancel(room, member->attendance);
         member->attendance = NULL;
+        wsi_waiting_cancel(member->waiting);
+        member->waiting = NULL;
     } else if (member->ticket != NULL) {
         fill_ticket(member, joined);
     }

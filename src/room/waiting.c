@@ -47,6 +47,11 @@ void wsi_waiting_begin(struct wsi_waiting *waiting)
                      branch); /* it does not wait for ever */
 }
 
+void wsi_waiting_cancel(struct wsi_waiting *waiting)
+{
+    wsi_free(waiting);
+}
+
 struct wsi_room_op *wsi_waiting_end(struct wsi_waiting *waiting)
 {
     wsi_list_remove(&waiting->node);

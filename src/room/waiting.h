@@ -41,6 +41,8 @@ struct wsi_waiting {
 /** @return (owned, nullable) NULL without memory. */
 struct wsi_waiting *wsi_waiting_new(struct wsi_member *member, const wsock_join *how);
 void wsi_waiting_begin(struct wsi_waiting *waiting);
+/** It does not join after all. @param waiting (consumed, nullable) not begun. */
+void wsi_waiting_cancel(struct wsi_waiting *waiting);
 /** Tell those whose time is over, or all: what is known now is what there is to know, but
  *  for who has heard of more. */
 void wsi_waiting_decide(struct wsi_branch *branch, bool all,

@@ -12,6 +12,7 @@ static atomic_size_t live, asked;
 static atomic_size_t countdown; /* 0: not failing */
 static atomic_int ever;
 static atomic_size_t refused;
+static _Atomic(void (*)(void)) before_refusal;
 
 static int refuse(void)
 {
@@ -25,6 +26,8 @@ static int refuse(void)
     if (!atomic_load(&ever))
         atomic_store(&countdown, 0);
     atomic_fetch_add(&refused, 1);
+    if (atomic_load(&before_refusal) != NULL)
+        atomic_exchange(&before_refusal, NULL)();
     return 1;
 }
 
@@ -72,9 +75,16 @@ void test_fail_allocation(size_t nth, int for_ever)
     atomic_store(&countdown, nth);
 }
 
+void test_fail_allocation_after(size_t nth, void (*fn)(void))
+{
+    atomic_store(&before_refusal, fn);
+    test_fail_allocation(nth, 0);
+}
+
 size_t test_stop_failing(void)
 {
     atomic_store(&countdown, 0);
+    atomic_store(&before_refusal, NULL);
     return atomic_exchange(&refused, 0);
 }
 

@@ -33,6 +33,10 @@ size_t test_allocations(void);
 /** Fail allocation number nth (1 is the next), and all later ones if `for_ever`. */
 void test_fail_allocation(size_t nth, int for_ever);
 
+/** At allocation number nth (1 is the next) call this, on the thread that asks; then
+ *  refuse it. What fn asks for itself is given. */
+void test_fail_allocation_after(size_t nth, void (*fn)(void));
+
 /** Stop failing. @return how many allocations were refused. */
 size_t test_stop_failing(void);
 

@@ -2,6 +2,8 @@
 /* What a room keeps: for how long, for whom, and where a member goes on. */
 #include "test.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 #include <wsock/error.h>
 #include <wsock/room.h>
 
+#include "conn/member.h"
 #include "room/room.h"
 #include "stage.h"
 
@@ -46,7 +49,8 @@ static void begin(const char *option, const char *value)
 static void finish(void)
 {
     for (int i = 0; i < CONNS; i++)
-        stage_drop(&stage, conn[i], &peer[i]);
+        if (conn[i] != NULL)
+            stage_drop(&stage, conn[i], &peer[i]);
     wsi_registry_close(&registry);
     stage_settle(&stage);
     wsock_room_unref(room);
@@ -664,6 +668,43 @@ static void history_that_began_anew_is_timed_as_before(void **state)
     finish();
 }
 
+static void *end_first(void *user)
+{
+    (void)user;
+    wsi_worker_current = conn[0]->worker;
+    wsi_conn_end(conn[0], WSI_CLOSE_RESET, WSOCK_CAUSE_RESET, WSOCK_BY_US, NULL);
+    return NULL;
+}
+
+static pthread_t ending;
+
+/* Another thread ends the connection, up to where it would wait for the room's lock. */
+static void end_meanwhile(void)
+{
+    assert_int_equal(pthread_create(&ending, NULL, end_first, NULL), 0);
+    while (wsi_conn_state(conn[0]) == WSI_CONN_OPEN || wsi_conn_has_memberships(conn[0]))
+        sched_yield();
+}
+
+static void join_without_memory_may_meet_the_end_of_its_connection(void **state)
+{
+    const wsock_position since = {.size = sizeof since};
+
+    (void)state;
+    begin("history_messages", "10");
+    join_since(1, 0);
+    say("a");
+    /* The member, and then what it missed. */
+    test_fail_allocation_after(2, end_meanwhile);
+    assert_int_equal(wsock_room_join_since(room, conn[0], &since, NULL), WSOCK_ENOMEM);
+    assert_int_equal(test_stop_failing(), 1);
+    assert_int_equal(pthread_join(ending, NULL), 0);
+    assert_int_equal(wsock_room_count(room), 1);
+    stage_ended(&stage, &peer[0]);
+    conn[0] = NULL;
+    finish();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -689,6 +730,7 @@ int main(void)
         TEST(application_is_told_of_offsets),
         TEST(room_that_is_closed_lets_go_of_its_history),
         TEST(history_that_began_anew_is_timed_as_before),
+        TEST(join_without_memory_may_meet_the_end_of_its_connection),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
