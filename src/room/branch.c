@@ -215,6 +215,43 @@ void wsi_branch_hold(wsock_room *room)
     pthread_mutex_unlock(&room->lock);
 }
 
+/* With the room's lock held: members that joined without a branch hear what is said here
+ * from now on, and the other nodes hear of them. */
+static void take_members(wsock_room *room)
+{
+    struct wsi_branch *branch = room->branch;
+
+    if (room->count == 0)
+        return;
+    wsi_branch_listen(room);
+    branch->roster.unsaid = true;
+    wsi_spread_retry(spread_of(room), branch);
+}
+
+/* Who publishes has its place in the history before, or asks the broker for one. */
+int wsi_branch_add(wsock_room *room)
+{
+    struct wsi_history *history = room->history;
+    int r = 0;
+
+    if (history != NULL)
+        pthread_mutex_lock(&history->publish);
+    pthread_mutex_lock(&room->lock);
+    if (room->branch == NULL) {
+        r = wsi_branch_make(room);
+        if (r == 0)
+            take_members(room);
+    }
+    if (r == 0)
+        wsi_branch_look(room);
+    pthread_mutex_unlock(&room->lock);
+    if (history != NULL)
+        pthread_mutex_unlock(&history->publish);
+    if (r == 0)
+        wsi_branch_hold(room);
+    return r;
+}
+
 bool wsi_branch_may_learn(const struct wsi_branch *branch, const wsock_join *how)
 {
     const bool since = how != NULL && how->since != NULL;

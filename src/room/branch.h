@@ -96,6 +96,9 @@ bool wsi_branch_may_learn(const struct wsi_branch *branch, const wsock_join *how
 
 void wsi_branch_free(struct wsi_branch *branch);
 
+/** The server has joined a cluster, and the room may be older than that. @return 0;
+ *  WSOCK_ENOMEM. */
+int wsi_branch_add(wsock_room *room);
 /** The application has a handle, and may look at what is kept. */
 void wsi_branch_hold(wsock_room *room);
 

@@ -22,7 +22,8 @@
 enum {
     KEY_MAX_BYTES = 255,
     EVENT_MAX_BYTES = 64,
-    ONCE_MORE = INT_MIN, /* no error of the library's */
+    ONCE_MORE = INT_MIN, /* no errors of the library's */
+    SHARED = INT_MIN + 1,
 };
 
 /* What is said, and what comes with it. */
@@ -348,7 +349,8 @@ static int publish(wsock_room *room, struct saying *saying)
     return r;
 }
 
-/* Offsets, and what comes to be in their order, are given out one by one. */
+/* Offsets, and what comes to be in their order, are given out one by one. @return SHARED
+ * when the broker gives them from now on. */
 static int publish_kept(wsock_room *room, struct saying *saying, wsock_position *position)
 {
     struct wsi_registry *registry = room->registry;
@@ -357,7 +359,7 @@ static int publish_kept(wsock_room *room, struct saying *saying, wsock_position 
 
     pthread_mutex_lock(&history->publish);
     do
-        r = publish(room, saying);
+        r = room->branch == NULL ? publish(room, saying) : SHARED;
     while (r == ONCE_MORE);
     position->epoch = history->epoch;
     position->offset = history->last;
@@ -414,17 +416,17 @@ int wsi_room_publish(wsock_room *room, const wsock_publish *what,
     const bool keeps = room->history != NULL && what->only == NULL;
     struct saying saying = {.what = what, .frames = frames};
     wsock_position position = {.size = sizeof position};
-    int r;
+    int r = SHARED;
 
     if (room->branch == NULL || what->only != NULL) {
         r = say(room, &saying, keeps ? &position : NULL);
         if (r >= 0)
             wsi_tell_published(what, &position, saying.time_ms);
-    } else if (keeps) {
-        r = wsi_branch_append(room, what, frames);
-    } else {
+    } else if (!keeps) {
         r = say_everywhere(room, &saying);
     }
+    if (r == SHARED)
+        r = wsi_branch_append(room, what, frames);
     if (r >= 0 && out != NULL)
         *out = position;
     return r;

@@ -251,38 +251,20 @@ void wsi_registry_set_spread(struct wsi_registry *registry, struct wsi_spread *s
     atomic_store_explicit(&registry->spread, spread, memory_order_release);
 }
 
-/* With the lock held. @param made (in, out) (owned) those that got a branch, by
- * wsock_room.next_closed. @return 0; WSOCK_ENOMEM. */
-static int make_branches(struct wsi_registry *registry, wsock_room **made)
-{
-    for (size_t i = 0; i < registry->bucket_count; i++)
-        for (wsock_room *room = registry->buckets[i]; room != NULL; room = room->next) {
-            if (room->branch != NULL)
-                continue;
-            if (wsi_branch_make(room) < 0)
-                return WSOCK_ENOMEM;
-            wsi_ref_take(&room->ref);
-            room->next_closed = *made;
-            *made = room;
-        }
-    return 0;
-}
-
+/* Rooms that are made from now on have a branch. */
 int wsi_registry_spread_out(struct wsi_registry *registry)
 {
-    wsock_room *room = NULL;
-    int r;
+    wsock_room *room;
+    int r = 0;
 
     pthread_mutex_lock(&registry->lock);
-    r = make_branches(registry, &room);
+    room = list_all(registry);
     pthread_mutex_unlock(&registry->lock);
     while (room != NULL) {
         wsock_room *next = room->next_closed;
 
-        wsi_branch_hold(room);
-        pthread_mutex_lock(&room->lock);
-        wsi_branch_look(room);
-        pthread_mutex_unlock(&room->lock);
+        if (r == 0)
+            r = wsi_branch_add(room);
         wsi_registry_drop(registry, room);
         room = next;
     }

@@ -89,8 +89,10 @@ struct wsock_room {
     struct wsi_room_options options; /* from the moment when it was made */
     struct wsi_feed_rules slow;      /* as they say */
     struct wsi_history *history;     /* (owned, nullable) if they say so */
-    struct wsi_branch *branch; /* (owned, nullable) in a cluster; set at most once */
-    pthread_mutex_t lock;      /* what follows */
+    /* (owned, nullable) in a cluster. Set at most once, where the server joins one after
+     * the room was made: under the locks of the room and of its history's publishers. */
+    _Atomic(struct wsi_branch *) branch;
+    pthread_mutex_t lock; /* what follows */
     bool closed;
     bool kept; /* it holds a reference to itself */
     struct wsi_list members;

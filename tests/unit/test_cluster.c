@@ -1048,6 +1048,34 @@ static void people_of_all_nodes_can_be_listed(void **state)
     finish();
 }
 
+/* A connection of another server of the process is in a room before its server listens.
+ */
+static void members_from_before_hear_and_are_heard_of(void **state)
+{
+    wsock_room *early;
+    wsock_server *late;
+
+    (void)state;
+    begin(kept);
+    connect_to(0, 0);
+    assert_int_equal(wsock_conn_set_identity(peer[0].conn, "ann"), 0);
+    assert_int_equal(wsock_server_new(runtime, &late), 0);
+    assert_int_equal(wsock_server_set(late, "cluster", "memory:test"), 0);
+    assert_int_equal(wsock_server_make_room(late, &early, "r", kept), 0);
+    assert_int_equal(wsock_room_join(early, peer[0].conn), 0);
+    fault(WSI_FAULT_SLOW, 1000);
+    assert_int_equal(wsock_server_listen(late, "ws://late"), 0);
+    assert_int_equal(wsock_room_broadcast(early, WSOCK_TEXT, "x", 1), 1);
+    pass(5000);
+    heard(0, "x");
+    fault(WSI_FAULT_SLOW, 0);
+    assert_int_equal(wsock_room_people_everywhere(room[1], on_people, NULL), 0);
+    saw("people ann:1:");
+    wsock_room_unref(early);
+    wsock_server_free(late);
+    finish();
+}
+
 static void on_nodes(const wsock_node *nodes, size_t count, const char *why, void *user)
 {
     (void)user;
@@ -1237,6 +1265,7 @@ int main(void)
         TEST(a_kick_and_the_end_of_a_room_reach_all_nodes),
         TEST(who_is_disconnected_is_so_everywhere),
         TEST(people_of_all_nodes_can_be_listed),
+        TEST(members_from_before_hear_and_are_heard_of),
         TEST(nodes_can_be_listed),
         TEST(whom_nobody_can_be_is_not_listed),
         TEST(who_missed_what_the_broker_lost_has_not_recovered),
