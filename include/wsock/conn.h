@@ -215,11 +215,12 @@ WSOCK_API int wsock_conn_send_ping(wsock_conn *conn, const void *data, size_t le
 WSOCK_API int wsock_conn_send_pong(wsock_conn *conn, const void *data, size_t len);
 
 /**
- * Begin the closing handshake: what was sent before still leaves, then the close frame;
- * the peer has the option close_timeout to answer. on_close follows. (On a queue whose
- * host is too busy to take what came before the answer, ten times that; the socket is
- * gone then, and on_close comes when the host dispatches.) A message in parts that has
- * begun and not ended stops where it is, and the messages that wait for its end are lost.
+ * Begin the closing handshake: what was sent before still leaves, also what the caller
+ * said in rooms of which it is a member, then the close frame; the peer has the option
+ * close_timeout to answer. on_close follows. (On a queue whose host is too busy to take
+ * what came before the answer, ten times that; the socket is gone then, and on_close
+ * comes when the host dispatches.) A message in parts that has begun and not ended stops
+ * where it is, and the messages that wait for its end are lost.
  *
  * @param code   1000 to 1003, 1007 to 1014 or 3000 to 4999; or 1005 to send none.
  * @param reason (borrowed until return, nullable) UTF-8, at most 123 bytes.

@@ -204,6 +204,18 @@ static int post_close(struct wsock_conn *conn, unsigned code, const char *reason
     return 0;
 }
 
+/* What was said in its rooms before is mail that waits, so the close frame becomes mail
+ * behind that. It leaves them at once, and what waits for it in them goes out before that
+ * takes it away. Without memory it does not wait. */
+static void close_behind_rooms(struct wsock_conn *conn, unsigned code, const char *reason,
+                               size_t len)
+{
+    wsi_droppable_move_all(conn);
+    wsi_members_leave_all(conn);
+    if (post_close(conn, code, reason, len) < 0)
+        close_now(conn, code, reason, len);
+}
+
 int wsi_conn_close(struct wsock_conn *conn, unsigned code, const char *reason, size_t len)
 {
     const bool at_once = wsi_conn_is_direct(conn) &&
@@ -214,7 +226,9 @@ int wsi_conn_close(struct wsock_conn *conn, unsigned code, const char *reason, s
         return WSOCK_ECLOSED;
     if (wsi_conn_state(conn) == WSI_CONN_CLOSED)
         return WSOCK_ECLOSED;
-    if (at_once)
+    if (at_once && code != 0 && wsi_conn_has_memberships(conn))
+        close_behind_rooms(conn, code, reason, len);
+    else if (at_once)
         close_now(conn, code, reason, len);
     else
         r = post_close(conn, code, reason, len);

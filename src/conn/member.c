@@ -34,7 +34,7 @@ int wsi_membership_begin(struct wsi_membership *membership, struct wsock_conn *c
     int r = 0;
 
     pthread_mutex_lock(&conn->worker->lock);
-    if (wsi_conn_state(conn) != WSI_CONN_OPEN)
+    if (!wsi_conn_takes_messages(conn))
         r = WSOCK_ECLOSED;
     else if (find(conn, membership->of, &count) != NULL)
         r = WSOCK_EEXIST;
@@ -67,6 +67,16 @@ struct wsi_membership *wsi_membership_find(struct wsock_conn *conn, const void *
     membership = find(conn, of, NULL);
     pthread_mutex_unlock(&conn->worker->lock);
     return membership;
+}
+
+bool wsi_conn_has_memberships(struct wsock_conn *conn)
+{
+    bool has;
+
+    pthread_mutex_lock(&conn->worker->lock);
+    has = !wsi_list_is_empty(&conn->rooms);
+    pthread_mutex_unlock(&conn->worker->lock);
+    return has;
 }
 
 void wsi_conn_set_form(struct wsock_conn *conn, enum wsi_form form)

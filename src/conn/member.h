@@ -16,14 +16,18 @@ struct wsi_membership {
     void (*leave)(struct wsi_membership *membership);
 };
 
-/** Add one, `of` something, while the connection is open and is not in that. @return 0;
- *  WSOCK_ECLOSED; WSOCK_EEXIST; WSOCK_ETOOBIG at max_rooms_per_connection. Any thread. */
+/** Add one, `of` something, while the connection is open, nobody asked for its end, and
+ * it is not in that. @return 0; WSOCK_ECLOSED; WSOCK_EEXIST; WSOCK_ETOOBIG at
+ * max_rooms_per_connection. Any thread. */
 int wsi_membership_begin(struct wsi_membership *membership, struct wsock_conn *conn);
 /** Unlink the one of that; the caller ends it. @return (nullable) Any thread. */
 struct wsi_membership *wsi_membership_end(struct wsock_conn *conn, const void *of);
 /** Is there one of that now? It may be looked at as long as the lock is held under which
  *  memberships of that end. @return (nullable) Any thread. */
 struct wsi_membership *wsi_membership_find(struct wsock_conn *conn, const void *of);
+
+/** Is there any? Any thread. */
+bool wsi_conn_has_memberships(struct wsock_conn *conn);
 
 /** What it gets of rooms and patterns, before it is in any. Any thread. */
 void wsi_conn_set_form(struct wsock_conn *conn, enum wsi_form form);

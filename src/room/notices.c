@@ -240,7 +240,7 @@ void wsi_notices_dismiss(struct wsi_member *member)
     struct wsi_blob *frame;
     int r = WSOCK_ENOMEM;
 
-    if (wsi_conn_state(member->conn) != WSI_CONN_OPEN)
+    if (!wsi_conn_takes_messages(member->conn))
         return;
     frame = wsi_frame_new(write_left, member);
     if (frame != NULL)

@@ -11,6 +11,7 @@
 #include <wsock/error.h>
 #include <wsock/room.h>
 
+#include "conn/closing.h"
 #include "conn/member.h"
 #include "room/room.h"
 #include "stage.h"
@@ -668,6 +669,33 @@ static void history_that_began_anew_is_timed_as_before(void **state)
     finish();
 }
 
+/* One that is told what it missed is closed, and what was said just before comes too. */
+static void close_comes_behind_what_was_missed(void **state)
+{
+    enum { SIZE = 70000, COUNT = 3, FRAME = 10 + SIZE };
+    static const char end[] = "\x81\x01z\x88\x02\x03\xe8";
+    uint8_t *sent = calloc(1, COUNT * FRAME + sizeof end);
+
+    (void)state;
+    begin("history_messages", "10");
+    for (int i = 0; i < COUNT; i++) {
+        memcpy(sent + i * FRAME, "\x82\x7f\0\0\0\0\0\x01\x11\x70", 10);
+        assert_true(wsock_room_broadcast(room, WSOCK_BINARY, sent + 10, SIZE) >= 0);
+    }
+    peer[0].write_room = 0;
+    assert_int_equal(join_since(0, 0).count, COUNT);
+    stage_settle(&stage);
+    say("z");
+    assert_int_equal(wsi_conn_close(conn[0], 1000, NULL, 0), 0);
+    stage_settle(&stage);
+    peer[0].write_room = SCRIPT_UNLIMITED;
+    stage_settle(&stage);
+    memcpy(sent + COUNT * FRAME, end, sizeof end - 1);
+    stage_sent_bytes(&peer[0], sent, COUNT * FRAME + sizeof end - 1);
+    finish();
+    free(sent);
+}
+
 static void *end_first(void *user)
 {
     (void)user;
@@ -730,6 +758,7 @@ int main(void)
         TEST(application_is_told_of_offsets),
         TEST(room_that_is_closed_lets_go_of_its_history),
         TEST(history_that_began_anew_is_timed_as_before),
+        TEST(close_comes_behind_what_was_missed),
         TEST(join_without_memory_may_meet_the_end_of_its_connection),
     };
 

@@ -10,6 +10,7 @@
 
 #include "conn/closing.h"
 #include "conn/encode.h"
+#include "conn/send.h"
 #include "room/room.h"
 #include "stage.h"
 
@@ -121,6 +122,45 @@ static void members_that_end_leave(void **state)
     stage_sent(&peer[0], "\x88\x02\x03\xe8");
     stage_sent(&peer[2], "\x81\x01x");
     stage_sent(&peer[3], "\x81\x01x");
+    finish();
+}
+
+/* A handler does all of it, on the worker. */
+static void close_comes_behind_what_was_said_before(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 2);
+    assert_int_equal(wsi_group_join(&registry, conn[4], "*"), 0);
+    assert_int_equal(say("x"), 4);
+    assert_int_equal(wsi_conn_close(conn[0], 4000, "bye", 3), 0);
+    assert_int_equal(wsi_conn_close(conn[4], 4000, NULL, 0), 0);
+    assert_int_equal(wsock_room_count(room), 2); /* it is none any more */
+    assert_int_equal(wsock_room_join(room, conn[0]), WSOCK_ECLOSED);
+    assert_int_equal(wsi_conn_close(conn[0], 4001, NULL, 0), WSOCK_ECLOSED);
+    assert_int_equal(wsi_conn_send(conn[0], WSOCK_TEXT, "late", 4), WSOCK_ECLOSED);
+    assert_int_equal(say("y"), 2);
+    stage_settle_all(&stage);
+    stage_sent(&peer[0], "\x81\x01x\x88\x05\x0f\xa0"
+                         "bye");
+    stage_sent(&peer[4], "\x81\x01x\x88\x02\x0f\xa0");
+    stage_sent(&peer[1], "\x81\x01x\x81\x01y");
+    stage_sent(&peer[2], "\x81\x01x\x81\x01y");
+    finish();
+}
+
+/* Without memory for the mail the close frame overtakes. */
+static void close_without_memory_does_not_wait(void **state)
+{
+    (void)state;
+    begin();
+    join(0, 0);
+    assert_int_equal(say("x"), 1);
+    test_fail_allocation(1, 0);
+    assert_int_equal(wsi_conn_close(conn[0], 1000, NULL, 0), 0);
+    assert_int_equal(test_stop_failing(), 1);
+    stage_settle_all(&stage);
+    stage_sent(&peer[0], "\x88\x02\x03\xe8");
     finish();
 }
 
@@ -639,6 +679,31 @@ static void slow_members_are_counted(void **state)
     free(large);
 }
 
+static void close_of_a_slow_member_comes_behind_all_that_waits_for_it(void **state)
+{
+    enum { SIZE = 70000 };
+    static const char end[] = "\x82\x01y\x82\x01z\x88\x02\x03\xe8";
+    uint8_t *sent = calloc(1, 10 + SIZE + sizeof end);
+
+    (void)state;
+    begin();
+    join(0, 0);
+    peer[0].write_room = 0;
+    memcpy(sent, "\x82\x7f\0\0\0\0\0\x01\x11\x70", 10);
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, sent + 10, SIZE), 1);
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, "y", 1), 1);
+    stage_settle_all(&stage);
+    assert_int_equal(wsock_room_broadcast(room, WSOCK_BINARY, "z", 1), 1);
+    assert_int_equal(wsi_conn_close(conn[0], 1000, NULL, 0), 0);
+    stage_settle_all(&stage);
+    peer[0].write_room = SCRIPT_UNLIMITED;
+    stage_settle_all(&stage);
+    memcpy(sent + 10 + SIZE, end, sizeof end - 1);
+    stage_sent_bytes(&peer[0], sent, 10 + SIZE + sizeof end - 1);
+    finish();
+    free(sent);
+}
+
 static void latest_value_of_a_key_reaches_slow_members(void **state)
 {
     char *large = calloc(1, 70000);
@@ -678,6 +743,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(members_join_once_and_leave_once),
         TEST(members_that_end_leave),
+        TEST(close_comes_behind_what_was_said_before),
+        TEST(close_without_memory_does_not_wait),
         TEST(member_that_is_failed_leaves_before_its_socket_ends),
         TEST(member_of_too_many_rooms_is_refused),
         TEST(room_with_max_members_is_joined_by_no_more),
@@ -700,6 +767,7 @@ int main(void)
         TEST(compressed_forms_fill_a_room_as_well),
         TEST(member_that_does_not_read_holds_nobody_up),
         TEST(slow_members_are_counted),
+        TEST(close_of_a_slow_member_comes_behind_all_that_waits_for_it),
         TEST(latest_value_of_a_key_reaches_slow_members),
     };
 
