@@ -188,7 +188,10 @@ int wsi_registry_get(struct wsi_registry *registry, wsock_room **out, const char
     int r = 0;
 
     if (!wsi_room_name_is_valid(name))
-        return refuse(WSOCK_EINVAL, name, "not a valid name", why, why_size);
+        return refuse(WSOCK_EINVAL, name,
+                      "not a valid name: 1 to 255 bytes, tokens divided by single dots, "
+                      "without '*', '>' and control characters",
+                      why, why_size);
     pthread_mutex_lock(&registry->lock);
     room = find(registry, name);
     if (room == NULL)
