@@ -11,7 +11,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "brokers.h"
@@ -227,6 +229,58 @@ static void a_stalled_broker_counts_as_gone(void **state)
     assert_int_equal(answer.done, 1);
     assert_int_equal(answer.outcome, WSI_BUS_UNKNOWN);
     kill(server.pid, SIGCONT);
+    end();
+}
+
+/* ---- who is there ---- */
+
+static const char *self; /* this program */
+
+/* The other program: a node that says who is there. */
+static int be_a_node(const char *at, const char *prefix)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    nodes_begin();
+    node_init(&node, at);
+    node.config.prefix = prefix;
+    node.config.node[15] = 0x55;
+    node.config.beat_ms = 100;
+    node_open(&node);
+    node_await(&node, UP, NULL, 1);
+    node.type->present(node.bus, "hall", "zoe", text_bytes("back"));
+    while (pause() < 0) {
+    }
+    return 0;
+}
+
+/* Whoever looks meanwhile takes it for gone, and has its entries removed. */
+static void a_node_that_was_silent_is_there_again(void **state)
+{
+    static const char prefix[] = "silent";
+    pid_t pid;
+
+    (void)state;
+    pid = fork();
+    if (pid == 0) {
+        execl(self, self, url, prefix, (char *)NULL);
+        _exit(127);
+    }
+    nodes_begin();
+    node_init(&node, url);
+    node.config.prefix = prefix;
+    node.config.beat_ms = 100;
+    node_open(&node);
+    node_await(&node, UP, NULL, 1);
+    for (int i = 0; i < 2; i++) {
+        people_await(&node, "hall", "zoe=back");
+        broker_stall(pid);
+        people_await(&node, "hall", "");
+        kill(pid, SIGCONT);
+    }
+    people_await(&node, "hall", "zoe=back");
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    people_await(&node, "hall", "");
     end();
 }
 
@@ -574,7 +628,7 @@ static void who_waits_for_tls_can_close(void **state)
         poll(NULL, 0, 10);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_process_keeps_its_signals),
@@ -583,6 +637,7 @@ int main(void)
         TEST(an_emptied_broker_is_told_again),
         TEST(an_older_broker_begins_an_epoch),
         TEST(a_stalled_broker_counts_as_gone),
+        TEST(a_node_that_was_silent_is_there_again),
         TEST(what_expired_leaves_no_gap),
         TEST(what_is_too_much_is_told_as_lost),
         TEST(what_gives_back_is_done_however_much_waits),
@@ -598,6 +653,9 @@ int main(void)
     };
     int failed;
 
+    self = argv[0];
+    if (argc == 3)
+        return be_a_node(argv[1], argv[2]);
     nats_start(&server, true, NULL);
     snprintf(url, sizeof url, "nats://127.0.0.1:%u", server.port);
     failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -291,6 +291,7 @@ struct wsi_bus {
     bool is_linked;        /* it is open */
     bool is_closing;
     uint64_t connect_at_ms, connect_by_ms, close_at_ms, beat_at_ms;
+    uint64_t beaten_ms; /* when the last beat left that the broker has; 0: none */
     uint64_t pinged_ms, ponged_ms; /* of the connection */
     unsigned attempts, next_host;
     char told[WSI_BUS_WHY_SIZE];

@@ -157,7 +157,7 @@ static void pump(struct wsi_bus *bus)
     wsi_list_move(&bus->unsaid, &todo);
 }
 
-void wsi_presence_say(struct wsi_bus *bus)
+static void say_all_again(struct wsi_bus *bus)
 {
     WSI_LIST_EACH(node, &bus->all_entries)
     {
@@ -166,13 +166,12 @@ void wsi_presence_say(struct wsi_bus *bus)
         if (wsi_list_is_empty(&person->link))
             wsi_list_append(&bus->unsaid, &person->link);
     }
-    bus->beat_at_ms = 0;
-    pump(bus);
 }
 
 void wsi_presence_lost(struct wsi_bus *bus)
 {
     bus->has_lists = bus->lists_warned = false;
+    bus->beaten_ms = 0;
 }
 
 /* ---- entries of rooms ---- */
@@ -274,6 +273,24 @@ int wsi_presence_submit(struct wsi_bus *bus, const char *room, const char *name,
 
 /* ---- nodes ---- */
 
+struct beat {
+    struct wsi_op op; /* first */
+    uint64_t sent_ms;
+};
+
+/* If the beat before it may have expired, others may have had this node's entries removed
+ * meanwhile. */
+static void beat_heard(struct wsi_bus *bus, uint64_t sent_ms)
+{
+    const uint64_t before_ms = bus->beaten_ms;
+
+    bus->beaten_ms = sent_ms;
+    if (before_ms != 0 && wsi_bus_now() >= before_ms + 3 * bus->beat_ms) {
+        say_all_again(bus);
+        pump(bus);
+    }
+}
+
 static void beat_replied(struct wsi_op *op, natsMsg *msg)
 {
     struct wsi_bus *bus = op->bus;
@@ -283,26 +300,40 @@ static void beat_replied(struct wsi_op *op, natsMsg *msg)
     natsMsg_Destroy(msg);
     if (reply.why[0] != '\0')
         wsi_lists_ensure(bus);
+    else
+        beat_heard(bus, ((struct beat *)(void *)op)->sent_ms);
     wsi_reply_fini(&reply);
     wsi_op_free(op);
 }
 
+static void beat(struct wsi_bus *bus)
+{
+    struct wsi_op *op = wsi_op_new(bus, sizeof(struct beat), NULL);
+    char subject[WSI_NATS_SUBJECT_SIZE];
+
+    if (op == NULL)
+        return;
+    op->replied = beat_replied;
+    ((struct beat *)(void *)op)->sent_ms = wsi_bus_now();
+    (void)wsi_subject(bus, subject, "n", bus->node_hex);
+    wsi_op_ask(op, subject, (struct wsi_bytes){bus->description, bus->description_len});
+}
+
+/* The node comes first: entries of one that is not listed would be removed. */
 void wsi_presence_beat(struct wsi_bus *bus)
 {
-    char subject[WSI_NATS_SUBJECT_SIZE];
-    struct wsi_op *op;
-
     if (!bus->has_lists) {
         wsi_lists_ensure(bus);
         return;
     }
+    beat(bus);
     pump(bus);
-    op = wsi_op_new(bus, sizeof *op, NULL);
-    if (op == NULL)
-        return;
-    op->replied = beat_replied;
-    (void)wsi_subject(bus, subject, "n", bus->node_hex);
-    wsi_op_ask(op, subject, (struct wsi_bytes){bus->description, bus->description_len});
+}
+
+void wsi_presence_say(struct wsi_bus *bus)
+{
+    say_all_again(bus);
+    wsi_presence_beat(bus);
 }
 
 struct describe {
@@ -349,8 +380,9 @@ static void left(struct wsi_op *op, natsMsg *msg)
     wsi_op_free(op);
 }
 
+/* @param to that place of the stream, which stays; 0: all. */
 static void purge(struct wsi_bus *bus, const char *list, const char *before,
-                  const char *hex, const char *after)
+                  const char *hex, const char *after, uint64_t to)
 {
     struct wsi_op *op = wsi_op_new(bus, sizeof *op, NULL);
     char subject[WSI_NATS_SUBJECT_SIZE];
@@ -360,8 +392,8 @@ static void purge(struct wsi_bus *bus, const char *list, const char *before,
     op->replied = left;
     snprintf(subject, sizeof subject, "$JS.API.STREAM.PURGE.wsock-%s-%s", bus->prefix,
              list);
-    wsi_op_ask_text(op, subject, "{\"filter\":\"%s.%s%s%s\"}", bus->prefix, before, hex,
-                    after);
+    wsi_op_ask_text(op, subject, "{\"filter\":\"%s.%s%s%s\",\"seq\":%" PRIu64 "}",
+                    bus->prefix, before, hex, after, to);
 }
 
 void wsi_presence_leave(struct wsi_bus *bus)
@@ -369,8 +401,8 @@ void wsi_presence_leave(struct wsi_bus *bus)
     if (!bus->has_lists || !bus->is_linked)
         return;
     bus->has_lists = false;
-    purge(bus, "nodes", "n.", bus->node_hex, "");
-    purge(bus, "people", "p.*.", bus->node_hex, ".*");
+    purge(bus, "nodes", "n.", bus->node_hex, "", 0);
+    purge(bus, "people", "p.*.", bus->node_hex, ".*", 0);
 }
 
 void wsi_presence_fini(struct wsi_bus *bus)
@@ -446,14 +478,20 @@ static bool is_alive(const struct list *list, const uint8_t *node)
     return false;
 }
 
+/* What a node that is gone has left is removed, but nothing that it says once it is back.
+ */
 static bool counts(const struct list *list, const uint8_t *node)
 {
     char hex[WSI_NODE_HEX_SIZE];
+    uint64_t newest = 0;
+    int64_t time_ms;
 
     if (is_alive(list, node))
         return true;
-    wsi_node_hex(hex, node);
-    purge(list->fetch.op.bus, "people", "p.*.", hex, ".*");
+    if (wsi_fetch_place(list->people[list->count - 1], &newest, &time_ms)) {
+        wsi_node_hex(hex, node);
+        purge(list->fetch.op.bus, "people", "p.*.", hex, ".*", newest + 1);
+    }
     return false;
 }
 
