@@ -125,17 +125,20 @@ void *wsi_queue_take(struct wsock_queue *queue);
  * runs wherever that is noticed, and wsi_queue_calls() tells. Any thread. */
 void wsi_queue_call(struct wsock_queue *queue, struct wsi_mail *mail);
 
-/** For mail and notices, when they run: whether the application is called. It counts as
- * an event then. */
-static inline bool wsi_queue_calls(struct wsock_queue *queue)
-{
-    queue->ran += !queue->discards;
-    return !queue->discards;
-}
-
 static inline bool wsi_queue_is_closed(struct wsock_queue *queue)
 {
     return atomic_load_explicit(&queue->closed, memory_order_seq_cst);
+}
+
+/** For mail and notices, when they run: whether the application is called. It counts as
+ * an event then. Who closes the queue in a handler is called no more, whatever else the
+ * same mail has to tell. */
+static inline bool wsi_queue_calls(struct wsock_queue *queue)
+{
+    const bool calls = !queue->discards && !wsi_queue_is_closed(queue);
+
+    queue->ran += calls;
+    return calls;
 }
 
 /** @return how many handlers ran; WSOCK_EBUSY. */

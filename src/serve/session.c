@@ -13,6 +13,7 @@
 
 #include "conn/conn.h"
 #include "conn/member.h"
+#include "conn/queue.h"
 #include "core/alloc.h"
 #include "serve/v1.h"
 
@@ -379,6 +380,16 @@ static void resume(struct wsi_v1_session *session)
         wsi_v1_session_close(session, WSI_V1_CLOSE_FAILED, wsock_strerror(r));
 }
 
+/* Whether anybody is asked: not about who is gone, nor behind a hook that closed the
+ * queue on which it ran. */
+static bool is_served(const struct wsi_v1_session *session)
+{
+    const wsock_conn *conn = session->conn;
+
+    return session->stage != WSI_V1_ENDED && wsi_conn_takes_messages(conn) &&
+           (wsi_conn_queued(conn) == NULL || !wsi_queue_is_closed(conn->owner->queue));
+}
+
 /* Take what is there until a question holds it up. What is taken may come back here, by a
  * hook that answers at once; then the loop below goes on. */
 static void go_on(struct wsi_v1_session *session)
@@ -386,9 +397,7 @@ static void go_on(struct wsi_v1_session *session)
     if (session->working)
         return;
     session->working = true;
-    /* Nobody is asked about who is gone. */
-    while (session->waiting == NULL && session->stage != WSI_V1_ENDED &&
-           wsi_conn_takes_messages(session->conn)) {
+    while (session->waiting == NULL && is_served(session)) {
         if (session->home_is_due && session->stage == WSI_V1_WELCOME)
             take_home(session);
         else if (session->batch != NULL)
@@ -405,12 +414,11 @@ static void go_on(struct wsi_v1_session *session)
 
 void wsi_v1_session_hello(struct wsi_v1_session *session)
 {
-    struct wsock_ask *ask = wsi_v1_ask_new(session, NULL);
+    struct wsock_ask *ask;
 
-    if (session->stage != WSI_V1_NEW) {
-        wsi_v1_ask_unref(ask);
+    if (session->stage != WSI_V1_NEW || !is_served(session))
         return;
-    }
+    ask = wsi_v1_ask_new(session, NULL);
     if (ask != NULL)
         ask->kind = WSI_V1_HELLO;
     take_ask(session, ask);

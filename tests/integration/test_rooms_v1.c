@@ -560,6 +560,70 @@ static void questions_go_with_a_queue_that_is_closed(void **state)
     }
 }
 
+static void close_queue(wsock_ask *ask, void *user)
+{
+    (void)user;
+    app.calls++;
+    wsock_queue_close(pages.queue);
+    CHECK(wsock_ask_accept(ask) == 0);
+}
+
+static void open_and_close_queue(wsock_conn *conn, void *user)
+{
+    (void)conn;
+    (void)user;
+    wsock_queue_close(pages.queue);
+}
+
+static void hook_that_closes_its_queue_is_the_last(void **state)
+{
+    const wsock_rooms_hooks hooks = {
+        .size = sizeof hooks, .on_hello = close_queue, .on_call = close_queue};
+    struct page *a;
+
+    (void)state;
+    begin(&hooks, true);
+    a = page_open(&pages, 0, "/rooms", false);
+    page_says(&pages, a,
+              "[{\"type\":\"hello\"},{\"type\":\"call\",\"name\":\"x\"},"
+              "{\"type\":\"call\",\"name\":\"x\"}]");
+    assert_int_equal(app.calls, 1);
+    end();
+    begin(&hooks, true);
+    wsock_endpoint_on_open(pages.room, open_and_close_queue, NULL, NULL);
+    page_open(&pages, 0, "/rooms/r", true);
+    assert_int_equal(app.calls, 0);
+    end();
+}
+
+static void close_queue_of_room(wsock_room *room, const wsock_member *member, void *user)
+{
+    (void)room;
+    (void)member;
+    (void)user;
+    app.joins++;
+    wsock_queue_close(pages.queue);
+}
+
+static void handler_that_closes_its_queue_is_the_last(void **state)
+{
+    wsock_room *room;
+    struct page *a;
+
+    (void)state;
+    begin(NULL, true);
+    assert_int_equal(wsock_server_room(pages.server, &room, "r"), 0);
+    wsock_room_on_join(room, close_queue_of_room, NULL, NULL);
+    wsock_room_on_leave(room, close_queue_of_room, NULL, NULL);
+    a = page_open(&pages, 0, "/rooms", false);
+    page_says(&pages, a,
+              "[{\"type\":\"hello\"},{\"type\":\"join\",\"room\":\"r\"},"
+              "{\"type\":\"leave\",\"room\":\"r\"}]");
+    assert_int_equal(app.joins, 1);
+    wsock_room_unref(room);
+    end();
+}
+
 static void forgotten_and_late_answers_are_refusals(void **state)
 {
     struct page *a;
@@ -963,6 +1027,8 @@ int main(void)
         TEST(who_goes_and_is_back_soon_was_never_away),
         TEST(what_follows_a_question_waits_for_its_answer),
         TEST(questions_go_with_a_queue_that_is_closed),
+        TEST(hook_that_closes_its_queue_is_the_last),
+        TEST(handler_that_closes_its_queue_is_the_last),
         TEST(forgotten_and_late_answers_are_refusals),
         TEST(hook_may_rewrite_what_is_said),
         TEST(limits_are_errors_with_codes),
