@@ -198,16 +198,12 @@ void wlua_push(lua_State *L, const struct wlua_state *state, int ref);
 int wlua_start(struct wlua_state *state);
 /** A slot for what index holds. @return NULL without memory */
 struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int index);
-/** The same for what the caller has found a place for. */
-struct wlua_slot *wlua_slot_of(struct wlua_state *state, int ref);
 /** The slot of a connection that has an object; NULL for another. */
 struct wlua_slot *wlua_adopted(const wsock_conn *conn);
 /** The wsock_free_fn of slots. */
 void wlua_slot_release(void *slot);
 /** Free what wlua_slot_release() could not. */
 void wlua_bury(struct wlua_state *state);
-/** End all that runs, and wait for it. */
-void wlua_end(struct wlua_state *state);
 /** Where handlers may run: tell the lines of a log that wait. @return how many */
 int wlua_tell(struct wlua_state *state, struct wbind_log *log);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of one lua_State: its runtime and queue, and what the library points to in it.
- * The library calls free functions on any thread, where Lua must not be entered, so a slot
- * that is let go waits in a list until Lua is there again; and it may let go of slots when
- * the lua_State is long gone, so this state is counted, and outlives it.
+/* The state of one lua_State: its runtime and queue, and what the library points to in
+ * it. The library calls free functions on any thread, where Lua must not be entered, so a
+ * slot that is let go waits in a list until Lua is there again; and it may let go of
+ * slots when the lua_State is long gone, so this state is counted, and outlives it.
  *
- * The end (wlua_end(), by __gc of the box at the latest): the queue is closed first, and
- * from then on no handler can run; then workers are given END_MS to close what is open. */
+ * The end (end_all(), by __gc of the box at the latest): the queue is closed first, and
+ * from then on no handler can run; then workers are given END_MS to close what is open.
+ */
 #include "core.h"
 
 #include <stdlib.h>
@@ -85,7 +86,8 @@ static void free_slot(struct wlua_slot *slot)
     drop_state(state);
 }
 
-struct wlua_slot *wlua_slot_of(struct wlua_state *state, int ref)
+/* For what the caller has found a place for. */
+static struct wlua_slot *slot_of(struct wlua_state *state, int ref)
 {
     struct wlua_slot *slot = malloc(sizeof *slot);
 
@@ -103,7 +105,7 @@ struct wlua_slot *wlua_slot_new(lua_State *L, struct wlua_state *state, int inde
 
     lua_pushvalue(L, index);
     ref = wlua_ref(L, state);
-    slot = wlua_slot_of(state, ref);
+    slot = slot_of(state, ref);
     if (slot == NULL)
         wlua_unref(state, ref);
     return slot;
@@ -263,7 +265,7 @@ static struct wbind_log *end(struct wlua_state *state)
     return log;
 }
 
-void wlua_end(struct wlua_state *state)
+static void end_all(struct wlua_state *state)
 {
     struct wbind_log *log = end(state);
 
@@ -281,7 +283,7 @@ static int close_state(lua_State *L)
         return 0;
     *box = NULL;
     wlua_drop_handles(&state->handles);
-    wlua_end(state);
+    end_all(state);
     for (slot = take_dead(state, true); slot != NULL; slot = next) {
         next = slot->next;
         free_slot(slot);

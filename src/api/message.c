@@ -48,8 +48,9 @@ void wsock_message_unref(wsock_message *message)
     wsi_free(message);
 }
 
-void wsi_message_pack(struct wsock_message *message, const struct wsi_options *options,
-                      unsigned windows)
+/* Make the forms for these windows that are missing. */
+static void pack(struct wsock_message *message, const struct wsi_options *options,
+                 unsigned windows)
 {
     if (message->compressible)
         wsi_frames_pack(&message->frames, message->pool, options, windows);
@@ -64,7 +65,7 @@ struct wsi_blob *wsi_message_frame_for(struct wsock_message *message,
         return message->frames.plain;
     window = wsi_window_of(conn);
     if (window != 0)
-        wsi_message_pack(message, &conn->profile->options, window);
+        pack(message, &conn->profile->options, window);
     return wsi_frames_for(&message->frames, conn);
 }
 

@@ -17,10 +17,6 @@ struct wsock_message {
     struct wsi_frames frames;
 };
 
-/** Make the forms for these windows that are missing. Any thread. */
-void wsi_message_pack(struct wsock_message *message, const struct wsi_options *options,
-                      unsigned windows);
-
 /** The form that a connection takes. @return (borrowed from message) Any thread. */
 struct wsi_blob *wsi_message_frame_for(struct wsock_message *message,
                                        const struct wsock_conn *conn);

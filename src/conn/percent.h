@@ -6,17 +6,7 @@
 #include <stdbool.h>
 
 #include "core/str.h"
-
-static inline int wsi_hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
+#include "proto/chars.h"
 
 /** Take the next decoded byte of text that is not empty; -1 for a malformed escape. */
 static inline int wsi_percent_take(struct wsi_str *text)
@@ -27,8 +17,8 @@ static inline int wsi_percent_take(struct wsi_str *text)
     int byte = (unsigned char)*p;
 
     if (byte == '%') {
-        high = text->len > 2 ? wsi_hex_digit(p[1]) : -1;
-        low = text->len > 2 ? wsi_hex_digit(p[2]) : -1;
+        high = text->len > 2 ? wsi_char_hex(p[1]) : -1;
+        low = text->len > 2 ? wsi_char_hex(p[2]) : -1;
         if (high < 0 || low < 0)
             return -1;
         byte = high * 16 + low;

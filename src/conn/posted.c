@@ -49,7 +49,8 @@ struct wsi_posted *wsi_posted_new(enum wsi_posted_kind kind, const void *data, s
     return posted;
 }
 
-void wsi_posted_count(struct wsock_conn *conn, struct wsi_posted *posted, size_t counted)
+static void note_waiting(struct wsock_conn *conn, struct wsi_posted *posted,
+                         size_t counted)
 {
     posted->conn = wsock_conn_ref(conn);
     posted->counted = counted;
@@ -60,7 +61,7 @@ void wsi_posted_count(struct wsock_conn *conn, struct wsi_posted *posted, size_t
 
 void wsi_posted_post(struct wsock_conn *conn, struct wsi_posted *posted, size_t counted)
 {
-    wsi_posted_count(conn, posted, counted);
+    note_waiting(conn, posted, counted);
     atomic_fetch_add_explicit(&conn->posted, 1, memory_order_acq_rel);
     wsi_worker_post(conn->worker, &posted->mail);
 }

@@ -42,9 +42,6 @@ struct wsi_posted *wsi_posted_new(enum wsi_posted_kind kind, const void *data,
  * @param posted (consumed) */
 void wsi_posted_post(struct wsock_conn *conn, struct wsi_posted *posted, size_t counted);
 
-/** Count it without posting it: it waits at the worker already. */
-void wsi_posted_count(struct wsock_conn *conn, struct wsi_posted *posted, size_t counted);
-
 /** Write what a message or control frame has to say. On the worker. @return 0;
  *  WSOCK_ENOMEM; WSOCK_ECLOSED. */
 int wsi_posted_write(struct wsock_conn *conn, const struct wsi_posted *posted);

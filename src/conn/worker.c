@@ -121,8 +121,8 @@ static void *worker_main(void *user)
 
 int wsi_worker_init(struct wsi_worker *worker, struct wsi_pool *pool, unsigned index)
 {
-    const struct wsi_loop_config config = {
-        .backend = pool->backend, .clock = pool->clock, .user = worker};
+    const struct wsi_loop_config config = {.backend = pool->backend,
+                                           .clock = pool->clock};
     int r;
 
     r = wsi_loop_new(&worker->loop, &config);

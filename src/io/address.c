@@ -137,22 +137,6 @@ void wsi_address_set_port(struct wsi_address *address, uint16_t port)
         v6(address)->sin6_port = htons(port);
 }
 
-bool wsi_address_is_loopback(const struct wsi_address *address)
-{
-    const struct in6_addr *addr = &const_v6(address)->sin6_addr;
-
-    switch (address->u.any.sa_family) {
-    case AF_INET:
-        return ntohl(const_v4(address)->sin_addr.s_addr) >> 24 == 127;
-    case AF_INET6:
-        if (IN6_IS_ADDR_V4MAPPED(addr))
-            return addr->s6_addr[12] == 127;
-        return IN6_IS_ADDR_LOOPBACK(addr);
-    default:
-        return address->u.any.sa_family == AF_UNIX;
-    }
-}
-
 /* ---- making ---- */
 
 static void set_v4(struct wsi_address *out, struct in_addr addr, uint16_t port)
@@ -256,16 +240,6 @@ int wsi_address_local(struct wsi_address *out, int fd)
     struct wsi_address found = {.len = sizeof found.u};
 
     if (getsockname(fd, &found.u.any, &found.len) < 0)
-        return wsi_error_from_errno(errno);
-    *out = found;
-    return 0;
-}
-
-int wsi_address_peer(struct wsi_address *out, int fd)
-{
-    struct wsi_address found = {.len = sizeof found.u};
-
-    if (getpeername(fd, &found.u.any, &found.len) < 0)
         return wsi_error_from_errno(errno);
     *out = found;
     return 0;

@@ -26,7 +26,6 @@ const char *wsi_address_text(const struct wsi_address *address,
 /** 0 for a Unix socket. */
 uint16_t wsi_address_port(const struct wsi_address *address);
 void wsi_address_set_port(struct wsi_address *address, uint16_t port);
-bool wsi_address_is_loopback(const struct wsi_address *address);
 
 /** From a numeric IPv4 or IPv6 address; false when it is a name. */
 bool wsi_address_numeric(struct wsi_address *out, const char *host, uint16_t port);
@@ -39,9 +38,8 @@ void wsi_address_any(struct wsi_address *out, uint16_t port);
 /** What wsi_address_any() makes, and its like of v4. */
 bool wsi_address_is_any(const struct wsi_address *a);
 
-/** Of a socket's own end or its peer. */
+/** Of a socket's own end. */
 int wsi_address_local(struct wsi_address *out, int fd);
-int wsi_address_peer(struct wsi_address *out, int fd);
 
 /**
  * getaddrinfo() for TCP: blocks, and reports its own codes.

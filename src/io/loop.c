@@ -32,7 +32,6 @@ int wsi_loop_new(struct wsi_loop **out, const struct wsi_loop_config *config)
         return r;
     loop->backend = config->backend != NULL ? config->backend : &wsi_backend_epoll;
     loop->clock = config->clock != NULL ? config->clock : &wsi_clock_system;
-    loop->user = config->user;
     wsi_mailbox_init(&loop->mailbox);
     atomic_init(&loop->asleep, false);
     wsi_stream_list_init(&loop->dirty);
@@ -153,16 +152,6 @@ void wsi_loop_post(struct wsi_loop *loop, struct wsi_mail *mail)
 bool wsi_loop_has_mail(struct wsi_loop *loop)
 {
     return !wsi_mailbox_is_empty(&loop->mailbox);
-}
-
-void *wsi_loop_user(const struct wsi_loop *loop)
-{
-    return loop->user;
-}
-
-uint64_t wsi_loop_now_ms(const struct wsi_loop *loop)
-{
-    return loop->now_ms;
 }
 
 const uint64_t *wsi_loop_now(const struct wsi_loop *loop)

@@ -27,7 +27,6 @@ struct wsi_sockets;
 struct wsi_loop_config {
     const struct wsi_backend *backend; /* NULL: epoll */
     const struct wsi_clock *clock;     /* NULL: the system's */
-    void *user;                        /* wsi_loop_user() */
 };
 
 /** @return 0; WSOCK_ENOMEM; WSOCK_EMFILE; WSOCK_ESYSTEM. */
@@ -50,12 +49,7 @@ void wsi_loop_post(struct wsi_loop *loop, struct wsi_mail *mail);
 /** True when mail waits. Any thread. */
 bool wsi_loop_has_mail(struct wsi_loop *loop);
 
-void *wsi_loop_user(const struct wsi_loop *loop);
-
-/** The time of this turn; read once a turn. */
-uint64_t wsi_loop_now_ms(const struct wsi_loop *loop);
-
-/** Where that stands, for who looks often. @return (borrowed from loop) */
+/** The time of this turn, in ms; read once a turn. @return (borrowed from loop) */
 const uint64_t *wsi_loop_now(const struct wsi_loop *loop);
 
 /** The clock itself. */

@@ -69,7 +69,6 @@ struct wsi_loop {
     const struct wsi_backend *backend;
     void *backend_state;
     const struct wsi_clock *clock;
-    void *user;
     uint64_t now_us, now_ms;
     uint8_t *receive; /* WSI_RECEIVE_SIZE bytes */
 

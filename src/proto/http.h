@@ -78,15 +78,6 @@ int wsi_http_parse_connect_response(const uint8_t *data, size_t len, unsigned ma
 const struct wsi_http_field *wsi_http_find(const struct wsi_http_head *head,
                                            struct wsi_str name, unsigned nth);
 
-/** Same without a parsed table: walks the raw bytes of a head that was accepted before.
- *  @return false when there is no nth field of that name. */
-bool wsi_http_find_raw(struct wsi_str raw_head, struct wsi_str name, unsigned nth,
-                       struct wsi_str *value);
-
-/** The index-th field of an accepted raw head, of any name. */
-bool wsi_http_field_at(struct wsi_str raw_head, unsigned index,
-                       struct wsi_http_field *out);
-
 /** True when a comma-separated list of tokens (all fields of that name together) has the
  *  token, ASCII case aside. */
 bool wsi_http_list_has(const struct wsi_http_head *head, struct wsi_str name,

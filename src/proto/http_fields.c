@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking things up in a head that was accepted: fields by name or number, lists of
- * tokens (RFC 9110 section 5.6.1), and the standard reason phrases. A connection keeps
- * the raw bytes of its request instead of the 8 KiB table, hence the two ways.
+ * Looking things up in a head that was accepted: fields by name, lists of tokens (RFC
+ * 9110 section 5.6.1), and the standard reason phrases.
  */
 #include "proto/http.h"
 
@@ -29,57 +28,6 @@ uint32_t wsi_http_retry_after(const struct wsi_http_head *head)
     for (size_t i = 0; i < field->value.len && seconds <= UINT32_MAX; i++)
         seconds = seconds * 10 + (uint64_t)(field->value.ptr[i] - '0');
     return seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
-}
-
-/* Take the next field of raw lines; false at the empty line or the end. */
-static bool next_field(struct wsi_str *rest, struct wsi_http_field *field)
-{
-    struct wsi_str line;
-    const char *colon;
-
-    if (!wsi_http_line_next(rest, &line) || line.len == 0)
-        return false;
-    colon = memchr(line.ptr, ':', line.len);
-    if (colon == NULL)
-        return false;
-    field->name = (struct wsi_str){line.ptr, (size_t)(colon - line.ptr)};
-    field->value = wsi_http_trim(
-        (struct wsi_str){colon + 1, line.len - field->name.len - 1});
-    return true;
-}
-
-bool wsi_http_find_raw(struct wsi_str raw_head, struct wsi_str name, unsigned nth,
-                       struct wsi_str *value)
-{
-    struct wsi_http_field field;
-    struct wsi_str start_line;
-
-    if (!wsi_http_line_next(&raw_head, &start_line))
-        return false;
-    while (next_field(&raw_head, &field)) {
-        if (!wsi_str_equal_nocase(field.name, name) || nth-- != 0)
-            continue;
-        *value = field.value;
-        return true;
-    }
-    return false;
-}
-
-bool wsi_http_field_at(struct wsi_str raw_head, unsigned index,
-                       struct wsi_http_field *out)
-{
-    struct wsi_http_field field;
-    struct wsi_str start_line;
-
-    if (!wsi_http_line_next(&raw_head, &start_line))
-        return false;
-    while (next_field(&raw_head, &field)) {
-        if (index-- != 0)
-            continue;
-        *out = field;
-        return true;
-    }
-    return false;
 }
 
 bool wsi_http_list_next(struct wsi_str *list, struct wsi_str *element)

@@ -40,12 +40,9 @@ static inline size_t fuzz_head_end(const uint8_t *data, size_t len)
     return end > 0 ? (size_t)end : 0;
 }
 
-/** Every field is well-formed, and the walkers of the raw head find the same. */
+/** Every field is well-formed, lies in the head, and is found by its name. */
 static inline void fuzz_check_fields(const struct wsi_http_head *head, struct wsi_str raw)
 {
-    struct wsi_http_field walked;
-    struct wsi_str value;
-
     CHECK(head->count <= FUZZ_FIELDS_MAX && head->minor <= 1);
     for (unsigned i = 0; i < head->count; i++) {
         const struct wsi_http_field *field = &head->fields[i];
@@ -55,17 +52,11 @@ static inline void fuzz_check_fields(const struct wsi_http_head *head, struct ws
         CHECK(fuzz_lies_inside(field->name, raw.ptr, raw.len));
         CHECK(fuzz_lies_inside(field->value, raw.ptr, raw.len));
         CHECK(wsi_http_is_token(field->name) && wsi_http_is_field_value(field->value));
-        CHECK(wsi_http_field_at(raw, i, &walked));
-        CHECK(walked.name.ptr == field->name.ptr && walked.name.len == field->name.len);
-        CHECK(wsi_str_equal(walked.value, field->value));
         while ((found = wsi_http_find(head, field->name, nth)) != field) {
             CHECK(found != NULL);
             nth++;
         }
-        CHECK(wsi_http_find_raw(raw, field->name, nth, &value));
-        CHECK(wsi_str_equal(value, field->value));
     }
-    CHECK(!wsi_http_field_at(raw, head->count, &walked));
 }
 
 /** What a writer wrote is the head of a response that the parser takes whole. */

@@ -109,8 +109,6 @@ const char *world_unix_path(void);
 
 /* ---- a peer that is only a socket ---- */
 
-enum { RAW_MAX = 256 * 1024 };
-
 /** Connect to ws://a.b.c.d:port, ws://[v6]:port or ws+unix:/path; wss is taken for ws.
  *  @return its fd. */
 int raw_connect(const char *url);

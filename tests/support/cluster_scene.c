@@ -105,16 +105,11 @@ void pass(uint64_t ms)
     assert_int_equal(wsock_testing_advance(runtime, ms), 0);
 }
 
-void heard_now(int i, const char *text)
-{
-    assert_string_equal(peer[i].heard, text);
-    peer[i].heard[0] = '\0';
-}
-
 void heard(int i, const char *text)
 {
     settle();
-    heard_now(i, text);
+    assert_string_equal(peer[i].heard, text);
+    peer[i].heard[0] = '\0';
 }
 
 void fault(enum wsi_bus_fault which, uint64_t value)

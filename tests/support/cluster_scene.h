@@ -53,9 +53,7 @@ wsock_conn *connect_to(int i, int node);
 void settle(void);
 void pass(uint64_t ms);
 
-/** Since the last time a client heard exactly this. */
-void heard_now(int i, const char *text);
-/** The same, of what is on its way as well. */
+/** Since the last time a client heard exactly this, with what is on its way. */
 void heard(int i, const char *text);
 
 /** Of the broker, from now on. */

@@ -260,21 +260,20 @@ void script_init(struct script *script)
     };
 }
 
-int script_loop_try(struct script *script, void *user, struct wsi_loop **out)
+int script_loop_try(struct script *script, struct wsi_loop **out)
 {
     script_init(script);
     return wsi_loop_new(out, &(struct wsi_loop_config){
                                  .backend = &script->backend,
                                  .clock = &script->clock,
-                                 .user = user,
                              });
 }
 
-struct wsi_loop *script_loop_new(struct script *script, void *user)
+struct wsi_loop *script_loop_new(struct script *script)
 {
     struct wsi_loop *loop = NULL;
 
-    assert_int_equal(script_loop_try(script, user, &loop), 0);
+    assert_int_equal(script_loop_try(script, &loop), 0);
     return loop;
 }
 

@@ -70,10 +70,10 @@ struct script {
 void script_init(struct script *script);
 
 /** A loop on this script. */
-struct wsi_loop *script_loop_new(struct script *script, void *user);
+struct wsi_loop *script_loop_new(struct script *script);
 
 /** As script_loop_new(), where allocations may fail. */
-int script_loop_try(struct script *script, void *user, struct wsi_loop **out);
+int script_loop_try(struct script *script, struct wsi_loop **out);
 
 /** A new socket for wsi_stream_adopt(), with no limits and nothing to read. @return its
  *  descriptor, which has a real one behind it that is only closed and shut down. */

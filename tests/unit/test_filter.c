@@ -310,7 +310,7 @@ static void begin(void)
 {
     toys = 0;
     memset(&two, 0, sizeof two);
-    loop = script_loop_new(&script, NULL);
+    loop = script_loop_new(&script);
     open_side(&one);
 }
 

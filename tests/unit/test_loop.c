@@ -19,9 +19,9 @@
 
 enum { TURNS_MAX = 100000 };
 
-static struct wsi_loop *new_loop(void *user)
+static struct wsi_loop *new_loop(void)
 {
-    const struct wsi_loop_config config = {.user = user};
+    const struct wsi_loop_config config = {0};
     struct wsi_loop *loop = NULL;
 
     assert_int_equal(wsi_loop_new(&loop, &config), 0);
@@ -134,7 +134,7 @@ static void echo_over(const struct wsi_address *address, const char *peer)
 {
     static struct server server;
     struct end client = {0};
-    struct wsi_loop *loop = new_loop(NULL);
+    struct wsi_loop *loop = new_loop();
     struct wsi_address bound;
     int fd;
 
@@ -201,7 +201,7 @@ static void echo_passes_over_a_unix_socket(void **state)
 
 static void refused_connect_is_told_once(void **state)
 {
-    struct wsi_loop *loop = new_loop(NULL);
+    struct wsi_loop *loop = new_loop();
     struct end client = {0};
     struct wsi_address address;
     int fd;
@@ -223,7 +223,7 @@ static void refused_connect_is_told_once(void **state)
 
 static void missing_unix_socket_is_refused_at_once(void **state)
 {
-    struct wsi_loop *loop = new_loop(NULL);
+    struct wsi_loop *loop = new_loop();
     struct end client = {0};
     struct wsi_address address;
 
@@ -281,7 +281,7 @@ static void mail_of_many_threads_runs_in_order(void **state)
 
     (void)state;
     memset(&post, 0, sizeof post);
-    post.loop = new_loop(NULL);
+    post.loop = new_loop();
     for (int p = 0; p < POSTERS; p++)
         for (int i = 0; i < MAILS; i++)
             post.letter[p][i] = (struct letter){
@@ -315,7 +315,7 @@ static void mail_posted_by_mail_runs_in_the_next_turn(void **state)
     struct again again = {.mail.run = again_run};
 
     (void)state;
-    again.loop = new_loop(NULL);
+    again.loop = new_loop();
     wsi_loop_post(again.loop, &again.mail);
     for (int i = 1; i <= 3; i++) {
         wsi_loop_turn(again.loop, -1);
@@ -329,7 +329,7 @@ static void mail_that_waits_runs_before_the_loop_is_freed(void **state)
     struct again again = {.mail.run = again_run};
 
     (void)state;
-    again.loop = new_loop(NULL);
+    again.loop = new_loop();
     wsi_loop_post(again.loop, &again.mail);
     wsi_loop_free(again.loop);
     assert_int_equal(again.runs, 3);
@@ -359,7 +359,7 @@ static void mail_posted_just_before_the_sleep_prevents_it(void **state)
 
     (void)state;
     late = (struct again){.mail.run = again_run};
-    late.loop = script_loop_new(&script, NULL);
+    late.loop = script_loop_new(&script);
     wsi_timer_init(&timer, never);
     wsi_loop_timer(late.loop, &timer, 1000);
     /* The loop has seen an empty mailbox when it looks at the clock, and has not yet said
@@ -381,7 +381,7 @@ static void woken_loop_sleeps_again(void **state)
 
     (void)state;
     memset(&post, 0, sizeof post);
-    post.loop = new_loop(NULL);
+    post.loop = new_loop();
     for (int i = 0; i < MAILS; i++)
         post.letter[0][i] = (struct letter){
             {.run = letter_run}, .post = &post, .poster = 0, .number = i};
@@ -412,7 +412,7 @@ static void alarm_ring(struct wsi_timer *timer)
 
 static void timer_ends_the_sleep_and_is_not_early(void **state)
 {
-    struct wsi_loop *loop = new_loop(NULL);
+    struct wsi_loop *loop = new_loop();
     struct alarm alarm = {0};
     uint64_t before;
 
@@ -451,7 +451,7 @@ static void listener_rests_without_descriptors_and_recovers(void **state)
 {
     static struct server server;
     static struct end client[3];
-    struct wsi_loop *loop = new_loop(NULL);
+    struct wsi_loop *loop = new_loop();
     struct wsi_address address;
     struct rlimit before, tight;
     int fd, turns = 0;
@@ -492,7 +492,7 @@ static void listener_may_be_stopped_by_its_own_callback(void **state)
 {
     static struct server server;
     static struct end client[3];
-    struct wsi_loop *loop = new_loop(NULL);
+    struct wsi_loop *loop = new_loop();
     struct wsi_address address;
     int fd;
 
@@ -535,7 +535,7 @@ static void accept_and_stop_both(struct wsi_listener *listener, int fd,
 static void listener_may_be_stopped_while_its_event_waits(void **state)
 {
     static struct server server[2];
-    struct wsi_loop *loop = new_loop(NULL);
+    struct wsi_loop *loop = new_loop();
     struct end client[2];
     struct wsi_address address;
     int fd[2];
@@ -564,7 +564,7 @@ static void paused_listener_leaves_connections_in_the_backlog(void **state)
 {
     static struct server server;
     static struct end client[1];
-    struct wsi_loop *loop = new_loop(NULL);
+    struct wsi_loop *loop = new_loop();
     struct wsi_address address;
     int fd;
 

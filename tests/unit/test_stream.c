@@ -109,7 +109,7 @@ static void close_end(struct end *end)
 
 static void begin(void)
 {
-    loop = script_loop_new(&script, NULL);
+    loop = script_loop_new(&script);
     open_end(&a);
     open_end(&b);
 }
@@ -614,7 +614,7 @@ static void sent_bytes_are_the_queued_bytes_in_order(void **state)
 
     (void)state;
     seed = 88172645463325252ull;
-    loop = script_loop_new(&script, NULL);
+    loop = script_loop_new(&script);
     memset(model, 0, sizeof model);
     for (int i = 0; i < MODEL_STREAMS; i++)
         open_end(&model[i].end);
@@ -989,7 +989,7 @@ static void reserve_reports_a_failed_allocation(void **state)
             struct wsi_loop *l = NULL;
             struct end e = {0};
 
-            r = script_loop_try(&s, NULL, &l);
+            r = script_loop_try(&s, &l);
             if (r == 0) {
                 wsi_stream_init(&e.stream, &events);
                 r = wsi_stream_adopt(&e.stream, l, script_peer_init(&s, &e.peer));

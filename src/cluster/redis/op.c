@@ -29,20 +29,6 @@ void wsi_op_free(struct wsi_op *op)
     wsi_free(op);
 }
 
-int wsi_op_format(struct wsi_op *op, int count, const char **args, const size_t *lengths)
-{
-    char *command = NULL;
-    const int len = redisFormatCommandArgv(&command, count, args, lengths);
-
-    if (len < 0)
-        return WSOCK_ENOMEM;
-    if (op->command != NULL)
-        redisFreeCommand(op->command);
-    op->command = command;
-    op->command_len = (size_t)len;
-    return 0;
-}
-
 void wsi_args_add_bytes(struct wsi_args *args, const void *data, size_t len)
 {
     assert(args->count < WSI_ARGS_MAX);
@@ -68,9 +54,18 @@ int wsi_op_format_args(struct wsi_op *op, const struct wsi_args *args)
 {
     /* hiredis does not write to the texts, and lacks the const that would say so. */
     const char *text[WSI_ARGS_MAX];
+    char *command = NULL;
+    int len;
 
     memcpy(text, args->text, (size_t)args->count * sizeof *text);
-    return wsi_op_format(op, args->count, text, args->len);
+    len = redisFormatCommandArgv(&command, args->count, text, args->len);
+    if (len < 0)
+        return WSOCK_ENOMEM;
+    if (op->command != NULL)
+        redisFreeCommand(op->command);
+    op->command = command;
+    op->command_len = (size_t)len;
+    return 0;
 }
 
 static int submit(struct wsi_bus *bus, struct wsi_op *op)

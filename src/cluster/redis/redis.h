@@ -77,8 +77,6 @@ struct wsi_op {
  * (nullable) */
 struct wsi_op *wsi_op_new(struct wsi_bus *bus, size_t size);
 void wsi_op_free(struct wsi_op *op);
-/** Put the command into it, instead of what was there. @return 0; WSOCK_ENOMEM. */
-int wsi_op_format(struct wsi_op *op, int count, const char **args, const size_t *lengths);
 /* Words of a command, borrowed until it was formatted. */
 struct wsi_args {
     const char *text[WSI_ARGS_MAX];
@@ -90,6 +88,7 @@ void wsi_args_add_bytes(struct wsi_args *args, const void *data, size_t len);
 /** Begin with EVALSHA of a script and its count of keys. */
 void wsi_args_script(struct wsi_args *args, const struct wsi_bus *bus,
                      enum wsi_script script, const char *keys);
+/** Put the command into it, instead of what was there. @return 0; WSOCK_ENOMEM. */
 int wsi_op_format_args(struct wsi_op *op, const struct wsi_args *args);
 
 /** From any thread: count it, and have it run on the worker. @return 0; WSOCK_EAGAIN;
