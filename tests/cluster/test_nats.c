@@ -560,6 +560,49 @@ static void logins_and_hosts_are_taken_from_the_url(void **state)
     nodes_end();
 }
 
+/* The rights that docs/cluster.md names are enough. */
+static void a_user_needs_few_rights(void **state)
+{
+    static const char rights[] =
+        "authorization { users = [ { user: me, password: secret, permissions: {\n"
+        "  publish: [\"test.>\", \"_INBOX.>\", \"$JS.API.>\"]\n"
+        "  subscribe: [\"test.>\", \"_INBOX.>\", \"$JS.API.>\"] } } ] }\n";
+    char path[] = "/tmp/wsock-rights-XXXXXX", at[64];
+    const char *const more[] = {"-c", path, NULL};
+    const char *room = room_of_its_own();
+    struct nats_server guarded;
+    struct answer answer;
+    struct node one;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_int_equal(write(fd, rights, sizeof rights - 1), sizeof rights - 1);
+    close(fd);
+    nats_start(&guarded, true, more);
+    snprintf(at, sizeof at, "nats://me:secret@127.0.0.1:%u", guarded.port);
+    nodes_begin();
+    node_join(&one, at);
+    node_subscribe(&one, room);
+    say(&one, room, "plain");
+    node_await(&one, PLAIN, room, 1);
+    for (int i = 0; i < 40; i++)
+        keep(&one, room, "kept", 0);
+    node_await(&one, KEPT, room, 40);
+    load(&one, room, NULL, NULL, &answer);
+    assert_int_equal(answer.count, 40);
+    answer_fini(&answer);
+    assert_int_equal(one.type->present(one.bus, room, "ann", text_bytes("1")), 0);
+    people_await(&one, room, "ann=1");
+    assert_int_equal(one.type->describe(one.bus, text_bytes("node")), 0);
+    people_await(&one, NULL, "=node");
+    one.type->absent(one.bus, room, "ann");
+    people_await(&one, room, "");
+    node_close(&one);
+    nodes_end();
+    nats_end(&guarded);
+    unlink(path);
+}
+
 #ifdef CERTIFICATES
 static void tls_is_spoken_and_verified(void **state)
 {
@@ -646,6 +689,7 @@ int main(int argc, char **argv)
         TEST(a_room_is_loaded_though_somebody_goes_on_speaking),
         TEST(without_jetstream_plain_rooms_work),
         TEST(logins_and_hosts_are_taken_from_the_url),
+        TEST(a_user_needs_few_rights),
 #ifdef CERTIFICATES
         TEST(tls_is_spoken_and_verified),
 #endif

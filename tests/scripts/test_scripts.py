@@ -260,5 +260,14 @@ class RunAgain(unittest.TestCase):
         self.assertEqual((status, ran), (1, list("abcdef")))
 
 
+class Sizing(unittest.TestCase):
+    def test_the_manual_has_what_it_computes(self):
+        root = SCRIPTS.parent
+        table = subprocess.run([root / "bench/sizing"], check=True, text=True,
+                               stdout=subprocess.PIPE).stdout
+        self.assertEqual(len(table.splitlines()), 8)
+        self.assertIn(table, (root / "docs/cluster.md").read_text("utf-8"))
+
+
 if __name__ == "__main__":
     unittest.main()

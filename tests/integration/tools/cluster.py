@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -18,9 +19,15 @@ from ws_peer import TEXT, Client
 
 
 def free_port(host="127.0.0.1"):
-    with socket.socket() as taken:
-        taken.bind((host, 0))
-        return taken.getsockname()[1]
+    """One below those that connections get, so that none takes it before it is listened at."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as taken:
+            try:
+                taken.bind((host, port))
+            except OSError:
+                continue
+            return port
 
 
 def until(look, what="nothing of the kind happens"):

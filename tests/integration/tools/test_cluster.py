@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Several `wsock serve --cluster` over a Redis that the test starts: what is said on one is
-heard on the others, also when one of them is killed, and when the broker goes and comes."""
+"""Several `wsock serve --cluster` over a Redis and a NATS that the test starts: what is said on
+one is heard on the others, also when one of them is killed, and when the broker goes and comes."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ import signal
 import time
 import unittest
 
-from cluster import Closed, Cluster, until
+from cluster import Closed, Cluster, Nats, until
 from tool import TIMEOUT, Serve, run
 from ws_peer import TEXT, Client
 
@@ -147,6 +147,11 @@ class Nodes(Cluster):
                 self.assertEqual(result.returncode, 2, result.stderr)
                 self.assertIn("cluster", result.stderr)
                 self.assertNotIn("secret", result.stderr)
+
+
+@unittest.skipUnless(os.environ.get("NATS"), "this build has no NATS")
+class NodesOverNats(Nodes):
+    make_broker = Nats
 
 
 if __name__ == "__main__":
