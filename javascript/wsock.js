@@ -105,7 +105,8 @@ function decode(data) {
 const CLIENT_OPTIONS = {
   token: null, // text, or a function that gets one: () => text or a promise of it
   name: null, // who to be, where the server takes our word for it
-  queue: 0, // publishes that are kept while down; more are refused
+  queue: 0, // publishes that are kept while down; more are refused. Until the first attempt
+  // to connect has failed, BATCH_MAX are in any case
   timeout: 10000, // of connecting and of each request, ms
   backoff: { first: 500, most: 30000 }, // limits of the random waiting, ms
   WebSocket: null, // for Node below 22
@@ -162,6 +163,7 @@ export class Client extends Emitter {
   #rooms = new Map();
   #socket = null; // the present one; what comes from another is not heard
   #welcomed = false;
+  #isNew = true; // neither welcome nor lost so far
   #attempts = 0;
   #tokenRefused = false; // 4401 since the last welcome
   #nextId = 1;
@@ -235,7 +237,7 @@ export class Client extends Emitter {
     return new Promise((resolve, reject) => {
       const entry = entryOf(frame, resolve, reject);
       if (this.#welcomed) this.#send([entry]);
-      else if (keep && this.#state !== "closed" && this.#queued.length < this.#options.queue)
+      else if (keep && this.#state !== "closed" && this.#queued.length < this.#places())
         this.#queued.push(entry);
       else reject(this.#downError());
     });
@@ -259,6 +261,11 @@ export class Client extends Emitter {
   }
 
   // ---- requests ----
+
+  // Who publishes right after connect() need not wait for the connection.
+  #places() {
+    return this.#isNew ? Math.max(this.#options.queue, BATCH_MAX) : this.#options.queue;
+  }
 
   #downError() {
     return this.#state === "closed"
@@ -360,6 +367,7 @@ export class Client extends Emitter {
 
   #welcome({ identity, heartbeat_ms: heartbeat, expires_ms: expires }) {
     this.#welcomed = true;
+    this.#isNew = false;
     this.#tokenRefused = false;
     this.#identity = identity;
     this.#watch(heartbeat > 0 ? 1.5 * heartbeat : TIMER_MAX_MS);
@@ -454,6 +462,8 @@ export class Client extends Emitter {
 
   #lost(code, reason, delay = this._delay(this.#attempts++)) {
     this.#drop(new RoomsError("lost", "the connection was lost before the answer came", true), 1000, "");
+    this.#isNew = false;
+    for (const { reject } of this.#queued.splice(this.#options.queue)) reject(this.#downError());
     this.#set({ state: "waiting", delay, code, reason });
     if (this.#state === "waiting") this.#later(delay, () => this.#open());
   }

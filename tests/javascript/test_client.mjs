@@ -281,15 +281,91 @@ test("who waits to be in a room hears of the end", async () => {
 test("publishes wait only where the program said how many", async () => {
   begin({ queue: 2 });
   const room = client.room("lobby");
+  await settle();
+  FakeSocket.last.lose();
   const first = room.publish(1);
   const second = room.publish(2);
   await assert.rejects(room.publish(3), { code: "down" });
+  await pass(states.at(-1).delay);
   const socket = await welcome();
   const frames = socket.take();
   assert.deepEqual(frames.map((f) => [f.type, f.data]), [["join", undefined], ["pub", 1], ["pub", 2]]);
   socket.put(...frames.map((f) => ({ re: f.id, ok: f.type === "join" ? { count: 1, members: [] } : true })));
   assert.deepEqual(await Promise.all([first, second]), [true, true]);
 });
+
+test("what is published right after connect() waits for the first connection, and not for more", async () => {
+  begin();
+  const room = client.room("lobby");
+  const said = Array.from({ length: 64 }, (_, i) => room.publish(i));
+  await assert.rejects(room.publish(64), { code: "down" });
+  const socket = await welcome();
+  const [join, ...pubs] = socket.take();
+  assert.equal(join.type, "join");
+  assert.deepEqual(pubs.map(({ data }) => data), Array.from({ length: 64 }, (_, i) => i));
+  socket.put(...pubs.map(({ id }) => ({ re: id, ok: true })));
+  assert.deepEqual(new Set(await Promise.all(said)), new Set([true]));
+  socket.lose();
+  await assert.rejects(room.publish("down"), { code: "down" });
+  client.close();
+  begin({ queue: 1 });
+  const kept = client.room("lobby").publish("kept");
+  const refused = client.room("lobby").publish("refused");
+  await settle();
+  FakeSocket.last.lose();
+  await assert.rejects(refused, { code: "down" });
+  await pass(states.at(-1).delay);
+  const again = await welcome();
+  const [, pub] = again.take();
+  again.put({ re: pub.id, ok: true });
+  assert.equal(await kept, true);
+});
+
+// A page as far as the client looks at it.
+function makePage(t) {
+  const listeners = new Map();
+  const add = (event, listener) => listeners.set(event, listener);
+  const remove = (event, listener) => {
+    assert.equal(listeners.get(event), listener);
+    listeners.delete(event);
+  };
+  const page = { listeners, visibilityState: "visible", addEventListener: add, removeEventListener: remove };
+  const before = ["addEventListener", "removeEventListener", "document"].map((name) =>
+    [name, Object.getOwnPropertyDescriptor(globalThis, name)]);
+  Object.assign(globalThis, { addEventListener: add, removeEventListener: remove, document: page });
+  t.after(() => {
+    for (const [name, was] of before) {
+      delete globalThis[name];
+      if (was) Object.defineProperty(globalThis, name, was);
+    }
+  });
+  return page;
+}
+
+for (const event of ["online", "visibilitychange", "pageshow", "resume"]) {
+  test(`comes back at once on ${event}, where the page is looked at`, async (t) => {
+    const page = makePage(t);
+    mock.method(Math, "random", () => 0.5);
+    await opened();
+    const before = FakeSocket.made.length;
+    FakeSocket.last.lose();
+    page.visibilityState = "hidden";
+    page.listeners.get(event)();
+    await settle();
+    assert.equal(client.state, "waiting");
+    page.visibilityState = "visible";
+    page.listeners.get(event)();
+    await settle();
+    assert.equal(client.state, "connecting");
+    assert.equal(FakeSocket.made.length, before + 1);
+    await welcome();
+    page.listeners.get(event)();
+    await pass(1000);
+    assert.equal(client.state, "open"); // one that is heard of is left alone
+    client.close();
+    assert.equal(page.listeners.size, 0);
+  });
+}
 
 test("what cannot be JSON is refused where it was given", async () => {
   const socket = await opened({ queue: 5 });

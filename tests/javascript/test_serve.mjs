@@ -30,6 +30,29 @@ test("two talk", { timeout: 20000 }, async (t) => {
   await assert.rejects(bob.call("nothing"), { code: "unknown_call" });
 });
 
+// As it stands in the documentation: nothing is awaited before the first publish.
+test("a few lines are a chat", { timeout: 20000 }, async (t) => {
+  const server = await serve();
+  const url = `${server.url}/rooms`;
+  const fetchToken = async () => "token";
+  const shown = [];
+  const badges = [];
+  const show = (from, data) => shown.push([from, data]);
+  const badge = (s) => badges.push(s.state);
+  t.after(() => server.kill("SIGTERM"));
+
+  const c = connect(url, { token: async () => fetchToken() });
+  t.after(() => c.close());
+  const lobby = c.room("lobby", { recover: true });
+  lobby.on("message", (data, meta) => show(meta.from, data));
+  c.on("state", (s) => badge(s));
+  const heard = next(lobby, "message");
+  await lobby.publish({ text: "hello" });
+  await heard;
+  assert.deepEqual(shown, [[c.identity, { text: "hello" }]]);
+  assert.deepEqual(badges, ["open"]);
+});
+
 test("a server that is killed is found again, and the room with it", { timeout: 30000 }, async (t) => {
   let server = await serve();
   const ann = connect(`${server.url}/rooms`, { name: "Ann", backoff: { first: 50, most: 100 }, queue: 1 });
