@@ -177,8 +177,8 @@ void wsi_accepting_asked(struct wsock_conn *conn)
         return;
     if (atomic_load(&conn->ref.count) == 1 && !atomic_load(&conn->drain_posted)) {
         wsi_log(&conn->worker->pool->log, WSOCK_LOG_ERROR, wsi_conn_subject(conn).text,
-                "the handler of %s neither answered nor kept the request",
-                wsi_facts_target(conn->facts));
+                "the handler of %.*s neither answered nor kept the request",
+                wsi_facts_shown(conn->facts), wsi_facts_target(conn->facts));
         conn->opening->answered = true;
         wsi_reply_text(conn, 500, "the application gave no answer");
     }

@@ -382,7 +382,8 @@ void wsi_conn_open(struct wsock_conn *conn, uint8_t *rest, size_t len)
         wsi_conn_pause(conn, WSI_PAUSE_USER);
     wsi_conn_start_timer(conn);
     wsi_log(&conn->worker->pool->log, WSOCK_LOG_DEBUG, wsi_conn_subject(conn).text,
-            "open: %s, %s", wsi_facts_target(conn->facts), wsi_facts_remote(conn->facts));
+            "open: %.*s, %s", wsi_facts_shown(conn->facts), wsi_facts_target(conn->facts),
+            wsi_facts_remote(conn->facts));
     tell_owner(conn, WSI_CONN_OPENS, NULL);
     if (handler != NULL)
         handler->fn.open(conn, handler->user);

@@ -435,6 +435,11 @@ const char *wsi_facts_target(const struct wsi_facts *facts)
     return method + strlen(method) + 1;
 }
 
+int wsi_facts_shown(const struct wsi_facts *facts)
+{
+    return (int)strcspn(wsi_facts_target(facts), "?");
+}
+
 const char *wsi_facts_path(const struct wsi_facts *facts)
 {
     return facts->text + facts->at.path;

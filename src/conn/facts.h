@@ -63,6 +63,8 @@ bool wsi_facts_is_secure(const struct wsi_facts *facts);
 const char *wsi_facts_method(const struct wsi_facts *facts);
 /** As sent, with the query. */
 const char *wsi_facts_target(const struct wsi_facts *facts);
+/** How many bytes of that a log may show: a query may hold a token. */
+int wsi_facts_shown(const struct wsi_facts *facts);
 /** Decoded, without the query; "" for a target that has no path. */
 const char *wsi_facts_path(const struct wsi_facts *facts);
 /** The first header field of that name, ASCII case aside; NULL when there is none. */

@@ -10,6 +10,7 @@ import http.server
 import json
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -198,6 +199,28 @@ class Tokens(Members):
         # so may the others
         client = self.v1(headers=[good])
         self.assertEqual(client.ask(type="hello")["identity"], "ann")
+
+    def test_a_token_in_the_query_is_none_and_no_token_is_logged(self):
+        self.start("--log-level", "debug")
+        good = token({"sub": "ann", "rooms": ["lobby"]})
+        bad = good[:-6] + "AAAAAA"
+        query = f"token={good}&access_token={good}"
+        for path, hello, headers in ((f"/rooms?{query}", {}, []), ("/rooms", {"token": good}, []),
+                                     ("/rooms", {"token": bad}, []),
+                                     ("/rooms", {}, [f"Authorization: Bearer {good}"])):
+            client = self.v1(path, headers)
+            answer = client.ask(type="hello", **hello)
+            self.assertEqual("code" in answer, "?" in path or bad in hello.values(), answer)
+            client.sock.close()
+        raw = Client(self.serve.port, f"/rooms/lobby?{query}")
+        self.assertEqual(raw.receive_message(), 4401)
+        raw.sock.close()
+        self.serve.signal(signal.SIGTERM)
+        status, out, err = self.serve.finish()
+        self.assertEqual(status, 0, err)
+        self.assertIn("open: /rooms/lobby, ", err)
+        for text in (good, good.rsplit(".", 1)[1], bad):
+            self.assertNotIn(text, out + err)
 
     def test_somebody_on_two_connections_is_one_person(self):
         self.start("--admin", f"unix:{self.dir / 'admin'}")
