@@ -240,24 +240,35 @@ static void job_free(struct backend_job *job)
     free(job);
 }
 
-static void take(struct backend *backend, struct backend_job *job, json_t *answer)
+/* With the lock held. @return as carry_out(). */
+static int carry_out_and_keep(struct backend *backend, struct backend_job *job,
+                              const json_t *answer)
 {
     const json_int_t ttl_ms = json_integer_value(json_object_get(answer, "ttl_ms"));
     const int r = carry_out(job->ask, answer);
 
-    if (r < 0) {
-        tell_down(backend, 200, "it says what cannot be: identity, info or expires_ms");
-        return;
-    }
-    tell_up(backend);
-    if (ttl_ms <= 0)
-        return;
-    pthread_mutex_lock(&backend->lock);
+    if (r < 0 || ttl_ms <= 0)
+        return r;
     keep(backend, job->body, job->answer, job->answer_len,
          ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS);
-    pthread_mutex_unlock(&backend->lock);
     job->body = NULL;
     job->answer = NULL;
+    return r;
+}
+
+/* Who hears the answer and asks the same again finds it remembered: both are done under
+ * one lock. What is carried out goes on elsewhere, and not in here. */
+static void take(struct backend *backend, struct backend_job *job, const json_t *answer)
+{
+    int r;
+
+    pthread_mutex_lock(&backend->lock);
+    r = carry_out_and_keep(backend, job, answer);
+    pthread_mutex_unlock(&backend->lock);
+    if (r < 0)
+        tell_down(backend, 200, "it says what cannot be: identity, info or expires_ms");
+    else
+        tell_up(backend);
 }
 
 static void on_done(struct backend *backend, struct backend_job *job, long status,
