@@ -46,7 +46,7 @@ static void check_bounds(const struct wsi_wire *wire, const uint8_t *data, size_
     CHECK(wire->kind != WSI_WIRE_DISCONNECT || wire->reason == NULL ||
           strlen(wire->reason) <= WSI_CLOSE_REASON_MAX);
     CHECK(wire->identity != NULL || wire->kind == WSI_WIRE_MESSAGE ||
-          wire->kind == WSI_WIRE_CLOSE);
+          wire->kind == WSI_WIRE_CLOSE || wire->kind == WSI_WIRE_RECOUNT);
 }
 
 static void check_same_text(const char *a, const char *b)

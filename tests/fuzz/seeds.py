@@ -768,7 +768,7 @@ def tokens():
 
 def wires():
     DATA, KEY, EVENT, FROM, EXCEPT, IDENTITY, INFO, REASON, CODE, ROOM = range(1, 11)
-    MESSAGE, DIRECT, KICK, CLOSE, DISCONNECT, JOINED, LEFT = range(1, 8)
+    MESSAGE, DIRECT, KICK, CLOSE, DISCONNECT, JOINED, LEFT, RECOUNT = range(1, 9)
 
     def wire(kind, *fields, flags=0, version=1):
         head = bytes([version, kind, flags, 0]) + bytes(range(16)) + struct.pack(">Q", 1 << 40)
@@ -788,6 +788,7 @@ def wires():
     yield "disconnect_code", wire(DISCONNECT, (IDENTITY, b"ann\0"), (CODE, b"\0\0"))
     yield "joined", wire(JOINED, (IDENTITY, b"ann\0"), (INFO, b"{}"))
     yield "left", wire(LEFT, (IDENTITY, b"\xc3\x84nne\0"))
+    yield "recount", wire(RECOUNT)
     yield "twice", wire(LEFT, (IDENTITY, b"ann\0"), (IDENTITY, b"bob\0"))
     yield "unknown_field", wire(LEFT, (200, b"???"), (IDENTITY, b"ann\0"))
     yield "unknown_kind", wire(99)
