@@ -110,12 +110,16 @@ void *wpy_pointer(PyObject *object, enum wpy_kind kind)
 
 PyObject *wpy_raise(int code, const char *detail)
 {
-    PyObject *error;
+    PyObject *error = NULL, *text;
 
     if (code == WSOCK_ENOMEM)
         return PyErr_NoMemory();
-    error = PyObject_CallFunction(wpy_classes.error, "is", code,
-                                  detail != NULL ? detail : wsock_strerror(code));
+    if (detail == NULL)
+        detail = wsock_strerror(code);
+    /* A name in it that is too long was cut, perhaps within a character. */
+    text = PyUnicode_DecodeUTF8(detail, (Py_ssize_t)strlen(detail), "replace");
+    if (text != NULL)
+        error = PyObject_CallFunction(wpy_classes.error, "iN", code, text);
     if (error != NULL) {
         PyErr_SetObject(wpy_classes.error, error);
         Py_DECREF(error);

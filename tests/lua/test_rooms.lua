@@ -495,4 +495,177 @@ test("patterns, rates and counters", function()
   await("it", function() return conns[1].data[1] == "1" end)
 end)
 
+-- Look again soon, though no handler ran.
+local function again(fn)
+  return function()
+    wsock.call(type, 1)
+    collectgarbage()
+    return fn()
+  end
+end
+
+test("names are what they may be", function()
+  local server = people()
+  for _, name in ipairs { "", ".", "a..b", ".a", "a.", "*", "a.>", "a*", "a\n", ("x"):rep(256) } do
+    fails(wsock.EINVAL, server:room(name))
+  end
+  for _, name in ipairs { ("x"):rep(255), "a.b.c", "grüße / {%}" } do
+    equal(assert(server:room(name)).name, name)
+  end
+end)
+
+test("a room lives as long as something keeps it, and an old handle names no new one", function()
+  local server, peers = people("ann")
+  local function is_there(name) return (server:find_room(name)) ~= nil end
+  equal(is_there("r"), false)
+  local room = assert(server:room("r"))
+  room:join(peers[1])
+  equal(room:count(), 1)
+  equal(room:members()[1], peers[1])
+  room = nil
+  collectgarbage()
+  equal(is_there("r"), true)
+  server:find_room("r"):leave(peers[1])
+  server:room("kept", { history_time = "50ms" }):broadcast("x")
+  server:room("stays", { persistent = "yes" })
+  await("they go", again(function()
+    if rawget(_G, "jit") then jit.flush() end
+    return not is_there("r") and not is_there("kept")
+  end))
+  equal(is_there("stays"), true)
+  local old = server:find_room("stays")
+  old:close()
+  local new = assert(server:room("stays"))
+  equal(new:join(peers[1]), true)
+  fails(wsock.ECLOSED, old:broadcast("x"))
+  equal(old:count(), 0)
+  equal(new:count(), 1)
+end)
+
+test("another value of an option is an error that names both", function()
+  local server = people()
+  local room = assert(server:room("r", { max_members = 8 }))
+  local _, why, code = server:room("r", { max_members = 9 })
+  equal(code, wsock.EEXIST)
+  assert(why:find('"max_members" as 8, not 9', 1, true), why)
+  equal(room:get("max_members"), "8")
+end)
+
+test("rooms, members, rooms of a connection and what is kept have limits", function()
+  local server, url = t.serve({},
+    { max_rooms = 3, max_history_bytes = 16384, max_rooms_per_connection = 1 })
+  t.connect(url)
+  await("it opens", function() return #server.conns == 1 end)
+  local conn = server.conns[1]
+  local one, two = assert(server:room("one", { max_members = 1 })), assert(server:room("two"))
+  local kept = assert(server:room("kept", { history = 1000 }))
+  fails(wsock.ETOOBIG, server:room("more"))
+  equal(one:join(conn), true)
+  fails(wsock.ETOOBIG, two:join(conn))
+  fails(wsock.ETOOBIG, server:subscribe(conn, ">"))
+  t.connect(url)
+  await("it opens", function() return #server.conns == 2 end)
+  for _, other in ipairs(server.conns) do
+    if other ~= conn then fails(wsock.ETOOBIG, one:join(other)) end
+  end
+  for i = 1, 100 do kept:broadcast(("%d"):format(i) .. (" "):rep(1000)) end
+  local messages = kept:history()
+  assert(#messages > 5 and #messages < 16)
+  equal(messages[#messages].data:match("%d+"), "100")
+  equal(messages[#messages].prev, messages[#messages - 1].offset)
+end)
+
+test("who matches twice hears once", function()
+  local server, peers, conns = people("ann")
+  for _, pattern in ipairs { "a.*", "a.>", ">" } do server:subscribe(peers[1], pattern) end
+  local room = assert(server:room("a.b"))
+  room:join(peers[1])
+  room:broadcast("1")
+  room:broadcast("2")
+  await("both", function() return conns[1].data[#conns[1].data] == "2" end)
+  equal(table.concat(conns[1].data, " "), "1 2")
+end)
+
+test("slow members get the newest value of a key, or are closed with 1013", function()
+  for _, policy in ipairs { "latest_only", "close" } do
+    local server, peers, conns = people("ann")
+    local room = assert(server:room("r", { slow_members = policy, slow_queue_messages = 4 }))
+    room:join(peers[1])
+    conns[1]:pause()
+    local said = 0
+    await("it is behind", again(function()
+      for _ = 1, 20 do
+        said = said + 1
+        room:publish(said .. (" "):rep(60000), { key = "k" })
+      end
+      return room:dropped() > 3 or not peers[1].is_open
+    end))
+    if policy == "close" then
+      conns[1]:resume()
+      await("the end", function() return conns[1].data.closed end)
+      equal(conns[1].data.closed, 1013)
+    else
+      equal(server:send_to("ann", "for you alone"), 1)
+      conns[1]:resume()
+      await("it is taken", again(function() return room:publish("end", { key = "k" }) > 0 end))
+      await("the newest", function() return conns[1].data[#conns[1].data] == "end" end)
+      local alone, before = 0, 0
+      for _, data in ipairs(conns[1].data) do
+        alone = alone + (data == "for you alone" and 1 or 0)
+        local number = tonumber(data:match("^%d+"))
+        assert(not number or number > before)
+        before = number or before
+      end
+      equal(alone, 1)
+      equal(peers[1].is_open, true)
+    end
+  end
+end)
+
+test("recovery is exact while connections are cut and others publish", function()
+  local KEPT = 200
+  local server, url = t.serve({}, {})
+  local room = assert(server:room("r", { history = KEPT, slow_members = "close" }))
+  local epoch, at, said, heard, cuts, lost = room:position().epoch, 0, {}, {}, 0, 0
+  local seed = 6
+  local function below(limit)
+    seed = seed * 16807 % 2147483647
+    return seed % limit
+  end
+  local function publish(count)
+    for _ = 1, count do
+      local text = "message " .. below(1000000)
+      local _, position = room:publish(text)
+      said[position.offset] = text
+    end
+  end
+  for cut = 1, 30 do
+    local conn = t.connect(url, { on_message = function(_, data)
+      at = at + 1
+      heard[at] = data
+    end })
+    await("it is told", function() return #server.conns == 1 end)
+    publish(below(50))
+    local ok, joined = room:join(server.conns[1], { since = { epoch = epoch, offset = at } })
+    equal(ok, true)
+    equal(joined.recovered, joined.position.offset - at <= KEPT)
+    if not joined.recovered then
+      at = joined.position.offset
+      lost = lost + 1
+    end
+    local aim = at + 1 + below(80)
+    await("messages", again(function()
+      if room:position().offset - at < KEPT / 2 then publish(3) end
+      return at >= aim
+    end));
+    (cut % 2 == 0 and conn or server.conns[1]):reset()
+    await("the end", function() return conn.data.closed and #server.conns == 0 end)
+    publish(cut % 3 == 0 and KEPT + 1 or 7)
+    cuts = cuts + 1
+  end
+  equal(cuts, 30)
+  equal(lost, 9)
+  for offset, data in pairs(heard) do equal(data, said[offset]) end
+end)
+
 t.done()

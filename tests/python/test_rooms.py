@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Rooms: options, who is there, what was said, and what is done to one of them."""
 import gc
+import os
+import random
 import threading
 import time
 import weakref
@@ -144,20 +146,69 @@ def test_identity_is_text(world, identity, error):
     assert caught and ends[0].http_status == 400
 
 
+@pytest.mark.parametrize("name", ("", ".", "a..b", ".a", "a.", "*", "a.>", "a*", "a\nb", "a\x7f",
+                                  "x" * 256, "é" * 128))
+def test_names_that_are_none(world, name):
+    for call in (world.server.room, world.server.find_room):
+        with raises(wsock.EINVAL):
+            call(name)
+
+
+@pytest.mark.parametrize("name", ("x" * 255, "é" * 127, "a.b.c", "what / you {like} %"))
+def test_names(world, name):
+    assert world.server.find_room(name) is None
+    room = world.server.room(name)
+    assert room.name == world.server.find_room(name).name == name
+
+
+def test_a_room_lives_as_long_as_something_keeps_it(lobby):
+    ann, = lobby.connect("ann")
+    server = lobby.server
+
+    def is_there(name):
+        lobby.world.queue.wake()
+        return server.find_room(name) is not None
+
+    assert not is_there("r")
+    server.room("r").join(ann)
+    assert is_there("r")
+    server.find_room("r").leave(ann)
+    lobby.until(lambda: not is_there("r"))
+    held = server.room("r")
+    assert is_there("r")
+    del held
+    assert not is_there("r")
+    server.room("kept", history_time=0.05).broadcast("x")
+    server.room("stays", persistent=True)
+    assert is_there("kept") and is_there("stays")
+    lobby.until(lambda: not is_there("kept"))
+    old = server.find_room("stays")
+    old.close()
+    new = server.room("stays")
+    assert new.join(ann) and len(new) == 1
+    with raises(wsock.ECLOSED):
+        old.broadcast("x")
+    assert len(old) == 0
+
+
 def test_options(lobby):
     server = lobby.server
     server.room_defaults("match.*", max_members=8, history_time=2.5)
     server.room_defaults("match.final", max_members=2)
     plain = server.room("plain")
     assert plain.get("max_members") == server.get("max_members")
-    assert server.room("match.1").get("max_members") == "8"
+    first = server.room("match.1")
+    assert first.get("max_members") == "8"
     final = server.room("match.final", slow_members="latest_only", persistent=True)
     assert final.get("max_members") == "2" and final.get("slow_members") == "latest_only"
     assert "2500" in final.get("history_time") or "2.5" in final.get("history_time")
     assert server.room("kept", history=100).get("history_messages") == "100"
     with raises(wsock.EEXIST) as caught:
         server.room("plain", history=5)
-    assert "history_messages" in str(caught.value)
+    assert '"history_messages"' in str(caught.value) and "not 5" in str(caught.value)
+    with raises(wsock.EEXIST) as caught:
+        server.room("match.1", max_members=9)
+    assert '"max_members" as 8, not 9' in str(caught.value)
     with raises(wsock.EOPTION):
         plain.get("nonsense")
     with raises(wsock.EINVAL):
@@ -182,6 +233,47 @@ def test_options_of_a_server_are_its_rooms(world):
     server.set("max_members", 4)
     assert server.room("s").get("max_members") == "4"
     server.close()
+
+
+def test_limits(world):
+    server = wsock.Server("ws://127.0.0.1:0", queue=world.queue, max_rooms=3,
+                          max_history_bytes=16384)
+    conns = []
+    server.endpoint("/", on_open=conns.append, max_rooms_per_connection=1)
+    server.start()
+    client = wsock.Client(server.urls[0], queue=world.queue)
+    client.connect()
+    world.until(lambda: conns)
+    one, two, kept = server.room("one"), server.room("two"), server.room("kept", history=1000)
+    with raises(wsock.ETOOBIG):
+        server.room("more")
+    assert one.join(conns[0])
+    with raises(wsock.ETOOBIG):
+        two.join(conns[0])
+    with raises(wsock.ETOOBIG):
+        server.subscribe(conns[0], ">")
+    assert one.leave(conns[0]) and two.join(conns[0])
+    for number in range(100):
+        kept.broadcast(f"{number:01000}")
+    assert 5 < len(kept.history()) < 16 and int(kept.history()[-1].data) == 99
+    client.close()
+    server.close()
+
+
+def test_history_is_bounded_by_bytes_and_time(lobby):
+    room = lobby.server.room("bytes", history_bytes=8000)
+    for number in range(20):
+        room.broadcast(f"{number:01000}")
+    assert 3 < len(room.history()) < 8 and int(room.history()[-1].data) == 19
+    room = lobby.server.room("time", history_time=0.05)
+    room.broadcast("x")
+
+    def is_over():
+        lobby.world.queue.wake()
+        return room.history() == []
+
+    lobby.until(is_over)
+    assert room.position.offset == 1
 
 
 def test_broadcast_leaves_out_whom_it_should(lobby):
@@ -527,6 +619,115 @@ def test_members_that_do_not_keep_up(lobby):
     slow.resume()
     lobby.until(lambda: got and got[-1] == "last")
     assert lobby.conns["slow"].is_open
+
+
+@pytest.mark.parametrize("policy", ("drop_newest", "drop_oldest", "close"))
+def test_policies_for_slow_members(lobby, policy):
+    world, server = lobby.world, lobby.server
+    room = server.room("r", slow_members=policy, slow_queue_messages=4)
+    got, ends, said = [], [], []
+    client = world.client("/slow", on_message=lambda conn, message: got.append(message),
+                          on_close=lambda conn, info: ends.append(info.code))
+    slow = client.connect()
+    lobby.until(lambda: "slow" in lobby.conns)
+    conn = lobby.conns["slow"]
+    slow.pause()
+    room.join(conn)
+
+    def say(text):
+        if room.broadcast(text):
+            said.append(text)
+        world.queue.wake()
+
+    def is_behind():
+        for _ in range(20):
+            say(f"{len(said)}".ljust(60000))
+        return room.dropped() > 3 or not conn.is_open
+
+    lobby.until(is_behind)
+    last = len(said) - 1
+    if policy != "close":
+        assert server.send_to("slow", "for you alone") == 1
+    slow.resume()
+    if policy == "close":
+        lobby.until(lambda: ends)
+        assert ends == [1013] and got == said[:len(got)]
+        return
+
+    if policy == "drop_oldest":  # the newest is what stays
+        lobby.until(lambda: said[last] in got)
+
+    def is_over():
+        say("end")
+        return "end" in got
+
+    lobby.until(is_over)
+
+    def is_counted():
+        world.queue.wake()
+        return len(got) - 1 + room.dropped() == len(said)
+
+    lobby.until(is_counted)
+    assert got.count("for you alone") == 1 and conn.is_open
+    numbers = [int(text) for text in got if text[0].isdigit()]
+    assert numbers == sorted(set(numbers))
+
+
+def test_recovery_is_exact_while_connections_are_cut(lobby):
+    """Publishers on threads go on while a member is cut off again and again: it hears each
+    offset once, in order, and is recovered exactly when all that it missed is kept."""
+    kept, dice = 200, random.Random(6)
+    room = lobby.server.room("r", history=kept, slow_members="close")
+    epoch, said, heard, ends = room.position.epoch, {}, {}, []
+    at, ahead, over = 0, kept // 2, False
+
+    def publish(name):
+        number = 0
+        while not over:
+            if room.position.offset - at < ahead:
+                number += 1
+                said[room.publish(f"{name} {number}").position.offset] = f"{name} {number}"
+            else:
+                os.sched_yield()
+
+    def hear(conn, message):
+        nonlocal at
+        at += 1
+        heard[at] = message
+
+    def reaches(offset):
+        lobby.world.queue.wake()
+        return offset()
+
+    client = lobby.world.client("/ann", on_message=hear,
+                                on_close=lambda conn, info: ends.append(info))
+    threads = [threading.Thread(target=publish, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    try:
+        answers = []
+        for cut in range(30):
+            lobby.conns.clear()
+            conn = client.connect()
+            lobby.until(lambda: "ann" in lobby.conns)
+            joined = room.join(lobby.conns["ann"], since=(epoch, at))
+            answers.append(joined.recovered)
+            assert joined.recovered == (joined.position.offset - at <= kept)
+            if not joined.recovered:
+                at = joined.position.offset
+            aim, ahead = at + dice.randrange(1, 100), kept // 2
+            lobby.until(lambda: reaches(lambda: at >= aim))
+            dice.choice((conn, lobby.conns["ann"])).reset()
+            lobby.until(lambda: len(ends) == cut + 1)
+            if cut % 3 == 2:
+                ahead = 2 * kept
+                lobby.until(lambda: reaches(lambda: room.position.offset - at > kept))
+    finally:
+        over = True
+        for thread in threads:
+            thread.join()
+    assert answers.count(False) == 9 and len(answers) == 30
+    assert heard == {offset: said[offset] for offset in heard}
 
 
 def test_calls_from_threads(lobby):
