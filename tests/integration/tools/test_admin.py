@@ -149,6 +149,10 @@ class Calls(Admin):
         while isinstance(message := second.receive_message(), str):
             pass
         self.assertEqual(message, 4403)
+        self.assertEqual(self.ask("/disconnect", identity="ann", code=4409), {"count": 1})
+        while isinstance(message := first.receive_message(), str):
+            pass
+        self.assertEqual(message, 4409)
 
     @staticmethod
     def frame(client, kind=None):
