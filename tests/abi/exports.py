@@ -57,6 +57,9 @@ def main():
     dynamic = readelf("-d", library)
     if f"[{SONAME}]" not in dynamic:
         bad.append(f"the soname is not {SONAME}")
+    # Brokers are spoken to by plug-ins.
+    bad += [f"it needs {name}" for name in re.findall(r"NEEDED.*\[(.*)\]", dynamic)
+            if re.match(r"lib(hiredis|nats)", name)]
     for flag in ("NODELETE", "NOW"):
         if not re.search(rf"FLAGS_1\).*\b{flag}\b", dynamic):
             bad.append(f"the flag {flag} is not set")
