@@ -8,6 +8,7 @@
 
 #include "cluster/heap.h"
 #include "core/alloc.h"
+#include "core/str.h"
 
 /* ---- for adapters ---- */
 
@@ -52,6 +53,7 @@ void wsi_adapter_log(const struct wsi_bus_services *services, int level,
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    wsi_str_flatten_ascii(text);
     services->log(services->pool, level, text);
 }
 

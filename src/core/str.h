@@ -34,6 +34,16 @@ static inline void wsi_str_flatten(char *text)
             *text = '?';
 }
 
+/** The same for what a machine said: what is not ASCII goes too, as JSON and terminals
+ * want UTF-8 and need not have got it. */
+static inline void wsi_str_flatten_ascii(char *text)
+{
+    wsi_str_flatten(text);
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text > 0x7F)
+            *text = '?';
+}
+
 /** The first element of a list that is malformed, and a clause that says why. */
 struct wsi_list_error {
     struct wsi_str element;

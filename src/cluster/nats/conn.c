@@ -20,6 +20,7 @@
 
 #include "cluster/nats/nats.h"
 #include "core/alloc.h"
+#include "core/str.h"
 
 enum { OPENING_MS = 500 };
 
@@ -445,6 +446,7 @@ enum wsi_conn_state wsi_conn_state(struct wsi_conn *conn, char *why)
     state = conn->state;
     memcpy(why, conn->why, sizeof conn->why);
     pthread_mutex_unlock(&conn->lock);
+    wsi_str_flatten_ascii(why); /* the broker's words may be in it */
     return state;
 }
 

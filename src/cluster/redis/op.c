@@ -8,6 +8,7 @@
 
 #include "cluster/redis/redis.h"
 #include "core/alloc.h"
+#include "core/str.h"
 
 struct wsi_op *wsi_op_new(struct wsi_bus *bus, size_t size)
 {
@@ -142,8 +143,8 @@ void wsi_error_text(char *out, const char *error, size_t len, bool is_secret)
                  (int)n, error);
         return;
     }
-    for (; n < len && n < WSI_BUS_WHY_SIZE - 1; n++)
-        out[n] = (char)((unsigned char)error[n] < ' ' || error[n] == 0x7F ? '?'
-                                                                          : error[n]);
+    n = len < WSI_BUS_WHY_SIZE - 1 ? len : WSI_BUS_WHY_SIZE - 1;
+    memcpy(out, error, n);
     out[n] = '\0';
+    wsi_str_flatten_ascii(out);
 }
