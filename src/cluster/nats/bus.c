@@ -45,6 +45,11 @@ void wsi_bus_come_up(struct wsi_bus *bus)
         return;
     bus->attempts = 0;
     tell(bus, true, "");
+    if (!wsi_shield_is_used())
+        wsi_adapter_log(
+            &bus->services, WSOCK_LOG_WARN,
+            "libnats reads what the broker sends unseen, and enormous lengths "
+            "may harm it: the program had loaded it before");
     wsi_ops_run_waiting(bus);
     wsi_lists_ensure(bus);
     bus->beat_at_ms = wsi_bus_now() + bus->beat_ms;

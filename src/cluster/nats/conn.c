@@ -77,7 +77,7 @@ static void start_library(void)
     struct sigaction before;
     sigset_t mask;
 
-    if (!has_keys()) {
+    if (!has_keys() || !wsi_shield_init()) {
         unusable = "the process has no keys left for data of threads";
         return;
     }
@@ -264,7 +264,7 @@ static void on_closed(natsConnection *nc, void *closure)
     pthread_mutex_lock(&conn->lock);
     conn->state = WSI_CONN_OVER;
     (void)natsConnection_GetLastError(nc, &text);
-    text = without_place(text);
+    text = wsi_shield_refusal(nc) != NULL ? wsi_shield_refusal(nc) : without_place(text);
     snprintf(conn->why, sizeof conn->why, "the connection to %.100s has ended%s%s",
              conn->host, *text != '\0' ? ": " : "", text);
     if (conn->bus != NULL)

@@ -77,6 +77,17 @@ void wsi_conn_block_signals(sigset_t *before);
 /** Once for the process. @return NULL, or what is wrong. */
 const char *wsi_conn_library(void);
 
+/* ---- before libnats: shield.c ---- */
+
+/** Once for the process, before libnats is used. @return false: no key for data of
+ * threads is left. */
+bool wsi_shield_init(void);
+/** Whether something that came was looked at: it is after the first message, unless it
+ * cannot be. */
+bool wsi_shield_is_used(void);
+/** @return (nullable) why the last connection was refused, if that was it. */
+const char *wsi_shield_refusal(const natsConnection *nc);
+
 /* ---- one thing to do: op.c ---- */
 
 struct wsi_op {
