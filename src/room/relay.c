@@ -64,6 +64,7 @@ static void done(struct wsi_bus_receipt *receipt, const struct wsi_bus_answer *a
         relay->result.offset = answer->position.offset;
         relay->result.time_ms = answer->time_ms;
     } else if (answer->outcome == WSI_BUS_FAILED) {
+        wsi_spread_refused(wsi_registry_spread(relay->room->registry), answer->why);
         wsi_branch_failed(relay->room, relay->seq);
     }
     wsi_relay_tell(relay, outcomes[answer->outcome], answer->why);

@@ -22,6 +22,7 @@ enum {
     TURN_MS = 250,       /* between turns of the house */
     LINGER_MS = 30000,   /* that a room is kept which nobody needs */
     NODE_NAME_MAX = 255, /* as the option cluster_name */
+    COMPLAINTS_MS = 10000,
 };
 
 /* A room that is heard, by name: rooms of one name follow each other, and the new one may
@@ -294,6 +295,17 @@ static void on_state(struct wsi_bus_handler *handler, enum wsi_bus_state state,
         wsi_rosters_were_cut_off(spread);
     if (spread->on_state != NULL)
         spread->on_state(spread);
+}
+
+void wsi_spread_refused(struct wsi_spread *spread, const char *why)
+{
+    const uint64_t now = now_ms(spread);
+    uint_fast64_t at = atomic_load(&spread->complains_ms);
+
+    if (now >= at && wsi_spread_is_up(spread, NULL) &&
+        atomic_compare_exchange_strong(&spread->complains_ms, &at, now + COMPLAINTS_MS))
+        wsi_log(&spread->registry->owner->pool->log, WSOCK_LOG_WARN, "cluster",
+                "the broker does not keep a message: %s", why);
 }
 
 static void on_subscribed(struct wsi_bus_handler *handler,

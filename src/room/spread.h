@@ -47,6 +47,8 @@ struct wsi_spread {
     uint8_t node[WSI_BUS_NODE_ID_SIZE];
     uint64_t beat_ms;
     atomic_uint_fast64_t seq; /* the last one that was drawn */
+    /* When the log may tell again of a message that was not kept. */
+    atomic_uint_fast64_t complains_ms;
     pthread_rwlock_t gate;
     bool open;            /* under it */
     pthread_mutex_t lock; /* what follows */
@@ -78,6 +80,8 @@ struct wsi_spread {
  */
 int wsi_spread_open(struct wsi_spread **out, struct wsi_registry *registry,
                     void (*on_state)(struct wsi_spread *spread), char *why);
+/** The broker does not keep a message, though it is there: the log tells now and then. */
+void wsi_spread_refused(struct wsi_spread *spread, const char *why);
 /** The rooms know of it: take their turn. */
 void wsi_spread_start(struct wsi_spread *spread);
 /** Begin to end. @param on_closed called on a worker when it has. */
