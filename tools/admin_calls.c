@@ -283,12 +283,24 @@ static void rooms(struct admin_reply *reply, wsock_server *server, const json_t 
     free(handles);
 }
 
+static json_t *cluster_of(wsock_server *server)
+{
+    static const char *const states[] = {[WSOCK_CLUSTER_NONE] = "none",
+                                         [WSOCK_CLUSTER_UP] = "up",
+                                         [WSOCK_CLUSTER_AWAY] = "away"};
+    char why[512];
+    const int state = wsock_server_cluster(server, why, sizeof why);
+
+    return json_pack("{s:s, s:s}", "state", states[state], "why", why);
+}
+
 static void info(struct admin_reply *reply, wsock_server *server, const json_t *args)
 {
     (void)args;
-    reply->ok = json_pack("{s:s, s:I, s:I}", "version", wsock_version(), "connections",
-                          (json_int_t)wsock_server_conn_count(server), "rooms",
-                          (json_int_t)wsock_server_rooms(server, NULL, 0, NULL));
+    reply->ok = json_pack("{s:s, s:I, s:I, s:o}", "version", wsock_version(),
+                          "connections", (json_int_t)wsock_server_conn_count(server),
+                          "rooms", (json_int_t)wsock_server_rooms(server, NULL, 0, NULL),
+                          "cluster", cluster_of(server));
 }
 
 /* ---- disconnect ---- */

@@ -14,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-from tool import TIMEOUT, Serve, run
+from tool import TIMEOUT, Serve, UnixConnection, run
 from ws_peer import TEXT, Client
 
 
@@ -304,6 +304,11 @@ class Cluster(unittest.TestCase):
         self.dir = pathlib.Path(self.enter(tempfile.TemporaryDirectory()))
         self.nodes = 0
 
+    @property
+    def url(self):
+        """Where nodes find it."""
+        return self.broker.url
+
     def enter(self, context):
         value = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)
@@ -313,7 +318,7 @@ class Cluster(unittest.TestCase):
         """One that may be killed; who is left ends with the test, and well."""
         self.nodes += 1
         admin = f"unix:{self.dir}/{self.nodes}"
-        serve = Serve("--cluster", self.broker.url, "--admin", admin, *self.options, *args, **more)
+        serve = Serve("--cluster", self.url, "--admin", admin, *self.options, *args, **more)
         serve.__enter__()
         serve.admin = admin
         self.assertEqual(serve.line(), f"admin at {admin}")
@@ -324,6 +329,15 @@ class Cluster(unittest.TestCase):
         member = Member(node if isinstance(node, int) else node.port, name, **more)
         self.addCleanup(member.sock.close)
         return member
+
+    @staticmethod
+    def cluster_of(node):
+        """@return what it says of its cluster."""
+        connection = UnixConnection(node.admin.removeprefix("unix:"))
+        connection.request("POST", "/info", "{}")
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer["ok"]["cluster"]
 
     def listed(self, node):
         """@return the nodes of its cluster; None while the broker does not answer."""

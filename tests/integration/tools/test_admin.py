@@ -12,21 +12,10 @@ import stat
 import tempfile
 import unittest
 
-from tool import Process, Serve, run
+from tool import Process, Serve, UnixConnection, run
 from ws_peer import TEXT, Client
 
 KEY = "a-key.that_only~this+test/has="
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=20)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 def outer_address():
@@ -188,6 +177,7 @@ class Calls(Admin):
         self.assertEqual((len(answer["rooms"]), answer["total"]), (1, 2))
         answer = self.ask("/info")
         self.assertEqual((answer["connections"], answer["rooms"]), (3, 3))
+        self.assertEqual(answer["cluster"], {"state": "none", "why": ""})
         answer = self.ask("/presence", room="lobby")
         self.assertEqual(answer["connections"], 1)
 

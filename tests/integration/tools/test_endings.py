@@ -11,7 +11,7 @@ import sys
 import threading
 import unittest
 
-from tool import Process, Serve
+from tool import Process, Serve, resident_kib
 from ws_peer import BINARY, CLOSE, TEXT, Client
 
 # A peer as a process of its own: it says that it is open, and then does nothing.
@@ -44,14 +44,6 @@ def peer_process(port, path):
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert peer.stdout.readline() == "open\n"
     return peer
-
-
-def resident_kib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1])
-    raise AssertionError("no VmRSS")
 
 
 class Endings(unittest.TestCase):

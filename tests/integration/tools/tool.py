@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Runs the `wsock` command under test; WSOCK says where it is."""
 
+import http.client
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 
@@ -29,6 +31,25 @@ def run(*args, data=None, **more):
         return result
     return subprocess.run([WSOCK, *args], capture_output=True, timeout=TIMEOUT, text=True,
                           check=False, **more)
+
+
+def resident_kib(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    raise AssertionError("no VmRSS")
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=TIMEOUT)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
 
 
 class Process:
