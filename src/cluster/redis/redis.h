@@ -116,6 +116,7 @@ struct wsi_wire {
     struct wsi_op *first, *last; /* wait for answers */
     size_t waiting;
     uint64_t since_ms;    /* the last answer, or the first command after none waited */
+    uint64_t pinged_ms;   /* the last time, or when it became ready */
     struct wsi_list node; /* in bus->wires until the link has closed */
     bool ready, failed;
     struct wsi_target_host host;

@@ -10,6 +10,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include <wsock/error.h>
 
@@ -158,6 +159,7 @@ static void on_ready(struct wsi_op *op, const redisReply *reply)
     (void)reply;
     wsi_op_free(op);
     wire->ready = true;
+    wire->pinged_ms = wsi_bus_now(wire->bus);
     wsi_topology_ready(wire);
 }
 
@@ -305,15 +307,27 @@ static void on_received(struct wsi_link_handler *handler, const void *data, size
 
 /* ---- time ---- */
 
+/* Another answer shows that one was left out or too much: those that come belong to other
+ * questions, and would for ever. */
 static void on_pong(struct wsi_op *op, const redisReply *reply)
 {
-    (void)reply;
+    const redisReply *pong = reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
+                                 ? reply->element[0]
+                                 : reply;
+    struct wsi_wire *wire = op->wire;
+    const bool is_pong = (pong->type == REDIS_REPLY_STATUS ||
+                          pong->type == REDIS_REPLY_STRING) &&
+                         strcasecmp(pong->str, "PONG") == 0;
+
     wsi_op_free(op);
+    if (!is_pong)
+        wsi_wire_fail(wire, "its answers are not to what it was asked");
 }
 
 uint64_t wsi_wire_check(struct wsi_wire *wire, uint64_t now_ms)
 {
     const struct wsi_bus *bus = wire->bus;
+    uint64_t overdue_ms, ping_ms;
     char why[96];
 
     if (wire->failed)
@@ -324,11 +338,15 @@ uint64_t wsi_wire_check(struct wsi_wire *wire, uint64_t now_ms)
         wsi_wire_fail(wire, why);
         return UINT64_MAX;
     }
-    if (wire->first == NULL && wire->ready && now_ms >= wire->since_ms + bus->beat_ms)
+    if (wire->ready && now_ms >= wire->pinged_ms + bus->beat_ms) {
+        wire->pinged_ms = now_ms;
         say_text(wire, "PING", NULL, NULL, on_pong, on_bad);
-    if (wire->failed || (wire->first == NULL && !wire->ready))
+    }
+    if (wire->failed)
         return UINT64_MAX;
-    return wire->since_ms + (wire->first != NULL ? bus->timeout_ms : bus->beat_ms);
+    overdue_ms = wire->first != NULL ? wire->since_ms + bus->timeout_ms : UINT64_MAX;
+    ping_ms = wire->ready ? wire->pinged_ms + bus->beat_ms : UINT64_MAX;
+    return overdue_ms < ping_ms ? overdue_ms : ping_ms;
 }
 
 /* ---- the end ---- */
