@@ -220,7 +220,10 @@ static int plan_addresses(struct plan *plan, const struct wsi_service *service, 
     else
         r = wsi_address_lookup(plan->addresses, ADDRESSES_MAX, name, plan->url.port);
     if (r < 0) {
-        snprintf(why, why_size, "cannot resolve %s", name);
+        snprintf(why, why_size,
+                 r == WSOCK_ENOMEM ? "out of memory for looking up %s"
+                                   : "cannot resolve %s",
+                 name);
         return r;
     }
     plan->count = (size_t)r;

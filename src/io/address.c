@@ -273,10 +273,11 @@ int wsi_address_lookup(struct wsi_address *out, size_t max, const char *host,
                        uint16_t port)
 {
     size_t count;
+    const int error = wsi_address_getaddrinfo(host, port, out, max, &count);
 
-    if (wsi_address_getaddrinfo(host, port, out, max, &count) != 0)
-        return WSOCK_ERESOLVE;
-    return (int)count;
+    if (error == EAI_MEMORY || (error == EAI_SYSTEM && errno == ENOMEM))
+        return WSOCK_ENOMEM;
+    return error != 0 ? WSOCK_ERESOLVE : (int)count;
 }
 
 /* ---- listening ---- */

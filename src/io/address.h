@@ -51,7 +51,7 @@ int wsi_address_getaddrinfo(const char *host, uint16_t port, struct wsi_address 
                             size_t max, size_t *count);
 
 /** Look a name up now, in this thread (for listeners; connections use resolve.h).
- *  @return the number of addresses, at most max; WSOCK_ERESOLVE. */
+ *  @return the number of addresses, at most max; WSOCK_ERESOLVE; WSOCK_ENOMEM. */
 int wsi_address_lookup(struct wsi_address *out, size_t max, const char *host,
                        uint16_t port);
 

@@ -2,7 +2,9 @@
 /* Addresses, their text, and listening sockets. */
 #include "test.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +118,31 @@ static void unix_text_is_safe_to_log(void **state)
 
         assert_int_equal(strlen(wsi_address_text(&a, out)), 5 + sizeof un->sun_path);
     }
+}
+
+static bool no_memory;
+
+/* That of libc, but when a test wants none. */
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints,
+                struct addrinfo **list)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    void *address = dlsym(RTLD_NEXT, "getaddrinfo");
+
+    if (no_memory)
+        return EAI_MEMORY;
+    memcpy(&real, &address, sizeof real);
+    return real(host, service, hints, list);
+}
+
+static void lookup_without_memory_says_so(void **state)
+{
+    struct wsi_address found[4];
+
+    (void)state;
+    no_memory = true;
+    assert_int_equal(wsi_address_lookup(found, 4, "localhost", 99), WSOCK_ENOMEM);
+    no_memory = false;
 }
 
 static void lookup_of_numeric_hosts_needs_no_network(void **state)
@@ -366,6 +393,7 @@ int main(void)
         TEST(unix_paths_have_a_limit),
         TEST(unix_text_is_safe_to_log),
         TEST(lookup_of_numeric_hosts_needs_no_network),
+        TEST(lookup_without_memory_says_so),
         TEST(port_in_use_is_an_error),
         TEST(shareable_port_can_be_joined),
         TEST(any_address_is_dual_and_v6_alone_is_not),
