@@ -152,6 +152,7 @@ static uint64_t check_clock(struct wsi_bus *bus)
     const uint64_t now = wsi_bus_now();
     uint64_t next = wsi_sooner(wsi_ops_check(bus, now), wsi_order_check(bus, now));
 
+    next = wsi_sooner(next, wsi_fetches_check(bus, now));
     if (bus->is_closing)
         return wsi_sooner(next, bus->close_at_ms);
     if (!bus->is_linked)
@@ -328,6 +329,7 @@ static void init_lists(struct wsi_bus *bus)
     pthread_condattr_destroy(&attributes);
     wsi_list_init(&bus->asked);
     wsi_list_init(&bus->waiting);
+    wsi_list_init(&bus->paging);
     wsi_list_init(&bus->policies);
     wsi_list_init(&bus->all_subs);
     wsi_list_init(&bus->unsaid);

@@ -18,7 +18,11 @@
 #include "cluster/nats/nats.h"
 #include "core/alloc.h"
 
-enum { EXPIRES_MS = 150 };
+enum {
+    EXPIRES_MS =
+        120, /* and up to that much more: nodes that beat in step fall out of it */
+    AGAIN_MS = 3 * EXPIRES_MS, /* by when the broker has said that a page has ended */
+};
 
 static struct wsi_fetch *fetch_of(struct wsi_op *op)
 {
@@ -130,10 +134,32 @@ static void next_page(struct wsi_fetch *fetch)
     char subject[2 * WSI_NATS_STREAM_SIZE + 64];
 
     fetch->page = WSI_NATS_PAGE;
+    fetch->again_ms = wsi_bus_now() + AGAIN_MS;
+    wsi_list_remove(&fetch->op.paging);
+    wsi_list_append(&fetch->op.bus->paging, &fetch->op.paging);
     snprintf(subject, sizeof subject, "$JS.API.CONSUMER.MSG.NEXT.%s.%s", fetch->stream,
              fetch->consumer);
-    wsi_op_ask_text(&fetch->op, subject, "{\"batch\":%u,\"expires\":%u000000}",
-                    fetch->page, EXPIRES_MS);
+    wsi_op_ask_text(&fetch->op, subject, "{\"batch\":%u,\"expires\":%" PRIu64 "000000}",
+                    fetch->page,
+                    EXPIRES_MS + wsi_adapter_draw(&fetch->op.bus->random, EXPIRES_MS));
+}
+
+/* Of a request that gets a message in the moment when it expires the broker may never say
+ * that it has ended. Silence says nothing about what is left, so it is asked again. */
+uint64_t wsi_fetches_check(struct wsi_bus *bus, uint64_t now_ms)
+{
+    while (!wsi_list_is_empty(&bus->paging)) {
+        struct wsi_op *op = WSI_CONTAINER_OF(bus->paging.next, struct wsi_op, paging);
+        struct wsi_fetch *fetch = fetch_of(op);
+
+        if (fetch->again_ms > now_ms)
+            return fetch->again_ms;
+        if (now_ms >= fetch->give_up_ms)
+            fetch_failed(fetch, "the broker did not answer in time");
+        else
+            next_page(fetch);
+    }
+    return UINT64_MAX;
 }
 
 /* Takes the message over. */
@@ -186,6 +212,7 @@ static void page_replied(struct wsi_op *op, natsMsg *msg)
     uint64_t seq, left;
     int64_t time_ms;
 
+    fetch->give_up_ms = wsi_bus_now() + bus->timeout_ms;
     if (!read_place(msg, &seq, &time_ms, &left)) {
         natsMsg_Destroy(msg); /* a status */
         if (fetch->is_unsure || fetch->count >= fetch->expected)
@@ -223,6 +250,7 @@ static void consumer_made(struct wsi_op *op, natsMsg *msg)
         op->replied = page_replied;
         fetch->expected = (size_t)json_integer_value(
             json_object_get(reply.json, "num_pending"));
+        fetch->give_up_ms = wsi_bus_now() + op->bus->timeout_ms;
         if (fetch->expected > 0)
             next_page(fetch);
         else

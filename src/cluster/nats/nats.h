@@ -91,8 +91,9 @@ const char *wsi_shield_refusal(const natsConnection *nc);
 /* ---- one thing to do: op.c ---- */
 
 struct wsi_op {
-    struct wsi_op *next;  /* in the outbox */
-    struct wsi_list node; /* in bus->waiting or bus->asked, or a list of its own kind */
+    struct wsi_op *next;    /* in the outbox */
+    struct wsi_list node;   /* in bus->waiting or bus->asked, or a list of its own kind */
+    struct wsi_list paging; /* in bus->paging: a page was asked for */
     struct wsi_table_node by_token; /* in bus->by_token while it is asked */
     struct wsi_bus *bus;
     /** On the driver. Takes the op over. */
@@ -182,8 +183,9 @@ struct wsi_fetch {
     struct wsi_op op; /* first */
     char stream[WSI_NATS_STREAM_SIZE], subject[WSI_NATS_SUBJECT_SIZE];
     char consumer[WSI_NATS_STREAM_SIZE];
-    unsigned page;   /* still to come of the one that was asked for */
-    bool is_unsure;  /* whether there is anything more */
+    unsigned page;                 /* still to come of the one that was asked for */
+    uint64_t again_ms, give_up_ms; /* while a page is under way */
+    bool is_unsure;                /* whether there is anything more */
     bool is_last;    /* there was a page of it behind all that was expected */
     bool one_each;   /* a later message of a subject takes the place of the former */
     size_t expected; /* messages that there were when it began */
@@ -197,6 +199,8 @@ struct wsi_fetch {
 
 void wsi_fetch_start(struct wsi_fetch *fetch);
 void wsi_fetch_clear(struct wsi_fetch *fetch);
+/** Ask again for pages that are overdue. @return when next. */
+uint64_t wsi_fetches_check(struct wsi_bus *bus, uint64_t now_ms);
 /** Whose fetched message it is. @return false when it is none. */
 bool wsi_fetch_token(natsMsg *msg, uint64_t *token);
 /** The place of a fetched message. @return false when it has none. */
@@ -310,6 +314,7 @@ struct wsi_bus {
     uint64_t tokens, marks, random;
     struct wsi_table by_token;
     struct wsi_list asked, waiting; /* ops, the oldest first */
+    struct wsi_list paging;         /* the same, of fetches */
     struct wsi_list policies;
     struct wsi_table subs;
     struct wsi_list all_subs, holders;

@@ -19,12 +19,14 @@ struct wsi_op *wsi_op_new(struct wsi_bus *bus, size_t size, void (*run)(struct w
     op->run = run;
     op->ended = wsi_op_fail;
     wsi_list_init(&op->node);
+    wsi_list_init(&op->paging);
     return op;
 }
 
 void wsi_op_forget(struct wsi_op *op)
 {
     wsi_list_remove(&op->node);
+    wsi_list_remove(&op->paging);
     if (op->token != 0)
         wsi_table_remove(&op->bus->by_token, &op->by_token);
     op->token = 0;
