@@ -132,7 +132,7 @@ def test_people_and_nodes_are_asked_of_the_broker(nodes):
     listed = []
     while len(listed) < 2 or not all(node.connections == 1 for node in listed):
         listed, why = nodes.told(two.nodes)
-        assert why in ("", "the broker did not answer in time")  # then it is asked again
+        assert why == ""
     assert sorted((node.name, node.is_self) for node in listed) == [("one", False), ("two", True)]
     assert len({node.id for node in listed}) == 2 and all(len(node.id) == 32 for node in listed)
 
