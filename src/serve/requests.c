@@ -383,6 +383,30 @@ struct pages {
     int r;
 };
 
+static size_t begin_of(const struct pages *pages, size_t index)
+{
+    return index > 0 ? pages->ends[index - 1] : 0;
+}
+
+/* The newest that fit are told; the client asks for those before. However many there are,
+ * not much more is held at a time. */
+static void trim(struct pages *pages)
+{
+    struct wsi_buf *text = &pages->text;
+    size_t gone;
+
+    while (pages->first + 1 < pages->count &&
+           text->len - begin_of(pages, pages->first) > WSI_V1_HISTORY_BYTES)
+        pages->first++;
+    gone = begin_of(pages, pages->first);
+    if (gone < WSI_V1_HISTORY_BYTES)
+        return;
+    memmove(text->data, text->data + gone, text->len - gone);
+    text->len -= gone;
+    for (size_t i = pages->first - 1; i < pages->count; i++)
+        pages->ends[i] -= gone;
+}
+
 static int put_message(const wsock_room_message *message, void *user)
 {
     struct pages *pages = user;
@@ -410,20 +434,8 @@ static int put_message(const wsock_room_message *message, void *user)
     wsi_form_msg(&writer, &telling);
     pages->text.len += len;
     pages->ends[pages->count++] = pages->text.len;
+    trim(pages);
     return 0;
-}
-
-static size_t begin_of(const struct pages *pages, size_t index)
-{
-    return index > 0 ? pages->ends[index - 1] : 0;
-}
-
-/* The newest that fit are told; the client asks for those before. */
-static void trim(struct pages *pages)
-{
-    while (pages->first + 1 < pages->count &&
-           pages->text.len - begin_of(pages, pages->first) > WSI_V1_HISTORY_BYTES)
-        pages->first++;
 }
 
 static void write_history(struct wsi_writer *writer, const void *what)
@@ -457,7 +469,6 @@ static void do_history(struct wsock_ask *ask)
         r = wsock_room_position(room, &pages.at);
     if (pages.r < 0)
         r = pages.r;
-    trim(&pages);
     if (r == WSOCK_ENOTSUP)
         refuse(ask, "no_history", "this room keeps no messages", false);
     else if (r < 0)

@@ -505,3 +505,17 @@ def test_a_coroutine_may_outlive_the_connection():
         assert decided == [False] and errors == []
 
     run(main())
+
+
+def test_an_answer_has_the_newest_that_fit(rooms):
+    page = rooms.page()
+    page.hello()
+    room = rooms.server.room("lobby", history_messages=100)
+    for number in range(40):  # what is kept is four times what one answer holds
+        room.publish(f"{number} {'x' * 100_000}")
+    page.ask(type="join", room="lobby")
+    before = 0
+    for numbers in range(30, 40), range(20, 30):
+        messages = page.ask(type="history", room="lobby", before=before)["messages"]
+        assert [int(each["data"].split()[0]) for each in messages] == list(numbers)
+        before = messages[0]["offset"]
