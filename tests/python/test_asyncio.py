@@ -553,6 +553,31 @@ def test_server_close_tells_clients(run):
     run(main())
 
 
+HELLO = (b"GET / HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+
+
+def test_who_is_there_stays_though_the_loop_has_not_heard_of_it(run):
+    def talk(loop, server):
+        host, port = server.sockets[0].getsockname()[:2]
+        with socket.create_connection((host, port)) as peer, peer.makefile("rb") as heard:
+            peer.sendall(HELLO)
+            while heard.readline().strip():
+                pass
+            loop.call_soon_threadsafe(lambda: server.close(close_connections=False))
+            peer.sendall(b"\x81\x81\0\0\0\0x")
+            return heard.read(3)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        for _ in range(100):
+            server = await serve(echo, "127.0.0.1", 0)
+            assert await loop.run_in_executor(None, talk, loop, server) == b"\x81\x01x"
+            await server.wait_closed()
+
+    run(main())
+
+
 def test_failures_of_the_network_are_os_errors(run):
     async def main():
         async with serve(echo, "127.0.0.1", 0) as server:

@@ -290,6 +290,8 @@ def test_a_signal_stops_a_server_that_keeps_its_connections():
     with script(STOPPED_BY_A_SIGNAL.format(close=close)) as server:
         url = server.url()
         with sync_client.connect(url) as websocket:
+            websocket.send("there")
+            assert websocket.recv() == "there"
             server.signal(signal.SIGTERM)
             while True:
                 try:

@@ -36,8 +36,8 @@ class LoopQueue:
         if self._users == 1:
             loop = self._loop()
             assert loop is not None
-            loop.add_reader(self._fd, self._run)
-            loop.call_soon(self._run)
+            loop.add_reader(self._fd, self.run)
+            loop.call_soon(self.run)
 
     def unwatch(self) -> None:
         """Somebody has not any more."""
@@ -46,7 +46,7 @@ class LoopQueue:
         if self._users == 0 and loop is not None and not loop.is_closed():
             loop.remove_reader(self._fd)
 
-    def _run(self) -> None:
+    def run(self) -> None:
         """Run what waits, and have the descriptor tell of more."""
         queue = self.queue
         queue._serve(0, _BATCH, False, -1)
@@ -58,7 +58,7 @@ class LoopQueue:
 
     def _run_again(self) -> None:
         self._soon = False
-        self._run()
+        self.run()
 
 
 def queue_of(loop: asyncio.AbstractEventLoop) -> LoopQueue:

@@ -179,6 +179,8 @@ class Server(BaseServer[ServerConnection]):
             for connection in list(self._connections):
                 connection._close_soon(code, reason)
             native.stop()
+        else:  # who is there already may not have been heard of
+            queue_of(self._loop).run()
         while self._tasks:
             await asyncio.wait(self._tasks)
         native.stop()
