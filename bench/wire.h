@@ -44,7 +44,7 @@ struct wire_bytes {
  * What is there, part by part, on a socket whose edges are watched. Gives up when the
  * server has closed the connection.
  *
- * @return false when that was all for now.
+ * @return false when nothing more has come.
  */
 bool wire_next(struct wire *wire, struct wire_bytes *got);
 
