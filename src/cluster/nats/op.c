@@ -252,7 +252,6 @@ static uint64_t check(struct wsi_list *list, uint64_t now_ms, bool is_asked)
 uint64_t wsi_ops_check(struct wsi_bus *bus, uint64_t now_ms)
 {
     const uint64_t asked = check(&bus->asked, now_ms, true);
-    const uint64_t waiting = check(&bus->waiting, now_ms, false);
 
-    return asked < waiting ? asked : waiting;
+    return wsi_sooner(asked, check(&bus->waiting, now_ms, false));
 }

@@ -255,9 +255,8 @@ static uint64_t check_pattern(struct wsi_bus *bus, uint64_t now_ms)
 uint64_t wsi_subs_check(struct wsi_bus *bus, uint64_t now_ms)
 {
     const uint64_t refused_ms = check_refused(bus, now_ms);
-    const uint64_t pattern_ms = check_pattern(bus, now_ms);
 
-    return refused_ms < pattern_ms ? refused_ms : pattern_ms;
+    return wsi_sooner(refused_ms, check_pattern(bus, now_ms));
 }
 
 void wsi_subs_place(struct wsi_bus *bus)

@@ -346,7 +346,7 @@ uint64_t wsi_wire_check(struct wsi_wire *wire, uint64_t now_ms)
         return UINT64_MAX;
     overdue_ms = wire->first != NULL ? wire->since_ms + bus->timeout_ms : UINT64_MAX;
     ping_ms = wire->ready ? wire->pinged_ms + bus->beat_ms : UINT64_MAX;
-    return overdue_ms < ping_ms ? overdue_ms : ping_ms;
+    return wsi_sooner(overdue_ms, ping_ms);
 }
 
 /* ---- the end ---- */
